@@ -1,0 +1,184 @@
+//! The border between the daemon, which logs in, and the kernel that runs the full-feature phase.
+//!
+//! ```text
+//!   daemon ── Handoff + descriptor ──► KernelBridge ──► kext | user
+//!   daemon ◄── BridgeEvent ─────────── KernelBridge
+//! ```
+//! Policy (when to log in again, to which portal) stays with the daemon; the bridge tells what happened.
+
+pub mod user;
+
+use std::fmt;
+use std::future::Future;
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::time::Duration;
+
+use iscsi_proto::handoff::Handoff;
+use iscsi_proto::ids::Lun;
+use serde::{Deserialize, Serialize};
+
+/// A session, as the bridge counts them: never used twice in a bridge's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SessionId(pub u32);
+
+/// What a kernel must know of a session beyond its [`Handoff`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSpec {
+    /// The target's name: first half of its units' names.
+    pub target: String,
+    /// How many commands may be under way, 1 to 1024; the target's window may allow fewer.
+    pub depth: u16,
+    /// Ping an idle connection this often; zero never.
+    pub nop_interval: Duration,
+    /// A ping unanswered for this long loses the connection; zero waits for ever.
+    pub nop_timeout: Duration,
+    /// How long I/O waits for a lost connection to come back before it fails.
+    pub replacement_timeout: Duration,
+}
+
+/// What a kernel tells the daemon of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BridgeEvent {
+    /// The connection is gone; `why` is a sentence's end. Units stay, their I/O waits.
+    ConnectionLost {
+        /// The session.
+        session: SessionId,
+        /// What happened.
+        why: String,
+    },
+    /// The target wants a logout (asynchronous event 1, or Reject 0x0c) within that many seconds.
+    LogoutRequested {
+        /// The session.
+        session: SessionId,
+        /// Parameter3.
+        seconds: u16,
+    },
+    /// The target announced that it will drop the connection or session (events 2 and 3): after
+    /// `time2wait` seconds a login may follow.
+    DropAnnounced {
+        /// The session.
+        session: SessionId,
+        /// Parameter2.
+        time2wait: u16,
+    },
+    /// The set of units, or one's size, may have changed: a rescan is due.
+    UnitsChanged {
+        /// The session.
+        session: SessionId,
+    },
+}
+
+/// A unit as found on the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitInfo {
+    /// Its number.
+    pub lun: Lun,
+    /// Peripheral device type of its INQUIRY data: 0 is a disk.
+    pub device_type: u8,
+    /// T10 vendor identification, trimmed.
+    pub vendor: String,
+    /// Product identification, trimmed.
+    pub product: String,
+    /// Product revision level, trimmed.
+    pub revision: String,
+    /// Unit serial number (VPD 80h), trimmed.
+    pub serial: Option<String>,
+    /// The best designator of VPD 83h, such as `naa.6001405…`.
+    pub identifier: Option<String>,
+    /// What the exports see; `None` for what is not a disk or not ready.
+    pub geometry: Option<user::block::Geometry>,
+    /// Why a disk has no geometry.
+    pub problem: Option<String>,
+}
+
+/// Counters of a session, since its first login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SessionStats {
+    /// Commands completed.
+    pub commands: u64,
+    /// Of them, with an error.
+    pub errors: u64,
+    /// Bytes read from units.
+    pub bytes_read: u64,
+    /// Bytes written to units.
+    pub bytes_written: u64,
+    /// PDUs received.
+    pub pdus_in: u64,
+    /// PDUs sent.
+    pub pdus_out: u64,
+    /// System calls that received.
+    pub receives: u64,
+    /// System calls that sent.
+    pub sends: u64,
+    /// Times the connection was replaced.
+    pub reconnects: u64,
+    /// Commands under way now.
+    pub in_flight: u64,
+}
+
+/// Why a kernel could not do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BridgeError {
+    /// No such session.
+    NoSession,
+    /// The handoff does not make sense.
+    BadHandoff(String),
+    /// The connection was lost meanwhile.
+    ConnectionLost(String),
+    /// The target did not answer in time.
+    TimedOut,
+    /// Anything else; a sentence.
+    Failed(String),
+}
+
+impl fmt::Display for BridgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BridgeError::NoSession => f.write_str("there is no such session"),
+            BridgeError::BadHandoff(why) => write!(f, "the kernel refused the connection: {why}"),
+            BridgeError::ConnectionLost(why) => write!(f, "the connection was lost: {why}"),
+            BridgeError::TimedOut => f.write_str("the target did not answer in time"),
+            BridgeError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for BridgeError {}
+
+/// A future that a bridge returns.
+pub type BridgeFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BridgeError>> + Send + 'a>>;
+
+/// A kernel, from the daemon's side.
+pub trait KernelBridge: Send + Sync + 'static {
+    /// `user` or `kext`.
+    fn name(&self) -> &'static str;
+
+    /// Takes over a logged-in connection. With `replaces`, the session it replaces goes on over it
+    /// (session reinstatement, RFC 7143 §6.3.5); its waiting I/O is issued again.
+    fn handoff(
+        &self,
+        spec: SessionSpec,
+        handoff: Handoff,
+        stream: TcpStream,
+        replaces: Option<SessionId>,
+    ) -> BridgeFuture<'_, SessionId>;
+
+    /// Looks for the target's units (REPORT LUNS and so on), publishes disks, and returns all.
+    fn scan(&self, session: SessionId) -> BridgeFuture<'_, Vec<UnitInfo>>;
+
+    /// The units the last scan found.
+    fn units(&self, session: SessionId) -> Vec<UnitInfo>;
+
+    /// Flushes what has a write cache, logs out and ends the session; after `within`, or when the
+    /// connection is down, it just ends. Units are gone afterwards, whatever the result says.
+    fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()>;
+
+    /// Ends the session at once, without a word to the target.
+    fn abandon(&self, session: SessionId);
+
+    /// Its counters.
+    fn stats(&self, session: SessionId) -> Option<SessionStats>;
+}

@@ -1,0 +1,4 @@
+//! The modules of iscsid, so that tests can link them.
+
+pub mod ipc;
+pub mod kernel_bridge;

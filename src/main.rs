@@ -1,0 +1,3 @@
+//! argv[0] decides: daemon or command line.
+
+fn main() {}
