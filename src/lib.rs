@@ -1,4 +1,5 @@
 //! The modules of iscsid, so that tests can link them.
 
+pub mod export;
 pub mod ipc;
 pub mod kernel_bridge;
