@@ -8,6 +8,7 @@ pub mod digest;
 pub mod error;
 pub mod handoff;
 pub mod ids;
+pub mod names;
 pub mod pdu;
 pub mod sn;
 pub mod time;
