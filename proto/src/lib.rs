@@ -10,5 +10,6 @@ pub mod handoff;
 pub mod ids;
 pub mod names;
 pub mod pdu;
+pub mod scsi;
 pub mod sn;
 pub mod time;
