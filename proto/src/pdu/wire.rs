@@ -122,7 +122,7 @@ macro_rules! wire {
 
             #[inline(always)]
             fn decode(bhs: &Bhs) -> Self {
-                $( const { assert!($at + <$type as Field>::LEN <= BHS_LEN) } )*
+                $( const { assert!($at <= BHS_LEN - <$type as Field>::LEN) } )*
                 $name { $( $field: <$type as Field>::get(bhs, $at) ),* }
             }
 

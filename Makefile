@@ -1,0 +1,65 @@
+# The few commands a person types. Each does its own set-up and says what it installs.
+#
+#   make demo     the main job on this machine: no root, no target, nothing left behind
+#   make test     everything, real targets included; installs them where it may (apt, as root)
+#   make build    target/release/iscsid and, beside it, the symlink iscsictl
+#   make bench    the benchmarks
+#   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
+#   make apple    clippy for both Macs, from any machine
+#   make no-std   the protocol core for a machine without an operating system
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+# Tools that are built from source land here, not in the home directory.
+TOOLS := $(CURDIR)/target/tools
+
+.PHONY: build demo test bench bench-smoke lint apple no-std
+
+build:
+	$(CARGO) build --release --locked
+	ln -sf iscsid target/release/iscsictl
+
+demo: build
+	target/release/iscsictl selftest
+
+# Doc tests first, so that the run closes with the summary of the tests themselves.
+test:
+	tests/scripts/install-tools
+	rm -f target/tmp/skipped
+	$(CARGO) test --doc --workspace --locked
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(CARGO) nextest run --workspace --locked; \
+	else \
+	    $(CARGO) test --workspace --all-targets --locked; \
+	fi
+	if [ -s target/tmp/skipped ]; then echo "SKIPPED, not passed:"; sort -u target/tmp/skipped; fi
+
+bench:
+	$(CARGO) bench --workspace --benches --locked
+
+# Every benchmark once, to see that it runs; its figures mean nothing.
+bench-smoke:
+	$(CARGO) bench --workspace --benches --locked -- --test
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	if ! PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --version >/dev/null 2>&1; then \
+	    echo "Installing cargo-deny from crates.io into target/tools (about two minutes)."; \
+	    $(CARGO) install cargo-deny --version '^0.20' --locked --debug --quiet --root "$(TOOLS)" --target-dir target/tools/build; \
+	fi
+	# Not the advisories: their database comes from the network, and `lint` must run without it.
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check licenses bans sources
+
+apple:
+	CARGO="$(CARGO)" tests/scripts/check-apple
+
+# std is not there for this target, so whoever reaches for it does not compile.
+no-std:
+	rustup target add x86_64-unknown-none
+	$(CARGO) build -p iscsi-proto --locked --target x86_64-unknown-none --no-default-features
+	$(CARGO) build -p iscsi-proto --locked --target x86_64-unknown-none --features login
