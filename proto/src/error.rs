@@ -57,6 +57,8 @@ pub enum PeerMisbehaved {
         /// The number that came.
         received: u32,
     },
+    /// Nothing came for longer than it may take to answer a ping.
+    Silent,
     /// Any other rule; the sentence names it and cites the section.
     Rule(&'static str),
 }
@@ -85,6 +87,7 @@ impl fmt::Display for PeerMisbehaved {
             PeerMisbehaved::StatSn { expected, received } => {
                 write!(f, "StatSN {received:#x} where {expected:#x} was due")
             }
+            PeerMisbehaved::Silent => f.write_str("no answer to a ping"),
             PeerMisbehaved::Rule(rule) => f.write_str(rule),
         }
     }

@@ -4,12 +4,23 @@
 
 extern crate alloc;
 
+mod connection;
 pub mod digest;
 pub mod error;
 pub mod handoff;
 pub mod ids;
 pub mod names;
 pub mod pdu;
+mod receive;
+pub mod recovery;
+mod rx;
 pub mod scsi;
+pub mod session;
 pub mod sn;
+mod task;
 pub mod time;
+pub mod tmf;
+mod transfer;
+mod transmit;
+mod tx;
+mod window;

@@ -1,0 +1,437 @@
+//! A session in its full-feature phase: commands in, bytes out, bytes in, results out.
+//!
+//! ```text
+//!   submit, manage, text, logout ──► waiting ─┐                         ┌─► poll_event
+//!                                  urgent, bursts ─► poll_transmit ──►  wire
+//!                                                                       │
+//!              tasks ◄── dispatch ◄── rx_scratch, rx_placed ◄── rx_plan ┘
+//! ```
+//! # The order of calls
+//! 1. [`rx_plan`](Session::rx_plan) says where the next bytes belong; after reading, call
+//!    [`rx_scratch`](Session::rx_scratch) or [`rx_placed`](Session::rx_placed).
+//! 2. [`poll_event`](Session::poll_event) until `None`; [`retire`](Session::retire) each finished task
+//!    once its buffer is taken back.
+//! 3. [`submit`](Session::submit) what is to be done.
+//! 4. [`poll_transmit`](Session::poll_transmit) until `None`; send all of it, in order.
+//! 5. Wait for bytes, for room to send, for new work, or for [`poll_timeout`](Session::poll_timeout), at
+//!    which [`handle_timeout`](Session::handle_timeout) is due.
+//!
+//! An error from any of them ends the connection: close it, call
+//! [`connection_lost`](Session::connection_lost), log in again, call [`reinstate`](Session::reinstate).
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+
+use crate::connection::{Connection, Due, Phase};
+use crate::digest::{Crc32c, SoftCrc32c};
+use crate::error::Error;
+use crate::handoff::{Handoff, Params};
+use crate::ids::{Itt, Lun, Ttt};
+use crate::pdu::{LogoutOutcome, LogoutReason, RejectReason, TaskFunction, TaskFunctionResponse};
+use crate::recovery::{Replay, replay};
+use crate::rx::{Collected, Framing};
+use crate::task::{Kind, Residual, State, Tasks, Transfer};
+use crate::time::Instant;
+use crate::tmf::Manage;
+use crate::transfer::Burst;
+use crate::window::Window;
+
+pub use crate::connection::PingTimers;
+pub use crate::rx::RxPlan;
+pub use crate::task::{Command, Data, Outcome, SENSE_LEN, TaskResult};
+pub use crate::tx::{HEAD_LEN, Head, Payload, Trailer, Transmit, trailer};
+
+/// Slots beyond the caller's depth, for pings, task management, text and logout.
+const CONTROL_SLOTS: u16 = 16;
+
+/// The most text that a target may answer, in bytes.
+const MAX_TEXT: usize = 64 << 10;
+
+/// Something the driver should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A command has ended. Take its buffer back, then [`retire`](Session::retire) it.
+    TaskDone {
+        /// Which.
+        itt: Itt,
+        /// How.
+        result: TaskResult,
+    },
+    /// A task management function was answered; the tasks it ended have been reported before.
+    ManageDone {
+        /// Which.
+        itt: Itt,
+        /// What was asked.
+        function: TaskFunction,
+        /// The answer; `None` if the connection was lost first.
+        response: Option<TaskFunctionResponse>,
+    },
+    /// A text exchange has ended.
+    TextDone {
+        /// Which.
+        itt: Itt,
+        /// All that the target answered; `None` if the connection was lost or it answered too much.
+        text: Option<Vec<u8>>,
+    },
+    /// The target answered our logout: close the connection.
+    LoggedOut {
+        /// What became of it.
+        outcome: LogoutOutcome,
+    },
+    /// The target wants us to log out within that many seconds (event 1, 4 or Reject 0x0c).
+    LogoutRequested {
+        /// Parameter3.
+        seconds: u16,
+    },
+    /// The target will drop this connection or the session (events 2 and 3).
+    DropAnnounced {
+        /// Parameter2: seconds before a login may follow.
+        time2wait: u16,
+        /// Parameter3: seconds after that until the tasks are gone.
+        time2retain: u16,
+    },
+    /// A unit reports asynchronously (event 0): sense data.
+    UnitReport {
+        /// The unit.
+        lun: Lun,
+        /// Sense bytes, as they arrived.
+        sense: Vec<u8>,
+    },
+    /// The target rejected a PDU that belongs to no command.
+    Rejected {
+        /// Why.
+        reason: RejectReason,
+    },
+    /// Any other asynchronous event, to be logged.
+    Notice {
+        /// AsyncEvent.
+        event: u8,
+        /// The vendor's code.
+        vendor_code: u8,
+    },
+}
+
+/// A PDU of immediate delivery that is due.
+#[derive(Debug)]
+pub(crate) enum Urgent {
+    Ping(Itt),
+    Pong { lun: Lun, ttt: Ttt, data: Vec<u8> },
+    Manage(Itt),
+    Text { itt: Itt, lun: Lun, ttt: Ttt, data: Vec<u8> },
+    Logout { itt: Itt, reason: LogoutReason },
+}
+
+/// How a session is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Commands under way at most, 1 to 65000. The target's window may allow fewer.
+    pub depth: u16,
+    /// Our pings.
+    pub pings: PingTimers,
+}
+
+/// A session. `D` computes CRC32C.
+#[derive(Debug)]
+pub struct Session<D = SoftCrc32c> {
+    pub(crate) connection: Connection,
+    pub(crate) window: Window,
+    pub(crate) tasks: Tasks,
+    depth: usize,
+    commands: usize,
+    pub(crate) waiting: VecDeque<Itt>,
+    pub(crate) bursts: VecDeque<Burst>,
+    pub(crate) urgent: VecDeque<Urgent>,
+    events: VecDeque<Event>,
+    pub(crate) framing: Framing,
+    pub(crate) scratch_need: usize,
+    pub(crate) collected: Collected,
+    pub(crate) core_payload: Vec<u8>,
+    text: Option<(Itt, Vec<u8>)>,
+    digest: PhantomData<D>,
+}
+
+impl<D: Crc32c> Session<D> {
+    /// A session over a connection that has just logged in.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if the handoff or the depth make no sense.
+    pub fn from_handoff(handoff: &Handoff, config: SessionConfig, now: Instant) -> Result<Session<D>, Error> {
+        let params = handoff.params()?;
+        if config.depth == 0 || config.depth > 65_000 {
+            return Err(Error::Misuse("a depth outside 1 to 65000"));
+        }
+        let slots = config.depth.saturating_add(CONTROL_SLOTS);
+        let room = usize::from(slots);
+        Ok(Session {
+            connection: Connection::new(params, config.pings, now),
+            window: Window::new(params.cmd_sn, params.max_cmd_sn),
+            tasks: Tasks::new(slots),
+            depth: usize::from(config.depth),
+            commands: 0,
+            waiting: VecDeque::with_capacity(room),
+            bursts: VecDeque::with_capacity(room),
+            urgent: VecDeque::with_capacity(usize::from(CONTROL_SLOTS)),
+            events: VecDeque::with_capacity(room),
+            framing: Framing::Header,
+            scratch_need: crate::pdu::BHS_LEN,
+            collected: Collected::default(),
+            core_payload: Vec::new(),
+            text: None,
+            digest: PhantomData,
+        })
+    }
+
+    /// What was negotiated for the present connection.
+    pub fn params(&self) -> &Params {
+        &self.connection.params
+    }
+
+    /// How many more commands [`submit`](Self::submit) takes now.
+    pub fn room(&self) -> usize {
+        self.depth - self.commands
+    }
+
+    /// Commands that have not retired.
+    pub fn in_flight(&self) -> usize {
+        self.commands
+    }
+
+    /// Takes a command. Its buffer stays with the caller under the tag, untouched until the task has
+    /// retired. While the connection is down it waits for the next one.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if there is no [`room`](Self::room).
+    pub fn submit(&mut self, command: Command) -> Result<Itt, Error> {
+        if self.room() == 0 {
+            return Err(Error::Misuse("more commands than the session's depth"));
+        }
+        let itt = self.tasks.insert(Kind::Scsi(Transfer::new(command))).ok_or(Error::Misuse("no task slot is free"))?;
+        self.commands += 1;
+        self.waiting.push_back(itt);
+        Ok(itt)
+    }
+
+    /// Takes back a command that has not been sent yet: it ends as aborted, and no CmdSN is spent. Says
+    /// whether it could; one that was sent needs [`Manage::AbortTask`].
+    pub fn cancel(&mut self, itt: Itt) -> bool {
+        let unsent =
+            self.tasks.get(itt).is_some_and(|task| task.state == State::Waiting && matches!(task.kind, Kind::Scsi(_)));
+        if unsent {
+            self.waiting.retain(|waiting| *waiting != itt);
+            self.settle(itt, Outcome::Aborted, 0, Residual::None);
+        }
+        unsent
+    }
+
+    /// Requests a task management function, ahead of all waiting commands.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if too many are under way, or the task to abort is not under way.
+    pub fn manage(&mut self, what: Manage) -> Result<Itt, Error> {
+        let (referenced, lun) = match what {
+            Manage::AbortTask(itt) => match self.tasks.get(itt).map(|task| (task.kind, task.state)) {
+                Some((Kind::Scsi(transfer), State::Active)) => (Some(itt), transfer.command.lun),
+                _ => return Err(Error::Misuse("abort of a task that is not under way")),
+            },
+            Manage::AbortTaskSet(lun) | Manage::LogicalUnitReset(lun) => (None, lun),
+            Manage::TargetWarmReset | Manage::TargetColdReset => (None, Lun(0)),
+        };
+        let itt = self.control(Kind::Manage { function: what.function(), referenced, lun })?;
+        self.urgent.push_back(Urgent::Manage(itt));
+        Ok(itt)
+    }
+
+    /// Sends text (`key=value` and a zero byte each) and gathers the answer. One exchange at a time,
+    /// as RFC 7143 §11.10 has it.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if one is under way, or `data` is longer than the target's
+    /// MaxRecvDataSegmentLength.
+    pub fn text(&mut self, data: Vec<u8>) -> Result<Itt, Error> {
+        if self.text.is_some() {
+            return Err(Error::Misuse("a text exchange is under way"));
+        }
+        if data.len() > self.connection.params.max_send_data_segment_length as usize {
+            return Err(Error::Misuse("text longer than the target's MaxRecvDataSegmentLength"));
+        }
+        let itt = self.control(Kind::Text)?;
+        self.text = Some((itt, Vec::new()));
+        self.urgent.push_back(Urgent::Text { itt, lun: Lun(0), ttt: Ttt::RESERVED, data });
+        Ok(itt)
+    }
+
+    /// Logs out. Nothing is sent afterwards: commands that still wait end as aborted when it goes out,
+    /// so let them finish first.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if there is no connection.
+    pub fn logout(&mut self, reason: LogoutReason) -> Result<Itt, Error> {
+        if self.connection.phase != Phase::FullFeature {
+            return Err(Error::Misuse("logout without a connection"));
+        }
+        let itt = self.control(Kind::Logout)?;
+        self.urgent.push_back(Urgent::Logout { itt, reason });
+        Ok(itt)
+    }
+
+    fn control(&mut self, kind: Kind) -> Result<Itt, Error> {
+        self.tasks.insert(kind).ok_or(Error::Misuse("no task slot is free"))
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Sense bytes of a finished command, as they arrived, until it retires.
+    pub fn sense(&self, itt: Itt) -> &[u8] {
+        self.tasks.sense(itt)
+    }
+
+    /// Gives up the tag of a finished command; its buffer is the caller's alone from now on.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if it has not finished: its buffer may still be written to.
+    pub fn retire(&mut self, itt: Itt) -> Result<(), Error> {
+        let Some(task) = self.tasks.get_mut(itt) else { return Err(Error::Misuse("retired twice")) };
+        if task.state != State::Settled {
+            return Err(Error::Misuse("retired before it finished"));
+        }
+        self.commands -= 1;
+        if task.owed {
+            task.state = State::Haunted;
+        } else {
+            self.tasks.remove(itt);
+        }
+        Ok(())
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.connection.deadline()
+    }
+
+    /// Does what is due: sends a ping, or finds the target dead.
+    ///
+    /// # Errors
+    /// The target did not answer a ping in time.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        match self.connection.due(now) {
+            Due::Nothing => Ok(()),
+            Due::Ping => {
+                let ping = self.tasks.insert(Kind::Ping);
+                if let Some(itt) = ping {
+                    self.urgent.push_back(Urgent::Ping(itt));
+                }
+                self.connection.asked(ping.unwrap_or(Itt::RESERVED), now);
+                Ok(())
+            }
+            Due::Dead => {
+                self.connection.phase = Phase::Down;
+                Err(crate::error::PeerMisbehaved::Silent.into())
+            }
+        }
+    }
+
+    /// The connection is gone. Commands that were under way wait for the next one, or end with
+    /// [`Outcome::ConnectionLost`] where they must not be issued again ([`recovery`](crate::recovery)).
+    pub fn connection_lost(&mut self) {
+        self.connection.phase = Phase::Down;
+        self.bursts.clear();
+        self.urgent.clear();
+        self.waiting.clear();
+        self.framing = Framing::Header;
+        self.collected.finish();
+        let text = self.text.take();
+        let tags: Vec<Itt> = self.tasks.tags().collect();
+        let mut again = Vec::new();
+        for itt in tags {
+            let Some(task) = self.tasks.get_mut(itt) else { continue };
+            match (task.kind, task.state) {
+                (Kind::Scsi(_), State::Waiting) => again.push((task.order, itt)),
+                (Kind::Scsi(transfer), State::Active) => {
+                    let [opcode, ..] = transfer.command.cdb;
+                    match replay(opcode) {
+                        Replay::Again => {
+                            task.state = State::Waiting;
+                            task.kind = Kind::Scsi(Transfer::new(transfer.command));
+                            again.push((task.order, itt));
+                        }
+                        Replay::Never => self.settle(itt, Outcome::ConnectionLost, 0, Residual::None),
+                    }
+                }
+                (Kind::Scsi(_), State::Settled) => task.owed = false,
+                (Kind::Manage { function, .. }, _) => {
+                    self.tasks.remove(itt);
+                    self.events.push_back(Event::ManageDone { itt, function, response: None });
+                }
+                _ => {
+                    self.tasks.remove(itt);
+                }
+            }
+        }
+        again.sort_unstable_by_key(|(order, _)| *order);
+        self.waiting.extend(again.into_iter().map(|(_, itt)| itt));
+        if let Some((itt, _)) = text {
+            self.events.push_back(Event::TextDone { itt, text: None });
+        }
+    }
+
+    /// Goes on over another connection (session reinstatement, RFC 7143 §6.3.5): what waits is issued
+    /// in the order of its first submission, before anything new.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if the handoff makes no sense or the present connection is still up.
+    pub fn reinstate(&mut self, handoff: &Handoff, now: Instant) -> Result<(), Error> {
+        if self.connection.phase != Phase::Down {
+            return Err(Error::Misuse("reinstated while the connection is up"));
+        }
+        let params = handoff.params()?;
+        self.connection = self.connection.replaced_by(params, now);
+        self.window = Window::new(params.cmd_sn, params.max_cmd_sn);
+        self.scratch_need = crate::pdu::BHS_LEN;
+        Ok(())
+    }
+
+    /// Ends everything that has not finished: the caller has waited long enough for a connection, or
+    /// the session is over.
+    pub fn give_up(&mut self) {
+        self.connection_lost();
+        while let Some(itt) = self.waiting.pop_front() {
+            self.settle(itt, Outcome::ConnectionLost, 0, Residual::None);
+        }
+    }
+
+    pub(crate) fn settle(&mut self, itt: Itt, outcome: Outcome, transferred: u32, residual: Residual) {
+        if let Some(task) = self.tasks.get_mut(itt) {
+            task.state = State::Settled;
+            self.events.push_back(Event::TaskDone { itt, result: TaskResult { outcome, transferred, residual } });
+        }
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Takes a part of the text that the target answers; ends the exchange where it is the last.
+    pub(crate) fn text_arrived(&mut self, itt: Itt, part: &[u8], goes_on: Option<(Lun, Ttt)>) {
+        let Some((_, text)) = self.text.as_mut().filter(|(current, _)| *current == itt) else { return };
+        let fits = text.len() + part.len() <= MAX_TEXT;
+        if fits {
+            text.extend_from_slice(part);
+        }
+        match goes_on {
+            Some((lun, ttt)) if fits => self.urgent.push_back(Urgent::Text { itt, lun, ttt, data: Vec::new() }),
+            _ => {
+                let text = self.text.take().map(|(_, text)| text).filter(|_| fits);
+                self.tasks.remove(itt);
+                self.events.push_back(Event::TextDone { itt, text });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
