@@ -59,8 +59,23 @@ pub enum PeerMisbehaved {
     },
     /// Nothing came for longer than it may take to answer a ping.
     Silent,
+    /// A text key that came with a wrong value, twice, or at the wrong time (RFC 7143 §6).
+    Key {
+        /// The key's name, as received; its form has been checked.
+        key: Cow<'static, str>,
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
     /// Any other rule; the sentence names it and cites the section.
     Rule(&'static str),
+}
+
+impl PeerMisbehaved {
+    /// A complaint about a text key.
+    #[cfg(feature = "login")]
+    pub(crate) fn key(key: &str, wrong: &'static str) -> PeerMisbehaved {
+        PeerMisbehaved::Key { key: Cow::Owned(key.into()), wrong }
+    }
 }
 
 impl fmt::Display for Error {
@@ -88,6 +103,7 @@ impl fmt::Display for PeerMisbehaved {
                 write!(f, "StatSN {received:#x} where {expected:#x} was due")
             }
             PeerMisbehaved::Silent => f.write_str("no answer to a ping"),
+            PeerMisbehaved::Key { key, wrong } => write!(f, "key {key}: {wrong}"),
             PeerMisbehaved::Rule(rule) => f.write_str(rule),
         }
     }

@@ -9,6 +9,8 @@ pub mod digest;
 pub mod error;
 pub mod handoff;
 pub mod ids;
+#[cfg(feature = "login")]
+pub mod keys;
 pub mod names;
 pub mod pdu;
 mod receive;
