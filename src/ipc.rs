@@ -27,7 +27,7 @@ pub struct Hello {
     pub version: u32,
 }
 
-/// A secret on its way to the daemon: it prints as dots.
+/// A secret on its way to the daemon: it prints as dots and is wiped when it goes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
@@ -35,6 +35,12 @@ pub struct Secret(pub String);
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The modules of iscsid, so that tests can link them.
 
+pub mod config;
 pub mod export;
 pub mod ipc;
 pub mod kernel_bridge;
+pub mod options;

@@ -1,0 +1,113 @@
+//! What a name, an address, a key or a secret must look like, in one place for the file and the
+//! command line. An error is a clause: what is wrong and how it should be.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use iscsi_proto::names::{IscsiName, PortalAddress};
+
+use super::settings::{ALGORITHMS, Timer};
+
+/// Keys of RFC 7143 §13 whose scope is the connection; the others belong to the session.
+pub(super) const CONNECTION_KEYS: [&str; 3] = ["HeaderDigest", "DataDigest", "MaxRecvDataSegmentLength"];
+
+/// Lengths of a CHAP secret, in bytes: at least 96 bits where there is no IPsec (RFC 7143 §12.1.3).
+pub const SECRET_BYTES: RangeInclusive<usize> = 12..=128;
+
+/// The longest alias or CHAP name, in bytes (RFC 7143 §6.1: text values).
+const MAX_TEXT: usize = 255;
+
+/// The longest name of a network interface, in bytes: `IFNAMSIZ` less its NUL.
+const MAX_INTERFACE: usize = 15;
+
+/// An iSCSI name.
+pub(super) fn name(text: &str) -> Result<IscsiName, String> {
+    IscsiName::parse(text.trim()).map_err(|error| error.to_string())
+}
+
+/// `host[:port]`, as typed.
+pub(super) fn portal(text: &str) -> Result<PortalAddress, String> {
+    PortalAddress::parse(text.trim()).map_err(|error| error.to_string())
+}
+
+/// An address without a port, as the file has it: brackets are optional.
+pub(super) fn address(text: &str, port: u16) -> Result<PortalAddress, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let typed = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
+    if port == 0 {
+        return Err("port 0 is none; a port is 1 to 65535".to_owned());
+    }
+    let parsed = PortalAddress::parse(&typed).map_err(|error| error.to_string())?;
+    Ok(PortalAddress { port, ..parsed })
+}
+
+/// The name of a network interface; `default` and nothing mean any. Whether it is there is the
+/// daemon's to see.
+pub(super) fn interface(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() || text == "default" {
+        return Ok(None);
+    }
+    let fits = text.len() <= MAX_INTERFACE && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+    if fits {
+        Ok(Some(text.to_owned()))
+    } else {
+        Err(format!("`{}` is not the name of an interface, such as `en0` or `eth0`", text.escape_debug()))
+    }
+}
+
+/// An alias or a CHAP name.
+pub(super) fn text(what: &str, text: &str) -> Result<String, String> {
+    if text.len() > MAX_TEXT {
+        return Err(format!("the {what} is {} bytes long; at most {MAX_TEXT} are allowed", text.len()));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(bad) => Err(format!("the {what} contains the control character {}", bad.escape_debug())),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// A timer and its value.
+pub(super) fn timer(name: &str, seconds: u32) -> Result<Timer, String> {
+    let Some(timer) = Timer::named(name) else {
+        let names: Vec<&str> = Timer::ALL.into_iter().map(Timer::name).collect();
+        return Err(format!("there is no timer `{}`; the timers are {}", name.escape_debug(), names.join(", ")));
+    };
+    let range = timer.range();
+    if range.contains(&seconds) {
+        Ok(timer)
+    } else {
+        Err(format!("{} is {seconds}; it may be {} to {} seconds", timer.name(), range.start(), range.end()))
+    }
+}
+
+/// CHAP algorithms, strongest first or in whatever order the user likes to offer them.
+pub(super) fn algorithms(names: &[String]) -> Result<Vec<String>, String> {
+    let mut known: Vec<String> = Vec::new();
+    for name in names {
+        let Some(algorithm) = ALGORITHMS.into_iter().find(|algorithm| algorithm.eq_ignore_ascii_case(name)) else {
+            let all = ALGORITHMS.join(", ");
+            return Err(format!("`{}` is not a CHAP algorithm; there are {all}", name.escape_debug()));
+        };
+        if known.iter().any(|there| there == algorithm) {
+            return Err(format!("the CHAP algorithm {algorithm} is there twice"));
+        }
+        known.push(algorithm.to_owned());
+    }
+    if known.is_empty() { Err("no CHAP algorithm is left to offer".to_owned()) } else { Ok(known) }
+}
+
+/// The standard's spelling of a key.
+pub(super) fn key_name(name: &str) -> Result<String, String> {
+    let fits = name.len() <= 63 && !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric());
+    if fits { Ok(name.to_owned()) } else { Err(format!("`{}` is not a key of RFC 7143", name.escape_debug())) }
+}
+
+/// A key of RFC 7143 and the value to offer: the standard's spelling of both.
+pub(super) fn key(name: &str, value: &str) -> Result<(String, String), String> {
+    Ok((key_name(name)?, text(name, value)?))
+}
+
+/// Whether keys that are each right agree with each other.
+pub(super) fn keys(_all: &BTreeMap<String, String>) -> Result<(), String> {
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! As written → as meant, and back. An error is a clause that begins with the path of the key.
+
+use std::collections::BTreeMap;
+
+use super::check;
+use super::settings::{
+    ChapSettings, Config, DEFAULT_PORT, DISCOVERY_INTERVAL, Discovery, Initiator, Portal, Target, TargetSettings, Timer,
+};
+use super::written::{self, ARROW, KeyValue};
+use crate::ipc::Origin;
+
+/// The version of the layout this program reads and writes.
+const VERSION: u32 = 1;
+
+/// Puts the key's path before what is wrong with its value.
+fn at<T>(path: &[&str], result: Result<T, String>) -> Result<T, String> {
+    result.map_err(|what| format!("{}: {what}", path.join(ARROW)))
+}
+
+/// What the file means.
+pub(super) fn from_file(file: written::File) -> Result<Config, String> {
+    if file.version != VERSION {
+        let what =
+            format!("is {}, and this iscsid reads version {VERSION}; use the iscsid that wrote it", file.version);
+        return Err(format!("Version: {what}"));
+    }
+    let written::Initiator { name, alias, chap } = file.initiator;
+    let initiator = Initiator {
+        name: match name {
+            None => String::new(),
+            Some(name) => at(&["Initiator", "Name"], check::name(&name))?.as_str().to_owned(),
+        },
+        alias: at(&["Initiator", "Alias"], check::text("alias", &alias.unwrap_or_default()))?,
+        chap: chap_settings(&["Initiator", "CHAP"], chap)?,
+    };
+    let written::Defaults { auto_login, persistent, attach, session, connection, timers } = file.defaults;
+    let defaults = TargetSettings {
+        auto_login,
+        persistent,
+        attach,
+        keys: keys(&["Defaults"], session, connection, &BTreeMap::new())?,
+        timers: timer_settings(&["Defaults"], timers)?,
+    };
+
+    let mut targets = BTreeMap::new();
+    for (name, target) in file.targets {
+        add_target(&mut targets, "Targets", &name, target, None, Origin::Static, &defaults)?;
+    }
+    for (name, target) in file.discovered_targets {
+        let (target, from) = target.split();
+        add_target(&mut targets, "DiscoveredTargets", &name, target, from, Origin::Dynamic, &defaults)?;
+    }
+
+    let written::Discovery { send_targets, interval, portals: written } = file.discovery;
+    if let Some(seconds) = interval.filter(|seconds| !DISCOVERY_INTERVAL.contains(seconds)) {
+        let (least, most) = (DISCOVERY_INTERVAL.start(), DISCOVERY_INTERVAL.end());
+        return Err(format!("Discovery{ARROW}Interval: is {seconds}; it may be {least} to {most} seconds"));
+    }
+    let discovery = Discovery { send_targets, interval, portals: portals(&["Discovery"], written)? };
+    Ok(Config { initiator, defaults, targets, discovery })
+}
+
+fn add_target(
+    targets: &mut BTreeMap<String, Target>,
+    section: &str,
+    written_name: &str,
+    target: written::Target,
+    discovered_from: Option<String>,
+    origin: Origin,
+    defaults: &TargetSettings,
+) -> Result<(), String> {
+    let path = [section, written_name];
+    let name = at(&path, check::name(written_name))?;
+    let written::Target { portals: written, auto_login, persistent, attach, session, connection, timers, chap } =
+        target;
+    let target = Target {
+        written_name: name.as_written().to_owned(),
+        origin,
+        discovered_from,
+        portals: portals(&path, written)?,
+        settings: TargetSettings {
+            auto_login,
+            persistent,
+            attach,
+            keys: keys(&path, session, connection, &defaults.keys)?,
+            timers: timer_settings(&path, timers)?,
+        },
+        chap: chap_settings(&[section, written_name, "CHAP"], chap)?,
+    };
+    match targets.insert(name.as_str().to_owned(), target) {
+        None => Ok(()),
+        Some(_) => Err(format!("{}: the target is there twice; remove one of them", path.join(ARROW))),
+    }
+}
+
+fn portals(path: &[&str], written: Vec<written::Portal>) -> Result<Vec<Portal>, String> {
+    let mut portals: Vec<Portal> = Vec::new();
+    for (index, portal) in written.into_iter().enumerate() {
+        let number = index.saturating_add(1).to_string();
+        let here = |key: &'static str| [path, &["Portals", &number, key]].concat();
+        let address = at(&here("Address"), check::address(&portal.address, portal.port.unwrap_or(DEFAULT_PORT)))?;
+        let interface = at(&here("Interface"), check::interface(&portal.interface.unwrap_or_default()))?;
+        if portals.iter().any(|there| there.is_at(&address.host, address.port)) {
+            return at(&here("Address"), Err("the portal is there twice; remove one of them".to_owned()));
+        }
+        portals.push(Portal { address: address.host, port: address.port, interface, group_tag: portal.group_tag });
+    }
+    Ok(portals)
+}
+
+fn keys(
+    path: &[&str],
+    session: BTreeMap<String, KeyValue>,
+    connection: BTreeMap<String, KeyValue>,
+    defaults: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, String> {
+    let mut keys = BTreeMap::new();
+    for (section, other, entries) in [("Session", "Connection", session), ("Connection", "Session", connection)] {
+        for (name, value) in entries {
+            let here = [path, &[section, &name]].concat();
+            let (key, value) = at(&here, check::key(&name, &value.0))?;
+            if check::CONNECTION_KEYS.contains(&key.as_str()) != (section == "Connection") {
+                return at(&here, Err(format!("the key belongs to {other}")));
+            }
+            keys.insert(key, value);
+        }
+    }
+    let mut all = defaults.clone();
+    all.extend(keys.clone());
+    at(path, check::keys(&all))?;
+    Ok(keys)
+}
+
+fn timer_settings(path: &[&str], written: BTreeMap<String, u32>) -> Result<BTreeMap<Timer, u32>, String> {
+    let mut timers = BTreeMap::new();
+    for (name, seconds) in written {
+        let timer = at(&[path, &["Timers", &name]].concat(), check::timer(&name, seconds))?;
+        timers.insert(timer, seconds);
+    }
+    Ok(timers)
+}
+
+fn chap_settings(path: &[&str], written: written::Chap) -> Result<ChapSettings, String> {
+    let written::Chap { enabled, name, mutual_name, algorithms } = written;
+    let text = |key: &'static str, value: Option<String>| {
+        value.map(|value| at(&[path, &[key]].concat(), check::text("CHAP name", &value))).transpose()
+    };
+    Ok(ChapSettings {
+        enabled,
+        name: text("Name", name)?,
+        mutual_name: text("MutualName", mutual_name)?,
+        algorithms: match algorithms {
+            None => None,
+            Some(names) => Some(at(&[path, &["Algorithms"]].concat(), check::algorithms(&names))?),
+        },
+    })
+}
+
+/// How it is written.
+pub(super) fn to_file(config: &Config) -> written::File {
+    let Config { initiator, defaults, targets, discovery } = config;
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let (session, connection) = split_keys(&defaults.keys);
+    let mut file = written::File {
+        version: VERSION,
+        initiator: written::Initiator {
+            name: some(&initiator.name),
+            alias: some(&initiator.alias),
+            chap: to_chap(&initiator.chap),
+        },
+        defaults: written::Defaults {
+            auto_login: defaults.auto_login,
+            persistent: defaults.persistent,
+            attach: defaults.attach,
+            session,
+            connection,
+            timers: to_timers(&defaults.timers),
+        },
+        targets: BTreeMap::new(),
+        discovered_targets: BTreeMap::new(),
+        discovery: written::Discovery {
+            send_targets: discovery.send_targets,
+            interval: discovery.interval,
+            portals: discovery.portals.iter().map(to_portal).collect(),
+        },
+    };
+    for target in targets.values() {
+        let Target { written_name, origin, discovered_from, portals, settings, chap } = target;
+        let (session, connection) = split_keys(&settings.keys);
+        let target = written::Target {
+            portals: portals.iter().map(to_portal).collect(),
+            auto_login: settings.auto_login,
+            persistent: settings.persistent,
+            attach: settings.attach,
+            session,
+            connection,
+            timers: to_timers(&settings.timers),
+            chap: to_chap(chap),
+        };
+        match origin {
+            Origin::Static => {
+                file.targets.insert(written_name.clone(), target);
+            }
+            Origin::Dynamic => {
+                let target = written::DiscoveredTarget::join(target, discovered_from.clone());
+                file.discovered_targets.insert(written_name.clone(), target);
+            }
+        }
+    }
+    file
+}
+
+/// Session keys, connection keys.
+fn split_keys(keys: &BTreeMap<String, String>) -> (BTreeMap<String, KeyValue>, BTreeMap<String, KeyValue>) {
+    let (connection, session): (BTreeMap<_, _>, BTreeMap<_, _>) = keys
+        .iter()
+        .map(|(key, value)| (key.clone(), KeyValue(value.clone())))
+        .partition(|(key, _)| check::CONNECTION_KEYS.contains(&key.as_str()));
+    (session, connection)
+}
+
+fn to_timers(timers: &BTreeMap<Timer, u32>) -> BTreeMap<String, u32> {
+    timers.iter().map(|(timer, seconds)| (timer.name().to_owned(), *seconds)).collect()
+}
+
+fn to_portal(portal: &Portal) -> written::Portal {
+    let Portal { address, port, interface, group_tag } = portal.clone();
+    written::Portal { address, port: Some(port), interface, group_tag }
+}
+
+fn to_chap(chap: &ChapSettings) -> written::Chap {
+    let ChapSettings { enabled, name, mutual_name, algorithms } = chap.clone();
+    written::Chap { enabled, name, mutual_name, algorithms }
+}

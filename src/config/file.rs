@@ -1,0 +1,81 @@
+//! One file, saved whole or not at all.
+//!
+//! ```text
+//!   .iscsid.plist.XXXXXX  created 0600 beside it → written → fsync → rename over iscsid.plist → fsync of the directory
+//! ```
+//! Whatever fails before the rename leaves the old file as it was.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::Builder;
+
+use crate::ipc::{ExitCode, Failure};
+
+/// More than any configuration has; a larger file is not one.
+const LARGEST: u64 = 16 << 20;
+
+/// A failure of the configuration, exit code 78.
+pub(super) fn failure(message: String) -> Failure {
+    Failure::new(ExitCode::Configuration, message)
+}
+
+/// The whole file; `None` where there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    let shown = path.display();
+    let unreadable = |error: &io::Error| {
+        failure(format!("cannot read {shown}: {error}; make it readable for the user iscsid runs as, or move it away"))
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(&error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(failure(format!(
+            "{shown} is larger than {LARGEST} bytes, so it is not a configuration; move it away"
+        )));
+    }
+    Ok(Some(bytes))
+}
+
+/// Replaces the file by these bytes, mode 0600; creates its directory, mode 0755, where there is none.
+pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    replace(path, bytes).map_err(|error| {
+        let what = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room and repeat the command",
+            io::ErrorKind::PermissionDenied => "run iscsid as a user that may write there",
+            io::ErrorKind::ReadOnlyFilesystem => "name a place that can be written to with --config",
+            _ => "repair that and repeat the command",
+        };
+        failure(format!("cannot save {}: {error}; the file is as it was; {what}", path.display()))
+    })
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A link stays a link: what it points to is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = directory(&path);
+    DirBuilder::new().recursive(true).mode(0o755).create(&directory)?;
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    let mut file =
+        Builder::new().prefix(&prefix).permissions(fs::Permissions::from_mode(0o600)).tempfile_in(&directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|error| error.error)?;
+    File::open(&directory)?.sync_all()
+}
+
+/// The directory a file is in; `.` for a bare name.
+pub(super) fn directory(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

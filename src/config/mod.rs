@@ -1,0 +1,35 @@
+//! The configuration: one property list, one writer.
+//!
+//! ```text
+//!   iscsid.plist ── written ──► convert ──► settings::Config ──► the daemon
+//!        ▲                                     ▲
+//!        └── file::save (atomic) ◄── Store ── edit ◄── ipc::Request
+//!   secrets.plist (0600) ◄─────────────┘
+//! ```
+//! Unknown keys, wrong types and values out of range are errors that name the file and the path of
+//! the key; a file with an error is never touched.
+
+mod check;
+mod convert;
+mod credentials;
+mod edit;
+mod file;
+mod initiator_name;
+mod paths;
+mod secrets;
+mod settings;
+mod store;
+#[cfg(test)]
+mod store_tests;
+mod written;
+
+pub use check::SECRET_BYTES;
+pub use credentials::{Credentials, Mutual};
+pub use edit::{Found, Recorded};
+pub use paths::{default_config, default_runtime_dir, system_runtime_dir};
+pub use secrets::{NodeSecrets, SecretBytes, Secrets};
+pub use settings::{
+    ALGORITHMS, ChapSettings, Config, DEFAULT_DISCOVERY_INTERVAL, DEFAULT_PORT, DISCOVERY_INTERVAL, Discovery,
+    Effective, Initiator, Portal, Target, TargetSettings, Timer, Timers, endpoint,
+};
+pub use store::{Store, secrets_path};

@@ -1,0 +1,181 @@
+//! The configuration and the secrets on disk, with one writer: this.
+//!
+//! ```text
+//!   open ──► config(), secrets()            what holds
+//!        └─► edit(|config, secrets| …)      a copy is edited → saved → only then it holds
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::convert;
+use super::file::{self, failure};
+use super::secrets::Secrets;
+use super::settings::Config;
+use super::written;
+use crate::ipc::{ExitCode, Failure};
+
+/// The configuration of a running daemon. See the module's picture.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    config: Config,
+    secrets: Secrets,
+    /// What the file held when we last read or wrote it: an edit by hand since then is not run over.
+    bytes: Option<Vec<u8>>,
+    /// Held while the store lives; `None` where the directory cannot be written to, so nobody writes.
+    _lock: Option<Flock<File>>,
+}
+
+impl Store {
+    /// Reads the property list (none is the defaults) and the secrets beside it, and gives the
+    /// initiator a name if it has none: made once, and saved.
+    ///
+    /// # Errors
+    /// [`ExitCode::Configuration`]: a sentence that names the file and the key; the file is not
+    /// touched. [`ExitCode::TryAgain`]: another daemon has it open.
+    pub fn open(path: &Path) -> Result<Store, Failure> {
+        let bytes = file::read(path)?;
+        let config = match &bytes {
+            None => Config::default(),
+            Some(bytes) => parse(path, bytes)?,
+        };
+        let secrets = Secrets::load(&secrets_path(path))?;
+        let lock = lock(path)?;
+        let mut store = Store { path: path.to_owned(), config, secrets, bytes, _lock: lock };
+        if store.config.initiator.name.is_empty() {
+            let name = super::initiator_name::make()?;
+            store.edit(|config, _| {
+                config.initiator.name = name;
+                Ok(())
+            })?;
+        }
+        Ok(store)
+    }
+
+    /// What holds.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The secrets that hold.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Where the property list is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Edits a copy, saves it, and only then lets it hold. Whatever fails, nothing has changed.
+    ///
+    /// # Errors
+    /// The edit's own; [`ExitCode::Configuration`] where it cannot be saved.
+    pub fn edit<T>(
+        &mut self,
+        edit: impl FnOnce(&mut Config, &mut Secrets) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut config = self.config.clone();
+        let mut secrets = self.secrets.clone();
+        let result = edit(&mut config, &mut secrets)?;
+        let secrets_changed = secrets != self.secrets;
+        if secrets_changed {
+            secrets.save(&secrets_path(&self.path))?;
+        }
+        if config != self.config
+            && let Err(failure) = self.save(&config)
+        {
+            if secrets_changed {
+                // Best effort to have both files as they were; what the user must know is the first failure.
+                if let Err(second) = self.secrets.save(&secrets_path(&self.path)) {
+                    tracing::error!("the new secrets stay although the settings could not be saved: {second}");
+                }
+            }
+            return Err(failure);
+        }
+        self.config = config;
+        self.secrets = secrets;
+        Ok(result)
+    }
+
+    fn save(&mut self, config: &Config) -> Result<(), Failure> {
+        let path = &self.path;
+        if file::read(path)? != self.bytes {
+            let message = format!(
+                "{} was changed by hand since iscsid read it; restart iscsid, then repeat the command",
+                path.display()
+            );
+            return Err(Failure::new(ExitCode::TryAgain, message));
+        }
+        let mut bytes = Vec::new();
+        plist::to_writer_xml(&mut bytes, &convert::to_file(config))
+            .map_err(|error| failure(format!("cannot write the settings as a property list: {error}")))?;
+        bytes.push(b'\n');
+        file::save(path, &bytes)?;
+        self.bytes = Some(bytes);
+        Ok(())
+    }
+}
+
+/// The secrets' file: beside the property list. `iscsid.plist` has `secrets.plist`; another name,
+/// such as `test.plist`, has `test.secrets.plist`, so that two can share a directory.
+pub fn secrets_path(config: &Path) -> PathBuf {
+    match config.file_stem().and_then(|stem| stem.to_str()) {
+        None | Some("iscsid") => config.with_file_name("secrets.plist"),
+        Some(stem) => config.with_file_name(format!("{stem}.secrets.plist")),
+    }
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Config, Failure> {
+    written::parse(bytes)
+        .and_then(convert::from_file)
+        .map_err(|what| failure(format!("{}: {what}; correct it, or move the file away", path.display())))
+}
+
+/// Locks `.iscsid.plist.lock` beside the file: the file itself is replaced at every save.
+fn lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".lock");
+    let directory = file::directory(path);
+    let open = || {
+        std::fs::create_dir_all(&directory)?;
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join(&name))
+    };
+    let file = match open() {
+        Ok(file) => file,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => {
+            let what = format!(
+                "cannot use {} for the configuration: {error}; name another place with --config",
+                directory.display()
+            );
+            return Err(failure(what));
+        }
+    };
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+            let message =
+                format!("another iscsid uses {}; stop it, or name another file with --config", path.display());
+            Err(Failure::new(ExitCode::TryAgain, message))
+        }
+        // A file system without locks: nothing else to do than trust.
+        Err((_, error)) => {
+            tracing::warn!("cannot lock {}: {error}; start only one iscsid on it", path.display());
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! The property list as it is written: every key, and nothing that is not a key.
+//!
+//! What a value means (names, addresses, RFC keys) is settled in [`super::settings`]; here are shape
+//! and types only. Whatever does not fit is an error that names the path of the key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct File {
+    /// Version of the layout: 1.
+    pub(super) version: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) initiator: Initiator,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) defaults: Defaults,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) targets: BTreeMap<String, Target>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) discovered_targets: BTreeMap<String, DiscoveredTarget>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) discovery: Discovery,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct Initiator {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) alias: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default", rename = "CHAP")]
+    pub(super) chap: Chap,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct Chap {
+    /// `false`: this target is not authenticated although the initiator has a CHAP name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) enabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mutual_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) algorithms: Option<Vec<String>>,
+}
+
+/// What a target may say, said for all targets.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct Defaults {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) auto_login: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) persistent: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attach: Option<bool>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) session: BTreeMap<String, KeyValue>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) connection: BTreeMap<String, KeyValue>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) timers: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct Target {
+    #[serde(default)]
+    pub(super) portals: Vec<Portal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) auto_login: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) persistent: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attach: Option<bool>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) session: BTreeMap<String, KeyValue>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) connection: BTreeMap<String, KeyValue>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) timers: BTreeMap<String, u32>,
+    #[serde(default, skip_serializing_if = "is_default", rename = "CHAP")]
+    pub(super) chap: Chap,
+}
+
+/// A [`Target`] and who named it. Spelled out, because `flatten` and `deny_unknown_fields` exclude
+/// each other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct DiscoveredTarget {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) discovered_from: Option<String>,
+    #[serde(default)]
+    pub(super) portals: Vec<Portal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) auto_login: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) persistent: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attach: Option<bool>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) session: BTreeMap<String, KeyValue>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) connection: BTreeMap<String, KeyValue>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) timers: BTreeMap<String, u32>,
+    #[serde(default, skip_serializing_if = "is_default", rename = "CHAP")]
+    pub(super) chap: Chap,
+}
+
+impl DiscoveredTarget {
+    /// The target, and the portal that named it.
+    pub(super) fn split(self) -> (Target, Option<String>) {
+        let DiscoveredTarget {
+            discovered_from,
+            portals,
+            auto_login,
+            persistent,
+            attach,
+            session,
+            connection,
+            timers,
+            chap,
+        } = self;
+        (Target { portals, auto_login, persistent, attach, session, connection, timers, chap }, discovered_from)
+    }
+
+    /// The other way round.
+    pub(super) fn join(target: Target, discovered_from: Option<String>) -> DiscoveredTarget {
+        let Target { portals, auto_login, persistent, attach, session, connection, timers, chap } = target;
+        DiscoveredTarget { discovered_from, portals, auto_login, persistent, attach, session, connection, timers, chap }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct Portal {
+    /// Address or name, IPv6 with or without brackets.
+    pub(super) address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) interface: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) group_tag: Option<u16>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct Discovery {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) send_targets: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) interval: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) portals: Vec<Portal>,
+}
+
+/// Value of a key of RFC 7143: in the file a string, an integer or a boolean, in the standard
+/// always text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyValue(pub(super) String);
+
+impl<'de> Deserialize<'de> for KeyValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = KeyValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, an integer or a boolean")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<KeyValue, E> {
+                Ok(KeyValue(if value { "Yes" } else { "No" }.to_owned()))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<KeyValue, E> {
+                Ok(KeyValue(value.to_string()))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<KeyValue, E> {
+                Ok(KeyValue(value.to_string()))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<KeyValue, E> {
+                Ok(KeyValue(value.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Text)
+    }
+}
+
+impl Serialize for KeyValue {
+    /// Numbers and booleans are written as such: that is what an editor of property lists shows best.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_str() {
+            "Yes" => serializer.serialize_bool(true),
+            "No" => serializer.serialize_bool(false),
+            text => match text.parse::<u64>() {
+                Ok(number) if number.to_string() == text => serializer.serialize_u64(number),
+                _ => serializer.serialize_str(text),
+            },
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A property list as a tree, on the way to serde_json: its errors read well, those of the `plist`
+/// crate are `Debug` text. What JSON cannot say, and a key that is there twice, is kept as a problem.
+struct Tree {
+    value: serde_json::Value,
+    /// Path of the key, and what is wrong with it.
+    problem: Option<(Vec<String>, String)>,
+}
+
+impl Tree {
+    fn sound(value: impl Into<serde_json::Value>) -> Tree {
+        Tree { value: value.into(), problem: None }
+    }
+
+    /// The problem of a child, as its parent sees it.
+    fn problem_at(self, key: &str) -> Option<(Vec<String>, String)> {
+        self.problem.map(|(mut path, what)| {
+            path.insert(0, key.to_owned());
+            (path, what)
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Node;
+
+        impl<'de> Visitor<'de> for Node {
+            type Value = Tree;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a property list")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Tree, E> {
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Tree, E> {
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Tree, E> {
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree, E> {
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Tree, E> {
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_bytes<E: de::Error>(self, _value: &[u8]) -> Result<Tree, E> {
+                let what = "binary data, which no key here takes".to_owned();
+                Ok(Tree { value: serde_json::Value::Null, problem: Some((Vec::new(), what)) })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
+                let mut values = Vec::new();
+                let mut problem = None;
+                while let Some(mut item) = items.next_element::<Tree>()? {
+                    let value = item.value.take();
+                    if value.is_array() {
+                        item.problem = Some((Vec::new(), "an array, where none belongs".to_owned()));
+                    }
+                    values.push(value);
+                    problem = problem.or(item.problem_at(&values.len().to_string()));
+                }
+                Ok(Tree { value: serde_json::Value::Array(values), problem })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {
+                let mut values = serde_json::Map::new();
+                let mut problem = None;
+                while let Some((key, mut entry)) = entries.next_entry::<String, Tree>()? {
+                    let value = entry.value.take();
+                    problem = problem.or(entry.problem_at(&key));
+                    if value.is_array() && !ARRAYS.contains(&key.as_str()) {
+                        // serde would take an array for a structure, by position.
+                        problem = problem.or(Some((vec![key.clone()], "an array, where none belongs".to_owned())));
+                    }
+                    if values.insert(key.clone(), value).is_some() {
+                        problem = problem.or(Some((vec![key], "the key is there twice".to_owned())));
+                    }
+                }
+                Ok(Tree { value: serde_json::Value::Object(values), problem })
+            }
+        }
+
+        deserializer.deserialize_any(Node)
+    }
+}
+
+/// Reads a property list in any of Apple's encodings. The error is a clause that names the key's path,
+/// such as "Targets → iqn.2026-11.org.example:a → Session: …".
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let tree: Tree =
+        plist::from_bytes(bytes).map_err(|error| format!("it is not a property list, or not a whole one ({error})"))?;
+    if !tree.value.is_object() {
+        return Err("its root is not a dictionary".to_owned());
+    }
+    let parsed = serde_path_to_error::deserialize(tree.value).map_err(|error| {
+        let path = arrows(error.path());
+        let what = in_words(&error.into_inner().to_string());
+        if path.is_empty() { what } else { format!("{path}: {what}") }
+    })?;
+    match tree.problem {
+        None => Ok(parsed),
+        Some((path, what)) => Err(format!("{}: {what}", path.join(ARROW))),
+    }
+}
+
+/// The keys whose value is an array.
+const ARRAYS: [&str; 2] = ["Portals", "Algorithms"];
+
+/// Between the keys of a path.
+pub(super) const ARROW: &str = " → ";
+
+/// `Targets → iqn… → Portals → 1`: items of an array are counted from 1.
+fn arrows(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+
+    let segments: Vec<String> = path
+        .iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.saturating_add(1).to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { variant } => Some(variant.clone()),
+            Segment::Unknown => None,
+        })
+        .collect();
+    segments.join(ARROW)
+}
+
+/// serde's message with the words of the field instead of Rust's.
+fn in_words(message: &str) -> String {
+    message
+        .replace("expected u16", "expected an integer from 0 to 65535")
+        .replace("expected u32", "expected an integer from 0 to 4294967295")
+        .replace("unknown field", "unknown key")
+        .replace("missing field", "missing key")
+        .replace("invalid type: null", "invalid type: binary data")
+        .replace("invalid type: map", "invalid type: dictionary")
+        .replace("invalid type: sequence", "invalid type: array")
+        .replace("expected a sequence", "expected an array")
+        .replace("expected a map", "expected a dictionary")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn xml(body: &str) -> Vec<u8> {
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\">{body}</plist>").into_bytes()
+    }
+
+    /// The error for a file of that version and these further keys.
+    fn error(keys: &str) -> String {
+        let body = format!("<dict><key>Version</key><integer>1</integer>{keys}</dict>");
+        parse::<File>(&xml(&body)).expect_err("the file is wrong")
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_by_its_path() {
+        assert!(
+            error(
+                "<key>Targets</key><dict><key>iqn.2026-11.org.example:a</key><dict><key>Sesion</key><dict/></dict></dict>"
+            )
+            .starts_with(
+                "Targets → iqn.2026-11.org.example:a → Sesion: unknown key `Sesion`, expected one of `Portals`, "
+            )
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_by_its_path_and_what_belongs_there() {
+        assert_eq!(
+            error("<key>Discovery</key><dict><key>SendTargets</key><string>yes</string></dict>"),
+            "Discovery → SendTargets: invalid type: string \"yes\", expected a boolean"
+        );
+        assert_eq!(error("<key>Targets</key><array/>"), "Targets: invalid type: array, expected a dictionary");
+        assert_eq!(
+            error("<key>Initiator</key><dict><key>Alias</key><data>AAAA</data></dict>"),
+            "Initiator → Alias: binary data, which no key here takes"
+        );
+    }
+
+    #[test]
+    fn items_of_an_array_are_counted_from_one() {
+        assert_eq!(
+            error(
+                "<key>Discovery</key><dict><key>Portals</key><array><dict><key>Address</key><string>a</string></dict>\
+                 <dict><key>Address</key><string>b</string><key>Port</key><integer>70000</integer></dict></array></dict>"
+            ),
+            "Discovery → Portals → 2 → Port: invalid value: integer `70000`, expected an integer from 0 to 65535"
+        );
+        assert_eq!(
+            error("<key>Discovery</key><dict><key>Portals</key><array><dict/></array></dict>"),
+            "Discovery → Portals → 1: missing key `Address`"
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_an_error_and_not_the_last_ones_victory() {
+        assert_eq!(
+            error("<key>Defaults</key><dict><key>AutoLogin</key><true/><key>AutoLogin</key><false/></dict>"),
+            "Defaults → AutoLogin: the key is there twice"
+        );
+    }
+
+    #[test]
+    fn an_array_does_not_pass_for_a_dictionary() {
+        assert_eq!(error("<key>Initiator</key><array/>"), "Initiator: an array, where none belongs");
+        let portals = "<array><array><string>a</string></array></array>";
+        assert_eq!(
+            error(&format!("<key>Discovery</key><dict><key>Portals</key>{portals}</dict>")),
+            "Discovery → Portals → 1: an array, where none belongs"
+        );
+        assert_eq!(parse::<File>(&xml("<array/>")).expect_err("no dictionary"), "its root is not a dictionary");
+    }
+
+    #[test]
+    fn what_is_cut_off_or_no_property_list_is_told_so() {
+        let whole = xml("<dict><key>Version</key><integer>1</integer></dict>");
+        parse::<File>(&whole).expect("a whole file");
+        for length in 0..whole.len() - "</plist>".len() {
+            let why = parse::<File>(&whole[..length]).expect_err("cut off");
+            assert!(why.starts_with("it is not a property list, or not a whole one"), "{length}: {why}");
+        }
+        let why = parse::<File>(b"{ \"Version\": 1 }").expect_err("JSON");
+        assert!(why.starts_with("it is not a property list"), "{why}");
+    }
+
+    #[test]
+    fn values_of_rfc_keys_may_be_strings_integers_or_booleans() {
+        let file: File = parse(&xml(
+            "<dict><key>Version</key><integer>1</integer><key>Defaults</key><dict><key>Session</key><dict>\
+             <key>ImmediateData</key><true/><key>InitialR2T</key><false/><key>MaxBurstLength</key><integer>262144</integer>\
+             <key>FirstBurstLength</key><string>0x1000</string></dict></dict></dict>",
+        ))
+        .expect("good");
+        let value = |key: &str| file.defaults.session.get(key).expect("there").0.clone();
+        assert_eq!(value("ImmediateData"), "Yes");
+        assert_eq!(value("InitialR2T"), "No");
+        assert_eq!(value("MaxBurstLength"), "262144");
+        assert_eq!(value("FirstBurstLength"), "0x1000");
+    }
+}

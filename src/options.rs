@@ -1,0 +1,88 @@
+//! The options of the daemon, on its command line and in the environment.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::config;
+
+/// Gives this machine disks from iSCSI targets.
+///
+/// iscsid stays in the foreground and is started by launchd, systemd or by hand. What it does is told
+/// by `iscsictl`, or `iscsid ctl`, which is the same; `iscsid ctl --help` lists the commands.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "iscsid", version)]
+pub struct Options {
+    /// The property list with all settings
+    ///
+    /// It is created at the first change and written by iscsid alone. CHAP secrets are in a file of
+    /// their own beside it. Default: /etc/iscsid/iscsid.plist for root on Linux, /Library/Application
+    /// Support/iscsid/iscsid.plist (or etc/iscsid under Homebrew's prefix) for root on macOS, and the
+    /// user's own configuration directory for anybody else.
+    #[arg(long, value_name = "FILE", env = "ISCSID_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// The directory of control.sock, nbd.sock and luns/
+    ///
+    /// Default: /run/iscsid for root on Linux, /var/run/iscsid for root on macOS, and a directory of
+    /// one's own ($XDG_RUNTIME_DIR/iscsid) for anybody else.
+    #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR")]
+    runtime_dir: Option<PathBuf>,
+
+    /// Which kernel runs the sessions
+    #[arg(long, value_name = "KERNEL", default_value = "auto", value_enum)]
+    pub bridge: Bridge,
+
+    /// What to log to standard error
+    ///
+    /// error, warn, info, debug or trace, or a list of module=level.
+    #[arg(long, value_name = "FILTER", env = "ISCSID_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// Which kernel runs the full-feature phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Bridge {
+    /// The kernel extension where it is loaded, else this process
+    Auto,
+    /// The kernel extension (macOS)
+    Kext,
+    /// This process
+    User,
+}
+
+impl Options {
+    /// The property list.
+    pub fn config(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(config::default_config)
+    }
+
+    /// The runtime directory.
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.runtime_dir.clone().unwrap_or_else(config::default_runtime_dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn paths_on_the_command_line_win() {
+        let line = ["iscsid", "--config", "/a/b.plist", "--runtime-dir", "/c", "--bridge", "user", "--log", "debug"];
+        let options = Options::try_parse_from(line).expect("good");
+        assert_eq!(options.config(), Path::new("/a/b.plist"));
+        assert_eq!(options.runtime_dir(), Path::new("/c"));
+        assert_eq!(options.bridge, Bridge::User);
+        assert_eq!(options.log, "debug");
+    }
+}
