@@ -1,4 +1,287 @@
 //! The user kernel: the full-feature phase inside the daemon.
+//!
+//! ```text
+//!   exports ──► block::Registry ──► lun::Disk ──► request::Inbox ──► driver::Driver ──► socket
+//!                    ▲                                 ▲
+//!                    └── scan ─────────────────────────┘
+//! ```
+//! Each session has a driver, a task that owns its core, its socket and the buffers under way
+//! ([`driver`]). A scan finds the units and publishes the disks among them in the registry, under
+//! `<target>/<number>`.
 
 pub mod block;
+mod counters;
+mod driver;
+mod lun;
+mod outbox;
 mod pool;
+mod request;
+mod ring;
+mod scan;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use iscsi_proto::handoff::Handoff;
+use iscsi_proto::ids::Lun;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use self::block::{Block, Op, Pool, Registry};
+use self::counters::Counters;
+use self::driver::{Control, Driver, Start};
+use self::lun::{Disk, Unit};
+use self::request::Inbox;
+use self::scan::{Found, Scanner};
+use super::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
+
+/// Bytes that all I/O under way may take, over all sessions.
+const POOL_BUDGET: usize = 256 << 20;
+
+/// Units asked at the same time during a scan.
+const PROBES: usize = 8;
+
+/// The user kernel of a daemon.
+pub struct UserKernel {
+    registry: Arc<Registry>,
+    pool: Pool,
+    sessions: Mutex<BTreeMap<SessionId, Arc<Handle>>>,
+    next: AtomicU32,
+    events: mpsc::UnboundedSender<BridgeEvent>,
+}
+
+/// What the kernel keeps of a session whose driver runs elsewhere.
+struct Handle {
+    target: String,
+    inbox: Arc<Inbox>,
+    counters: Arc<Counters>,
+    control: mpsc::UnboundedSender<Control>,
+    units: Mutex<Vec<UnitInfo>>,
+    disks: Mutex<BTreeMap<Lun, Disk>>,
+    /// One scan at a time.
+    scanning: Semaphore,
+}
+
+impl UserKernel {
+    /// A kernel without sessions, and where it tells what happens to them.
+    pub fn new() -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
+        let (events, heard) = mpsc::unbounded_channel();
+        let kernel = UserKernel {
+            registry: Arc::new(Registry::default()),
+            pool: Pool::new(POOL_BUDGET),
+            sessions: Mutex::default(),
+            next: AtomicU32::new(0),
+            events,
+        };
+        (Arc::new(kernel), heard)
+    }
+
+    /// The disks that are there now, for the exports.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.clone()
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Arc<Handle>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn session(&self, session: SessionId) -> Result<Arc<Handle>, BridgeError> {
+        self.sessions().get(&session).cloned().ok_or(BridgeError::NoSession)
+    }
+
+    fn start(
+        &self,
+        spec: SessionSpec,
+        handoff: Handoff,
+        stream: tokio::net::TcpStream,
+    ) -> Result<SessionId, BridgeError> {
+        let id = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (inbox, counters) = (Arc::new(Inbox::default()), Arc::new(Counters::default()));
+        let (control, obeyed) = mpsc::unbounded_channel();
+        let target = spec.target.clone();
+        let driver = Driver::new(Start {
+            id,
+            spec,
+            handoff,
+            stream,
+            inbox: inbox.clone(),
+            counters: counters.clone(),
+            control: obeyed,
+            events: self.events.clone(),
+        })?;
+        let handle = Handle {
+            target,
+            inbox,
+            counters,
+            control,
+            units: Mutex::default(),
+            disks: Mutex::default(),
+            scanning: Semaphore::new(1),
+        };
+        self.sessions().insert(id, Arc::new(handle));
+        tokio::spawn(driver.run());
+        Ok(id)
+    }
+
+    /// Takes a session off the books and its disks out of the registry.
+    fn forget(&self, session: SessionId) -> Option<Arc<Handle>> {
+        let handle = self.sessions().remove(&session)?;
+        for (lun, disk) in std::mem::take(&mut *handle.disks()) {
+            disk.0.retire();
+            self.registry.remove(&unit_name(&handle.target, lun));
+        }
+        Some(handle)
+    }
+
+    async fn scan_session(&self, session: SessionId) -> Result<Vec<UnitInfo>, BridgeError> {
+        let handle = self.session(session)?;
+        let _alone = handle.scanning.acquire().await.map_err(|_| BridgeError::NoSession)?;
+        let scanner = Scanner::new(handle.inbox.clone());
+        let cannot =
+            |why: scan::NoAnswer| BridgeError::Failed(format!("the units could not be listed: {}", why.sentence()));
+        let luns = scanner.list().await.map_err(cannot)?;
+        let gate = Arc::new(Semaphore::new(PROBES));
+        let mut probes = JoinSet::new();
+        for lun in luns {
+            let (scanner, gate) = (scanner.clone(), gate.clone());
+            probes.spawn(async move {
+                let _turn = gate.acquire().await;
+                (lun, scanner.probe(lun).await)
+            });
+        }
+        let mut found = BTreeMap::new();
+        while let Some(probe) = probes.join_next().await {
+            let (lun, probe) = probe.map_err(|error| BridgeError::Failed(format!("a scan ended early: {error}")))?;
+            match probe {
+                Ok(Some(unit)) => drop(found.insert(lun, unit)),
+                Ok(None) => {}
+                Err(why) => {
+                    tracing::warn!(target = %handle.target, %lun, why = why.sentence(), "a unit did not answer the scan");
+                }
+            }
+        }
+        Ok(self.publish(&handle, found))
+    }
+
+    /// Makes the registry hold what a scan has found.
+    fn publish(&self, handle: &Handle, found: BTreeMap<Lun, Found>) -> Vec<UnitInfo> {
+        let mut disks = handle.disks();
+        disks.retain(|lun, disk| {
+            let stays = found.get(lun).is_some_and(|found| found.info.geometry.is_some());
+            if !stays {
+                disk.0.retire();
+                self.registry.remove(&unit_name(&handle.target, *lun));
+            }
+            stays
+        });
+        for (lun, Found { info, ways }) in &found {
+            let Some(geometry) = info.geometry else { continue };
+            match disks.get(lun) {
+                Some(disk) => disk.0.reshape(geometry, *ways),
+                None => {
+                    let unit = Unit::new(*lun, handle.inbox.clone(), self.pool.clone(), geometry, *ways);
+                    let disk = Disk(Arc::new(unit));
+                    self.registry.insert(unit_name(&handle.target, *lun), Arc::new(disk.clone()));
+                    disks.insert(*lun, disk);
+                }
+            }
+        }
+        let units: Vec<UnitInfo> = found.into_values().map(|found| found.info).collect();
+        handle.units.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&units);
+        units
+    }
+
+    async fn flush_all(&self, handle: &Handle) {
+        let disks: Vec<Disk> = handle.disks().values().cloned().collect();
+        for disk in disks {
+            let geometry = disk.geometry();
+            if geometry.write_cache
+                && !geometry.read_only
+                && let Err(error) = block::run(&disk, Op::Flush, 0, 0, None).await
+            {
+                tracing::warn!(target = %handle.target, %error, "a unit could not be flushed before the logout");
+            }
+        }
+    }
+}
+
+impl Handle {
+    fn disks(&self) -> MutexGuard<'_, BTreeMap<Lun, Disk>> {
+        self.disks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Name of a unit in the registry: the target's and its number, or its address in hexadecimal where
+/// it has no number.
+pub fn unit_name(target: &str, lun: Lun) -> String {
+    format!("{target}/{lun}")
+}
+
+impl KernelBridge for UserKernel {
+    fn name(&self) -> &'static str {
+        "user"
+    }
+
+    fn handoff(
+        &self,
+        spec: SessionSpec,
+        handoff: Handoff,
+        stream: TcpStream,
+        replaces: Option<SessionId>,
+    ) -> BridgeFuture<'_, SessionId> {
+        Box::pin(async move {
+            let adopt = || {
+                stream.set_nonblocking(true)?;
+                tokio::net::TcpStream::from_std(stream)
+            };
+            let stream = adopt().map_err(|error| BridgeError::ConnectionLost(error.to_string()))?;
+            let Some(session) = replaces else { return self.start(spec, handoff, stream) };
+            let handle = self.session(session)?;
+            let (reply, answer) = oneshot::channel();
+            let reinstate = Control::Reinstate { handoff, stream, reply };
+            handle.control.send(reinstate).map_err(|_| BridgeError::NoSession)?;
+            answer.await.map_err(|_| BridgeError::NoSession)??;
+            Ok(session)
+        })
+    }
+
+    fn scan(&self, session: SessionId) -> BridgeFuture<'_, Vec<UnitInfo>> {
+        Box::pin(self.scan_session(session))
+    }
+
+    fn units(&self, session: SessionId) -> Vec<UnitInfo> {
+        match self.session(session) {
+            Ok(handle) => handle.units.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {
+        Box::pin(async move {
+            let deadline = tokio::time::Instant::now() + within;
+            let handle = self.session(session)?;
+            if tokio::time::timeout_at(deadline, self.flush_all(&handle)).await.is_err() {
+                tracing::warn!(target = %handle.target, "its units were not flushed in time before the logout");
+            }
+            self.forget(session);
+            let (reply, answer) = oneshot::channel();
+            handle.control.send(Control::Logout { deadline, reply }).map_err(|_| BridgeError::NoSession)?;
+            answer.await.map_err(|_| BridgeError::NoSession)?
+        })
+    }
+
+    fn abandon(&self, session: SessionId) {
+        if let Some(handle) = self.forget(session) {
+            // A driver that has ended already needs no order to end.
+            drop(handle.control.send(Control::Abandon));
+        }
+    }
+
+    fn stats(&self, session: SessionId) -> Option<SessionStats> {
+        self.session(session).ok().map(|handle| handle.counters.stats())
+    }
+}

@@ -36,6 +36,12 @@ struct State {
     allocated: usize,
 }
 
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pool({} of {} bytes)", self.allocated(), self.shared.budget)
+    }
+}
+
 impl Pool {
     /// A pool that never holds more than `budget` bytes, at least one buffer of the largest class.
     pub fn new(budget: usize) -> Pool {

@@ -1,0 +1,197 @@
+//! A unit: block operations in, SCSI commands out.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use iscsi_proto::ids::Lun;
+use iscsi_proto::scsi::cdb;
+use iscsi_proto::session::Data;
+
+use super::block::{Block, Geometry, Io, IoError, Op, Pool};
+use super::request::{Inbox, Payload, Request, Work};
+
+/// How a unit wants things done, as its scan found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ways {
+    /// It has FUA (DPOFUA of its mode parameters).
+    pub(super) fua: bool,
+    /// Freed blocks read as zero (LBPRZ).
+    pub(super) unmapped_reads_zero: bool,
+    /// How to free blocks.
+    pub(super) unmap: UnmapWay,
+}
+
+/// How a unit frees blocks (SBC-4 §4.7.3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnmapWay {
+    /// It does not.
+    None,
+    /// UNMAP (LBPU).
+    Unmap,
+    /// WRITE SAME (16) with the UNMAP bit (LBPWS).
+    WriteSame,
+}
+
+/// A disk that a scan has found.
+#[derive(Debug)]
+pub(super) struct Unit {
+    lun: Lun,
+    inbox: Arc<Inbox>,
+    pool: Pool,
+    shape: RwLock<(Geometry, Ways)>,
+    /// 16-byte reads and writes are refused.
+    ten_only: AtomicBool,
+    gone: AtomicBool,
+}
+
+impl Unit {
+    pub(super) fn new(lun: Lun, inbox: Arc<Inbox>, pool: Pool, geometry: Geometry, ways: Ways) -> Unit {
+        Unit {
+            lun,
+            inbox,
+            pool,
+            shape: RwLock::new((geometry, ways)),
+            ten_only: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    /// Another scan has found it changed.
+    pub(super) fn reshape(&self, geometry: Geometry, ways: Ways) {
+        *self.shape.write().unwrap_or_else(PoisonError::into_inner) = (geometry, ways);
+    }
+
+    /// It is not on the target any more: whoever still holds it gets [`IoError::Offline`].
+    pub(super) fn retire(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    fn shape(&self) -> (Geometry, Ways) {
+        *self.shape.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same operation with a shorter command, if `refused` was a 16-byte one and it fits; from now
+    /// on all reads and writes go that way.
+    pub(super) fn without_16(&self, refused: &[u8; 16], op: Op, lba: u64, blocks: u32) -> Option<[u8; 16]> {
+        match refused[0] {
+            cdb::opcode::READ_16 | cdb::opcode::WRITE_16 => {
+                let fua = refused[1] & 0x08 != 0;
+                let shorter = read_or_write(op, lba, blocks, fua, true)?;
+                self.ten_only.store(true, Ordering::Relaxed);
+                Some(shorter)
+            }
+            cdb::opcode::SYNCHRONIZE_CACHE_16 => cdb::synchronize_cache_10(0, 0).map(|cdb| cdb.padded()),
+            _ => None,
+        }
+    }
+
+    /// The command for an operation; what cannot be done is handed back with the reason.
+    fn request(self: &Arc<Self>, io: Io, geometry: &Geometry, ways: Ways) -> Result<Request, (Io, IoError)> {
+        if let Err(error) = check(&io, geometry) {
+            return Err((io, error));
+        }
+        let Io { op, lba, blocks, buffer, completion } = io;
+        let ten = self.ten_only.load(Ordering::Relaxed);
+        let mut then_flush = false;
+        let len = blocks.saturating_mul(geometry.block_size);
+        let (cdb, data, payload) = match (op, buffer) {
+            (Op::Read | Op::Write { .. }, Some(buffer)) => {
+                // Without a volatile cache every write is on stable storage when it completes.
+                let wanted = matches!(op, Op::Write { fua: true }) && geometry.write_cache;
+                then_flush = wanted && !ways.fua;
+                let Some(cdb) = read_or_write(op, lba, blocks, wanted && ways.fua, ten) else {
+                    let io = Io { op, lba, blocks, buffer: Some(buffer), completion };
+                    return Err((io, IoError::OutOfRange));
+                };
+                let data = if op == Op::Read { Data::In(len) } else { Data::Out(len) };
+                (cdb, data, Payload::Buffer(buffer))
+            }
+            (Op::Unmap, _) if ways.unmap == UnmapWay::Unmap => {
+                let list = cdb::unmap_one(lba, blocks).to_vec();
+                (cdb::unmap(list.len() as u16).padded(), Data::Out(list.len() as u32), Payload::Bytes(list))
+            }
+            (Op::Unmap | Op::WriteZeroes { .. }, _) => {
+                let free = match op {
+                    Op::WriteZeroes { unmap, .. } => unmap && ways.unmapped_reads_zero && ways.unmap != UnmapWay::None,
+                    _ => true,
+                };
+                then_flush = matches!(op, Op::WriteZeroes { fua: true, .. }) && geometry.write_cache;
+                let block = vec![0; geometry.block_size as usize];
+                let cdb = cdb::write_same_16(lba, blocks, free, false).padded();
+                (cdb, Data::Out(geometry.block_size), Payload::Bytes(block))
+            }
+            (Op::Flush | Op::Read | Op::Write { .. }, _) => (flush(), Data::None, Payload::None),
+        };
+        let work = Work::Block { unit: self.clone(), op, lba, blocks, then_flush, completion };
+        Ok(Request { lun: self.lun, cdb, data, payload, work, attempts: 0 })
+    }
+}
+
+/// SYNCHRONIZE CACHE of everything. The ten-byte form is mandatory wherever there is one, and its
+/// "LBA 0, 0 blocks" means the whole unit (SBC-4 §5.26).
+pub(super) fn flush() -> [u8; 16] {
+    cdb::synchronize_cache_16(0, 0).padded()
+}
+
+fn read_or_write(op: Op, lba: u64, blocks: u32, fua: bool, ten: bool) -> Option<[u8; 16]> {
+    let cdb = match (op, ten) {
+        (Op::Read, false) => cdb::read_16(lba, blocks, fua),
+        (Op::Read, true) => cdb::read_10(lba, blocks, fua)?,
+        (_, false) => cdb::write_16(lba, blocks, fua),
+        (_, true) => cdb::write_10(lba, blocks, fua)?,
+    };
+    Some(cdb.padded())
+}
+
+/// Whether an operation fits the unit.
+fn check(io: &Io, geometry: &Geometry) -> Result<(), IoError> {
+    let limit = match io.op {
+        Op::Read | Op::Write { .. } => geometry.max_transfer / geometry.block_size,
+        Op::Flush => return Ok(()),
+        Op::Unmap => geometry.max_unmap_blocks,
+        Op::WriteZeroes { .. } => geometry.max_zero_blocks,
+    };
+    if io.op != Op::Read && geometry.read_only {
+        return Err(IoError::ReadOnly);
+    }
+    if limit == 0 {
+        return Err(IoError::Unsupported);
+    }
+    if io.blocks == 0 || io.blocks > limit {
+        return Err(IoError::Invalid);
+    }
+    if io.lba.checked_add(u64::from(io.blocks)).is_none_or(|end| end > geometry.blocks) {
+        return Err(IoError::OutOfRange);
+    }
+    if matches!(io.op, Op::Read | Op::Write { .. }) {
+        let len = u64::from(io.blocks) * u64::from(geometry.block_size);
+        if io.buffer.as_ref().is_none_or(|buffer| buffer.len() as u64 != len) {
+            return Err(IoError::Invalid);
+        }
+    }
+    Ok(())
+}
+
+/// What the exports hold: the unit, and how to reach itself.
+#[derive(Debug, Clone)]
+pub(super) struct Disk(pub(super) Arc<Unit>);
+
+impl Block for Disk {
+    fn geometry(&self) -> Geometry {
+        self.0.shape().0
+    }
+
+    fn submit(&self, batch: &mut Vec<Io>) {
+        let (geometry, ways) = self.0.shape();
+        let gone = self.0.gone.load(Ordering::Acquire);
+        let requests = batch.drain(..).filter_map(|io| {
+            let refused = if gone { Err((io, IoError::Offline)) } else { self.0.request(io, &geometry, ways) };
+            refused.map_err(|(io, error)| io.completion.finish(Err(error), io.buffer)).ok()
+        });
+        self.0.inbox.put(requests);
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+}

@@ -1,0 +1,137 @@
+//! A request to the driver of a session, and the queue it waits in.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use iscsi_proto::ids::Lun;
+use iscsi_proto::pdu::ScsiStatus;
+use iscsi_proto::scsi::Sense;
+use iscsi_proto::session::Data;
+use tokio::sync::{Notify, oneshot};
+
+use super::block::{Buffer, Completion, IoError, Op};
+use super::lun::Unit;
+
+/// The bytes a command moves.
+#[derive(Debug)]
+pub(super) enum Payload {
+    None,
+    /// Of a pool: the data of reads and writes.
+    Buffer(Buffer),
+    /// Parameter lists and answers of everything else.
+    Bytes(Vec<u8>),
+}
+
+impl Payload {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Payload::None => &[],
+            Payload::Buffer(buffer) => buffer,
+            Payload::Bytes(bytes) => bytes,
+        }
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Payload::None => &mut [],
+            Payload::Buffer(buffer) => buffer,
+            Payload::Bytes(bytes) => bytes,
+        }
+    }
+
+    pub(super) fn into_buffer(self) -> Option<Buffer> {
+        match self {
+            Payload::Buffer(buffer) => Some(buffer),
+            Payload::None | Payload::Bytes(_) => None,
+        }
+    }
+}
+
+/// Who waits for it.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// An export: one operation on a unit.
+    Block {
+        unit: Arc<Unit>,
+        op: Op,
+        lba: u64,
+        blocks: u32,
+        /// A flush follows: FUA was asked for and the unit does not have it.
+        then_flush: bool,
+        completion: Completion,
+    },
+    /// The scan: one command, answered as it is.
+    Raw { reply: oneshot::Sender<Result<RawDone, IoError>> },
+}
+
+/// What a unit answered to a command of the scan.
+#[derive(Debug)]
+pub(super) struct RawDone {
+    pub(super) status: ScsiStatus,
+    pub(super) sense: Option<Sense>,
+    /// What arrived, for commands that read.
+    pub(super) data: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) lun: Lun,
+    pub(super) cdb: [u8; 16],
+    pub(super) data: Data,
+    pub(super) payload: Payload,
+    pub(super) work: Work,
+    /// How often it was issued again after an answer that asks for it.
+    pub(super) attempts: u16,
+}
+
+impl Request {
+    /// Answers it with an error.
+    pub(super) fn fail(self, error: IoError) {
+        match self.work {
+            Work::Block { completion, .. } => completion.finish(Err(error), self.payload.into_buffer()),
+            // Whoever asked may have stopped waiting: then nobody needs the answer.
+            Work::Raw { reply } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// Requests that wait for the driver to look.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    requests: Mutex<Vec<Request>>,
+    wake: Notify,
+    closed: AtomicBool,
+}
+
+impl Inbox {
+    /// Puts in all of `batch`, in order, and wakes the driver once. A closed inbox answers them with
+    /// [`IoError::Offline`].
+    pub(super) fn put(&self, batch: impl IntoIterator<Item = Request>) {
+        if self.closed.load(Ordering::Acquire) {
+            batch.into_iter().for_each(|request| request.fail(IoError::Offline));
+            return;
+        }
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).extend(batch);
+        self.wake.notify_one();
+        // The driver may have closed it in between and not look again.
+        if self.closed.load(Ordering::Acquire) {
+            self.close();
+        }
+    }
+
+    /// Moves everything to `out`, which is empty and whose room is used again.
+    pub(super) fn take(&self, out: &mut Vec<Request>) {
+        std::mem::swap(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner), out);
+    }
+
+    pub(super) async fn arrived(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes no more requests; those inside are answered with [`IoError::Offline`].
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let left = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
+        left.into_iter().for_each(|request| request.fail(IoError::Offline));
+    }
+}

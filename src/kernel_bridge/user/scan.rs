@@ -1,0 +1,231 @@
+//! Finding the units of a target, and what they are like.
+//!
+//! ```text
+//!   REPORT LUNS ──► per unit: INQUIRY ──► VPD 00, 80, 83, B0, B1, B2
+//!                                    └──► READ CAPACITY (16, else 10), MODE SENSE (6, else 10)
+//! ```
+
+use std::sync::Arc;
+
+use iscsi_proto::ids::Lun;
+use iscsi_proto::pdu::ScsiStatus;
+use iscsi_proto::scsi::capacity::{Capacity, Capacity10};
+use iscsi_proto::scsi::cdb::{self, SelectReport};
+use iscsi_proto::scsi::inquiry::StandardInquiry;
+use iscsi_proto::scsi::mode::{CACHING_PAGE, ModeParameters};
+use iscsi_proto::scsi::report_luns::ReportLuns;
+use iscsi_proto::scsi::vpd::{self, BlockLimits, Provisioning, RotationRate, page};
+use iscsi_proto::scsi::{Cdb, Sense};
+use iscsi_proto::session::Data;
+use tokio::sync::oneshot;
+
+use super::block::{Geometry, IoError, MAX_BUFFER};
+use super::lun::{UnmapWay, Ways};
+use super::request::{Inbox, Payload, RawDone, Request, Work};
+use crate::kernel_bridge::UnitInfo;
+
+/// Room for the list of units at first: 2046 of them.
+const LIST_LEN: u32 = 16 << 10;
+
+/// The longest list that is read: 65534 units.
+const MAX_LIST_LEN: u32 = 512 << 10;
+
+/// Blocks of one WRITE SAME or UNMAP where the unit sets no limit.
+const UNLIMITED_BLOCKS: u32 = 1 << 16;
+
+/// Asks a session's units.
+#[derive(Clone)]
+pub(super) struct Scanner {
+    inbox: Arc<Inbox>,
+}
+
+/// A unit as found: what to show, and how to use it if it is a disk.
+pub(super) struct Found {
+    pub(super) info: UnitInfo,
+    pub(super) ways: Ways,
+}
+
+/// Why a question had no answer.
+pub(super) enum NoAnswer {
+    /// The unit refused it.
+    Refused(Option<Sense>),
+    /// It did not reach the unit, or failed.
+    Failed(IoError),
+}
+
+impl NoAnswer {
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            NoAnswer::Refused(Some(sense)) => format!("the unit answered: {sense}"),
+            NoAnswer::Refused(None) => "the unit refused it".to_owned(),
+            NoAnswer::Failed(error) => error.to_string(),
+        }
+    }
+}
+
+impl Scanner {
+    pub(super) fn new(inbox: Arc<Inbox>) -> Scanner {
+        Scanner { inbox }
+    }
+
+    async fn ask(&self, lun: Lun, cdb: Cdb, room: u32) -> Result<Vec<u8>, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        let (data, payload) = match room {
+            0 => (Data::None, Payload::None),
+            room => (Data::In(room), Payload::Bytes(vec![0; room as usize])),
+        };
+        let work = Work::Raw { reply };
+        self.inbox.put([Request { lun, cdb: cdb.padded(), data, payload, work, attempts: 0 }]);
+        match answer.await {
+            Ok(Ok(RawDone { status: ScsiStatus::Good, data, .. })) => Ok(data),
+            Ok(Ok(RawDone { sense, .. })) => Err(NoAnswer::Refused(sense)),
+            Ok(Err(error)) => Err(NoAnswer::Failed(error)),
+            Err(_) => Err(NoAnswer::Failed(IoError::Aborted)),
+        }
+    }
+
+    /// The units' addresses. A target that refuses the question has unit 0.
+    pub(super) async fn list(&self) -> Result<Vec<Lun>, NoAnswer> {
+        let mut room = LIST_LEN;
+        loop {
+            let data = match self.ask(Lun(0), cdb::report_luns(SelectReport::Logical, room), room).await {
+                Ok(data) => data,
+                Err(NoAnswer::Refused(_)) => return Ok(vec![Lun(0)]),
+                Err(failed) => return Err(failed),
+            };
+            let Some(list) = ReportLuns::parse(&data) else { return Ok(vec![Lun(0)]) };
+            if list.is_complete() || room == MAX_LIST_LEN {
+                return Ok(list.luns().collect());
+            }
+            room = list.needed().clamp(room * 2, MAX_LIST_LEN);
+        }
+    }
+
+    /// What a unit is; `None` for an address at which there is none.
+    pub(super) async fn probe(&self, lun: Lun) -> Result<Option<Found>, NoAnswer> {
+        let inquiry = self.ask(lun, cdb::inquiry(255), 255).await?;
+        let Some(inquiry) = StandardInquiry::parse(&inquiry) else { return Ok(None) };
+        if inquiry.device_type == 0x1f {
+            return Ok(None);
+        }
+        let pages = self.page(lun, page::SUPPORTED).await;
+        let pages = pages.as_deref().and_then(vpd::supported).map(<[u8]>::to_vec).unwrap_or_default();
+        let serial = self.page_of(&pages, lun, page::SERIAL).await;
+        let identification = self.page_of(&pages, lun, page::IDENTIFICATION).await;
+        let mut found = Found {
+            info: UnitInfo {
+                lun,
+                device_type: inquiry.device_type,
+                serial: serial.as_deref().and_then(vpd::serial),
+                identifier: identification.as_deref().and_then(vpd::identifier),
+                geometry: None,
+                problem: None,
+                vendor: inquiry.vendor.clone(),
+                product: inquiry.product.clone(),
+                revision: inquiry.revision.clone(),
+            },
+            ways: Ways { fua: false, unmapped_reads_zero: false, unmap: UnmapWay::None },
+        };
+        if inquiry.is_disk() {
+            match self.shape(lun, &pages).await {
+                Ok((geometry, ways)) => (found.info.geometry, found.ways) = (Some(geometry), ways),
+                Err(why) => found.info.problem = Some(why),
+            }
+        }
+        Ok(Some(found))
+    }
+
+    async fn page(&self, lun: Lun, page: u8) -> Option<Vec<u8>> {
+        self.ask(lun, cdb::inquiry_vpd(page, 255), 255).await.ok()
+    }
+
+    async fn page_of(&self, pages: &[u8], lun: Lun, page: u8) -> Option<Vec<u8>> {
+        if pages.contains(&page) { self.page(lun, page).await } else { None }
+    }
+
+    async fn shape(&self, lun: Lun, pages: &[u8]) -> Result<(Geometry, Ways), String> {
+        // It may have to spin up or to change sides first: the verdict waits for that.
+        self.ask(lun, cdb::test_unit_ready(), 0).await.map_err(|why| format!("it is not ready: {}", why.sentence()))?;
+        let capacity = self.capacity(lun).await?;
+        let mode = self.mode(lun).await;
+        let limits = self.page_of(pages, lun, page::BLOCK_LIMITS).await;
+        let limits = limits.as_deref().and_then(BlockLimits::parse);
+        let provisioning = self.page_of(pages, lun, page::PROVISIONING).await;
+        let provisioning = provisioning.as_deref().and_then(Provisioning::parse);
+        let rotation = self.page_of(pages, lun, page::CHARACTERISTICS).await;
+        let rotation = rotation.as_deref().and_then(vpd::rotation_rate);
+        Ok(combine(&capacity, mode, limits, provisioning, rotation))
+    }
+
+    async fn capacity(&self, lun: Lun) -> Result<Capacity, String> {
+        let told = |why: NoAnswer| format!("its capacity cannot be read: {}", why.sentence());
+        match self.ask(lun, cdb::read_capacity_16(32), 32).await {
+            Ok(data) => return Capacity::parse_16(&data).map_err(|error| error.to_string()),
+            Err(NoAnswer::Refused(_)) => {}
+            Err(why) => return Err(told(why)),
+        }
+        let data = self.ask(lun, cdb::read_capacity_10(), 8).await.map_err(told)?;
+        match Capacity::parse_10(&data).map_err(|error| error.to_string())? {
+            Capacity10::Known(capacity) => Ok(capacity),
+            Capacity10::TooLarge => Err("it has more than 2^32 blocks but refuses READ CAPACITY (16)".to_owned()),
+        }
+    }
+
+    async fn mode(&self, lun: Lun) -> Option<ModeParameters> {
+        if let Ok(data) = self.ask(lun, cdb::mode_sense_6(CACHING_PAGE, 255), 255).await
+            && let Some(mode) = ModeParameters::parse_6(&data)
+        {
+            return Some(mode);
+        }
+        let data = self.ask(lun, cdb::mode_sense_10(CACHING_PAGE, 255), 255).await.ok()?;
+        ModeParameters::parse_10(&data)
+    }
+}
+
+fn combine(
+    capacity: &Capacity,
+    mode: Option<ModeParameters>,
+    limits: Option<BlockLimits>,
+    provisioning: Option<Provisioning>,
+    rotation: Option<RotationRate>,
+) -> (Geometry, Ways) {
+    let block = capacity.block_size;
+    let most = MAX_BUFFER as u32 / block;
+    let within = |blocks: u32| if blocks == 0 { most } else { blocks.min(most) };
+    let max_transfer = within(limits.as_ref().map_or(0, |limits| limits.max_transfer));
+    let optimal = within(limits.as_ref().map_or(0, |limits| limits.optimal_transfer)).min(max_transfer);
+    let unmap = match &provisioning {
+        Some(how) if how.unmap && limits.as_ref().is_some_and(|limits| limits.max_unmap_blocks > 0) => UnmapWay::Unmap,
+        Some(how) if how.write_same_16 => UnmapWay::WriteSame,
+        _ => UnmapWay::None,
+    };
+    // SBC-4 §6.6.4: MAXIMUM WRITE SAME LENGTH 0 means that no limit is reported.
+    let write_same = limits.as_ref().map_or(0, |limits| limits.max_write_same);
+    let same_limit = match u32::try_from(write_same) {
+        Ok(0) | Err(_) => UNLIMITED_BLOCKS,
+        Ok(limit) => limit.min(UNLIMITED_BLOCKS),
+    };
+    let has_write_same = write_same > 0 || provisioning.as_ref().is_some_and(|how| how.write_same_16);
+    let max_unmap_blocks = match unmap {
+        UnmapWay::None => 0,
+        UnmapWay::Unmap => limits.as_ref().map_or(0, |limits| limits.max_unmap_blocks),
+        UnmapWay::WriteSame => same_limit,
+    };
+    let caching = mode.as_ref().and_then(|mode| mode.caching.as_ref());
+    let geometry = Geometry {
+        block_size: block,
+        blocks: capacity.blocks,
+        physical_block_size: capacity.physical_block_size(),
+        max_transfer: max_transfer * block,
+        optimal_transfer: optimal * block,
+        max_unmap_blocks,
+        max_zero_blocks: if has_write_same { same_limit } else { 0 },
+        read_only: mode.as_ref().is_some_and(|mode| mode.write_protected),
+        // A unit that does not say may well have one.
+        write_cache: caching.is_none_or(|caching| caching.write_cache),
+        rotational: matches!(rotation, Some(RotationRate::Rpm(_))),
+    };
+    let reads_zero = capacity.unmapped_reads_zero || provisioning.as_ref().is_some_and(|how| how.unmapped_reads_zero);
+    let ways = Ways { fua: mode.as_ref().is_some_and(|mode| mode.fua), unmapped_reads_zero: reads_zero, unmap };
+    (geometry, ways)
+}
