@@ -30,12 +30,12 @@ test:
 	tests/scripts/install-tools
 	rm -f target/tmp/skipped
 	$(CARGO) test --doc --workspace --locked
-	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(CARGO) nextest run --workspace --locked; \
 	else \
 	    $(CARGO) test --workspace --all-targets --locked; \
 	fi
-	if [ -s target/tmp/skipped ]; then echo "SKIPPED, not passed:"; sort -u target/tmp/skipped; fi
+	@if [ -s target/tmp/skipped ]; then echo "SKIPPED, not passed:"; sort -u target/tmp/skipped; fi
 
 bench:
 	$(CARGO) bench --workspace --benches --locked
@@ -48,11 +48,11 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
-	if ! PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --version >/dev/null 2>&1; then \
+	@if ! PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --version >/dev/null 2>&1; then \
 	    echo "Installing cargo-deny from crates.io into target/tools (about two minutes)."; \
 	    $(CARGO) install cargo-deny --version '^0.20' --locked --debug --quiet --root "$(TOOLS)" --target-dir target/tools/build; \
 	fi
-	# Not the advisories: their database comes from the network, and `lint` must run without it.
+	@# Not the advisories: their database comes from the network, and `lint` must run without it.
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check licenses bans sources
 
 apple:

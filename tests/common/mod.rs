@@ -1,0 +1,20 @@
+//! What every scenario against a real target stands on: processes that cannot outlive their test, the
+//! daemon under test and its command line, data to compare, free ports.
+
+pub(crate) mod daemon;
+pub(crate) mod data;
+pub(crate) mod port;
+pub(crate) mod process;
+
+pub(crate) use daemon::Daemon;
+pub(crate) use data::RandomFile;
+pub(crate) use process::{need, need_root, run};
+
+/// A directory of this test's own, in memory where the machine has such a place.
+pub(crate) fn scratch_dir() -> tempfile::TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("iscsid-test-");
+    let memory = std::path::Path::new("/dev/shm");
+    let dir = if memory.is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() };
+    dir.expect("a scratch directory")
+}

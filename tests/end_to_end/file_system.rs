@@ -1,0 +1,159 @@
+//! A disk with a file system on it: the main job, end to end.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use iscsid::ipc::{self, ExitCode};
+use tempfile::TempDir;
+
+use crate::common::process::eventually;
+use crate::common::{Daemon, need, need_root, run, scratch_dir};
+use crate::targets::{Spec, Tgt};
+
+const TOOLS: &[&str] = &["mkfs.ext4", "fsck.ext4", "mount", "umount", "losetup", "sha256sum", "fusermount3"];
+
+/// A mounted file system; unmounted with the test, however it ends.
+struct Mounted {
+    at: PathBuf,
+    _dir: TempDir,
+}
+
+impl Mounted {
+    fn new(device: &str) -> Mounted {
+        let dir = scratch_dir();
+        let at = dir.path().join("mnt");
+        std::fs::create_dir(&at).expect("a mount point");
+        run("mount", [device, name(&at)]);
+        Mounted { at, _dir: dir }
+    }
+
+    fn unmount(self) {
+        run("umount", [name(&self.at)]);
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if is_mounted(&self.at) {
+            let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.at).status();
+        }
+    }
+}
+
+fn is_mounted(at: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("the list of mounts");
+    mounts.lines().any(|line| line.split(' ').nth(1) == Some(name(at)))
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Attaches the one disk; gives its device.
+fn attach(daemon: &Daemon, iqn: &str) -> String {
+    daemon.ctl_ok(["attach", iqn]);
+    let disks = daemon.disks(iqn);
+    assert_eq!(disks.len(), 1);
+    disks[0].device.clone().unwrap_or_else(|| panic!("no device: {:?}", disks[0]))
+}
+
+/// Files of many sizes in nested directories.
+fn write_tree(root: &Path) {
+    for directory in 0..8 {
+        let directory = root.join(format!("a/b{directory}/c"));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        for file in 0..24_usize {
+            let mut content = vec![0; file * file * 977];
+            getrandom::fill(&mut content).expect("entropy");
+            std::fs::write(directory.join(format!("file {file}")), content).expect("a file");
+        }
+    }
+}
+
+/// The checksum of every file, by its name.
+fn checksums(root: &Path) -> String {
+    run("sh", ["-c", "cd \"$1\" && find a -type f -exec sha256sum {} + | sort -k 2", "sh", name(root)])
+}
+
+#[test]
+fn a_tree_of_files_survives_logout_and_login() {
+    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new().bytes(128 << 20)), Daemon::start());
+    daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    let device = attach(&daemon, &tgt.iqn);
+    run("mkfs.ext4", ["-q", &device]);
+    let mounted = Mounted::new(&device);
+    write_tree(&mounted.at);
+    let written = checksums(&mounted.at);
+    assert_eq!(written.lines().count(), 8 * 24);
+    mounted.unmount();
+
+    daemon.ctl_ok(["logout", &tgt.iqn]);
+    assert_eq!(tgt.sessions(), 0);
+    daemon.ctl_ok(["login", &tgt.iqn]);
+    let device = attach(&daemon, &tgt.iqn);
+    run("fsck.ext4", ["-f", "-n", &device]);
+    let mounted = Mounted::new(&device);
+    assert_eq!(checksums(&mounted.at), written);
+    mounted.unmount();
+    daemon.ctl_ok(["detach", &tgt.iqn]);
+    assert_eq!(daemon.disks(&tgt.iqn)[0].device, None);
+}
+
+#[test]
+fn a_login_attaches_where_the_target_says_so() {
+    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new().block_size(4096)), Daemon::start());
+    daemon.ctl_ok(["add", "target", &tgt.iqn, "--portal", &tgt.ipv4()]);
+    daemon.ctl_ok(["modify", "target", &tgt.iqn, "--attach", "yes"]);
+    daemon.ctl_ok(["login", &tgt.iqn]);
+    let device = eventually("a device", Duration::from_secs(10), || daemon.disks(&tgt.iqn)[0].device.clone());
+    assert_eq!(run("blockdev", ["--getss", &device]).trim(), "4096");
+    assert_eq!(run("blockdev", ["--getsize64", &device]).trim(), (4 << 20).to_string());
+    daemon.ctl_ok(["logout", &tgt.iqn]);
+    let attached = run("losetup", ["--noheadings", "--output", "NAME,BACK-FILE"]);
+    assert!(!attached.contains(name(daemon.home().dir())), "{attached}");
+}
+
+#[test]
+fn what_is_mounted_is_neither_detached_nor_logged_out() {
+    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new().bytes(32 << 20)), Daemon::start());
+    daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    let device = attach(&daemon, &tgt.iqn);
+    run("mkfs.ext4", ["-q", &device]);
+    let mounted = Mounted::new(&device);
+    for command in ["detach", "logout"] {
+        let refused = daemon.ctl([command, &tgt.iqn]);
+        assert_eq!(refused.code, ExitCode::TryAgain as i32, "{refused:?}");
+        assert!(refused.stderr.contains(name(&mounted.at)), "{command} names the mount point: {}", refused.stderr);
+    }
+    // It goes on working.
+    std::fs::write(mounted.at.join("file"), "still here").expect("a write");
+    assert_eq!(tgt.sessions(), 1);
+    mounted.unmount();
+    daemon.ctl_ok(["logout", &tgt.iqn]);
+}
+
+#[test]
+fn force_logs_out_what_is_mounted() {
+    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new().bytes(32 << 20)), Daemon::start());
+    daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    let device = attach(&daemon, &tgt.iqn);
+    run("mkfs.ext4", ["-q", &device]);
+    let mounted = Mounted::new(&device);
+    daemon.ctl_ok(["logout", &tgt.iqn, "--force"]);
+    assert_eq!(tgt.sessions(), 0);
+    let sessions: Vec<ipc::Session> = daemon.ctl_json(&["list", "sessions"]);
+    assert_eq!(sessions, []);
+    drop(mounted);
+}

@@ -1,0 +1,251 @@
+//! What is wrong gets one sentence and an exit code, and changes nothing.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use iscsid::ipc::ExitCode;
+
+use crate::common::process::Output;
+use crate::common::{Daemon, need};
+use crate::targets::{Auth, CHAP_NAME, CHAP_SECRET, Spec, Target, Tgt};
+
+const IQN: &str = "iqn.2026-11.org.example:nobody";
+
+/// Runs a command that has to fail so, in one sentence with all of the words, and leave the
+/// configuration as it is; gives the sentence.
+fn refused(daemon: &Daemon, arguments: &[&str], code: ExitCode, words: &[&str]) -> String {
+    let before = std::fs::read(daemon.home().config()).ok();
+    let Output { code: actual, stdout, stderr } = daemon.ctl(arguments);
+    assert_eq!(actual, code as i32, "iscsictl {arguments:?} said: {stderr}{stdout}");
+    assert_eq!(stdout, "", "{arguments:?}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "one sentence for {arguments:?}: {stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "iscsictl {arguments:?} does not say {word:?}: {stderr}");
+    }
+    assert_eq!(std::fs::read(daemon.home().config()).ok(), before, "the configuration after {arguments:?}");
+    stderr
+}
+
+#[test]
+fn malformed_names() {
+    let daemon = Daemon::start();
+    let names = ["nobody", "iqn.2026-13.org.example:x", "iqn.26-11.org", "eui.12", "eui.02004567A425678G", "naa.123"];
+    for name in names {
+        refused(&daemon, &["add", "target", name, "--portal", "127.0.0.1"], ExitCode::Usage, &[name]);
+    }
+    let long = format!("iqn.2026-11.org.example:{}", "x".repeat(223));
+    refused(&daemon, &["add", "target", &long, "--portal", "127.0.0.1"], ExitCode::Usage, &["223"]);
+}
+
+#[test]
+fn malformed_portals() {
+    let daemon = Daemon::start();
+    for portal in ["127.0.0.1:99999", "127.0.0.1:0", "127.0.0.1:iscsi", "[::1", "[::1]x", "", "a b", ":3260"] {
+        refused(&daemon, &["add", "target", IQN, "--portal", portal], ExitCode::Usage, &["portal"]);
+        refused(&daemon, &["add", "discovery-portal", portal], ExitCode::Usage, &["portal"]);
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_there() {
+    let daemon = Daemon::start();
+    let add = ["add", "target", IQN, "--portal", "127.0.0.1", "--interface", "nosuch0"];
+    refused(&daemon, &add, ExitCode::Data, &["nosuch0"]);
+}
+
+#[test]
+fn a_port_nobody_listens_on() {
+    let daemon = Daemon::start();
+    let port = crate::common::port::Port::reserve();
+    let portal = format!("127.0.0.1:{}", port.number);
+    daemon.add(IQN, &portal);
+    refused(&daemon, &["login", IQN], ExitCode::Unavailable, &[&portal, "refused"]);
+    refused(&daemon, &["discover", &portal], ExitCode::Unavailable, &[&portal, "refused"]);
+}
+
+#[test]
+fn a_host_nobody_knows() {
+    let daemon = Daemon::start();
+    daemon.add(IQN, "no-such-host.invalid");
+    refused(&daemon, &["login", IQN], ExitCode::NoHost, &["no-such-host.invalid"]);
+    refused(&daemon, &["discover", "no-such-host.invalid"], ExitCode::NoHost, &["no-such-host.invalid"]);
+}
+
+/// It accepts the connection (the kernel does) and never says a word.
+#[test]
+fn a_host_that_is_silent_is_not_waited_for_for_ever() {
+    let daemon = Daemon::start();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let portal = silent.local_addr().expect("its address").to_string();
+    daemon.add(IQN, &portal);
+    let started = Instant::now();
+    refused(&daemon, &["login", IQN], ExitCode::NoHost, &[&portal]);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_service_that_does_not_speak_iscsi() {
+    let daemon = Daemon::start();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let portal = listener.local_addr().expect("its address").to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.expect("a connection");
+            let mut request = [0; 48];
+            // A web server answers what it takes for a bad request, and closes.
+            if connection.read_exact(&mut request).is_ok() {
+                let answer =
+                    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html></html>";
+                connection.write_all(answer).expect("an answer");
+            }
+        }
+    });
+    daemon.add(IQN, &portal);
+    refused(&daemon, &["login", IQN], ExitCode::Protocol, &[&portal]);
+    refused(&daemon, &["discover", &portal], ExitCode::Protocol, &[&portal]);
+}
+
+#[test]
+fn a_target_name_that_is_not_there() {
+    if !need(Tgt::TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
+    daemon.add(IQN, &tgt.ipv4());
+    refused(&daemon, &["login", IQN], ExitCode::Data, &[IQN, "not found"]);
+}
+
+/// A target that wants CHAP, and a daemon that knows it.
+fn target_with_chap(auth: Auth) -> (Tgt, Daemon) {
+    let (tgt, daemon) = (Tgt::start(&Spec::new().auth(auth)), Daemon::start());
+    daemon.add(&tgt.iqn, &Target::ipv4(&tgt));
+    (tgt, daemon)
+}
+
+#[test]
+fn a_wrong_secret() {
+    if !need(Tgt::TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = target_with_chap(Auth::Chap);
+    daemon.ctl_ok(["modify", "target", &tgt.iqn, "--chap-name", CHAP_NAME, "--chap-secret", "not-the-secret"]);
+    let sentence = refused(&daemon, &["login", &tgt.iqn], ExitCode::NotPermitted, &[&tgt.iqn, "CHAP"]);
+    assert!(!sentence.contains("not-the-secret"), "{sentence}");
+    assert!(!daemon.log().contains("not-the-secret"), "the log has the secret");
+}
+
+#[test]
+fn no_secret_where_the_target_wants_one() {
+    if !need(Tgt::TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = target_with_chap(Auth::Chap);
+    refused(&daemon, &["login", &tgt.iqn], ExitCode::NotPermitted, &[&tgt.iqn, "CHAP"]);
+}
+
+#[test]
+fn a_name_without_its_secret() {
+    if !need(Tgt::TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = target_with_chap(Auth::Chap);
+    daemon.ctl_ok(["modify", "target", &tgt.iqn, "--chap-name", CHAP_NAME]);
+    refused(&daemon, &["login", &tgt.iqn], ExitCode::Configuration, &[&tgt.iqn, "secret"]);
+}
+
+#[test]
+fn a_secret_where_the_target_wants_none() {
+    if !need(Tgt::TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = target_with_chap(Auth::None);
+    daemon.set_chap(&tgt.iqn, Auth::Chap);
+    refused(&daemon, &["login", &tgt.iqn], ExitCode::NotPermitted, &[&tgt.iqn, "CHAP"]);
+}
+
+#[test]
+fn a_target_that_cannot_prove_itself() {
+    if !need(Tgt::TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = target_with_chap(Auth::Chap);
+    daemon.set_chap(&tgt.iqn, Auth::Mutual);
+    refused(&daemon, &["login", &tgt.iqn], ExitCode::NotPermitted, &[&tgt.iqn]);
+    assert_eq!(tgt.sessions(), 0);
+}
+
+#[test]
+fn equal_secrets_in_both_directions() {
+    let daemon = Daemon::start();
+    daemon.add(IQN, "127.0.0.1");
+    let ours = ["--chap-name", "us", "--chap-secret", CHAP_SECRET];
+    let theirs = ["--mutual-chap-name", "them", "--mutual-chap-secret", CHAP_SECRET];
+    refused(&daemon, &[&["modify", "target", IQN][..], &ours, &theirs].concat(), ExitCode::Configuration, &["secret"]);
+}
+
+#[test]
+fn adding_twice() {
+    let daemon = Daemon::start();
+    daemon.add(IQN, "127.0.0.1");
+    refused(&daemon, &["add", "target", IQN, "--portal", "127.0.0.1"], ExitCode::Data, &[IQN, "already"]);
+    daemon.ctl_ok(["add", "discovery-portal", "127.0.0.1"]);
+    refused(&daemon, &["add", "discovery-portal", "127.0.0.1:3260"], ExitCode::Data, &["127.0.0.1", "already"]);
+}
+
+#[test]
+fn a_target_that_is_not_configured() {
+    let daemon = Daemon::start();
+    for command in ["login", "logout", "attach", "detach"] {
+        refused(&daemon, &[command, IQN], ExitCode::Data, &[IQN]);
+    }
+    refused(&daemon, &["remove", "target", IQN], ExitCode::Data, &[IQN]);
+    refused(&daemon, &["show", "target", IQN], ExitCode::Data, &[IQN]);
+    refused(&daemon, &["modify", "target", IQN, "--auto-login", "yes"], ExitCode::Data, &[IQN]);
+    refused(&daemon, &["show", "session", "7"], ExitCode::Data, &["7"]);
+}
+
+#[test]
+fn logging_out_of_what_is_not_logged_in() {
+    let daemon = Daemon::start();
+    daemon.add(IQN, "127.0.0.1");
+    refused(&daemon, &["logout", IQN], ExitCode::Data, &[IQN, "not logged in"]);
+}
+
+#[test]
+fn logging_in_twice_and_removing_what_is_logged_in() {
+    if !need(Tgt::TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
+    daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    refused(&daemon, &["login", &tgt.iqn], ExitCode::Data, &[&tgt.iqn, "already"]);
+    refused(&daemon, &["remove", "target", &tgt.iqn], ExitCode::TryAgain, &[&tgt.iqn, "logged in"]);
+    assert_eq!(tgt.sessions(), 1);
+}
+
+#[test]
+fn values_that_no_key_takes() {
+    let daemon = Daemon::start();
+    daemon.add(IQN, "127.0.0.1");
+    for (option, value) in [
+        ("--header-digest", "MD5"),
+        ("--max-burst-length", "511"),
+        ("--max-burst-length", "16777216"),
+        ("--auto-login", "perhaps"),
+        ("--error-recovery-level", "3"),
+    ] {
+        refused(&daemon, &["modify", "target", IQN, option, value], ExitCode::Usage, &[value]);
+    }
+    refused(&daemon, &["modify", "discovery", "--interval", "29"], ExitCode::Usage, &["29"]);
+}
+
+#[test]
+fn commands_nobody_knows() {
+    let daemon = Daemon::start();
+    for arguments in [&["frobnicate"][..], &["list", "nothing"], &["-frobnicate"], &["login"], &["add", "target"]] {
+        let output = daemon.ctl(arguments);
+        assert_eq!(output.code, ExitCode::Usage as i32, "{arguments:?}: {}", output.stderr);
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
