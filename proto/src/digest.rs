@@ -14,6 +14,7 @@ pub struct SoftCrc32c;
 /// `TABLES[k][b]` is the digest of byte `b` followed by `k` zero bytes.
 static TABLES: [[u32; 256]; 8] = tables();
 
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where a wrong index does not compile")]
 const fn tables() -> [[u32; 256]; 8] {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let mut tables = [[0; 256]; 8];
@@ -42,6 +43,7 @@ const fn tables() -> [[u32; 256]; 8] {
 }
 
 /// `table[byte]`, where `byte` is the low byte of `word`: always within the 256 entries.
+#[expect(clippy::indexing_slicing, reason = "both indices are masked to their table's size")]
 #[inline(always)]
 fn entry(table: usize, word: u32) -> u32 {
     TABLES[table & 7][(word & 0xff) as usize]
