@@ -6,4 +6,7 @@
 //! An export knows a unit by the trait [`Block`](crate::kernel_bridge::user::block::Block) and finds
 //! it in the [`Registry`](crate::kernel_bridge::user::block::Registry); it never sees a session.
 
+pub mod nbd;
 mod split;
+#[cfg(test)]
+mod testing;

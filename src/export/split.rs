@@ -4,7 +4,7 @@
 //!   offset, length ──► BlockRange ──► Run Run Run …   each at most a limit of the geometry
 //! ```
 
-use crate::kernel_bridge::user::block::Geometry;
+use crate::kernel_bridge::user::block::{Geometry, MAX_BUFFER};
 
 /// Why a range of bytes is not a range of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,9 @@ impl BlockRange {
     }
 }
 
-/// How many blocks one read or write may move, at least 1.
+/// How many blocks one read or write may move, at least 1; never more than a buffer holds.
 pub(crate) fn transfer_limit(geometry: &Geometry) -> u32 {
-    (geometry.max_transfer / geometry.block_size.max(1)).max(1)
+    (geometry.max_transfer.min(MAX_BUFFER as u32) / geometry.block_size.max(1)).max(1)
 }
 
 #[cfg(test)]

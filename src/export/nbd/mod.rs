@@ -1,0 +1,101 @@
+//! The NBD server: units for qemu, libnbd, fio, and whoever attaches a disk by NBD.
+//!
+//! ```text
+//!   client ──► handshake ──► transmission ──────────────────────────────────────────► Block
+//!              which export   ring ─► request ─► pieces, each with a pool buffer ─► submit
+//!   client ◄───────────────── outbox ◄─ reply ◄─ pieces done ◄───────────── Completions ◄─┘
+//! ```
+//! One task per connection, which never waits for one thing while another could go on: each round
+//! takes what the unit has completed, what the client has sent, hands all new operations over in one
+//! batch, and writes all replies at once. Nothing is allocated per request once things are warm.
+//!
+//! The protocol is `doc/proto.md` of the reference implementation; what is said "the protocol" in
+//! this module is that document.
+
+mod connection;
+mod handshake;
+mod outbox;
+mod ring;
+mod transmission;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::kernel_bridge::user::block::Registry;
+
+/// The longest payload of a request or a reply: what every client may assume.
+const MAX_PAYLOAD: u32 = 32 << 20;
+
+/// How many clients are served at a time.
+const MAX_CONNECTIONS: usize = 256;
+
+/// Socket buffers of a connection: a few large requests. Some systems give a Unix socket 8 KiB.
+const SOCKET_BUFFER: usize = 1 << 20;
+
+/// Serves the units of `registry` on `listener`, each under its name, until `stop`. Then clients get
+/// the answers that are about to come, for two seconds at most, and all is closed.
+pub async fn serve(listener: UnixListener, registry: Arc<Registry>, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    warn!("an NBD connection ended by a bug: {error}");
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok(_) if connections.len() >= MAX_CONNECTIONS => {
+                    warn!("an NBD client was turned away: {MAX_CONNECTIONS} are connected already");
+                }
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, registry.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely, and nothing tells when there is one again.
+                    warn!("cannot accept an NBD client: {error}");
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                    }
+                }
+            },
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn converse(mut stream: UnixStream, registry: Arc<Registry>, stop: CancellationToken) {
+    let socket = socket2::SockRef::from(&stream);
+    if let Err(error) =
+        socket.set_send_buffer_size(SOCKET_BUFFER).and_then(|()| socket.set_recv_buffer_size(SOCKET_BUFFER))
+    {
+        debug!("an NBD connection keeps its small socket buffers: {error}");
+    }
+    let agreed = tokio::select! {
+        () = stop.cancelled() => return,
+        agreed = handshake::shake_hands(&mut stream, &registry) => agreed,
+    };
+    match agreed {
+        Ok(Some(agreed)) => {
+            let name = agreed.name.clone();
+            debug!("an NBD client uses {name}");
+            match connection::run(stream, agreed, stop).await {
+                Ok(()) => debug!("an NBD client of {name} is done"),
+                Err(error) => debug!("an NBD client of {name} was let go: {error}"),
+            }
+        }
+        Ok(None) => {}
+        Err(error) => debug!("an NBD client was let go: {error}"),
+    }
+}

@@ -1,0 +1,61 @@
+//! What has been received and not yet understood.
+//!
+//! One `recv` brings many small requests; they are parsed where they lie. Before the next one the
+//! few bytes that are left, the start of a header, move to the front.
+
+/// The receive buffer of a connection.
+pub(crate) struct Ring {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Ring {
+    /// An empty one that holds `size` bytes.
+    pub(crate) fn new(size: usize) -> Ring {
+        Ring { bytes: vec![0; size].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    /// The bytes that are there.
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// The next `n` bytes, at most all there are, are done with.
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.start = (self.start + n).min(self.end);
+    }
+
+    /// Where the next bytes go.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// The first `n` bytes of [`room`](Ring::room) have been filled.
+    pub(crate) fn received(&mut self, n: usize) {
+        self.end = (self.end + n).min(self.bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_is_cut_in_two_comes_out_whole() {
+        let mut ring = Ring::new(8);
+        ring.room()[..7].copy_from_slice(b"request");
+        ring.received(7);
+        ring.consume(5);
+        let room = ring.room();
+        assert_eq!(room.len(), 6);
+        room[..3].copy_from_slice(b"ail");
+        ring.received(3);
+        assert_eq!(ring.filled(), b"stail");
+    }
+}

@@ -1,0 +1,145 @@
+//! Clients that mean harm, or do not know better.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::client::{request, string};
+use super::*;
+use crate::export::nbd::wire::{OPTION_MAGIC, command, option, reply};
+
+#[tokio::test]
+async fn garbage_ends_the_connection_and_no_other() {
+    let stage = Stage::with(MIB, |_| {});
+    let mut bystander = stage.structured().await;
+    for garbage in [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], &[0xff; 64], &[0; 64]] {
+        let (mut client, server) = stage.connect();
+        client.bytes(18).await;
+        client.send(garbage).await;
+        server.await.expect("no panic");
+
+        let (mut client, server) = stage.connect();
+        client.greet().await;
+        client.send(garbage).await;
+        server.await.expect("no panic");
+
+        let (mut client, server) = stage.connect();
+        client.greet().await;
+        client.go(NAME).await;
+        client.send(garbage).await;
+        server.await.expect("no panic");
+    }
+    assert_eq!(bystander.write(0, 0, &[1; 512]).await.0, 0);
+}
+
+#[tokio::test]
+async fn options_that_lie_about_their_lengths_are_refused() {
+    let stage = Stage::with(MIB, |_| {});
+    let (mut client, _) = stage.connect();
+    client.greet().await;
+    let long = string(&"x".repeat(5000));
+    for data in [
+        &b""[..],
+        &[0xff; 4],
+        &[0xff; 40],
+        &[0, 0, 0, 1, 0xfe, 0, 0],
+        &[string(NAME), vec![0, 9]].concat(),
+        &[string(NAME), vec![0, 0, 0]].concat(),
+        &[long, vec![0, 0]].concat(),
+    ] {
+        for option in [option::INFO, option::GO] {
+            let [(refused, _)] = &client.option(option, data).await[..] else { panic!("one reply") };
+            assert_eq!(*refused, reply::ERR_INVALID, "{data:?}");
+        }
+    }
+    client.go(NAME).await;
+}
+
+#[tokio::test]
+async fn an_option_of_four_gigabytes_is_too_big() {
+    let stage = Stage::with(MIB, |_| {});
+    let (mut client, server) = stage.connect();
+    client.greet().await;
+    let header = [&OPTION_MAGIC.to_be_bytes()[..], &7u32.to_be_bytes(), &u32::MAX.to_be_bytes()].concat();
+    client.send(&header).await;
+    let answer = client.rest().await;
+    assert_eq!(answer[12..16], reply::ERR_TOO_BIG.to_be_bytes());
+    server.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn options_without_end_come_to_one() {
+    let stage = Stage::with(MIB, |_| {});
+    let (mut client, server) = stage.connect();
+    client.greet().await;
+    while !server.is_finished() {
+        client.send_option(option::STRUCTURED_REPLY, &[]).await;
+        // Its answer, if there is one.
+        if tokio::io::AsyncReadExt::read(&mut client.stream, &mut [0; 20]).await.is_ok_and(|n| n == 0) {
+            break;
+        }
+    }
+    server.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_during_the_handshake_is_bounded() {
+    let stage = Stage::with(MIB, |_| {});
+    let begun = Instant::now();
+    let (_silent, server) = stage.connect();
+    server.await.expect("no panic");
+    let (mut half, server) = stage.connect();
+    half.greet().await;
+    half.send(b"IHAVE").await;
+    server.await.expect("no panic");
+    assert!(begun.elapsed() < Duration::from_secs(61));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_between_requests_is_not() {
+    let stage = Stage::with(MIB, |_| {});
+    let mut client = stage.structured().await;
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    assert_eq!(client.write(0, 0, &[1; 512]).await.0, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_in_the_middle_of_a_payload_is_bounded_and_writes_nothing() {
+    let stage = Stage::with(MIB, |_| {});
+    let (mut client, server) = stage.connect();
+    client.greet().await;
+    client.go(NAME).await;
+    client.request(command::WRITE, 0, 1, 0, 4096).await;
+    client.send(&[7; 4000]).await;
+    server.await.expect("no panic");
+    assert_eq!(stage.disk.asked(), []);
+}
+
+#[tokio::test]
+async fn a_client_that_dies_in_the_middle_of_a_payload_writes_nothing() {
+    let stage = Stage::with(MIB, |_| {});
+    let (mut client, server) = stage.connect();
+    client.greet().await;
+    client.go(NAME).await;
+    client.send(&request(command::WRITE, 0, 1, 0, 4096)).await;
+    client.send(&[7; 100]).await;
+    drop(client);
+    server.await.expect("no panic");
+    assert_eq!(stage.disk.asked(), []);
+}
+
+#[tokio::test]
+async fn a_client_that_dies_with_requests_under_way_takes_nothing_with_it() {
+    let stage = Stage::with(MIB, |_| {});
+    stage.disk.hold(true);
+    let (mut client, server) = stage.connect();
+    client.greet().await;
+    client.go(NAME).await;
+    for cookie in 0..100 {
+        client.request(command::READ, 0, cookie, 0, 4096).await;
+    }
+    drop(client);
+    stage.disk.hold(false);
+    server.await.expect("no panic");
+    assert_eq!(stage.structured().await.write(0, 0, &[1; 512]).await.0, 0);
+}

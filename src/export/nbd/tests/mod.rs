@@ -1,0 +1,79 @@
+//! Scenarios between a small client, which sends whatever a test wants sent, and the server.
+
+mod client;
+mod handshake;
+mod hostile;
+mod pressure;
+mod requests;
+
+use std::sync::Arc;
+
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::client::Client;
+use crate::export::testing::ramdisk::{Plan, RamDisk};
+use crate::kernel_bridge::user::block::{Geometry, Registry};
+
+const NAME: &str = "iqn.2026-01.example:disk/0";
+const MIB: u64 = 1 << 20;
+
+/// One unit, [`NAME`], and whoever connects to it.
+struct Stage {
+    disk: Arc<RamDisk>,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+}
+
+impl Stage {
+    fn new(plan: Plan) -> Stage {
+        let disk = RamDisk::start(plan);
+        let registry = Arc::new(Registry::default());
+        registry.insert(NAME.to_owned(), disk.clone());
+        Stage { disk, registry, stop: CancellationToken::new() }
+    }
+
+    fn with(bytes: u64, change: impl FnOnce(&mut Geometry)) -> Stage {
+        let mut plan = Plan::of_bytes(bytes);
+        change(&mut plan.geometry);
+        Stage::new(plan)
+    }
+
+    /// A client that has not said anything, and the task that serves it.
+    fn connect(&self) -> (Client, JoinHandle<()>) {
+        let (ours, theirs) = UnixStream::pair().expect("socket pair");
+        let server = tokio::spawn(super::converse(theirs, self.registry.clone(), self.stop.clone()));
+        (Client::new(ours), server)
+    }
+
+    /// A client in the transmission phase, with structured replies.
+    async fn structured(&self) -> Client {
+        let (mut client, _) = self.connect();
+        client.greet().await;
+        client.structured_replies().await;
+        client.go(NAME).await;
+        client
+    }
+
+    /// A client in the transmission phase, with simple replies.
+    async fn simple(&self) -> Client {
+        let (mut client, _) = self.connect();
+        client.greet().await;
+        client.go(NAME).await;
+        client
+    }
+}
+
+/// Bytes that differ from block to block.
+fn pattern(length: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let mut state = seed | 1;
+    for word in bytes.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
+    }
+    bytes
+}
