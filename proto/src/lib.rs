@@ -91,6 +91,8 @@ pub mod handoff;
 pub mod ids;
 #[cfg(feature = "login")]
 pub mod keys;
+#[cfg(feature = "login")]
+pub mod login;
 pub mod names;
 pub mod pdu;
 mod receive;

@@ -1,0 +1,875 @@
+//! Logins against a scripted target in memory.
+
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::keys::TextWriter;
+use crate::pdu::LoginStage::{FullFeature, OperationalNegotiation, SecurityNegotiation};
+use crate::pdu::{
+    BHS_LEN, Bhs, LoginFlags, LoginRequest, LoginStage, Wire, data_segment_len, is_immediate, padding, set_lengths,
+};
+use crate::sn::StatSn;
+
+/// A generator that counts: every byte differs from the one before.
+struct Counting(u8);
+
+impl Entropy for Counting {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        }
+    }
+}
+
+fn name(text: &str) -> IscsiName {
+    IscsiName::parse(text).expect("a name")
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text).expect("a secret")
+}
+
+fn normal() -> LoginConfig {
+    LoginConfig {
+        initiator_name: name("iqn.2001-04.com.example:host"),
+        initiator_alias: Some("my host".into()),
+        target_name: Some(name("iqn.2001-04.com.example:Disk1")),
+        isid: Isid::random(0x12_3456, 7),
+        tsih: Tsih(0),
+        cid: Cid(3),
+        cmd_sn: CmdSn(0xffff_fffe),
+        offer: Offer::default(),
+        chap: None,
+        group_tag: None,
+    }
+}
+
+fn chap(algorithms: &[ChapAlgorithm], mutual: bool) -> LoginConfig {
+    let chap = ChapConfig {
+        name: "host".into(),
+        secret: secret("initiatorsecret"),
+        mutual: mutual.then(|| ("disk".to_string(), secret("targetsecret12"))),
+        algorithms: algorithms.into(),
+    };
+    LoginConfig { chap: Some(chap), ..normal() }
+}
+
+/// What the target heard: a header and its keys.
+struct Heard {
+    header: LoginRequest,
+    flags: LoginFlags,
+    data: Vec<u8>,
+}
+
+impl Heard {
+    fn keys(&self) -> Vec<(String, String)> {
+        let pairs = TextReader::new(&self.data).map(|pair| pair.expect("a text of ours"));
+        pairs.map(|pair| (pair.key.to_string(), pair.value.to_string())).collect()
+    }
+
+    fn key(&self, name: &str) -> Option<String> {
+        self.keys().into_iter().find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    fn stages(&self) -> (LoginStage, Option<LoginStage>) {
+        (self.flags.current, self.flags.transit.then_some(self.flags.next))
+    }
+}
+
+/// A login and the target it talks to. What the target says is set in `say` and may be bent.
+struct Scene {
+    login: Login,
+    entropy: Counting,
+    stat_sn: StatSn,
+    last: Option<LoginRequest>,
+}
+
+type Outcome = Result<Progress, LoginError>;
+
+impl Scene {
+    fn new(config: LoginConfig) -> Scene {
+        let mut entropy = Counting(0);
+        Scene { login: Login::new(config, &mut entropy), entropy, stat_sn: StatSn(100), last: None }
+    }
+
+    /// The next request, which must be there, and the only one.
+    fn hear(&mut self) -> Heard {
+        let pdu = self.login.poll_transmit().expect("a request");
+        assert!(self.login.poll_transmit().is_none(), "one request at a time (RFC 7143 §6.3)");
+        let (bhs, data) = pdu.split_first_chunk::<BHS_LEN>().expect("a header");
+        let header = LoginRequest::decode(bhs);
+        let len = data_segment_len(bhs) as usize;
+        assert_eq!(data.len(), len + padding(len));
+        assert!(is_immediate(bhs));
+        assert_eq!((header.version_max, header.version_min), (0, 0));
+        if let Some(last) = self.last {
+            let constant = |h: LoginRequest| (h.isid, h.tsih, h.itt, h.cid, h.cmd_sn);
+            assert_eq!(constant(header), constant(last), "constant through a login (RFC 7143 §11.12)");
+            assert_eq!(header.exp_stat_sn, self.stat_sn, "ExpStatSN acknowledges the last response");
+        }
+        self.last = Some(header);
+        Heard { header, flags: LoginFlags::decode(header.flags).expect("stages"), data: data[..len].into() }
+    }
+
+    /// A response in `current` with those keys.
+    fn response(&mut self, current: LoginStage, next: Option<LoginStage>, more: bool) -> LoginResponse {
+        let asked = self.last.expect("a request came before");
+        let flags = LoginFlags { transit: next.is_some(), more, current, next: next.unwrap_or(current) };
+        let stat_sn = self.stat_sn;
+        self.stat_sn = self.stat_sn.next();
+        LoginResponse {
+            flags: flags.encode(),
+            version_max: 0,
+            version_active: 0,
+            isid: asked.isid,
+            tsih: if next == Some(FullFeature) { Tsih(9) } else { Tsih(0) },
+            itt: asked.itt,
+            stat_sn,
+            exp_cmd_sn: asked.cmd_sn,
+            max_cmd_sn: asked.cmd_sn.plus(31),
+            status_class: 0,
+            status_detail: 0,
+        }
+    }
+
+    fn say(&mut self, current: LoginStage, next: Option<LoginStage>, keys: &[(&str, &str)]) -> Outcome {
+        let response = self.response(current, next, false);
+        self.send(response, &text(keys))
+    }
+
+    /// Delivers a response in the portions that the login asks for.
+    fn send(&mut self, response: LoginResponse, data: &[u8]) -> Outcome {
+        let mut bhs = response.encode();
+        set_lengths(&mut bhs, 0, data.len() as u32);
+        self.deliver(&bhs, data)
+    }
+
+    fn deliver(&mut self, bhs: &Bhs, data: &[u8]) -> Outcome {
+        assert_eq!(self.login.need(), BHS_LEN);
+        let progress = self.login.receive(bhs, &mut self.entropy)?;
+        if data.is_empty() {
+            return Ok(progress);
+        }
+        assert_eq!(progress, Progress::More, "the rest of the PDU is still to come");
+        let mut rest = data.to_vec();
+        rest.resize(data.len() + padding(data.len()), 0);
+        assert_eq!(self.login.need(), rest.len());
+        self.login.receive(&rest, &mut self.entropy)
+    }
+
+    /// Security without authentication, up to and including the offers of the operational stage.
+    fn to_operational(config: LoginConfig) -> (Scene, Heard) {
+        let mut scene = Scene::new(config);
+        scene.hear();
+        let keys = [("TargetPortalGroupTag", "1"), ("AuthMethod", "None")];
+        scene.say(SecurityNegotiation, Some(OperationalNegotiation), &keys).expect("security done");
+        let offers = scene.hear();
+        (scene, offers)
+    }
+
+    /// CHAP up to where the target has chosen `algorithm` and we have answered its challenge.
+    fn to_proof(config: LoginConfig, algorithm: ChapAlgorithm) -> (Scene, Heard) {
+        let mut scene = Scene::to_offer(config);
+        let keys = [("CHAP_A", &*algorithm.number().to_string()), ("CHAP_I", "17"), ("CHAP_C", "0x0102030405")];
+        scene.say(SecurityNegotiation, None, &keys).expect("a challenge");
+        let proof = scene.hear();
+        (scene, proof)
+    }
+
+    /// CHAP up to where we have offered algorithms.
+    fn to_offer(config: LoginConfig) -> Scene {
+        let mut scene = Scene::new(config);
+        scene.hear();
+        scene.say(SecurityNegotiation, None, &[("AuthMethod", "CHAP")]).expect("CHAP");
+        scene.hear();
+        scene
+    }
+
+    fn finish(mut self) -> LoggedIn {
+        match self.say(OperationalNegotiation, Some(FullFeature), &[]) {
+            Ok(Progress::Done(logged_in)) => *logged_in,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn text(keys: &[(&str, &str)]) -> Vec<u8> {
+    let mut text = TextWriter::new();
+    keys.iter().for_each(|(key, value)| text.push(key, value));
+    text.into_bytes()
+}
+
+fn is_protocol_error(outcome: &Outcome) -> bool {
+    matches!(outcome, Err(LoginError::Protocol(Error::PeerMisbehaved(_))))
+}
+
+fn authentication_error(outcome: Outcome) -> String {
+    match outcome {
+        Err(LoginError::Authentication(why)) => why.into(),
+        other => panic!("{other:?}"),
+    }
+}
+
+// Opening and the final response.
+
+#[test]
+fn the_first_request_says_who_and_whom() {
+    let mut scene = Scene::new(normal());
+    let first = scene.hear();
+    assert_eq!(first.stages(), (SecurityNegotiation, Some(OperationalNegotiation)));
+    assert_eq!((first.header.tsih, first.header.cid, first.header.cmd_sn), (Tsih(0), Cid(3), CmdSn(0xffff_fffe)));
+    assert_eq!((first.header.isid, first.header.exp_stat_sn), (Isid::random(0x12_3456, 7), StatSn(0)));
+    let keys = first.keys();
+    let keys: Vec<_> = keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(
+        keys,
+        [
+            ("InitiatorName", "iqn.2001-04.com.example:host"),
+            ("InitiatorAlias", "my host"),
+            ("SessionType", "Normal"),
+            ("TargetName", "iqn.2001-04.com.example:Disk1"),
+            ("AuthMethod", "None"),
+        ]
+    );
+}
+
+#[test]
+fn a_login_without_authentication_ends_in_a_handoff_that_holds() {
+    let (mut scene, offers) = Scene::to_operational(normal());
+    assert_eq!(offers.stages(), (OperationalNegotiation, Some(FullFeature)));
+    assert_eq!(offers.key("MaxRecvDataSegmentLength").as_deref(), Some("262144"));
+    let answers = [
+        ("HeaderDigest", "None"),
+        ("MaxBurstLength", "65536"),
+        ("MaxRecvDataSegmentLength", "0x1000"),
+        ("TargetAlias", "disks"),
+    ];
+    let done = scene.say(OperationalNegotiation, Some(FullFeature), &answers).expect("the end");
+    let Progress::Done(logged_in) = done else { panic!("{done:?}") };
+    let params = logged_in.handoff.params().expect("a handoff that holds");
+    assert_eq!((params.tsih, params.cid, params.cmd_sn), (Tsih(9), Cid(3), CmdSn(0xffff_fffe)));
+    assert_eq!((params.exp_stat_sn, params.max_cmd_sn), (StatSn(102), CmdSn(29)));
+    assert_eq!((params.max_burst_length, params.first_burst_length), (65_536, 65_536));
+    assert_eq!((params.max_recv_data_segment_length, params.max_send_data_segment_length), (262_144, 4096));
+    assert_eq!(logged_in.handoff.target_portal_group_tag, 1);
+    assert_eq!(logged_in.target_alias.as_deref(), Some("disks"));
+    assert_eq!(logged_in.authentication, "None");
+    assert!(logged_in.negotiated.contains(&("MaxBurstLength".into(), "65536".into())));
+    assert_eq!(scene.login.need(), 0, "what follows is not the login's to read");
+    assert!(scene.login.poll_transmit().is_none());
+    let again = scene.login.receive(&[], &mut Counting(0));
+    assert_eq!(again, Err(LoginError::Protocol(Error::Misuse("this login has ended"))));
+}
+
+#[test]
+fn status_numbers_may_start_anywhere() {
+    for first in [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff] {
+        let mut scene = Scene::new(normal());
+        scene.stat_sn = StatSn(first);
+        scene.hear();
+        scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[("AuthMethod", "None")]).expect("security done");
+        scene.hear(); // which compares ExpStatSN
+        assert_eq!(scene.finish().handoff.exp_stat_sn, first.wrapping_add(2));
+    }
+}
+
+#[test]
+fn a_final_response_without_a_session_fails() {
+    let (mut scene, _) = Scene::to_operational(normal());
+    let response = LoginResponse { tsih: Tsih(0), ..scene.response(OperationalNegotiation, Some(FullFeature), false) };
+    assert!(is_protocol_error(&scene.send(response, &[])));
+}
+
+#[test]
+fn a_final_response_for_another_session_than_the_one_to_join_fails() {
+    let (mut scene, offers) = Scene::to_operational(LoginConfig { tsih: Tsih(5), ..normal() });
+    assert_eq!(offers.header.tsih, Tsih(5));
+    assert!(is_protocol_error(&scene.say(OperationalNegotiation, Some(FullFeature), &[])));
+}
+
+#[test]
+fn another_portal_group_than_the_stored_one_is_told() {
+    let mut scene = Scene::new(LoginConfig { group_tag: Some(2), ..normal() });
+    scene.hear();
+    let outcome = scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[("TargetPortalGroupTag", "1")]);
+    assert!(
+        matches!(&outcome, Err(LoginError::Incompatible(why)) if why.contains("portal group 1, not 2")),
+        "{outcome:?}"
+    );
+    assert_eq!(scene.login.need(), 0);
+}
+
+#[test]
+fn a_discovery_session_names_no_target() {
+    let mut scene = Scene::new(LoginConfig { target_name: None, ..normal() });
+    let first = scene.hear();
+    assert_eq!(first.key("SessionType").as_deref(), Some("Discovery"));
+    assert_eq!(first.key("TargetName"), None);
+    scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[("AuthMethod", "None")]).expect("security done");
+    let offers = scene.hear();
+    assert_eq!(offers.key("HeaderDigest").as_deref(), Some("None"));
+    assert_eq!(offers.key("ImmediateData"), None);
+    scene.finish();
+}
+
+#[test]
+fn a_discovery_session_authenticates_as_well() {
+    let config = LoginConfig { target_name: None, ..chap(&[ChapAlgorithm::Md5], false) };
+    let (mut scene, proof) = Scene::to_proof(config, ChapAlgorithm::Md5);
+    assert!(proof.key("CHAP_R").is_some());
+    scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[]).expect("believed");
+    scene.hear();
+    assert_eq!(scene.finish().authentication, "CHAP MD5");
+}
+
+#[test]
+fn a_long_alias_is_cut_between_characters() {
+    let mut scene = Scene::new(LoginConfig { initiator_alias: Some("ä".repeat(200)), ..normal() });
+    assert_eq!(scene.hear().key("InitiatorAlias"), Some("ä".repeat(127)));
+}
+
+// Statuses.
+
+#[test]
+fn refusals_keep_class_and_detail() {
+    for (class, detail) in [(2, 1), (2, 3), (2, 0xff), (3, 1), (3, 0x77), (9, 9)] {
+        let mut scene = Scene::new(normal());
+        scene.hear();
+        let response = LoginResponse {
+            status_class: class,
+            status_detail: detail,
+            // The rest need not be valid in a refusal.
+            itt: Itt(0),
+            isid: Isid([0; 6]),
+            flags: 0xff,
+            ..scene.response(SecurityNegotiation, None, false)
+        };
+        assert_eq!(scene.send(response, &[]), Err(LoginError::Refused { class, detail }));
+        assert_eq!(scene.login.need(), 0);
+    }
+}
+
+#[test]
+fn a_redirection_is_followed_to_wherever_it_points() {
+    for (address, shown) in [
+        ("192.0.2.7", "192.0.2.7:3260"),
+        ("192.0.2.7:3261", "192.0.2.7:3261"),
+        ("[2001:db8::7]", "[2001:db8::7]:3260"),
+        ("[2001:db8::7]:3261", "[2001:db8::7]:3261"),
+        ("nas.example", "nas.example:3260"),
+        ("nas.example:3261", "nas.example:3261"),
+        ("192.0.2.7:3260,1", "192.0.2.7:3260,1"),
+    ] {
+        for (detail, permanent) in [(1, false), (2, true), (0x33, false)] {
+            let mut scene = Scene::new(normal());
+            scene.hear();
+            let response = LoginResponse {
+                status_class: 1,
+                status_detail: detail,
+                ..scene.response(SecurityNegotiation, None, false)
+            };
+            let outcome = scene.send(response, &text(&[("TargetAddress", address)])).expect("a redirection");
+            let Progress::Redirect { address, permanent: for_good } = outcome else { panic!("{outcome:?}") };
+            assert_eq!((address.to_string().as_str(), for_good), (shown, permanent));
+        }
+    }
+}
+
+#[test]
+fn a_redirection_to_nowhere_fails() {
+    for keys in [&[][..], &[("TargetAddress", "")], &[("TargetAddress", "2001:db8::7")], &[("TargetAlias", "x")]] {
+        let mut scene = Scene::new(normal());
+        scene.hear();
+        let response =
+            LoginResponse { status_class: 1, status_detail: 1, ..scene.response(SecurityNegotiation, None, false) };
+        assert!(is_protocol_error(&scene.send(response, &text(keys))), "{keys:?}");
+    }
+}
+
+// Stages, and answers that do not leave them.
+
+#[test]
+fn a_target_that_does_not_leave_a_stage_is_asked_again() {
+    let mut scene = Scene::new(normal());
+    scene.hear();
+    scene.say(SecurityNegotiation, None, &[("AuthMethod", "None")]).expect("not yet");
+    let again = scene.hear();
+    assert_eq!(again.stages(), (SecurityNegotiation, Some(OperationalNegotiation)));
+    assert_eq!(again.keys(), []);
+    scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[]).expect("now");
+    scene.hear();
+    scene.say(OperationalNegotiation, None, &[("MaxBurstLength", "4096")]).expect("not yet");
+    let again = scene.hear();
+    assert_eq!((again.stages(), again.keys()), ((OperationalNegotiation, Some(FullFeature)), vec![]));
+    assert_eq!(scene.finish().handoff.max_burst_length, 4096);
+}
+
+#[test]
+fn a_target_that_never_leaves_a_stage_is_given_up() {
+    let (mut scene, _) = Scene::to_operational(normal());
+    let answers = (0..1000).take_while(|_| {
+        let outcome = scene.say(OperationalNegotiation, None, &[]);
+        outcome == Ok(Progress::More) && scene.login.poll_transmit().is_some()
+    });
+    assert!(answers.count() < 40);
+    assert_eq!(scene.login.need(), 0);
+}
+
+#[test]
+fn proposals_of_the_target_are_answered_before_the_login_ends() {
+    let (mut scene, _) = Scene::to_operational(normal());
+    let theirs = [("IFMarker", "No"), ("TaskReporting", "RFC3720"), ("X-vendor", "1"), ("InitialR2T", "Yes")];
+    scene.say(OperationalNegotiation, None, &theirs).expect("proposals");
+    let answer = scene.hear();
+    assert_eq!(answer.stages(), (OperationalNegotiation, Some(FullFeature)));
+    let keys = answer.keys();
+    let keys: Vec<_> = keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(keys, [("IFMarker", "No"), ("TaskReporting", "RFC3720"), ("X-vendor", "NotUnderstood")]);
+    assert_eq!(scene.finish().handoff.initial_r2t, 1);
+}
+
+#[test]
+fn keys_nobody_knows_are_not_understood_in_the_security_stage_too() {
+    let mut scene = Scene::new(normal());
+    scene.hear();
+    let keys = [("AuthMethod", "None"), ("Zork", "1")];
+    scene.say(SecurityNegotiation, Some(OperationalNegotiation), &keys).expect("security done");
+    assert_eq!(scene.hear().key("Zork").as_deref(), Some("NotUnderstood"));
+}
+
+#[test]
+fn operational_keys_do_not_belong_to_the_security_stage() {
+    let mut scene = Scene::new(normal());
+    scene.hear();
+    assert!(is_protocol_error(&scene.say(SecurityNegotiation, None, &[("MaxBurstLength", "4096")])));
+}
+
+#[test]
+fn stages_that_were_not_asked_for_are_refused() {
+    for (current, next) in [
+        (OperationalNegotiation, None),
+        (SecurityNegotiation, Some(FullFeature)),
+        (SecurityNegotiation, Some(SecurityNegotiation)),
+        (FullFeature, Some(FullFeature)),
+    ] {
+        let mut scene = Scene::new(normal());
+        scene.hear();
+        assert!(is_protocol_error(&scene.say(current, next, &[])), "{current:?} {next:?}");
+    }
+    // Not ready to leave, since CHAP is still to come.
+    let mut scene = Scene::new(chap(&ChapAlgorithm::ALL, false));
+    scene.hear();
+    let keys = [("AuthMethod", "CHAP")];
+    assert!(is_protocol_error(&scene.say(SecurityNegotiation, Some(OperationalNegotiation), &keys)));
+}
+
+#[test]
+fn a_repeated_key_drops_the_connection() {
+    let (mut scene, _) = Scene::to_operational(normal());
+    let twice = [("ImmediateData", "Yes"), ("ImmediateData", "Yes")];
+    assert!(is_protocol_error(&scene.say(OperationalNegotiation, None, &twice)));
+    let (mut scene, _) = Scene::to_operational(normal());
+    scene.say(OperationalNegotiation, None, &[("ImmediateData", "Yes")]).expect("once");
+    scene.hear();
+    assert!(is_protocol_error(&scene.say(OperationalNegotiation, None, &[("ImmediateData", "Yes")])));
+}
+
+#[test]
+fn a_segment_length_out_of_range_drops_the_connection() {
+    for wrong in ["0", "511", "16777216"] {
+        let (mut scene, _) = Scene::to_operational(normal());
+        let keys = [("MaxRecvDataSegmentLength", wrong)];
+        assert!(is_protocol_error(&scene.say(OperationalNegotiation, Some(FullFeature), &keys)), "{wrong}");
+    }
+}
+
+#[test]
+fn a_digest_we_insist_on_and_do_not_get_is_told() {
+    let mut config = normal();
+    config.offer.set("HeaderDigest", "CRC32C").expect("a key");
+    let (mut scene, _) = Scene::to_operational(config);
+    let outcome = scene.say(OperationalNegotiation, Some(FullFeature), &[("HeaderDigest", "Reject")]);
+    assert!(matches!(outcome, Err(LoginError::Incompatible(_))), "{outcome:?}");
+}
+
+// Headers.
+
+#[test]
+fn headers_that_cannot_be_are_refused_before_their_data_is_read() {
+    type Bend = fn(&mut Bhs);
+    let bends: [(&str, Bend); 8] = [
+        ("a NOP-In", |bhs| bhs[0] = 0x20),
+        ("a Reject", |bhs| bhs[0] = 0x3f),
+        ("a SCSI Response", |bhs| bhs[0] = 0x21),
+        ("an opcode of no PDU", |bhs| bhs[0] = 0x2f),
+        ("a request", |bhs| bhs[0] = 0x03),
+        ("header segments", |bhs| bhs[4] = 1),
+        ("data beyond 8192 bytes", |bhs| set_lengths(bhs, 0, 8193)),
+        ("data of 16 MiB", |bhs| set_lengths(bhs, 0, 0xff_ffff)),
+    ];
+    for (what, bend) in bends {
+        let mut scene = Scene::new(normal());
+        scene.hear();
+        let mut bhs = scene.response(SecurityNegotiation, Some(OperationalNegotiation), false).encode();
+        bend(&mut bhs);
+        assert!(is_protocol_error(&scene.deliver(&bhs, &[])), "{what}");
+        assert_eq!(scene.login.need(), 0, "{what}");
+    }
+}
+
+#[test]
+fn responses_of_another_login_are_refused() {
+    type Bend = fn(&mut LoginResponse);
+    let bends: [(&str, Bend); 5] = [
+        ("ITT", |response| response.itt = Itt(response.itt.0.wrapping_add(1))),
+        ("ISID", |response| response.isid = Isid([1; 6])),
+        ("version", |response| response.version_active = 1),
+        ("stage 2", |response| response.flags = 0x08),
+        ("T and C", |response| response.flags |= 0x40),
+    ];
+    for (what, bend) in bends {
+        let mut scene = Scene::new(normal());
+        scene.hear();
+        let mut response = scene.response(SecurityNegotiation, Some(OperationalNegotiation), false);
+        bend(&mut response);
+        assert!(is_protocol_error(&scene.send(response, &[])), "{what}");
+    }
+}
+
+#[test]
+fn any_other_number_of_bytes_than_needed_is_misuse() {
+    for len in [0, 1, 47, 49, 4096] {
+        let mut scene = Scene::new(normal());
+        scene.hear();
+        let outcome = scene.login.receive(&vec![0x23; len], &mut scene.entropy);
+        assert!(matches!(outcome, Err(LoginError::Protocol(Error::Misuse(_)))), "{len}");
+    }
+}
+
+#[test]
+fn no_bytes_a_target_can_send_make_the_login_panic() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    for _ in 0..2000 {
+        let mut scene = Scene::new(chap(&ChapAlgorithm::ALL, true));
+        while scene.login.need() != 0 {
+            let mut bytes: Vec<u8> = (0..scene.login.need()).map(|_| next() as u8).collect();
+            if let [opcode, _, _, _, ahs, high, middle, _, ..] = bytes.as_mut_slice() {
+                // Often enough near to what is right.
+                (*opcode, *ahs, *high) = (0x23, 0, 0);
+                *middle &= 0x1f;
+            }
+            if bytes.len() == BHS_LEN && next() % 2 == 0 {
+                bytes[1] = 0;
+                bytes[3] = 0;
+                bytes[36] = 0;
+            }
+            if scene.login.receive(&bytes, &mut scene.entropy).is_err() {
+                assert_eq!(scene.login.need(), 0);
+            }
+        }
+    }
+}
+
+// The C bit.
+
+#[test]
+fn a_text_may_be_cut_anywhere() {
+    let keys = [("MaxBurstLength", "65536"), ("TargetAlias", "größe"), ("ImmediateData", "No")];
+    let whole = text(&keys);
+    for cut in 0..=whole.len() {
+        let (mut scene, _) = Scene::to_operational(normal());
+        let piece = scene.response(OperationalNegotiation, None, true);
+        scene.send(piece, &whole[..cut]).expect("a piece");
+        let empty = scene.hear();
+        assert_eq!((empty.data.len(), empty.flags.more, empty.flags.current), (0, false, OperationalNegotiation));
+        let rest = scene.response(OperationalNegotiation, Some(FullFeature), false);
+        let done = scene.send(rest, &whole[cut..]).expect("the rest");
+        let Progress::Done(logged_in) = done else { panic!("{done:?}") };
+        assert_eq!((logged_in.handoff.max_burst_length, logged_in.handoff.immediate_data), (65_536, 0), "cut at {cut}");
+        assert_eq!(logged_in.target_alias.as_deref(), Some("größe"));
+    }
+}
+
+#[test]
+fn a_text_may_come_byte_by_byte() {
+    let (mut scene, _) = Scene::to_operational(normal());
+    for byte in text(&[("MaxBurstLength", "65536")]) {
+        let piece = scene.response(OperationalNegotiation, None, true);
+        scene.send(piece, &[byte]).expect("a piece");
+        assert_eq!(scene.hear().data, []);
+    }
+    assert_eq!(scene.finish().handoff.max_burst_length, 65_536);
+}
+
+#[test]
+fn a_text_without_end_is_given_up() {
+    for piece in [&[b'x'; 4096][..], &[]] {
+        let (mut scene, _) = Scene::to_operational(normal());
+        let pieces = (0..100_000).take_while(|_| {
+            let response = scene.response(OperationalNegotiation, None, true);
+            scene.send(response, piece) == Ok(Progress::More) && scene.login.poll_transmit().is_some()
+        });
+        let most = if piece.is_empty() { 5000 } else { 4 };
+        assert!(pieces.count() <= most, "pieces of {} bytes", piece.len());
+    }
+}
+
+#[test]
+fn a_text_of_ours_that_does_not_fit_is_cut() {
+    let (mut scene, whole) = Scene::to_operational(normal());
+    drop(scene.login);
+    let mut entropy = Counting(0);
+    scene = Scene { login: Login::new(normal(), &mut entropy), entropy, stat_sn: StatSn(100), last: None };
+    scene.login.exchange.cut_at(64);
+    scene.hear();
+    scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[("AuthMethod", "None")]).expect("security done");
+    let mut data = Vec::new();
+    loop {
+        let piece = scene.hear();
+        assert!(piece.data.len() <= 64);
+        data.extend_from_slice(&piece.data);
+        if !piece.flags.more {
+            assert_eq!(piece.stages(), (OperationalNegotiation, Some(FullFeature)));
+            break;
+        }
+        assert!(!piece.flags.transit, "T and C exclude each other (RFC 7143 §11.12.2)");
+        scene.say(OperationalNegotiation, None, &[]).expect("leave to go on");
+    }
+    assert_eq!(data, whole.data);
+    scene.finish();
+}
+
+#[test]
+fn a_target_that_answers_half_a_text_is_refused() {
+    for (next, keys) in [(None, &[("TargetAlias", "x")][..]), (Some(FullFeature), &[])] {
+        let mut scene = Scene::new(normal());
+        scene.login.exchange.cut_at(64);
+        scene.hear();
+        scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[]).expect("security done");
+        assert!(scene.hear().flags.more);
+        assert!(is_protocol_error(&scene.say(OperationalNegotiation, next, keys)));
+    }
+}
+
+// CHAP.
+
+#[test]
+fn every_algorithm_proves_us_and_the_target() {
+    for algorithm in ChapAlgorithm::ALL {
+        for mutual in [false, true] {
+            let (mut scene, proof) = Scene::to_proof(chap(&ChapAlgorithm::ALL, mutual), algorithm);
+            assert_eq!(scene.login.chosen_algorithm(), Some(algorithm));
+            assert_eq!(proof.stages(), (SecurityNegotiation, Some(OperationalNegotiation)));
+            let expected = algorithm.response(17, &secret("initiatorsecret"), &[1, 2, 3, 4, 5]);
+            assert_eq!(proof.key("CHAP_N").as_deref(), Some("host"));
+            assert_eq!(proof.key("CHAP_R"), Some(chap::encode(&expected)));
+            let answer = match (proof.key("CHAP_I"), proof.key("CHAP_C")) {
+                (Some(identifier), Some(challenge)) if mutual => {
+                    let identifier = identifier.parse().expect("a number up to 255");
+                    let challenge = chap::decode(&challenge).expect("a challenge");
+                    let response = algorithm.response(identifier, &secret("targetsecret12"), &challenge);
+                    vec![("CHAP_N", "disk".to_string()), ("CHAP_R", chap::encode(&response))]
+                }
+                (None, None) if !mutual => vec![],
+                other => panic!("{other:?}"),
+            };
+            let answer: Vec<_> = answer.iter().map(|(key, value)| (*key, value.as_str())).collect();
+            scene.say(SecurityNegotiation, Some(OperationalNegotiation), &answer).expect("proved");
+            scene.hear();
+            let how = if mutual { "mutual CHAP" } else { "CHAP" };
+            assert_eq!(scene.finish().authentication, alloc::format!("{how} {algorithm}"));
+        }
+    }
+}
+
+#[test]
+fn chap_is_offered_alone_and_its_algorithms_in_order() {
+    let mut scene = Scene::new(chap(&ChapAlgorithm::ALL, false));
+    let first = scene.hear();
+    assert_eq!(first.key("AuthMethod").as_deref(), Some("CHAP"));
+    assert_eq!(first.stages(), (SecurityNegotiation, None));
+    scene.say(SecurityNegotiation, None, &[("AuthMethod", "CHAP")]).expect("CHAP");
+    assert_eq!(scene.hear().key("CHAP_A").as_deref(), Some("8,7,6,5"));
+}
+
+#[test]
+fn a_target_that_evades_chap_is_left() {
+    for answer in ["None", "Reject", "KRB5", "CHAP,None"] {
+        let mut scene = Scene::new(chap(&ChapAlgorithm::ALL, false));
+        scene.hear();
+        authentication_error(scene.say(SecurityNegotiation, None, &[("AuthMethod", answer)]));
+    }
+}
+
+#[test]
+fn a_target_that_wants_chap_where_none_is_configured_is_told() {
+    let mut scene = Scene::new(normal());
+    scene.hear();
+    let why = authentication_error(scene.say(SecurityNegotiation, None, &[("AuthMethod", "Reject")]));
+    assert!(why.contains("set a CHAP name and secret"));
+    for answer in [&[("AuthMethod", "CHAP")][..], &[("AuthMethod", "None"), ("CHAP_A", "5")]] {
+        let mut scene = Scene::new(normal());
+        scene.hear();
+        authentication_error(scene.say(SecurityNegotiation, None, answer));
+    }
+}
+
+#[test]
+fn algorithms_that_were_not_offered_end_the_login() {
+    for algorithm in ["8", "6", "0", "MD5", "", "5,8", "0x", "-5", "261", "Reject"] {
+        let mut scene = Scene::to_offer(chap(&[ChapAlgorithm::Md5], false));
+        let keys = [("CHAP_A", algorithm), ("CHAP_I", "1"), ("CHAP_C", "0x01")];
+        authentication_error(scene.say(SecurityNegotiation, None, &keys));
+        assert_eq!(scene.login.chosen_algorithm(), None);
+    }
+}
+
+#[test]
+fn incomplete_and_early_chap_keys_end_the_login() {
+    for keys in [
+        &[("CHAP_A", "5")][..],
+        &[("CHAP_A", "5"), ("CHAP_I", "1")],
+        &[("CHAP_A", "5"), ("CHAP_C", "0x01")],
+        &[("CHAP_I", "1"), ("CHAP_C", "0x01")],
+        &[("CHAP_N", "disk"), ("CHAP_R", "0x01")],
+        &[("CHAP_A", "5"), ("CHAP_I", "1"), ("CHAP_C", "0x01"), ("CHAP_N", "disk")],
+        &[("CHAP_A", "5"), ("CHAP_I", "256"), ("CHAP_C", "0x01")],
+        &[("CHAP_A", "5"), ("CHAP_I", "one"), ("CHAP_C", "0x01")],
+    ] {
+        let mut scene = Scene::to_offer(chap(&[ChapAlgorithm::Md5], true));
+        authentication_error(scene.say(SecurityNegotiation, None, keys));
+    }
+}
+
+#[test]
+fn challenges_of_1_to_1024_bytes_in_either_encoding_are_answered() {
+    let long = "AB".repeat(1024);
+    let long = alloc::format!("0x{long}");
+    for (challenge, bytes) in [("0x07", vec![7]), ("0bBwg=", vec![7, 8]), (&*long, vec![0xab; 1024])] {
+        let mut scene = Scene::to_offer(chap(&[ChapAlgorithm::Sha256], false));
+        let keys = [("CHAP_A", "7"), ("CHAP_I", "0xff"), ("CHAP_C", challenge)];
+        scene.say(SecurityNegotiation, None, &keys).expect("a challenge");
+        let expected = ChapAlgorithm::Sha256.response(255, &secret("initiatorsecret"), &bytes);
+        assert_eq!(scene.hear().key("CHAP_R"), Some(chap::encode(&expected)));
+    }
+}
+
+#[test]
+fn challenges_that_are_none_end_the_login() {
+    for challenge in ["", "0x", "0x123", "0xzz", "0b", "0b!", "0bBwg", "12", "Reject"] {
+        let mut scene = Scene::to_offer(chap(&[ChapAlgorithm::Md5], false));
+        let keys = [("CHAP_A", "5"), ("CHAP_I", "1"), ("CHAP_C", challenge)];
+        authentication_error(scene.say(SecurityNegotiation, None, &keys));
+    }
+}
+
+#[test]
+fn a_target_that_does_not_prove_itself_never_reaches_full_feature() {
+    let right = |proof: &Heard| {
+        let identifier = proof.key("CHAP_I").and_then(|i| i.parse().ok()).expect("an identifier");
+        let challenge = proof.key("CHAP_C").and_then(|c| chap::decode(&c)).expect("a challenge");
+        ChapAlgorithm::Md5.response(identifier, &secret("targetsecret12"), &challenge)
+    };
+    type Bend = fn(Vec<u8>, String) -> Vec<(&'static str, String)>;
+    let bends: [(&str, Bend); 8] = [
+        ("nothing", |_, _| vec![]),
+        ("no response", |_, _| vec![("CHAP_N", "disk".into())]),
+        ("no name", |right, _| vec![("CHAP_R", chap::encode(&right))]),
+        ("another name", |right, _| vec![("CHAP_N", "disc".into()), ("CHAP_R", chap::encode(&right))]),
+        ("a wrong response", |mut right, _| {
+            right[0] ^= 1;
+            vec![("CHAP_N", "disk".into()), ("CHAP_R", chap::encode(&right))]
+        }),
+        ("a short response", |right, _| vec![("CHAP_N", "disk".into()), ("CHAP_R", chap::encode(&right[..15]))]),
+        ("a response and more", |mut right, _| {
+            right.push(0);
+            vec![("CHAP_N", "disk".into()), ("CHAP_R", chap::encode(&right))]
+        }),
+        ("our own response", |_, ours| vec![("CHAP_N", "disk".into()), ("CHAP_R", ours)]),
+    ];
+    for (what, bend) in bends {
+        let (mut scene, proof) = Scene::to_proof(chap(&[ChapAlgorithm::Md5], true), ChapAlgorithm::Md5);
+        let keys = bend(right(&proof), proof.key("CHAP_R").expect("our response"));
+        let keys: Vec<_> = keys.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let why = authentication_error(scene.say(SecurityNegotiation, Some(OperationalNegotiation), &keys));
+        assert!(!why.contains("targetsecret12") && !why.contains("initiatorsecret"), "{what}: {why}");
+        assert_eq!(scene.login.need(), 0, "{what}");
+    }
+}
+
+#[test]
+fn any_name_will_do_where_none_is_configured() {
+    let mut config = chap(&[ChapAlgorithm::Md5], true);
+    config.chap =
+        config.chap.map(|chap| ChapConfig { mutual: Some((String::new(), secret("targetsecret12"))), ..chap });
+    let (mut scene, proof) = Scene::to_proof(config, ChapAlgorithm::Md5);
+    let identifier = proof.key("CHAP_I").and_then(|i| i.parse().ok()).expect("an identifier");
+    let challenge = proof.key("CHAP_C").and_then(|c| chap::decode(&c)).expect("a challenge");
+    let response = ChapAlgorithm::Md5.response(identifier, &secret("targetsecret12"), &challenge);
+    let keys = [("CHAP_N", "whoever"), ("CHAP_R", &*chap::encode(&response))];
+    // Proved without T, then T alone.
+    scene.say(SecurityNegotiation, None, &keys).expect("proved");
+    assert_eq!(scene.hear().stages(), (SecurityNegotiation, Some(OperationalNegotiation)));
+    scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[]).expect("security done");
+    scene.hear();
+    assert_eq!(scene.finish().authentication, "mutual CHAP MD5");
+}
+
+#[test]
+fn a_proof_that_nobody_asked_for_ends_the_login() {
+    let (mut scene, _) = Scene::to_proof(chap(&[ChapAlgorithm::Md5], false), ChapAlgorithm::Md5);
+    let keys = [("CHAP_N", "disk"), ("CHAP_R", "0x00112233445566778899aabbccddeeff")];
+    authentication_error(scene.say(SecurityNegotiation, Some(OperationalNegotiation), &keys));
+}
+
+#[test]
+fn our_challenges_come_from_the_generator_and_a_reflected_one_is_refused() {
+    let (_, proof) = Scene::to_proof(chap(&[ChapAlgorithm::Md5], true), ChapAlgorithm::Md5);
+    // Two bytes went into the task tag, one into the identifier.
+    assert_eq!(proof.key("CHAP_I").as_deref(), Some("3"));
+    let ours: Vec<u8> = (4..36).collect();
+    assert_eq!(proof.key("CHAP_C"), Some(chap::encode(&ours)));
+    let mut scene = Scene::to_offer(chap(&[ChapAlgorithm::Md5], true));
+    let keys = [("CHAP_A", "5"), ("CHAP_I", "1"), ("CHAP_C", &*chap::encode(&ours))];
+    let why = authentication_error(scene.say(SecurityNegotiation, None, &keys));
+    assert!(why.contains("our own CHAP challenge"));
+}
+
+#[test]
+fn equal_secrets_are_not_used_even_if_nobody_checked() {
+    let mut config = chap(&[ChapAlgorithm::Md5], true);
+    config.chap = config.chap.map(|chap| ChapConfig { mutual: Some((String::new(), chap.secret.clone())), ..chap });
+    let mut scene = Scene::to_offer(config);
+    let keys = [("CHAP_A", "5"), ("CHAP_I", "1"), ("CHAP_C", "0x01")];
+    authentication_error(scene.say(SecurityNegotiation, None, &keys));
+}
+
+#[test]
+fn a_second_challenge_ends_the_login() {
+    let (mut scene, _) = Scene::to_proof(chap(&[ChapAlgorithm::Md5], true), ChapAlgorithm::Md5);
+    assert!(is_protocol_error(&scene.say(SecurityNegotiation, None, &[("CHAP_C", "0x01")])));
+}
+
+#[test]
+fn a_failure_after_the_choice_tells_which_algorithm_it_was() {
+    let (mut scene, _) = Scene::to_proof(chap(&ChapAlgorithm::ALL, false), ChapAlgorithm::Sha256);
+    let response = LoginResponse { status_class: 2, ..scene.response(SecurityNegotiation, None, false) };
+    assert_eq!(scene.send(response, &[]), Err(LoginError::Refused { class: 2, detail: 0 }));
+    assert_eq!(scene.login.chosen_algorithm(), Some(ChapAlgorithm::Sha256));
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let (scene, _) = Scene::to_proof(chap(&ChapAlgorithm::ALL, true), ChapAlgorithm::Md5);
+    let printed = alloc::format!("{:?}", scene.login);
+    assert!(!printed.contains("initiatorsecret") && !printed.contains("targetsecret12"));
+}
