@@ -133,7 +133,7 @@ impl Daemon {
     /// The secrets that [`Spec::auth`] gave the target.
     pub(crate) fn set_chap(&self, iqn: &str, auth: Auth) {
         let ours = ["--chap-name", CHAP_NAME, "--chap-secret", CHAP_SECRET];
-        let theirs = ["--mutual-chap-name", MUTUAL_NAME, "--mutual-chap-secret", MUTUAL_SECRET];
+        let theirs = ["--chap-mutual-name", MUTUAL_NAME, "--chap-mutual-secret", MUTUAL_SECRET];
         let target = ["modify", "target", iqn];
         match auth {
             Auth::None => return,

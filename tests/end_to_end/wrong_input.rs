@@ -180,7 +180,7 @@ fn equal_secrets_in_both_directions() {
     let daemon = Daemon::start();
     daemon.add(IQN, "127.0.0.1");
     let ours = ["--chap-name", "us", "--chap-secret", CHAP_SECRET];
-    let theirs = ["--mutual-chap-name", "them", "--mutual-chap-secret", CHAP_SECRET];
+    let theirs = ["--chap-mutual-name", "them", "--chap-mutual-secret", CHAP_SECRET];
     refused(&daemon, &[&["modify", "target", IQN][..], &ours, &theirs].concat(), ExitCode::Configuration, &["secret"]);
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::{ATTEMPTS, Auth, CHAP_NAME, CHAP_SECRET, Disk, MUTUAL_NAME, MUTUAL_SECRET, Spec, Target};
@@ -107,6 +108,12 @@ impl Tgt {
         self.adm(&["--op", "update", "--mode", "target", "--tid", "1", "--name", key, "--value", value]);
     }
 
+    /// Makes a disk refuse writes, from the next login on.
+    pub(crate) fn set_read_only(&self, lun: u64) {
+        let unit = ["--op", "update", "--mode", "logicalunit", "--tid", "1", "--lun", &lun.to_string()];
+        self.adm(&[&unit[..], &["--params", "readonly=1"]].concat());
+    }
+
     /// How many sessions the target has.
     pub(crate) fn sessions(&self) -> usize {
         let shown = self.adm(&["--op", "show", "--mode", "target"]);
@@ -116,6 +123,16 @@ impl Tgt {
     /// Ends the target under its sessions, as a power cut would.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Stops the target without a word to anybody, as a network that is gone looks like.
+    pub(crate) fn freeze(&self) {
+        self.process.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on where it stopped.
+    pub(crate) fn thaw(&self) {
+        self.process.signal(Signal::SIGCONT);
     }
 
     fn adm(&self, arguments: &[&str]) -> String {
