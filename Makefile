@@ -38,11 +38,11 @@ test:
 	@if [ -s target/tmp/skipped ]; then echo "SKIPPED, not passed:"; sort -u target/tmp/skipped; fi
 
 bench:
-	$(CARGO) bench --workspace --benches --locked
+	$(CARGO) bench --workspace --bench '*' --locked
 
 # Every benchmark once, to see that it runs; its figures mean nothing.
 bench-smoke:
-	$(CARGO) bench --workspace --benches --locked -- --test
+	$(CARGO) bench --workspace --bench '*' --locked -- --test
 
 lint:
 	$(CARGO) fmt --all --check
