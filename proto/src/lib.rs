@@ -1,7 +1,7 @@
 //! A sans-IO iSCSI initiator (RFC 7143): it decides, the driver does.
 //!
 //! ```text
-//!   login (feature)          the login phase: bytes in, bytes out, a Handoff at the end
+//!   login, keys (feature)    the login phase: bytes in, bytes out, a Handoff at the end
 //!      │ Handoff
 //!      ▼
 //!   session                  the full-feature phase: commands in, bytes out, bytes in, results out
@@ -9,7 +9,7 @@
 //!   scsi                     what a disk is asked, and how its answers are read
 //!      │
 //!   pdu, digest              48 bytes at a time
-//!   sn, ids, time, error     the words all of them share
+//!   sn, ids, names, time, error     the words all of them share
 //! ```
 //! The crate has no socket, no clock and no randomness: time is an argument, entropy is an argument,
 //! buffers belong to the caller. It never panics on what a target sends, and allocates per session, not
