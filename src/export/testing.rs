@@ -2,6 +2,6 @@
 
 use crate::kernel_bridge::user::block;
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code)]
 #[path = "../../tests/common/ramdisk.rs"]
 pub(crate) mod ramdisk;

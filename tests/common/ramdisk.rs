@@ -12,18 +12,18 @@ use tokio::sync::{mpsc, watch};
 use super::block::{Block, Geometry, Io, IoError, Op, Pool};
 
 /// What a test may set before the disk starts.
-pub struct Plan {
+pub(crate) struct Plan {
     /// What the disk says of itself.
-    pub geometry: Geometry,
+    pub(crate) geometry: Geometry,
     /// Budget of its pool, in bytes.
-    pub pool: usize,
+    pub(crate) pool: usize,
     /// Answer each batch from its end.
-    pub reorder: bool,
+    pub(crate) reorder: bool,
 }
 
 impl Plan {
     /// A disk of so many bytes that can do everything.
-    pub fn of_bytes(bytes: u64) -> Plan {
+    pub(crate) fn of_bytes(bytes: u64) -> Plan {
         Plan {
             geometry: Geometry {
                 block_size: 512,
@@ -44,7 +44,7 @@ impl Plan {
 }
 
 /// The disk.
-pub struct RamDisk {
+pub(crate) struct RamDisk {
     shared: Arc<Shared>,
     queue: mpsc::UnboundedSender<Io>,
 }
@@ -62,7 +62,7 @@ struct Shared {
 
 impl RamDisk {
     /// Starts one on the current runtime.
-    pub fn start(plan: Plan) -> Arc<RamDisk> {
+    pub(crate) fn start(plan: Plan) -> Arc<RamDisk> {
         let (queue, mut arrived) = mpsc::unbounded_channel::<Io>();
         let shared = Arc::new(Shared {
             geometry: plan.geometry,
@@ -93,42 +93,42 @@ impl RamDisk {
     }
 
     /// What it was asked so far, in the order it was done, reads and writes included.
-    pub fn asked(&self) -> Vec<(Op, u64, u32)> {
+    pub(crate) fn asked(&self) -> Vec<(Op, u64, u32)> {
         lock(&self.shared.asked).clone()
     }
 
     /// How many operations it was asked that `which` holds for.
-    pub fn count(&self, which: impl Fn(Op) -> bool) -> usize {
+    pub(crate) fn count(&self, which: impl Fn(Op) -> bool) -> usize {
         lock(&self.shared.asked).iter().filter(|(op, ..)| which(*op)).count()
     }
 
     /// Everything on it.
-    pub fn content(&self) -> Vec<u8> {
+    pub(crate) fn content(&self) -> Vec<u8> {
         lock(&self.shared.bytes).clone()
     }
 
     /// Puts `bytes` at `offset`, past all operations.
-    pub fn put(&self, offset: usize, bytes: &[u8]) {
+    pub(crate) fn put(&self, offset: usize, bytes: &[u8]) {
         lock(&self.shared.bytes)[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
     /// Whatever touches that block fails from now on.
-    pub fn break_block(&self, lba: u64, error: IoError) {
+    pub(crate) fn break_block(&self, lba: u64, error: IoError) {
         *lock(&self.shared.bad_block) = Some((lba, error));
     }
 
     /// Nothing is answered while it is held.
-    pub fn hold(&self, hold: bool) {
+    pub(crate) fn hold(&self, hold: bool) {
         self.shared.hold.send_replace(hold);
     }
 
     /// How many operations it has taken and not answered.
-    pub fn waiting(&self) -> u64 {
+    pub(crate) fn waiting(&self) -> u64 {
         self.shared.waiting.load(Ordering::Acquire)
     }
 
     /// The longest read or write so far, in bytes.
-    pub fn longest(&self) -> u64 {
+    pub(crate) fn longest(&self) -> u64 {
         self.shared.longest.load(Ordering::Relaxed)
     }
 }
