@@ -1,0 +1,211 @@
+//! A logical unit: what it is like and what it keeps.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use iscsi_proto::scsi::vpd::BlockLimits;
+
+use crate::store::Store;
+
+/// What a unit is like. The default is a writable disk with a volatile write cache that knows FUA
+/// and no thin provisioning.
+#[derive(Debug, Clone)]
+pub struct SimDisk {
+    pub(crate) blocks: u64,
+    pub(crate) block_size: u32,
+    pub(crate) physical_exponent: u8,
+    pub(crate) device_type: u8,
+    pub(crate) read_only: bool,
+    pub(crate) write_cache: bool,
+    pub(crate) fua: bool,
+    pub(crate) thin: bool,
+    pub(crate) only_short_commands: bool,
+    pub(crate) null: bool,
+    pub(crate) limits: Option<BlockLimits>,
+    pub(crate) rotation: u16,
+    pub(crate) vendor: String,
+    pub(crate) product: String,
+    pub(crate) revision: String,
+    pub(crate) serial: Option<String>,
+    pub(crate) naa: Option<[u8; 16]>,
+    pub(crate) descriptor_sense: bool,
+}
+
+impl SimDisk {
+    /// A disk of `blocks` blocks (at least 1) of `block_size` bytes (a power of two from 512 to
+    /// 65536). It takes memory for what is written to it only.
+    pub fn new(blocks: u64, block_size: u32) -> SimDisk {
+        assert!(block_size.is_power_of_two() && (512..=65_536).contains(&block_size), "no block size: {block_size}");
+        assert!(blocks > 0 && blocks.checked_mul(u64::from(block_size)).is_some(), "no size: {blocks} blocks");
+        SimDisk {
+            blocks,
+            block_size,
+            physical_exponent: 0,
+            device_type: 0,
+            read_only: false,
+            write_cache: true,
+            fua: true,
+            thin: false,
+            only_short_commands: false,
+            null: false,
+            limits: None,
+            rotation: 1,
+            vendor: "SIM".into(),
+            product: "SIM DISK".into(),
+            revision: "1".into(),
+            serial: None,
+            naa: None,
+            descriptor_sense: false,
+        }
+    }
+
+    /// A unit of another device type (0 to 31), such as 0x0c: it knows INQUIRY, REPORT LUNS, TEST
+    /// UNIT READY and REQUEST SENSE only.
+    pub fn not_a_disk(device_type: u8) -> SimDisk {
+        SimDisk { device_type, ..SimDisk::new(1, 512) }
+    }
+
+    /// Two to this power logical blocks are a physical one, 0 to 15.
+    #[must_use]
+    pub fn physical_exponent(self, physical_exponent: u8) -> SimDisk {
+        SimDisk { physical_exponent, ..self }
+    }
+
+    /// Refuses writes.
+    #[must_use]
+    pub fn read_only(self) -> SimDisk {
+        SimDisk { read_only: true, ..self }
+    }
+
+    /// Whether writes complete before they are on stable storage (WCE).
+    #[must_use]
+    pub fn write_cache(self, write_cache: bool) -> SimDisk {
+        SimDisk { write_cache, ..self }
+    }
+
+    /// Refuses the FUA bit and says so in its mode parameters.
+    #[must_use]
+    pub fn without_fua(self) -> SimDisk {
+        SimDisk { fua: false, ..self }
+    }
+
+    /// Knows UNMAP and the UNMAP bit of WRITE SAME, and reads zero afterwards.
+    #[must_use]
+    pub fn thin(self) -> SimDisk {
+        SimDisk { thin: true, ..self }
+    }
+
+    /// Refuses commands of 16 bytes.
+    #[must_use]
+    pub fn only_short_commands(self) -> SimDisk {
+        SimDisk { only_short_commands: true, ..self }
+    }
+
+    /// Answers reads from a constant buffer and forgets writes.
+    #[must_use]
+    pub fn null(self) -> SimDisk {
+        SimDisk { null: true, ..self }
+    }
+
+    /// Says and enforces these limits. Without, and not thin, there is no such page.
+    #[must_use]
+    pub fn limits(self, limits: BlockLimits) -> SimDisk {
+        SimDisk { limits: Some(limits), ..self }
+    }
+
+    /// Medium rotation rate: 0 not told, 1 solid state (the default), else revolutions per minute.
+    #[must_use]
+    pub fn rotation(self, rotation: u16) -> SimDisk {
+        SimDisk { rotation, ..self }
+    }
+
+    /// Vendor, product and revision: the first 8, 16 and 4 bytes are told.
+    #[must_use]
+    pub fn names(self, vendor: &str, product: &str, revision: &str) -> SimDisk {
+        SimDisk { vendor: vendor.into(), product: product.into(), revision: revision.into(), ..self }
+    }
+
+    /// The serial number; one is made up of the target's name and the unit's number otherwise.
+    #[must_use]
+    pub fn serial(self, serial: &str) -> SimDisk {
+        SimDisk { serial: Some(serial.into()), ..self }
+    }
+
+    /// The NAA designator; one is made up otherwise.
+    #[must_use]
+    pub fn naa(self, naa: [u8; 16]) -> SimDisk {
+        SimDisk { naa: Some(naa), ..self }
+    }
+
+    /// Gives sense data in descriptor format.
+    #[must_use]
+    pub fn descriptor_sense(self) -> SimDisk {
+        SimDisk { descriptor_sense: true, ..self }
+    }
+
+    /// The limits it enforces; zeroes where there are none.
+    pub(crate) fn effective_limits(&self) -> BlockLimits {
+        self.limits.unwrap_or(if self.thin {
+            BlockLimits {
+                max_unmap_blocks: u32::MAX,
+                max_unmap_descriptors: 64,
+                unmap_granularity: 1,
+                ..BlockLimits::default()
+            }
+        } else {
+            BlockLimits::default()
+        })
+    }
+}
+
+/// A unit of a running target.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) disk: SimDisk,
+    blocks: AtomicU64,
+    write_protected: AtomicBool,
+    store: Mutex<Store>,
+    /// What a null disk reads.
+    pub(crate) constant: Bytes,
+}
+
+/// Longest piece of a null disk's data that goes out in one Data-In without a copy.
+const CONSTANT: usize = 256 * 1024;
+
+impl Unit {
+    pub(crate) fn new(disk: SimDisk) -> Unit {
+        let constant = if disk.null { Bytes::from(vec![0x5a; CONSTANT]) } else { Bytes::new() };
+        Unit {
+            blocks: AtomicU64::new(disk.blocks),
+            write_protected: AtomicBool::new(disk.read_only),
+            store: Mutex::default(),
+            constant,
+            disk,
+        }
+    }
+
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn resize(&self, blocks: u64) {
+        self.blocks.store(blocks, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_write_protected(&self) -> bool {
+        self.write_protected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_write_protected(&self, protected: bool) {
+        self.write_protected.store(protected, Ordering::Relaxed);
+    }
+
+    pub(crate) fn block_size(&self) -> u64 {
+        u64::from(self.disk.block_size)
+    }
+
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,639 @@
+//! A running target: what its connections share, and the handle that tests hold.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use iscsi_proto::ids::{Isid, Itt, Lun, Tsih};
+use iscsi_proto::pdu::{AsyncEvent, AsyncMessage, FINAL};
+use iscsi_proto::scsi::{Sense, SenseKey};
+use iscsi_proto::sn::{CmdSn, StatSn};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::builder::Builder;
+use crate::disk::{SimDisk, Unit};
+use crate::login::Agreed;
+use crate::script::{
+    Action, Command, CommandHook, LoginAction, LoginAttempt, LoginHook, LoginRecord, Tmf, TmfAction, TmfHook,
+};
+use crate::session::{self, Attentions, Event, lock};
+
+/// Violations beyond this many are counted, not kept.
+const MOST_VIOLATIONS: usize = 1000;
+
+/// Commands beyond this many are not kept.
+const MOST_COMMANDS: usize = 1 << 20;
+
+/// A target that runs until it is dropped.
+#[derive(Debug)]
+pub struct SimTarget {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    /// Closes when every task of the target has ended.
+    ended: mpsc::Receiver<()>,
+}
+
+/// A session in its full-feature phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// On which connection, counted from 0.
+    pub connection: u64,
+    /// The initiator's name.
+    pub initiator: String,
+    /// Its ISID.
+    pub isid: [u8; 6],
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// It is a discovery session.
+    pub discovery: bool,
+    /// What was agreed on.
+    pub agreed: Agreed,
+}
+
+/// Counters, over all connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Connections taken.
+    pub connections: u64,
+    /// PDUs received.
+    pub pdus_in: u64,
+    /// Pings that were answered.
+    pub pings_answered: u64,
+    /// Logouts asked for.
+    pub logouts: u64,
+}
+
+#[derive(Debug)]
+struct Peer {
+    events: mpsc::UnboundedSender<Event>,
+    attentions: Attentions,
+    address: SocketAddr,
+    session: Option<SessionInfo>,
+}
+
+/// What the connections of a target share.
+pub(crate) struct Shared {
+    pub(crate) config: Builder,
+    pub(crate) addresses: Vec<SocketAddr>,
+    units: RwLock<BTreeMap<Lun, Arc<Unit>>>,
+    command_hook: RwLock<Option<CommandHook>>,
+    login_hook: RwLock<Option<LoginHook>>,
+    tmf_hook: RwLock<Option<TmfHook>>,
+    commands: Mutex<Vec<Command>>,
+    tmfs: Mutex<Vec<Tmf>>,
+    logins: Mutex<Vec<LoginRecord>>,
+    aborted: Mutex<HashSet<(u64, u32)>>,
+    violations: Mutex<Vec<String>>,
+    peers: Mutex<HashMap<u64, Peer>>,
+    /// Unit attentions for whoever logs in next.
+    power_on: AtomicBool,
+    next_tsih: AtomicU16,
+    connections: AtomicU64,
+    pdus_in: AtomicU64,
+    pings_answered: AtomicU64,
+    logouts: AtomicU64,
+    window_frozen: AtomicBool,
+    changed: Notify,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("name", &self.config.name).field("addresses", &self.addresses).finish()
+    }
+}
+
+impl SimTarget {
+    /// A target of that name, to be put together.
+    pub fn builder(name: &str) -> Builder {
+        Builder::new(name)
+    }
+
+    pub(crate) async fn start(config: Builder) -> io::Result<SimTarget> {
+        if !config.own_thread {
+            return SimTarget::listen(config).await.map(|(target, _)| target);
+        }
+        let (tell, told) = oneshot::channel();
+        std::thread::Builder::new().name("sim-target".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let started = runtime.and_then(|runtime| {
+                let (target, tasks) = runtime.block_on(SimTarget::listen(config))?;
+                Ok((runtime, target, tasks))
+            });
+            match started {
+                Ok((runtime, target, mut tasks)) => {
+                    // Nobody waits any more: then nobody holds the target either.
+                    if tell.send(Ok(target)).is_ok() {
+                        runtime.block_on(async { while tasks.join_next().await.is_some() {} });
+                    }
+                    // Connections see the same signal as the listeners; what they still send is cut off.
+                    runtime.shutdown_background();
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
+        })?;
+        told.await.unwrap_or_else(|_| Err(io::Error::other("the target's thread ended before it listened")))
+    }
+
+    async fn listen(mut config: Builder) -> io::Result<(SimTarget, tokio::task::JoinSet<()>)> {
+        if config.portals.is_empty() {
+            config.portals.push("127.0.0.1:0".into());
+        }
+        let mut listeners = Vec::new();
+        for portal in &config.portals {
+            listeners.push(TcpListener::bind(portal).await?);
+        }
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let units = std::mem::take(&mut config.units);
+        let shared = Arc::new(Shared {
+            units: RwLock::new(units.into_iter().map(|(lun, disk)| (lun, Arc::new(Unit::new(disk)))).collect()),
+            command_hook: RwLock::new(config.command_hook.take()),
+            login_hook: RwLock::new(config.login_hook.take()),
+            tmf_hook: RwLock::new(config.tmf_hook.take()),
+            addresses,
+            config,
+            commands: Mutex::default(),
+            tmfs: Mutex::default(),
+            logins: Mutex::default(),
+            aborted: Mutex::default(),
+            violations: Mutex::default(),
+            peers: Mutex::default(),
+            power_on: AtomicBool::new(false),
+            next_tsih: AtomicU16::new(1),
+            connections: AtomicU64::new(0),
+            pdus_in: AtomicU64::new(0),
+            pings_answered: AtomicU64::new(0),
+            logouts: AtomicU64::new(0),
+            window_frozen: AtomicBool::new(false),
+            changed: Notify::new(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let (alive, ended) = mpsc::channel(1);
+        let mut tasks = tokio::task::JoinSet::new();
+        for listener in listeners {
+            tasks.spawn(accept(listener, shared.clone(), stopped.clone(), alive.clone()));
+        }
+        let target = SimTarget { shared, stop, ended };
+        if !target.shared.config.own_thread {
+            tasks.detach_all();
+        }
+        Ok((target, tasks))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.config.name
+    }
+
+    /// Where it listens, first.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.addresses[0]
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.shared.addresses
+    }
+
+    /// Ends it: all connections close, and none of its tasks is left when this returns.
+    pub async fn shutdown(mut self) {
+        // No receiver means that all tasks have ended.
+        let _ = self.stop.send(true);
+        while self.ended.recv().await.is_some() {}
+    }
+
+    /// What the initiators did that the standard forbids.
+    pub fn violations(&self) -> Vec<String> {
+        lock(&self.shared.violations).clone()
+    }
+
+    /// The commands that came, in order.
+    pub fn commands(&self) -> Vec<Command> {
+        lock(&self.shared.commands).clone()
+    }
+
+    /// The commands that came for a unit, in order.
+    pub fn commands_of(&self, number: u32) -> Vec<Command> {
+        let lun = Lun::from_number(number);
+        lock(&self.shared.commands).iter().copied().filter(|command| Some(command.lun) == lun).collect()
+    }
+
+    /// Forgets the commands that came.
+    pub fn forget_commands(&self) {
+        lock(&self.shared.commands).clear();
+    }
+
+    /// The task management functions that came, in order.
+    pub fn task_management(&self) -> Vec<Tmf> {
+        lock(&self.shared.tmfs).clone()
+    }
+
+    /// The logins that came, in order.
+    pub fn logins(&self) -> Vec<LoginRecord> {
+        lock(&self.shared.logins).clone()
+    }
+
+    /// The sessions there are.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        let mut sessions: Vec<_> = lock(&self.shared.peers).values().filter_map(|peer| peer.session.clone()).collect();
+        sessions.sort_by_key(|session| session.connection);
+        sessions
+    }
+
+    /// How many connections there are, those that log in included.
+    pub fn open_connections(&self) -> usize {
+        lock(&self.shared.peers).len()
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> Counters {
+        let shared = &self.shared;
+        Counters {
+            connections: shared.connections.load(Ordering::Relaxed),
+            pdus_in: shared.pdus_in.load(Ordering::Relaxed),
+            pings_answered: shared.pings_answered.load(Ordering::Relaxed),
+            logouts: shared.logouts.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until `condition` holds; it is asked again whenever something was recorded.
+    pub async fn wait_until(&self, mut condition: impl FnMut(&SimTarget) -> bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            if condition(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Decides over commands from now on.
+    pub fn on_command(&self, hook: impl Fn(&Command) -> Action + Send + Sync + 'static) {
+        *write(&self.shared.command_hook) = Some(Arc::new(hook));
+    }
+
+    /// Lets commands proceed from now on.
+    pub fn clear_command_hook(&self) {
+        *write(&self.shared.command_hook) = None;
+    }
+
+    /// Decides over logins from now on.
+    pub fn on_login(&self, hook: impl Fn(&LoginAttempt) -> LoginAction + Send + Sync + 'static) {
+        *write(&self.shared.login_hook) = Some(Arc::new(hook));
+    }
+
+    /// Decides over task management functions from now on.
+    pub fn on_task_management(&self, hook: impl Fn(&Tmf) -> TmfAction + Send + Sync + 'static) {
+        *write(&self.shared.tmf_hook) = Some(Arc::new(hook));
+    }
+
+    /// Ends all connections: in order, or with a reset.
+    pub fn disconnect_all(&self, reset: bool) {
+        self.send_all(|| Event::Close { reset });
+    }
+
+    /// Sends an asynchronous message to every session (RFC 7143 §11.9).
+    pub fn send_async(&self, event: AsyncEvent, lun: Lun, parameters: [u16; 3], data: &[u8]) {
+        let message = AsyncMessage {
+            flags: FINAL,
+            lun,
+            itt: Itt::RESERVED,
+            stat_sn: StatSn(0),
+            exp_cmd_sn: CmdSn(0),
+            max_cmd_sn: CmdSn(0),
+            event: event.into(),
+            vendor_code: 0,
+            parameter1: parameters[0],
+            parameter2: parameters[1],
+            parameter3: parameters[2],
+        };
+        self.send_all(|| Event::Async(message, data.to_vec()));
+    }
+
+    /// Sends the sense data of a unit as an asynchronous SCSI event.
+    pub fn send_scsi_event(&self, lun: Lun, sense: &Sense) {
+        let sense = crate::control::fixed_sense(sense);
+        let segment = [&(sense.len() as u16).to_be_bytes(), sense.as_slice()].concat();
+        self.send_async(AsyncEvent::ScsiEvent, lun, [0; 3], &segment);
+    }
+
+    /// Sends every session a NOP-In that wants an answer with the same data.
+    pub fn ping(&self, data: &[u8]) {
+        self.send_all(|| Event::Ping(data.to_vec()));
+    }
+
+    /// Sends every session a Reject with `header` as the header that is rejected.
+    pub fn send_reject(&self, reason: u8, header: &[u8]) {
+        self.send_all(|| Event::Reject(reason, header.to_vec()));
+    }
+
+    /// Sends every connection these bytes, as they are.
+    pub fn send_raw(&self, bytes: &[u8]) {
+        self.send_all(|| Event::Raw(bytes.to_vec()));
+    }
+
+    /// Holds MaxCmdSN where it is, or lets it go again and tells so by a NOP-In.
+    pub fn freeze_window(&self, frozen: bool) {
+        self.shared.window_frozen.store(frozen, Ordering::Relaxed);
+        if !frozen {
+            self.send_all(|| Event::OpenWindow);
+        }
+    }
+
+    /// The next command of every session to that unit ends with that unit attention.
+    pub fn unit_attention(&self, number: u32, asc: u8, ascq: u8) {
+        if let Some(lun) = Lun::from_number(number) {
+            self.shared.attention(lun, asc, ascq);
+        }
+    }
+
+    /// Adds a unit, or puts another in its place; all sessions are told by a unit attention (3F/0E).
+    pub fn add_lun(&self, number: u32, disk: SimDisk) {
+        if let Some(lun) = Lun::from_number(number) {
+            write(&self.shared.units).insert(lun, Arc::new(Unit::new(disk)));
+            self.shared.luns_changed();
+        }
+    }
+
+    /// Takes a unit away; all sessions are told by a unit attention on the others.
+    pub fn remove_lun(&self, number: u32) {
+        if let Some(lun) = Lun::from_number(number) {
+            write(&self.shared.units).remove(&lun);
+            self.shared.luns_changed();
+        }
+    }
+
+    /// Makes a unit larger or smaller; all sessions are told by a unit attention (2A/09).
+    pub fn resize(&self, number: u32, blocks: u64) {
+        self.with_unit(number, |unit| unit.resize(blocks));
+        self.unit_attention(number, 0x2a, 0x09);
+    }
+
+    /// Makes a unit refuse writes, or take them again.
+    pub fn set_write_protected(&self, number: u32, protected: bool) {
+        self.with_unit(number, |unit| unit.set_write_protected(protected));
+    }
+
+    /// How many bytes a power cut would lose, over all units.
+    pub fn volatile_bytes(&self) -> u64 {
+        self.units().iter().map(|unit| unit.store().volatile_bytes()).sum()
+    }
+
+    /// How many bytes a power cut would lose on that unit.
+    pub fn volatile_bytes_of(&self, number: u32) -> u64 {
+        self.with_unit(number, |unit| unit.store().volatile_bytes())
+    }
+
+    /// The power fails: connections break off, content goes back to what was on stable storage, and
+    /// whoever logs in next gets a unit attention (29/00) from every unit.
+    pub fn power_cut(&self) {
+        self.disconnect_all(true);
+        for unit in self.units() {
+            unit.store().power_cut();
+        }
+        self.shared.power_on.store(true, Ordering::Relaxed);
+    }
+
+    /// The unit's content, `len` bytes from byte `offset` on.
+    pub fn content(&self, number: u32, offset: u64, len: u64) -> Vec<u8> {
+        self.with_unit(number, |unit| {
+            let mut content = Vec::new();
+            unit.store().append_to(offset, len, &mut content);
+            content
+        })
+    }
+
+    /// Puts content onto a unit, on stable storage; offset and length are multiples of 512 bytes.
+    pub fn set_content(&self, number: u32, offset: u64, data: &[u8]) {
+        self.with_unit(number, |unit| unit.store().write(offset, data, true));
+    }
+
+    /// How many bytes of memory a unit's content takes: less after an UNMAP of whole 64 KiB.
+    pub fn allocated_bytes(&self, number: u32) -> u64 {
+        self.with_unit(number, |unit| unit.store().allocated_bytes())
+    }
+
+    fn units(&self) -> Vec<Arc<Unit>> {
+        read(&self.shared.units).values().cloned().collect()
+    }
+
+    fn with_unit<T>(&self, number: u32, with: impl FnOnce(&Unit) -> T) -> T {
+        let unit = Lun::from_number(number).and_then(|lun| self.shared.unit(lun));
+        with(&unit.unwrap_or_else(|| panic!("the target has no unit {number}")))
+    }
+
+    fn send_all(&self, event: impl Fn() -> Event) {
+        for peer in lock(&self.shared.peers).values() {
+            // One that has just ended needs nothing any more.
+            let _ = peer.events.send(event());
+        }
+    }
+}
+
+impl Drop for SimTarget {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+    }
+}
+
+impl Shared {
+    pub(crate) fn complain(&self, connection: u64, what: String) {
+        tracing::debug!(connection, "violation: {what}");
+        let mut violations = lock(&self.violations);
+        if violations.len() < MOST_VIOLATIONS {
+            violations.push(format!("connection {connection}: {what}"));
+        }
+        drop(violations);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn unit(&self, lun: Lun) -> Option<Arc<Unit>> {
+        let units = read(&self.units);
+        // Both ways of writing a number below 256 are legal (SAM-5 §4.7).
+        let same = || lun.number().and_then(Lun::from_number).and_then(|lun| units.get(&lun));
+        units.get(&lun).or_else(same).cloned()
+    }
+
+    pub(crate) fn luns(&self) -> Vec<Lun> {
+        read(&self.units).keys().copied().collect()
+    }
+
+    pub(crate) fn command_action(&self, command: &Command) -> Action {
+        // The hook runs without the lock, so that it may set another.
+        let hook = read(&self.command_hook).clone();
+        hook.map_or(Action::Proceed, |hook| hook(command))
+    }
+
+    pub(crate) fn login_action(&self, attempt: &LoginAttempt) -> LoginAction {
+        let hook = read(&self.login_hook).clone();
+        hook.map_or(LoginAction::Proceed, |hook| hook(attempt))
+    }
+
+    pub(crate) fn tmf_action(&self, tmf: &Tmf) -> TmfAction {
+        lock(&self.tmfs).push(*tmf);
+        self.changed.notify_waiters();
+        let hook = read(&self.tmf_hook).clone();
+        hook.map_or(TmfAction::Proceed, |hook| hook(tmf))
+    }
+
+    pub(crate) fn record_command(&self, command: &Command) {
+        if self.config.record_commands {
+            let mut commands = lock(&self.commands);
+            if commands.len() < MOST_COMMANDS {
+                commands.push(*command);
+            }
+            drop(commands);
+            self.changed.notify_waiters();
+        }
+    }
+
+    pub(crate) fn record_login(&self, connection: u64, isid: [u8; 6], keys: &[(String, String)]) {
+        let mut logins = lock(&self.logins);
+        match logins.iter_mut().find(|login| login.connection == connection) {
+            Some(login) => login.keys = keys.to_vec(),
+            None => logins.push(LoginRecord { connection, isid, keys: keys.to_vec(), succeeded: false }),
+        }
+        drop(logins);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn record_abort(&self, connection: u64, itt: u32) {
+        lock(&self.aborted).insert((connection, itt));
+    }
+
+    pub(crate) fn was_aborted(&self, connection: u64, itt: u32) -> bool {
+        lock(&self.aborted).contains(&(connection, itt))
+    }
+
+    pub(crate) fn record_logout(&self, connection: u64, reason: u8) {
+        tracing::debug!(connection, reason, "logout");
+        self.logouts.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn count_pdu_in(&self) {
+        self.pdus_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ping_answered(&self) {
+        self.pings_answered.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn is_window_frozen(&self) -> bool {
+        self.window_frozen.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn new_tsih(&self) -> Tsih {
+        loop {
+            let tsih = self.next_tsih.fetch_add(1, Ordering::Relaxed);
+            if tsih != 0 {
+                return Tsih(tsih);
+            }
+        }
+    }
+
+    /// A session is there. One of the same initiator and ISID ends (RFC 7143 §6.3.5).
+    pub(crate) fn login_succeeded(
+        &self,
+        connection: u64,
+        initiator: &str,
+        isid: Isid,
+        discovery: bool,
+        agreed: &Agreed,
+    ) {
+        let mut peers = lock(&self.peers);
+        for (id, peer) in peers.iter() {
+            let is_same = |session: &SessionInfo| session.initiator == initiator && session.isid == isid.0;
+            if *id != connection && peer.session.as_ref().is_some_and(is_same) {
+                let _ = peer.events.send(Event::Close { reset: true });
+            }
+        }
+        if let Some(peer) = peers.get_mut(&connection) {
+            peer.session = Some(SessionInfo {
+                connection,
+                initiator: initiator.into(),
+                isid: isid.0,
+                peer: peer.address,
+                discovery,
+                agreed: agreed.clone(),
+            });
+            if !discovery && self.power_on.swap(false, Ordering::Relaxed) {
+                let sense = Sense::new(SenseKey::UnitAttention, 0x29, 0);
+                lock(&peer.attentions).extend(self.luns().into_iter().map(|lun| (lun, sense)));
+            }
+        }
+        drop(peers);
+        if let Some(login) = lock(&self.logins).iter_mut().find(|login| login.connection == connection) {
+            login.succeeded = true;
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn attention(&self, lun: Lun, asc: u8, ascq: u8) {
+        let sense = Sense::new(SenseKey::UnitAttention, asc, ascq);
+        for peer in lock(&self.peers).values().filter(|peer| peer.session.is_some()) {
+            lock(&peer.attentions).push_back((lun, sense));
+        }
+    }
+
+    fn luns_changed(&self) {
+        for lun in self.luns() {
+            self.attention(lun, 0x3f, 0x0e);
+        }
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>, alive: mpsc::Sender<()>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let connection = connection(stream, address, shared.clone(), stop.clone());
+                let alive = alive.clone();
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(alive);
+                });
+            }
+            // Out of descriptors, or a connection that broke off at once: the next may do better.
+            Err(error) => {
+                tracing::warn!(%error, "accept");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
+    let id = shared.connections.fetch_add(1, Ordering::Relaxed);
+    let (sender, events) = mpsc::unbounded_channel();
+    let attentions = Attentions::default();
+    let peer = Peer { events: sender.clone(), attentions: attentions.clone(), address, session: None };
+    lock(&shared.peers).insert(id, peer);
+    shared.changed.notify_waiters();
+    let result = match stream.set_nodelay(true) {
+        Ok(()) => session::serve(stream, shared.clone(), id, events, sender, attentions, stop).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        // An initiator may break off at any time; what it had to do right is judged elsewhere.
+        tracing::debug!(connection = id, %error, "connection lost");
+    }
+    lock(&shared.peers).remove(&id);
+    shared.changed.notify_waiters();
+}
