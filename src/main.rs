@@ -1,3 +1,27 @@
 //! argv[0] decides: daemon or command line.
 
-fn main() {}
+use std::env;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use iscsid::options::Options;
+
+fn main() -> ExitCode {
+    let mut words = env::args_os();
+    let program = words.next().unwrap_or_default();
+    let mut words = words.peekable();
+    if Path::new(&program).file_name() == Some(OsStr::new("iscsictl")) || words.next_if(|word| word == "ctl").is_some()
+    {
+        return ExitCode::from(iscsid::cli::run(words) as u8);
+    }
+    match Options::understand(words) {
+        Ok(options) => daemon(&options),
+        Err(code) => ExitCode::from(code as u8),
+    }
+}
+
+fn daemon(options: &Options) -> ExitCode {
+    eprintln!("iscsid: the daemon is not part of this build ({})", options.config().display());
+    ExitCode::from(iscsid::ipc::ExitCode::Internal as u8)
+}

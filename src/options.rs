@@ -1,10 +1,12 @@
 //! The options of the daemon, on its command line and in the environment.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
 use crate::config;
+use crate::ipc::ExitCode;
 
 /// Gives this machine disks from iSCSI targets.
 ///
@@ -52,6 +54,20 @@ pub enum Bridge {
 }
 
 impl Options {
+    /// Understands a command line without the program's name. What is not a daemon to start (help, the
+    /// version, or a wrong option, told on standard error) is answered here: the exit code is returned.
+    ///
+    /// # Errors
+    /// [`ExitCode::Ok`] for help and version, [`ExitCode::Usage`] for a wrong line.
+    pub fn understand(line: impl IntoIterator<Item = OsString>) -> Result<Options, ExitCode> {
+        let words = std::iter::once(OsString::from("iscsid")).chain(line);
+        Options::try_parse_from(words).map_err(|error| {
+            // Nobody is left to tell when standard error is gone.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }
+        })
+    }
+
     /// The property list.
     pub fn config(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(config::default_config)
@@ -84,5 +100,12 @@ mod tests {
         assert_eq!(options.runtime_dir(), Path::new("/c"));
         assert_eq!(options.bridge, Bridge::User);
         assert_eq!(options.log, "debug");
+    }
+
+    #[test]
+    fn a_wrong_option_is_a_usage_error_and_help_is_none() {
+        let understand = |word: &str| Options::understand([OsString::from(word)]);
+        assert_eq!(understand("--frobnicate"), Err(ExitCode::Usage));
+        assert_eq!(understand("--version"), Err(ExitCode::Ok));
     }
 }

@@ -1,15 +1,12 @@
 //! What a name, an address, a key or a secret must look like, in one place for the file and the
 //! command line. An error is a clause: what is wrong and how it should be.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use iscsi_proto::keys::{Offer, Scope, lookup};
 use iscsi_proto::names::{IscsiName, PortalAddress};
 
 use super::settings::{ALGORITHMS, Timer};
-
-/// Keys of RFC 7143 §13 whose scope is the connection; the others belong to the session.
-pub(super) const CONNECTION_KEYS: [&str; 3] = ["HeaderDigest", "DataDigest", "MaxRecvDataSegmentLength"];
 
 /// Lengths of a CHAP secret, in bytes: at least 96 bits where there is no IPsec (RFC 7143 §12.1.3).
 pub const SECRET_BYTES: RangeInclusive<usize> = 12..=128;
@@ -96,18 +93,29 @@ pub(super) fn algorithms(names: &[String]) -> Result<Vec<String>, String> {
     if known.is_empty() { Err("no CHAP algorithm is left to offer".to_owned()) } else { Ok(known) }
 }
 
-/// The standard's spelling of a key.
-pub(super) fn key_name(name: &str) -> Result<String, String> {
-    let fits = name.len() <= 63 && !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric());
-    if fits { Ok(name.to_owned()) } else { Err(format!("`{}` is not a key of RFC 7143", name.escape_debug())) }
+/// The standard's spelling of a key that can be configured; upper and lower case are the same here.
+pub(super) fn key_name(name: &str) -> Result<&'static str, String> {
+    let entries = Offer::default().entries();
+    match entries.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) {
+        Some((key, _)) => Ok(key),
+        None => {
+            let refused = Offer::default().set(name, "").err();
+            Err(refused.map_or_else(|| format!("there is no key `{}`", name.escape_debug()), |error| error.to_string()))
+        }
+    }
 }
 
 /// A key of RFC 7143 and the value to offer: the standard's spelling of both.
 pub(super) fn key(name: &str, value: &str) -> Result<(String, String), String> {
-    Ok((key_name(name)?, text(name, value)?))
+    let name = key_name(name)?;
+    let mut offer = Offer::default();
+    offer.set(name, value).map_err(|error| error.to_string())?;
+    // An offer writes its own value as the standard does.
+    let written = offer.entries().into_iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+    Ok((name.to_owned(), written.unwrap_or_else(|| value.to_owned())))
 }
 
-/// Whether keys that are each right agree with each other.
-pub(super) fn keys(_all: &BTreeMap<String, String>) -> Result<(), String> {
-    Ok(())
+/// Whether a key's scope is the connection (RFC 7143 §13); the others belong to the session.
+pub(super) fn is_of_connection(key: &str) -> bool {
+    lookup(key).is_some_and(|row| row.scope == Scope::Connection)
 }

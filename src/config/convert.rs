@@ -38,17 +38,17 @@ pub(super) fn from_file(file: written::File) -> Result<Config, String> {
         auto_login,
         persistent,
         attach,
-        keys: keys(&["Defaults"], session, connection, &BTreeMap::new())?,
+        keys: keys(&["Defaults"], session, connection)?,
         timers: timer_settings(&["Defaults"], timers)?,
     };
 
     let mut targets = BTreeMap::new();
     for (name, target) in file.targets {
-        add_target(&mut targets, "Targets", &name, target, None, Origin::Static, &defaults)?;
+        add_target(&mut targets, "Targets", &name, target, None, Origin::Static)?;
     }
     for (name, target) in file.discovered_targets {
         let (target, from) = target.split();
-        add_target(&mut targets, "DiscoveredTargets", &name, target, from, Origin::Dynamic, &defaults)?;
+        add_target(&mut targets, "DiscoveredTargets", &name, target, from, Origin::Dynamic)?;
     }
 
     let written::Discovery { send_targets, interval, portals: written } = file.discovery;
@@ -67,7 +67,6 @@ fn add_target(
     target: written::Target,
     discovered_from: Option<String>,
     origin: Origin,
-    defaults: &TargetSettings,
 ) -> Result<(), String> {
     let path = [section, written_name];
     let name = at(&path, check::name(written_name))?;
@@ -82,7 +81,7 @@ fn add_target(
             auto_login,
             persistent,
             attach,
-            keys: keys(&path, session, connection, &defaults.keys)?,
+            keys: keys(&path, session, connection)?,
             timers: timer_settings(&path, timers)?,
         },
         chap: chap_settings(&[section, written_name, "CHAP"], chap)?,
@@ -112,22 +111,18 @@ fn keys(
     path: &[&str],
     session: BTreeMap<String, KeyValue>,
     connection: BTreeMap<String, KeyValue>,
-    defaults: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, String> {
     let mut keys = BTreeMap::new();
     for (section, other, entries) in [("Session", "Connection", session), ("Connection", "Session", connection)] {
         for (name, value) in entries {
             let here = [path, &[section, &name]].concat();
             let (key, value) = at(&here, check::key(&name, &value.0))?;
-            if check::CONNECTION_KEYS.contains(&key.as_str()) != (section == "Connection") {
+            if check::is_of_connection(&key) != (section == "Connection") {
                 return at(&here, Err(format!("the key belongs to {other}")));
             }
             keys.insert(key, value);
         }
     }
-    let mut all = defaults.clone();
-    all.extend(keys.clone());
-    at(path, check::keys(&all))?;
     Ok(keys)
 }
 
@@ -215,7 +210,7 @@ fn split_keys(keys: &BTreeMap<String, String>) -> (BTreeMap<String, KeyValue>, B
     let (connection, session): (BTreeMap<_, _>, BTreeMap<_, _>) = keys
         .iter()
         .map(|(key, value)| (key.clone(), KeyValue(value.clone())))
-        .partition(|(key, _)| check::CONNECTION_KEYS.contains(&key.as_str()));
+        .partition(|(key, _)| check::is_of_connection(key));
     (session, connection)
 }
 

@@ -1,0 +1,498 @@
+//! The canonical grammar, as typed. [`super::meant`] says what it means, [`super::older`] writes the
+//! two older grammars in it.
+
+use std::path::PathBuf;
+
+use clap::builder::TypedValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Everything `iscsictl` takes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "iscsictl",
+    version,
+    about = "Tells iscsid what to do: targets, logins, disks",
+    long_about = "Tells iscsid, the iSCSI initiator, what to do: which targets there are, which to log in to, \
+                  and which disks they give.",
+    after_help = "iscsictl COMMAND --help explains a command.",
+    after_long_help = LONG_HELP,
+    subcommand_required = true,
+    disable_help_subcommand = true
+)]
+pub(super) struct Typed {
+    /// The directory of the daemon's control socket
+    ///
+    /// Default: that of one's own daemon, or else that of the one root runs.
+    #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR", global = true)]
+    pub(super) runtime_dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const LONG_HELP: &str = "\
+The first disk, from a NAS at nas.example:
+  iscsictl discover nas.example --add
+  iscsictl login iqn.2001-04.com.example:disk1
+  iscsictl list luns
+
+A portal is HOST[:PORT], where HOST is a name, an IPv4 address or an IPv6 address in brackets, and PORT is 3260 where \
+none is given. Anybody may list and show; to change something takes root, or the user iscsid runs as.
+
+The commands of iSCSIInitiator for macOS work as well: `iscsictl -login -target IQN -portal HOST`, \
+`iscsictl modify target-config IQN -HeaderDigest CRC32C` and so on.
+
+Exit codes (sysexits.h):
+   0  done
+  64  the command line is wrong
+  65  it names something that is not there, or is there already
+  68  the host is unknown or does not answer
+  69  iscsid is not running, or the target is not there
+  70  a bug in iscsid
+  75  busy; try again
+  76  the other side does not speak iSCSI, or wrongly
+  77  not permitted: not root, or refused by the target
+  78  the configuration is wrong
+
+Files:
+  control.sock in the runtime directory: /run/iscsid for root on Linux, /var/run/iscsid on macOS,
+  $XDG_RUNTIME_DIR/iscsid for anybody else.";
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a target, one of its portals, or a discovery portal
+    #[command(subcommand)]
+    Add(Add),
+    /// Remove a target, one of its portals, or a discovery portal
+    #[command(subcommand)]
+    Remove(Remove),
+    /// Change the settings of a target, of the initiator, or of discovery
+    #[command(subcommand)]
+    Modify(Modify),
+    /// Ask a portal which targets it has
+    Discover(Discover),
+    /// Log in to a target, or to all that are configured
+    Login(Login),
+    /// Log out of a target, or of all
+    Logout(Logout),
+    /// List targets, logical units, sessions or discovery portals
+    List(List),
+    /// Show everything about a target, the initiator, discovery or a session
+    Show(Show),
+    /// Attach a target's units to this machine as disks
+    Attach(Attach),
+    /// Detach a target's disks from this machine
+    Detach(Detach),
+    /// Look for new, removed and resized units
+    Rescan(Scope),
+    /// Show the counters of sessions
+    Stats(Stats),
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// A property list (XML)
+    Plist,
+    /// JSON
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Output {
+    /// How to print it
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table", global = true)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Add {
+    /// Add a target, or a portal to one that is there
+    Target {
+        /// The target's name, such as iqn.2001-04.com.example:disk1
+        #[arg(value_name = "IQN")]
+        target: String,
+        /// Where it is: HOST[:PORT]
+        #[arg(long, value_name = "PORTAL")]
+        portal: String,
+        /// Connect from this network interface only
+        #[arg(long, value_name = "INTERFACE")]
+        interface: Option<String>,
+    },
+    /// Add a portal that is asked for targets
+    DiscoveryPortal {
+        /// HOST[:PORT]
+        #[arg(value_name = "PORTAL")]
+        portal: String,
+        /// Connect from this network interface only
+        #[arg(long, value_name = "INTERFACE")]
+        interface: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Remove {
+    /// Remove a target with its settings, or one of its portals
+    Target {
+        /// The target's name
+        #[arg(value_name = "IQN")]
+        target: String,
+        /// Only this portal; the last one takes the target with it
+        #[arg(long, value_name = "PORTAL")]
+        portal: Option<String>,
+        /// Even if it is logged in or does not answer
+        #[arg(long)]
+        force: bool,
+    },
+    /// Ask this portal no more; the targets it named stay
+    DiscoveryPortal {
+        /// HOST[:PORT]
+        #[arg(value_name = "PORTAL")]
+        portal: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Modify {
+    /// Change a target's settings; they hold from its next login on
+    Target(Box<ModifyTarget>),
+    /// Change the initiator's settings
+    Initiator {
+        /// Its iSCSI name
+        #[arg(long, value_name = "IQN")]
+        name: Option<String>,
+        /// Its alias: what targets show to people
+        #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+        alias: Option<String>,
+        #[command(flatten)]
+        chap: Chap,
+    },
+    /// Change how targets are looked for
+    Discovery {
+        /// Ask the discovery portals: yes or no
+        #[arg(long, value_name = "YES|NO", value_parser = yes_or_no())]
+        send_targets: Option<bool>,
+        /// Ask them this often, in seconds: 30 to 32767
+        #[arg(long, value_name = "SECONDS")]
+        interval: Option<u32>,
+    },
+}
+
+/// What `modify target` takes. The names of the RFC's keys are written with dashes.
+#[derive(Debug, Args)]
+pub(super) struct ModifyTarget {
+    /// The target's name
+    #[arg(value_name = "IQN")]
+    pub(super) target: String,
+    /// Log in when iscsid starts: yes or no
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no())]
+    pub(super) auto_login: Option<bool>,
+    /// Keep it after a logout: yes or no
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no())]
+    pub(super) persistent: Option<bool>,
+    /// Attach its units as disks after a login: yes or no
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no())]
+    pub(super) attach: Option<bool>,
+    #[command(flatten)]
+    pub(super) keys: Keys,
+    #[command(flatten)]
+    pub(super) timers: Timers,
+    #[command(flatten)]
+    pub(super) chap: Chap,
+}
+
+/// Values to offer at login (RFC 7143 §13); an empty one goes back to the default.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Offered at login (RFC 7143; an empty value goes back to the default)")]
+pub(super) struct Keys {
+    /// Checksum of headers: CRC32C, None, or both in the order of preference
+    #[arg(long, value_name = "CRC32C|None")]
+    pub(super) header_digest: Option<String>,
+    /// Checksum of data: CRC32C, None, or both in the order of preference
+    #[arg(long, value_name = "CRC32C|None")]
+    pub(super) data_digest: Option<String>,
+    /// Connections of a session
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) max_connections: Option<String>,
+    /// Wait for the target's word before any data: Yes or No
+    #[arg(long, value_name = "Yes|No")]
+    pub(super) initial_r2t: Option<String>,
+    /// Send data along with the command: Yes or No
+    #[arg(long, value_name = "Yes|No")]
+    pub(super) immediate_data: Option<String>,
+    /// The longest data segment we receive, in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(super) max_recv_data_segment_length: Option<String>,
+    /// The longest burst, in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(super) max_burst_length: Option<String>,
+    /// The most data that is sent unasked, in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(super) first_burst_length: Option<String>,
+    /// Wait before a lost connection is replaced, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) default_time2wait: Option<String>,
+    /// The target keeps tasks of a lost connection this long, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) default_time2retain: Option<String>,
+    /// Requests for data the target may have open for a command
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) max_outstanding_r2t: Option<String>,
+    /// Data of a burst comes in order: Yes or No
+    #[arg(long, value_name = "Yes|No")]
+    pub(super) data_pdu_in_order: Option<String>,
+    /// Bursts come in order: Yes or No
+    #[arg(long, value_name = "Yes|No")]
+    pub(super) data_sequence_in_order: Option<String>,
+    /// How much is recovered without a new session: 0 to 2
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) error_recovery_level: Option<String>,
+}
+
+impl Keys {
+    /// What was given, by the RFC's names and in its order.
+    pub(super) fn given(self) -> Vec<(String, String)> {
+        let Keys {
+            header_digest,
+            data_digest,
+            max_connections,
+            initial_r2t,
+            immediate_data,
+            max_recv_data_segment_length,
+            max_burst_length,
+            first_burst_length,
+            default_time2wait,
+            default_time2retain,
+            max_outstanding_r2t,
+            data_pdu_in_order,
+            data_sequence_in_order,
+            error_recovery_level,
+        } = self;
+        [
+            ("HeaderDigest", header_digest),
+            ("DataDigest", data_digest),
+            ("MaxConnections", max_connections),
+            ("InitialR2T", initial_r2t),
+            ("ImmediateData", immediate_data),
+            ("MaxRecvDataSegmentLength", max_recv_data_segment_length),
+            ("MaxBurstLength", max_burst_length),
+            ("FirstBurstLength", first_burst_length),
+            ("DefaultTime2Wait", default_time2wait),
+            ("DefaultTime2Retain", default_time2retain),
+            ("MaxOutstandingR2T", max_outstanding_r2t),
+            ("DataPDUInOrder", data_pdu_in_order),
+            ("DataSequenceInOrder", data_sequence_in_order),
+            ("ErrorRecoveryLevel", error_recovery_level),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
+    }
+}
+
+/// Timers of a target.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Timers, in seconds")]
+pub(super) struct Timers {
+    /// A login must be through after this long (15)
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) login_timeout: Option<u32>,
+    /// A logout must be answered after this long (5)
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) logout_timeout: Option<u32>,
+    /// An idle connection is pinged this often; 0 never (5)
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) nop_interval: Option<u32>,
+    /// A ping unanswered for this long loses the connection; 0 never (5)
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) nop_timeout: Option<u32>,
+    /// I/O waits this long for a lost connection to come back (120)
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) replacement_timeout: Option<u32>,
+}
+
+impl Timers {
+    /// What was given, by the names in the property list.
+    pub(super) fn given(self) -> Vec<(String, u32)> {
+        let Timers { login_timeout, logout_timeout, nop_interval, nop_timeout, replacement_timeout } = self;
+        [
+            ("LoginTimeout", login_timeout),
+            ("LogoutTimeout", logout_timeout),
+            ("NopInterval", nop_interval),
+            ("NopTimeout", nop_timeout),
+            ("ReplacementTimeout", replacement_timeout),
+        ]
+        .into_iter()
+        .filter_map(|(timer, seconds)| Some((timer.to_owned(), seconds?)))
+        .collect()
+    }
+}
+
+/// CHAP. Secrets: `None` not given, `Some(None)` given without a value.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Authentication (CHAP; an empty name or secret takes it away)")]
+pub(super) struct Chap {
+    /// Our name; the initiator's iSCSI name where none is set
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub(super) chap_name: Option<String>,
+    /// Our secret; without a value it is asked for, `-` reads a line from standard input
+    #[arg(long, value_name = "SECRET", num_args = 0..=1)]
+    pub(super) chap_secret: Option<Option<String>>,
+    /// The target's name, for mutual authentication
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub(super) chap_mutual_name: Option<String>,
+    /// The target's secret, for mutual authentication; given as --chap-secret is
+    #[arg(long, value_name = "SECRET", num_args = 0..=1)]
+    pub(super) chap_mutual_secret: Option<Option<String>>,
+    /// Algorithms, the preferred one first: SHA3-256, SHA-256, SHA1, MD5
+    #[arg(long, value_name = "ALGORITHM,…", value_delimiter = ',')]
+    pub(super) chap_algorithms: Option<Vec<String>>,
+    /// Switch CHAP off: names and secrets are removed
+    #[arg(long, conflicts_with_all = [
+        "chap_name", "chap_secret", "chap_mutual_name", "chap_mutual_secret", "chap_algorithms",
+    ])]
+    pub(super) no_chap: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Discover {
+    /// HOST[:PORT]
+    #[arg(value_name = "PORTAL")]
+    pub(super) portal: String,
+    /// Connect from this network interface only
+    #[arg(long, value_name = "INTERFACE")]
+    pub(super) interface: Option<String>,
+    /// Add what it names to the configuration
+    #[arg(long)]
+    pub(super) add: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Login {
+    #[command(flatten)]
+    pub(super) which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Logout {
+    #[command(flatten)]
+    pub(super) which: Which,
+    /// Even if a disk is in use or the target does not answer
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// The target's name
+    #[arg(value_name = "IQN", required_unless_present = "all", conflicts_with = "all")]
+    pub(super) target: Option<String>,
+    /// Over this portal only
+    #[arg(long, value_name = "PORTAL", conflicts_with = "all")]
+    pub(super) portal: Option<String>,
+    /// All targets
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// What to list
+    #[arg(value_enum, value_name = "WHAT")]
+    pub(super) what: Listed,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Listed {
+    /// Targets, configured and discovered
+    Targets,
+    /// Logical units of all sessions
+    Luns,
+    /// Sessions
+    Sessions,
+    /// Portals that are asked for targets
+    DiscoveryPortals,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    #[command(subcommand)]
+    pub(super) what: Shown,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Shown {
+    /// A target's settings and state
+    Target {
+        /// Its name
+        #[arg(value_name = "IQN")]
+        target: String,
+    },
+    /// The initiator's settings
+    Initiator,
+    /// How targets are looked for
+    Discovery,
+    /// A session: what was negotiated, and its counters
+    Session {
+        /// Its number in `iscsictl list sessions`
+        #[arg(value_name = "NUMBER")]
+        session: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Attach {
+    /// The target's name
+    #[arg(value_name = "IQN")]
+    pub(super) target: String,
+    /// Only this unit
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) lun: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Detach {
+    /// The target's name
+    #[arg(value_name = "IQN")]
+    pub(super) target: String,
+    /// Only this unit
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) lun: Option<u32>,
+    /// Even if it is in use
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Scope {
+    /// The target's name; all targets where none is given
+    #[arg(value_name = "IQN")]
+    pub(super) target: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Stats {
+    #[command(flatten)]
+    pub(super) scope: Scope,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+/// yes, no, and what the older grammars say instead.
+fn yes_or_no() -> impl TypedValueParser<Value = bool> {
+    clap::builder::StringValueParser::new().try_map(|text| match text.to_ascii_lowercase().as_str() {
+        "yes" | "y" | "on" | "true" | "1" | "enable" | "enabled" => Ok(true),
+        "no" | "n" | "off" | "false" | "0" | "disable" | "disabled" => Ok(false),
+        _ => Err("say yes or no"),
+    })
+}

@@ -1,0 +1,136 @@
+//! The client's end of the control socket. Plain blocking I/O: there is one thing to wait for, and
+//! Ctrl-C ends it.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::ipc::{ExitCode, Failure, Frame, Hello, MAX_FRAME, Reply, Request, VERSION};
+
+/// A connection to the daemon.
+#[derive(Debug)]
+pub(super) struct Client {
+    stream: UnixStream,
+    socket: PathBuf,
+}
+
+impl Client {
+    /// Connects to the daemon of the first of these runtime directories that has one.
+    ///
+    /// # Errors
+    /// [`ExitCode::Unavailable`]: none has, and how to start one. [`ExitCode::NotPermitted`]: this
+    /// user may not.
+    pub(super) fn connect(runtime_dirs: &[PathBuf]) -> Result<Client, Failure> {
+        let mut failure = None;
+        for directory in runtime_dirs {
+            let socket = directory.join("control.sock");
+            match UnixStream::connect(&socket) {
+                Ok(stream) => {
+                    let mut client = Client { stream, socket };
+                    client.send(&Hello { version: VERSION })?;
+                    return Ok(client);
+                }
+                Err(error) => {
+                    // One that is there and refuses says more than one that is not there.
+                    let absent = error.kind() == io::ErrorKind::NotFound;
+                    if failure.is_none() || !absent {
+                        failure = Some(not_connected(&socket, &error));
+                    }
+                }
+            }
+        }
+        Err(failure.unwrap_or_else(|| Failure::new(ExitCode::Internal, "there is no runtime directory to look in")))
+    }
+
+    /// Asks one thing and waits for the answer, however long it takes; `progress` gets what the
+    /// daemon says meanwhile.
+    ///
+    /// # Errors
+    /// The daemon's own, or what went wrong on the way.
+    pub(super) fn ask(&mut self, request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Reply, Failure> {
+        self.send(request)?;
+        loop {
+            match self.receive()? {
+                Frame::Progress(sentence) => progress(&sentence),
+                Frame::Reply(reply) => return reply,
+            }
+        }
+    }
+
+    fn send(&mut self, message: &impl Serialize) -> Result<(), Failure> {
+        let json = zeroize::Zeroizing::new(serde_json::to_vec(message).map_err(|error| {
+            Failure::new(ExitCode::Internal, format!("the request cannot be written as JSON: {error}"))
+        })?);
+        let length = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_FRAME);
+        let Some(length) = length else {
+            return Err(Failure::new(ExitCode::Usage, "the command is too long to send to iscsid"));
+        };
+        let frame = zeroize::Zeroizing::new([&length.to_be_bytes()[..], &json].concat());
+        match self.stream.write_all(&frame) {
+            Ok(()) => Ok(()),
+            // It may have said why before it hung up: that is read next.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(self.lost(&error)),
+        }
+    }
+
+    fn receive(&mut self) -> Result<Frame, Failure> {
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length).map_err(|error| self.lost(&error))?;
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if length > MAX_FRAME {
+            return Err(self.garbage(&format!("a frame of {length} bytes")));
+        }
+        let mut json = vec![0; length];
+        self.stream.read_exact(&mut json).map_err(|error| self.lost(&error))?;
+        serde_json::from_slice(&json).map_err(|error| self.garbage(&error.to_string()))
+    }
+
+    fn lost(&self, error: &io::Error) -> Failure {
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                "it hung up".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        let socket = self.socket.display();
+        let message = format!(
+            "the iscsid at {socket} went away before it answered ({why}); look at its log, and see what it did"
+        );
+        Failure::new(ExitCode::Unavailable, message)
+    }
+
+    fn garbage(&self, what: &str) -> Failure {
+        let socket = self.socket.display();
+        let message = format!("what listens at {socket} does not speak iscsid's language ({what}); restart iscsid");
+        Failure::new(ExitCode::Protocol, message)
+    }
+}
+
+fn not_connected(socket: &Path, error: &io::Error) -> Failure {
+    let at = socket.display();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            let start = if cfg!(target_os = "macos") {
+                "`sudo brew services start iscsid`, or `sudo iscsid`"
+            } else {
+                "`sudo systemctl start iscsid`, or `sudo iscsid`"
+            };
+            let message = format!(
+                "iscsid is not running (nobody listens at {at}); start it with {start}, or say with --runtime-dir where it is"
+            );
+            Failure::new(ExitCode::Unavailable, message)
+        }
+        io::ErrorKind::PermissionDenied => {
+            let message = format!("this user may not talk to the iscsid at {at}; use sudo");
+            Failure::new(ExitCode::NotPermitted, message)
+        }
+        _ => Failure::new(ExitCode::Unavailable, format!("cannot talk to iscsid at {at}: {error}; restart iscsid")),
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

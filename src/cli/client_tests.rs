@@ -1,0 +1,142 @@
+//! The client against a daemon that follows a script.
+
+use std::os::unix::net::UnixListener;
+use std::thread::{self, JoinHandle};
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A daemon that takes one connection and hands it to the script.
+struct Daemon {
+    directory: TempDir,
+    thread: JoinHandle<()>,
+}
+
+impl Daemon {
+    fn new(script: impl FnOnce(&mut UnixStream) + Send + 'static) -> Daemon {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let listener = UnixListener::bind(directory.path().join("control.sock")).expect("a socket");
+        let thread = thread::spawn(move || script(&mut listener.accept().expect("a client").0));
+        Daemon { directory, thread }
+    }
+
+    /// What the client gets for `ListTargets`, and what was said meanwhile.
+    fn asked(self) -> (Result<Reply, Failure>, Vec<String>) {
+        let mut said = Vec::new();
+        let mut client = Client::connect(&[self.directory.path().to_owned()]).expect("connected");
+        let reply = client.ask(&Request::ListTargets, &mut |sentence| said.push(sentence.to_owned()));
+        drop(client);
+        self.thread.join().expect("the script went through");
+        (reply, said)
+    }
+}
+
+fn read_frame(stream: &mut UnixStream) -> Vec<u8> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).expect("a length");
+    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut frame).expect("a frame");
+    frame
+}
+
+fn write_frame(stream: &mut UnixStream, frame: &[u8]) {
+    stream.write_all(&(frame.len() as u32).to_be_bytes()).expect("sent");
+    stream.write_all(frame).expect("sent");
+}
+
+fn send(stream: &mut UnixStream, frame: &Frame) {
+    write_frame(stream, &serde_json::to_vec(frame).expect("JSON"));
+}
+
+#[test]
+fn says_its_version_first_then_asks_and_hears_progress_and_the_reply() {
+    let daemon = Daemon::new(|stream| {
+        assert_eq!(read_frame(stream), br#"{"version":1}"#);
+        assert_eq!(read_frame(stream), br#""ListTargets""#);
+        send(stream, &Frame::Progress("asking".into()));
+        send(stream, &Frame::Reply(Ok(Reply::Targets(vec![]))));
+    });
+    let (reply, said) = daemon.asked();
+    assert_eq!(reply, Ok(Reply::Targets(vec![])));
+    assert_eq!(said, ["asking"]);
+}
+
+#[test]
+fn a_reply_may_come_in_pieces() {
+    let daemon = Daemon::new(|stream| {
+        read_frame(stream);
+        read_frame(stream);
+        let json = serde_json::to_vec(&Frame::Reply(Ok(Reply::Done(vec!["done".into()])))).expect("JSON");
+        for byte in [&(json.len() as u32).to_be_bytes()[..], &json].concat() {
+            stream.write_all(&[byte]).expect("sent");
+        }
+    });
+    assert_eq!(daemon.asked().0, Ok(Reply::Done(vec!["done".into()])));
+}
+
+#[test]
+fn without_a_daemon_it_says_how_to_start_one() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let failure = Client::connect(&[directory.path().to_owned()]).expect_err("nobody is there");
+    assert_eq!(failure.code, ExitCode::Unavailable);
+    assert!(failure.message.contains("iscsid is not running") && failure.message.contains("start it"), "{failure}");
+
+    // A socket that a dead daemon left behind is the same.
+    drop(UnixListener::bind(directory.path().join("control.sock")).expect("a socket"));
+    let failure = Client::connect(&[directory.path().to_owned()]).expect_err("nobody listens");
+    assert_eq!(failure.code, ExitCode::Unavailable);
+    assert!(failure.message.contains("iscsid is not running"), "{failure}");
+}
+
+#[test]
+fn the_first_runtime_directory_with_a_daemon_is_taken() {
+    let empty = tempfile::tempdir().expect("a temporary directory");
+    let daemon = Daemon::new(|stream| {
+        read_frame(stream);
+    });
+    Client::connect(&[empty.path().to_owned(), daemon.directory.path().to_owned()]).expect("the second one");
+    daemon.thread.join().expect("the script went through");
+}
+
+#[test]
+fn a_daemon_of_another_version_is_heard_although_it_hangs_up_at_once() {
+    let refusal = Failure::new(ExitCode::Protocol, "this command speaks version 1: restart iscsid");
+    let sent = refusal.clone();
+    let daemon = Daemon::new(move |stream| {
+        read_frame(stream);
+        send(stream, &Frame::Reply(Err(sent)));
+    });
+    assert_eq!(daemon.asked().0, Err(refusal));
+}
+
+#[test]
+fn garbage_is_told_from_an_answer() {
+    for garbage in [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"\0\0\0\x04null", b"\0\0\0\x02{}"] {
+        let daemon = Daemon::new(move |stream| {
+            read_frame(stream);
+            read_frame(stream);
+            stream.write_all(garbage).expect("sent");
+        });
+        let failure = daemon.asked().0.expect_err("that is no answer");
+        assert_eq!(failure.code, ExitCode::Protocol, "{failure}");
+        assert!(failure.message.contains("does not speak iscsid's language"), "{failure}");
+    }
+}
+
+#[test]
+fn a_daemon_that_dies_midway_is_told_so() {
+    let reply = serde_json::to_vec(&Frame::Reply(Ok(Reply::Targets(vec![])))).expect("JSON");
+    let whole = [&(reply.len() as u32).to_be_bytes()[..], &reply].concat();
+    for length in [0, 3, 4, whole.len() - 1] {
+        let part = whole[..length].to_vec();
+        let daemon = Daemon::new(move |stream| {
+            read_frame(stream);
+            read_frame(stream);
+            stream.write_all(&part).expect("sent");
+        });
+        let failure = daemon.asked().0.expect_err("cut off");
+        assert_eq!(failure.code, ExitCode::Unavailable);
+        assert!(failure.message.contains("went away before it answered"), "{failure}");
+    }
+}

@@ -1,0 +1,392 @@
+//! Every line of the three grammars, and what it means.
+
+use super::args::{Format, Typed};
+use super::meant::{Ask, Meant, Nothing, Source, meant};
+use crate::ipc::{
+    ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Secret, TargetChanges, Which,
+};
+
+const IQN: &str = "iqn.2026-11.org.example:disk1";
+
+/// Understands a line, words apart by spaces; `IQN` stands for the name. Secrets that are asked for
+/// are `prompted` and `from stdin`.
+fn understand(line: &str) -> Result<Meant, Nothing> {
+    let mut answers = |source: Source, _: &str| {
+        Ok(Secret(match source {
+            Source::Prompt => "prompted".to_owned(),
+            Source::StandardInput => "from stdin".to_owned(),
+        }))
+    };
+    understand_with(line, &mut answers)
+}
+
+fn understand_with(line: &str, ask: Ask<'_>) -> Result<Meant, Nothing> {
+    let words: Vec<String> = line.split(' ').map(|word| word.replace("IQN", IQN)).collect();
+    meant(&words, ask)
+}
+
+#[track_caller]
+fn requests(line: &str) -> Vec<Request> {
+    understand(line).unwrap_or_else(|nothing| panic!("{line}: {nothing:?}")).requests
+}
+
+#[track_caller]
+fn assert_means(line: &str, request: Request) {
+    assert_eq!(requests(line), [request], "{line}");
+}
+
+#[track_caller]
+fn assert_same(old: &str, canonical: &str) {
+    assert_eq!(requests(old), requests(canonical), "{old}");
+}
+
+#[track_caller]
+fn assert_wrong(line: &str, saying: &str) {
+    match understand(line) {
+        Err(Nothing::Wrong(failure)) => {
+            assert_eq!(failure.code, ExitCode::Usage, "{line}");
+            assert!(failure.message.contains(saying), "{line}: {failure}");
+            assert!(!failure.message.contains('\n'), "{line}: one sentence, not {failure}");
+        }
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn add_target(portal: &str, interface: Option<&str>) -> Request {
+    Request::AddTarget { target: IQN.into(), portal: portal.into(), interface: interface.map(str::to_owned) }
+}
+
+fn one(portal: Option<&str>) -> Which {
+    Which::One { target: IQN.into(), portal: portal.map(str::to_owned) }
+}
+
+fn modify_target(changes: TargetChanges) -> Request {
+    Request::ModifyTarget { target: IQN.into(), changes }
+}
+
+fn keys(pairs: &[(&str, &str)]) -> TargetChanges {
+    let keys = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    TargetChanges { keys, ..TargetChanges::default() }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    <Typed as clap::CommandFactory>::command().debug_assert();
+}
+
+// The five lines that have to work to the letter.
+
+#[test]
+fn the_oldest_add() {
+    assert_means("-add -target IQN -portal 192.0.2.1:3260 -interface en0", add_target("192.0.2.1:3260", Some("en0")));
+}
+
+#[test]
+fn the_oldest_login() {
+    assert_means("-login -target IQN -portal 192.0.2.1:3260", Request::Login(one(Some("192.0.2.1:3260"))));
+}
+
+#[test]
+fn the_oldest_logout() {
+    assert_means("-logout -target IQN", Request::Logout { which: one(None), force: false });
+}
+
+#[test]
+fn the_oldest_lists() {
+    assert_means("-targets", Request::ListTargets);
+    assert_means("-luns", Request::ListLuns);
+}
+
+// The rest of the grammar of 2015.
+
+#[test]
+fn the_oldest_switches_may_stand_in_any_order() {
+    assert_means("-portal [2001:db8::1]:3261 -target IQN -add", add_target("[2001:db8::1]:3261", None));
+    assert_means("-login -target IQN", Request::Login(one(None)));
+    assert_means("-logout -target IQN -portal nas", Request::Logout { which: one(Some("nas")), force: false });
+    let target = IQN.to_owned();
+    assert_means("-remove -target IQN", Request::RemoveTarget { target, portal: None, force: false });
+}
+
+#[test]
+fn the_oldest_settings_are_a_change_of_their_own() {
+    let settings = "-digest on -user me -secret hush-hush-hush -mutualUser you -mutualSecret quiet-quiet-quiet \
+                    -MaxConnections 4 -ErrorRecoveryLevel 1";
+    let changes = TargetChanges {
+        chap: ChapChanges {
+            name: Some("me".into()),
+            secret: Some(Secret("hush-hush-hush".into())),
+            mutual_name: Some("you".into()),
+            mutual_secret: Some(Secret("quiet-quiet-quiet".into())),
+            ..ChapChanges::default()
+        },
+        ..keys(&[
+            ("HeaderDigest", "CRC32C"),
+            ("DataDigest", "CRC32C"),
+            ("MaxConnections", "4"),
+            ("ErrorRecoveryLevel", "1"),
+        ])
+    };
+    assert_means(&format!("-modify -target IQN {settings}"), modify_target(changes.clone()));
+    assert_eq!(
+        requests(&format!("-add -target IQN -portal nas {settings}")),
+        [add_target("nas", None), modify_target(changes)]
+    );
+    assert_means(
+        "-modify -target IQN -digest off",
+        modify_target(keys(&[("HeaderDigest", "None"), ("DataDigest", "None")])),
+    );
+    assert_same("-modify -user me -secret", "modify initiator --chap-name me --chap-secret");
+}
+
+#[test]
+fn the_oldest_discovery() {
+    assert_means(
+        "-discovery -portal nas -interface en0",
+        Request::Discover { portal: "nas".into(), interface: Some("en0".into()), add: false },
+    );
+    assert_same("-add -discovery -portal nas", "add discovery-portal nas");
+    assert_same("-remove -discovery -portal nas", "remove discovery-portal nas");
+    assert_same(
+        "-modify -discovery -interval 60 -SendTargets enable",
+        "modify discovery --interval 60 --send-targets yes",
+    );
+}
+
+#[test]
+fn the_oldest_switches_take_our_options_too() {
+    let meant = understand("-luns --format json --runtime-dir /r").expect("good");
+    assert_eq!(meant.requests, [Request::ListLuns]);
+    assert_eq!(meant.format, Format::Json);
+    assert_eq!(meant.runtime_dir.as_deref(), Some(std::path::Path::new("/r")));
+}
+
+#[test]
+fn wrong_lines_of_the_oldest_grammar_say_what_is_missing() {
+    assert_wrong("-add -target IQN", "-add lacks -portal HOST");
+    assert_wrong("-login", "-login lacks -target IQN");
+    assert_wrong("-add -login -target IQN", "two commands");
+    assert_wrong("-add -target", "-target lacks its value");
+    assert_wrong("-luns -frobnicate", "`-frobnicate` is not a switch");
+    assert_wrong("-modify -target IQN -digest perhaps", "-digest is on or off");
+    assert_wrong("-login -target IQN -digest on", "-login does not take settings");
+    assert_wrong("-target IQN", "unexpected argument");
+}
+
+// The grammar of 2016 to 2023.
+
+#[test]
+fn targets_and_portals_with_a_comma() {
+    assert_means("add target IQN,192.0.2.1:3260 -interface en0", add_target("192.0.2.1:3260", Some("en0")));
+    assert_same("remove target IQN,nas", "remove target IQN --portal nas");
+    assert_same("remove target IQN", "remove target IQN");
+    assert_means("login IQN", Request::Login(one(None)));
+    assert_means("login IQN,[2001:db8::1]", Request::Login(one(Some("[2001:db8::1]"))));
+    assert_means("logout IQN,nas", Request::Logout { which: one(Some("nas")), force: false });
+}
+
+#[test]
+fn discovery_portals_and_lists() {
+    assert_means(
+        "add discovery-portal nas -interface en0",
+        Request::AddDiscoveryPortal { portal: "nas".into(), interface: Some("en0".into()) },
+    );
+    assert_means("remove discovery-portal nas", Request::RemoveDiscoveryPortal { portal: "nas".into() });
+    assert_means("list targets", Request::ListTargets);
+    assert_means("list luns", Request::ListLuns);
+    assert_means("list initiator-config", Request::ShowInitiator);
+    assert_means("list target-config IQN", Request::ShowTarget { target: IQN.into() });
+    assert_means("list discovery-config", Request::ShowDiscovery);
+}
+
+#[test]
+fn modify_initiator_config() {
+    assert_means(
+        "modify initiator-config -node-name iqn.2026-11.org.example:me -node-alias mac -authentication CHAP -CHAP-name me \
+         -CHAP-secret",
+        Request::ModifyInitiator(InitiatorChanges {
+            name: Some("iqn.2026-11.org.example:me".into()),
+            alias: Some("mac".into()),
+            chap: ChapChanges {
+                name: Some("me".into()),
+                secret: Some(Secret("prompted".into())),
+                ..ChapChanges::default()
+            },
+        }),
+    );
+    assert_same("modify initiator-config -authentication None", "modify initiator --no-chap");
+}
+
+#[test]
+fn modify_target_config() {
+    assert_means(
+        "modify target-config IQN,nas -auto-login enable -persistent disable -MaxConnections 2 -ErrorRecoveryLevel 0 \
+         -HeaderDigest CRC32C -DataDigest None",
+        modify_target(TargetChanges {
+            auto_login: Some(true),
+            persistent: Some(false),
+            ..keys(&[
+                ("HeaderDigest", "CRC32C"),
+                ("DataDigest", "None"),
+                ("MaxConnections", "2"),
+                ("ErrorRecoveryLevel", "0"),
+            ])
+        }),
+    );
+}
+
+#[test]
+fn a_target_configs_chap_is_the_targets_own_and_the_user_is_told() {
+    let meant = understand("modify target-config IQN -HeaderDigest CRC32C -CHAP-name you -CHAP-secret").expect("good");
+    let chap = ChapChanges {
+        mutual_name: Some("you".into()),
+        mutual_secret: Some(Secret("prompted".into())),
+        ..ChapChanges::default()
+    };
+    assert_eq!(meant.requests, [modify_target(TargetChanges { chap, ..keys(&[("HeaderDigest", "CRC32C")]) })]);
+    assert_eq!(meant.notes.len(), 1);
+    assert!(meant.notes[0].contains("initiator-config"), "{}", meant.notes[0]);
+    assert_same(
+        "modify target-config IQN -authentication None",
+        "modify target IQN --chap-mutual-name= --chap-mutual-secret=",
+    );
+}
+
+#[test]
+fn modify_discovery_config() {
+    assert_means(
+        "modify discovery-config -SendTargets enable -interval 300",
+        Request::ModifyDiscovery(DiscoveryChanges { send_targets: Some(true), interval: Some(300) }),
+    );
+    assert_same("modify discovery-config -SendTargets disable", "modify discovery --send-targets no");
+}
+
+// The canonical grammar.
+
+#[test]
+fn every_canonical_command() {
+    assert_means("add target IQN --portal nas --interface lo", add_target("nas", Some("lo")));
+    let target = IQN.to_owned();
+    assert_means(
+        "remove target IQN --portal nas --force",
+        Request::RemoveTarget { target: target.clone(), portal: Some("nas".into()), force: true },
+    );
+    assert_means("add discovery-portal nas", Request::AddDiscoveryPortal { portal: "nas".into(), interface: None });
+    assert_means("discover nas --add", Request::Discover { portal: "nas".into(), interface: None, add: true });
+    assert_means("login IQN --portal nas", Request::Login(one(Some("nas"))));
+    assert_means("login --all", Request::Login(Which::All));
+    assert_means("logout --all --force", Request::Logout { which: Which::All, force: true });
+    assert_means("list sessions", Request::ListSessions);
+    assert_means("list discovery-portals", Request::ListDiscoveryPortals);
+    assert_means("show target IQN", Request::ShowTarget { target: target.clone() });
+    assert_means("show initiator", Request::ShowInitiator);
+    assert_means("show discovery", Request::ShowDiscovery);
+    assert_means("show session 3", Request::ShowSession { session: 3 });
+    assert_means("attach IQN --lun 2", Request::Attach { target: target.clone(), lun: Some(2) });
+    assert_means("detach IQN --force", Request::Detach { target: target.clone(), lun: None, force: true });
+    assert_means("rescan", Request::Rescan { target: None });
+    assert_means("rescan IQN", Request::Rescan { target: Some(target.clone()) });
+    assert_means("stats IQN", Request::Stats { target: Some(target) });
+}
+
+#[test]
+fn every_setting_of_a_target() {
+    assert_means(
+        "modify target IQN --auto-login yes --persistent no --attach off --header-digest CRC32C,None --data-digest None \
+         --max-connections 1 --initial-r2t No --immediate-data Yes --max-recv-data-segment-length 0x1000 \
+         --max-burst-length 262144 --first-burst-length 65536 --default-time2wait 2 --default-time2retain 20 \
+         --max-outstanding-r2t 4 --data-pdu-in-order Yes --data-sequence-in-order Yes --error-recovery-level 0 \
+         --login-timeout 10 --logout-timeout 3 --nop-interval 0 --nop-timeout 7 --replacement-timeout 60 \
+         --chap-name me --chap-secret - --chap-mutual-name you --chap-mutual-secret=-dashed- --chap-algorithms SHA-256,MD5",
+        modify_target(TargetChanges {
+            auto_login: Some(true),
+            persistent: Some(false),
+            attach: Some(false),
+            timers: [
+                ("LoginTimeout", 10),
+                ("LogoutTimeout", 3),
+                ("NopInterval", 0),
+                ("NopTimeout", 7),
+                ("ReplacementTimeout", 60),
+            ]
+            .map(|(name, seconds)| (name.to_owned(), seconds))
+            .to_vec(),
+            chap: ChapChanges {
+                name: Some("me".into()),
+                secret: Some(Secret("from stdin".into())),
+                mutual_name: Some("you".into()),
+                mutual_secret: Some(Secret("-dashed-".into())),
+                algorithms: Some(vec!["SHA-256".into(), "MD5".into()]),
+                off: false,
+            },
+            ..keys(&[
+                ("HeaderDigest", "CRC32C,None"),
+                ("DataDigest", "None"),
+                ("MaxConnections", "1"),
+                ("InitialR2T", "No"),
+                ("ImmediateData", "Yes"),
+                ("MaxRecvDataSegmentLength", "0x1000"),
+                ("MaxBurstLength", "262144"),
+                ("FirstBurstLength", "65536"),
+                ("DefaultTime2Wait", "2"),
+                ("DefaultTime2Retain", "20"),
+                ("MaxOutstandingR2T", "4"),
+                ("DataPDUInOrder", "Yes"),
+                ("DataSequenceInOrder", "Yes"),
+                ("ErrorRecoveryLevel", "0"),
+            ])
+        }),
+    );
+}
+
+#[test]
+fn formats_and_the_runtime_directory() {
+    for line in ["list luns --format plist", "show --format plist session 1", "show session 1 --format plist"] {
+        assert_eq!(understand(line).expect("good").format, Format::Plist, "{line}");
+    }
+    for line in ["stats --format json", "discover nas --format json"] {
+        assert_eq!(understand(line).expect("good").format, Format::Json, "{line}");
+    }
+    assert_eq!(understand("list luns").expect("good").format, Format::Table);
+    let before = understand("--runtime-dir /r list luns").expect("good").runtime_dir;
+    let after = understand("list luns --runtime-dir /r").expect("good").runtime_dir;
+    assert_eq!(before, after);
+    assert!(before.is_some());
+}
+
+#[test]
+fn wrong_lines_get_one_sentence() {
+    assert_wrong("frobnicate", "unrecognized subcommand 'frobnicate'");
+    assert_wrong("add target IQN", "--portal <PORTAL>");
+    assert_wrong("list", "<WHAT>");
+    assert_wrong("list frobs", "invalid value 'frobs'");
+    assert_wrong("login", "<IQN>");
+    assert_wrong("login IQN --all", "cannot be used with");
+    assert_wrong("modify target IQN", "there is nothing to change");
+    assert_wrong("modify initiator", "there is nothing to change");
+    assert_wrong("modify discovery", "there is nothing to change");
+    assert_wrong("modify target IQN --auto-login perhaps", "say yes or no");
+    assert_wrong("modify target IQN --no-chap --chap-name me", "cannot be used with");
+    assert_wrong("modify initiator-config -authentication Kerberos", "-authentication is None or CHAP");
+    assert_wrong("add target IQN --portal nas --format json", "--format");
+    assert_wrong("show session one", "invalid value 'one'");
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_stops_everything() {
+    let refusal = Failure::new(ExitCode::Usage, "there is no terminal");
+    let mut ask = |_: Source, _: &str| Err(refusal.clone());
+    let wrong = understand_with("modify target IQN --chap-secret", &mut ask);
+    assert_eq!(wrong, Err(Nothing::Wrong(refusal)));
+}
+
+#[test]
+fn help_is_a_text_and_not_an_error() {
+    for line in ["--help", "-h", "modify target --help", "--version"] {
+        assert!(matches!(understand(line), Err(Nothing::Text(_))), "{line}");
+    }
+    let Err(Nothing::Text(help)) = understand("--help") else { panic!("no help") };
+    for word in ["discover", "login", "Exit codes", "69", "control.sock"] {
+        assert!(help.contains(word), "{word} in {help}");
+    }
+}

@@ -1,0 +1,186 @@
+//! What a line of the command line means: requests for the daemon, and how to print what it answers.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use super::args::{
+    Add, Attach, Chap, Command, Detach, Discover, Format, List, Listed, Login, Logout, Modify, ModifyTarget, Remove,
+    Scope, Show, Shown, Stats, Typed, Which,
+};
+use super::older;
+use crate::ipc::{
+    self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Secret, TargetChanges,
+};
+
+/// A line, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Meant {
+    /// What to ask, one after the other, as long as it succeeds.
+    pub(super) requests: Vec<Request>,
+    /// How to print the answers.
+    pub(super) format: Format,
+    /// Where the daemon is, if that was said.
+    pub(super) runtime_dir: Option<PathBuf>,
+    /// Sentences for standard error beforehand.
+    pub(super) notes: Vec<&'static str>,
+}
+
+/// Why there is nothing to ask.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Nothing {
+    /// A text was asked for: help, or the version.
+    Text(String),
+    /// The line is wrong.
+    Wrong(Failure),
+}
+
+impl From<Failure> for Nothing {
+    fn from(failure: Failure) -> Nothing {
+        Nothing::Wrong(failure)
+    }
+}
+
+/// Where a secret comes from that is not on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A line of standard input.
+    StandardInput,
+    /// The user, at the terminal.
+    Prompt,
+}
+
+/// Gets a secret; the text says which.
+pub(super) type Ask<'a> = &'a mut dyn FnMut(Source, &str) -> Result<Secret, Failure>;
+
+/// Understands a line of any of the three grammars, without the program's name.
+pub(super) fn meant(line: &[String], ask: Ask<'_>) -> Result<Meant, Nothing> {
+    let older::Lines { lines, notes } = older::canonical(line)?;
+    let mut meant = Meant { requests: Vec::new(), format: Format::default(), runtime_dir: None, notes };
+    for line in lines {
+        let words = std::iter::once("iscsictl".to_owned()).chain(line);
+        let typed = Typed::try_parse_from(words).map_err(|error| refusal(&error))?;
+        let (request, format) = request(typed.command, ask)?;
+        meant.requests.push(request);
+        meant.format = format;
+        meant.runtime_dir = typed.runtime_dir;
+    }
+    Ok(meant)
+}
+
+/// clap's message in one sentence.
+fn refusal(error: &clap::Error) -> Nothing {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Nothing::Text(error.to_string());
+    }
+    let text = error.to_string();
+    let body = text.split("\n\nUsage:").next().unwrap_or_default().split("\n\nFor more information").next();
+    let body = body.unwrap_or_default().trim_start_matches("error: ");
+    let sentence: Vec<&str> = body.split_whitespace().collect();
+    let sentence = format!("{}; `iscsictl --help`, or --help after a command, explains", sentence.join(" "));
+    Nothing::Wrong(Failure::new(ExitCode::Usage, sentence))
+}
+
+fn usage(message: &str) -> Failure {
+    Failure::new(ExitCode::Usage, message)
+}
+
+fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Failure> {
+    let mut format = Format::default();
+    let request = match command {
+        Command::Add(Add::Target { target, portal, interface }) => Request::AddTarget { target, portal, interface },
+        Command::Add(Add::DiscoveryPortal { portal, interface }) => Request::AddDiscoveryPortal { portal, interface },
+        Command::Remove(Remove::Target { target, portal, force }) => Request::RemoveTarget { target, portal, force },
+        Command::Remove(Remove::DiscoveryPortal { portal }) => Request::RemoveDiscoveryPortal { portal },
+        Command::Modify(Modify::Target(modify)) => modify_target(*modify, ask)?,
+        Command::Modify(Modify::Initiator { name, alias, chap }) => {
+            let changes = InitiatorChanges { name, alias, chap: chap_changes(chap, ask)? };
+            if changes == InitiatorChanges::default() {
+                return Err(usage("there is nothing to change; `iscsictl modify initiator --help` lists the settings"));
+            }
+            Request::ModifyInitiator(changes)
+        }
+        Command::Modify(Modify::Discovery { send_targets, interval }) => {
+            let changes = DiscoveryChanges { send_targets, interval };
+            if changes == DiscoveryChanges::default() {
+                return Err(usage("there is nothing to change; give --send-targets or --interval"));
+            }
+            Request::ModifyDiscovery(changes)
+        }
+        Command::Discover(Discover { portal, interface, add, output }) => {
+            format = output.format;
+            Request::Discover { portal, interface, add }
+        }
+        Command::Login(Login { which: typed }) => Request::Login(which(typed)?),
+        Command::Logout(Logout { which: typed, force }) => Request::Logout { which: which(typed)?, force },
+        Command::List(List { what, output }) => {
+            format = output.format;
+            match what {
+                Listed::Targets => Request::ListTargets,
+                Listed::Luns => Request::ListLuns,
+                Listed::Sessions => Request::ListSessions,
+                Listed::DiscoveryPortals => Request::ListDiscoveryPortals,
+            }
+        }
+        Command::Show(Show { what, output }) => {
+            format = output.format;
+            match what {
+                Shown::Target { target } => Request::ShowTarget { target },
+                Shown::Initiator => Request::ShowInitiator,
+                Shown::Discovery => Request::ShowDiscovery,
+                Shown::Session { session } => Request::ShowSession { session },
+            }
+        }
+        Command::Attach(Attach { target, lun }) => Request::Attach { target, lun },
+        Command::Detach(Detach { target, lun, force }) => Request::Detach { target, lun, force },
+        Command::Rescan(Scope { target }) => Request::Rescan { target },
+        Command::Stats(Stats { scope, output }) => {
+            format = output.format;
+            Request::Stats { target: scope.target }
+        }
+    };
+    Ok((request, format))
+}
+
+fn which(typed: Which) -> Result<ipc::Which, Failure> {
+    match typed {
+        Which { all: true, .. } => Ok(ipc::Which::All),
+        Which { target: Some(target), portal, .. } => Ok(ipc::Which::One { target, portal }),
+        Which { target: None, .. } => Err(usage("name a target, or give --all")),
+    }
+}
+
+fn modify_target(typed: ModifyTarget, ask: Ask<'_>) -> Result<Request, Failure> {
+    let ModifyTarget { target, auto_login, persistent, attach, keys, timers, chap } = typed;
+    let changes = TargetChanges {
+        auto_login,
+        persistent,
+        attach,
+        keys: keys.given(),
+        timers: timers.given(),
+        chap: chap_changes(chap, ask)?,
+    };
+    if changes == TargetChanges::default() {
+        return Err(usage("there is nothing to change; `iscsictl modify target --help` lists the settings"));
+    }
+    Ok(Request::ModifyTarget { target, changes })
+}
+
+fn chap_changes(typed: Chap, ask: Ask<'_>) -> Result<ChapChanges, Failure> {
+    let Chap { chap_name, chap_secret, chap_mutual_name, chap_mutual_secret, chap_algorithms, no_chap } = typed;
+    let mut secret = |typed: Option<Option<String>>, what: &str| match typed {
+        None => Ok(None),
+        Some(None) => ask(Source::Prompt, what).map(Some),
+        Some(Some(value)) if value == "-" => ask(Source::StandardInput, what).map(Some),
+        Some(Some(value)) => Ok(Some(Secret(value))),
+    };
+    Ok(ChapChanges {
+        name: chap_name,
+        secret: secret(chap_secret, "CHAP secret")?,
+        mutual_name: chap_mutual_name,
+        mutual_secret: secret(chap_mutual_secret, "The target's CHAP secret")?,
+        algorithms: chap_algorithms.map(|names| names.into_iter().filter(|name| !name.is_empty()).collect()),
+        off: no_chap,
+    })
+}

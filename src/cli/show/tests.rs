@@ -1,0 +1,294 @@
+//! What is printed, to the letter.
+
+use super::*;
+use crate::ipc::{
+    Chap, Discovered, DiscoveryPortal, Lun, Origin, Portal, Session, SessionDetails, SessionState, Stats, Target,
+    TargetDetails,
+};
+use crate::kernel_bridge::SessionStats;
+
+const DISK: &str = "iqn.2026-11.org.example:disk1";
+
+fn portal(address: &str, cid: Option<u16>) -> Portal {
+    Portal { address: address.into(), port: 3260, interface: "default".into(), group_tag: Some(1), cid }
+}
+
+fn session() -> Session {
+    Session {
+        id: 0,
+        target: DISK.into(),
+        state: SessionState::Active,
+        kernel: "user".into(),
+        isid: "80a1b2c3d4e5".into(),
+        tsih: 1,
+        group_tag: 1,
+        cid: 0,
+        portal: "192.0.2.1:3260".into(),
+        age_seconds: 3725,
+    }
+}
+
+fn target(session: Option<Session>) -> Target {
+    let cid = session.as_ref().map(|session| session.cid);
+    Target {
+        name: DISK.into(),
+        alias: None,
+        origin: Origin::Static,
+        auto_login: true,
+        portals: vec![portal("192.0.2.1", cid), portal("2001:db8::1", None)],
+        session,
+    }
+}
+
+fn lun(number: u64) -> Lun {
+    Lun {
+        target: DISK.into(),
+        lun: number,
+        session: 0,
+        r#type: 0,
+        vendor: "ACME".into(),
+        product: "Disk".into(),
+        revision: "1.0".into(),
+        serial: Some("S123".into()),
+        block_size: 512,
+        blocks: 2147483648,
+        bytes: 1099511627776,
+        read_only: false,
+        device: Some("/dev/loop3".into()),
+        nbd: Some(format!("nbd+unix:///{DISK}/{number}?socket=/run/iscsid/nbd.sock")),
+        problem: None,
+    }
+}
+
+fn table(what: Reply) -> String {
+    reply(&what, Format::Table).expect("printed")
+}
+
+fn json(what: Reply) -> serde_json::Value {
+    serde_json::from_str(&reply(&what, Format::Json).expect("printed")).expect("JSON")
+}
+
+fn plist_of(what: Reply) -> plist::Value {
+    let text = reply(&what, Format::Plist).expect("printed");
+    plist::Value::from_reader_xml(text.as_bytes()).expect("a property list")
+}
+
+#[test]
+fn targets_are_listed_as_scripts_expect_them() {
+    let inactive = Target { origin: Origin::Dynamic, name: "iqn.2026-11.org.example:disk2".into(), ..target(None) };
+    assert_eq!(
+        table(Reply::Targets(vec![target(Some(session())), inactive])),
+        "iqn.2026-11.org.example:disk1 <active, static, sid 0, tpgt 1, tsid 0x1>\n\
+         \t192.0.2.1 <active, cid 0, port 3260, interface default>\n\
+         \t2001:db8::1 <inactive, port 3260, interface default>\n\
+         iqn.2026-11.org.example:disk2 <inactive, dynamic>\n\
+         \t192.0.2.1 <inactive, port 3260, interface default>\n\
+         \t2001:db8::1 <inactive, port 3260, interface default>\n"
+    );
+}
+
+#[test]
+fn luns_are_listed_as_scripts_expect_them() {
+    let unattached = Lun { device: None, read_only: true, ..lun(1) };
+    let other = Lun {
+        r#type: 5,
+        product: "CD".into(),
+        serial: None,
+        device: None,
+        nbd: None,
+        bytes: 0,
+        blocks: 0,
+        block_size: 0,
+        problem: Some("no medium".into()),
+        ..lun(2)
+    };
+    assert_eq!(
+        table(Reply::Luns(vec![lun(0), unattached, other])),
+        "iqn.2026-11.org.example:disk1 <scsi domain 0, target 0>\n\
+         \tACME Disk 1.0\n\
+         \tSerial Number S123\n\
+         \tlun 0: type 0x00 (Block device)\n\
+         \t\tloop3: 1.1 TB (2147483648 512 byte blocks)\n\
+         \tlun 1: type 0x00 (Block device)\n\
+         \t\tnot attached: 1.1 TB (2147483648 512 byte blocks, read-only)\n\
+         \tACME CD 1.0\n\
+         \tSerial Number n/a\n\
+         \tlun 2: type 0x05 (CD/DVD)\n\
+         \t\tno medium\n"
+    );
+}
+
+#[test]
+fn empty_lists_say_so() {
+    assert_eq!(table(Reply::Targets(vec![])), "No persistent targets are defined\n");
+    assert_eq!(table(Reply::Luns(vec![])), "No active targets with LUNs exist\n");
+    assert_eq!(json(Reply::Luns(vec![])), serde_json::json!([]));
+    assert_eq!(plist_of(Reply::Luns(vec![])), plist::Value::Array(vec![]));
+}
+
+#[test]
+fn sessions_are_listed_in_columns() {
+    assert_eq!(
+        table(Reply::Sessions(vec![session()])),
+        "SID  TARGET                         STATE   PORTAL          KERNEL  AGE\n\
+         0    iqn.2026-11.org.example:disk1  active  192.0.2.1:3260  user    1 h 2 min\n"
+    );
+}
+
+#[test]
+fn luns_in_json_are_an_array_of_objects_with_null_for_what_is_not_there() {
+    let unattached = Lun { device: None, nbd: None, ..lun(0) };
+    assert_eq!(
+        json(Reply::Luns(vec![unattached])),
+        serde_json::json!([{
+            "target": DISK, "lun": 0, "session": 0, "type": 0, "vendor": "ACME", "product": "Disk", "revision": "1.0",
+            "serial": "S123", "block_size": 512, "blocks": 2147483648u64, "bytes": 1099511627776u64,
+            "read_only": false, "device": null, "nbd": null, "problem": null,
+        }])
+    );
+}
+
+#[test]
+fn luns_in_a_property_list_have_the_same_shape_without_what_is_not_there() {
+    let unattached = Lun { device: None, ..lun(0) };
+    let plist = plist_of(Reply::Luns(vec![unattached]));
+    let unit = plist.as_array().and_then(|list| list.first()?.as_dictionary()).expect("a dictionary");
+    assert_eq!(unit.get("bytes").and_then(plist::Value::as_unsigned_integer), Some(1099511627776));
+    assert_eq!(unit.get("type").and_then(plist::Value::as_unsigned_integer), Some(0));
+    assert_eq!(unit.get("read_only").and_then(plist::Value::as_boolean), Some(false));
+    assert!(!unit.contains_key("device"));
+    assert!(unit.contains_key("nbd"));
+}
+
+#[test]
+fn a_target_in_json_carries_its_session() {
+    let list = json(Reply::Targets(vec![target(Some(session())), target(None)]));
+    assert_eq!(list[0]["session"]["tsih"], 1);
+    assert_eq!(list[0]["session"]["state"], "active");
+    assert_eq!(list[0]["portals"][0]["cid"], 0);
+    assert_eq!(list[0]["origin"], "static");
+    assert!(list[1]["session"].is_null());
+}
+
+fn details() -> TargetDetails {
+    TargetDetails {
+        target: target(None),
+        discovered_from: None,
+        persistent: true,
+        attach: false,
+        keys: vec![("HeaderDigest".into(), "CRC32C,None".into()), ("MaxBurstLength".into(), "262144".into())],
+        timers: vec![("LoginTimeout".into(), 15)],
+        chap: Chap {
+            name: Some("me".into()),
+            secret_set: true,
+            mutual_name: None,
+            mutual_secret_set: false,
+            algorithms: vec!["SHA-256".into(), "MD5".into()],
+        },
+    }
+}
+
+#[test]
+fn a_targets_settings_are_shown_with_dots_for_secrets_and_the_rfcs_names() {
+    assert_eq!(
+        table(Reply::Target(Box::new(details()))),
+        "iqn.2026-11.org.example:disk1 <inactive, static>\n\
+         \t192.0.2.1 <inactive, port 3260, interface default>\n\
+         \t2001:db8::1 <inactive, port 3260, interface default>\n\
+         Alias               none\n\
+         Automatic login     yes\n\
+         Persistent          yes\n\
+         Attach              no\n\
+         CHAP name           me\n\
+         CHAP secret         stored\n\
+         Mutual CHAP name    any\n\
+         Mutual CHAP secret  none\n\
+         CHAP algorithms     SHA-256, MD5\n\
+         \n\
+         Timers\n\
+         LoginTimeout  15 s\n\
+         \n\
+         Offered\n\
+         HeaderDigest    CRC32C,None\n\
+         MaxBurstLength  262144\n"
+    );
+}
+
+#[test]
+fn keys_and_timers_are_dictionaries_for_programs() {
+    let details = json(Reply::Target(Box::new(details())));
+    assert_eq!(details["keys"]["HeaderDigest"], "CRC32C,None");
+    assert_eq!(details["timers"]["LoginTimeout"], 15);
+}
+
+#[test]
+fn a_session_is_shown_with_what_was_negotiated_and_its_counters() {
+    let counters = SessionStats { commands: 7, bytes_read: 4096, ..SessionStats::default() };
+    let details = SessionDetails {
+        session: session(),
+        keys: vec![("ImmediateData".into(), "Yes".into())],
+        authentication: "CHAP SHA-256".into(),
+        stats: Stats { target: DISK.into(), session: 0, counters },
+    };
+    let text = table(Reply::Session(Box::new(details.clone())));
+    for line in ["Authentication  CHAP SHA-256\n", "\nNegotiated\nImmediateData  Yes\n", "Commands       7\n"] {
+        assert!(text.contains(line), "{line:?} in {text}");
+    }
+    let json = json(Reply::Session(Box::new(details)));
+    assert_eq!(json["stats"]["bytes_read"], 4096);
+    assert_eq!(json["session"]["isid"], "80a1b2c3d4e5");
+}
+
+#[test]
+fn discovered_targets_and_discovery_portals_list_what_belongs_to_them_indented() {
+    let found = Discovered { name: DISK.into(), portals: vec!["192.0.2.1:3260,1".into()] };
+    assert_eq!(table(Reply::Discovered(vec![found])), "iqn.2026-11.org.example:disk1\n\t192.0.2.1:3260,1\n");
+    let portal = DiscoveryPortal {
+        address: "nas.example".into(),
+        port: 3260,
+        interface: "default".into(),
+        targets: vec![DISK.into()],
+        problem: Some("it did not answer".into()),
+    };
+    assert_eq!(
+        table(Reply::DiscoveryPortals(vec![portal])),
+        "nas.example <port 3260, interface default>\n\tiqn.2026-11.org.example:disk1\n\tit did not answer\n"
+    );
+}
+
+#[test]
+fn no_control_character_of_a_target_reaches_the_terminal() {
+    let nasty = "\u{1b}]0;owned\u{7}\u{9b}2J\r\n\u{202e}\u{7f}";
+    let lun = Lun {
+        vendor: nasty.into(),
+        product: nasty.into(),
+        serial: Some(nasty.into()),
+        device: Some(nasty.into()),
+        problem: Some(nasty.into()),
+        ..lun(0)
+    };
+    let mut target = target(None);
+    target.alias = Some(nasty.into());
+    target.portals = vec![portal(nasty, None)];
+    let details = TargetDetails { target: target.clone(), discovered_from: Some(nasty.into()), ..details() };
+    let replies = [
+        Reply::Luns(vec![lun]),
+        Reply::Targets(vec![target]),
+        Reply::Target(Box::new(details)),
+        Reply::Done(vec![nasty.into()]),
+        Reply::Discovered(vec![Discovered { name: nasty.into(), portals: vec![nasty.into()] }]),
+        Reply::Sessions(vec![Session { portal: nasty.into(), ..session() }]),
+    ];
+    for what in &replies {
+        for format in [Format::Table, Format::Plist, Format::Json] {
+            let text = reply(what, format).expect("printed");
+            let bad = text.chars().find(|c| is_harmful(*c) && !matches!(c, '\n' | '\t'));
+            assert_eq!(bad, None, "{format:?}: {text:?}");
+            assert!(text.contains("owned"), "{format:?}: {text:?}");
+        }
+    }
+    // And it is not lost for programs.
+    let list: serde_json::Value =
+        serde_json::from_str(&reply(&replies[0], Format::Json).expect("printed")).expect("JSON");
+    assert_eq!(list[0]["vendor"], nasty);
+}
