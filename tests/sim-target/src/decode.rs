@@ -104,7 +104,9 @@ pub(crate) fn data_wanted(command: &Command, kind: Kind, unit: Option<&Unit>) ->
     }
     match kind {
         Kind::Read | Kind::Write => {
-            if command.fua && !disk.fua {
+            // RDPROTECT and WRPROTECT ask for protection information, of which there is none.
+            let protects = !matches!(opcode, 0x08 | 0x0a) && command.cdb[1] & 0xe0 != 0;
+            if protects || command.fua && !disk.fua {
                 return Err(INVALID_FIELD);
             }
             if limits.max_transfer != 0 && command.blocks > limits.max_transfer {
@@ -119,8 +121,11 @@ pub(crate) fn data_wanted(command: &Command, kind: Kind, unit: Option<&Unit>) ->
                 return Err(INVALID_OPCODE);
             }
             let unmaps = command.cdb[1] & 0x08 != 0;
+            // WRPROTECT, ANCHOR.
+            let is_unknown = command.cdb[1] & 0xf0 != 0;
             let to_the_end = blocks == 0;
-            if unmaps && !disk.thin
+            if is_unknown
+                || unmaps && !disk.thin
                 || to_the_end && limits.write_same_non_zero
                 || limits.max_write_same != 0 && blocks > limits.max_write_same
             {

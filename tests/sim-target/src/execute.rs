@@ -12,9 +12,9 @@ use crate::control::{self, Outcome};
 use crate::decode::{INVALID_FIELD, INVALID_PARAMETER, Kind, number};
 use crate::disk::Unit;
 use crate::outbox::Outbox;
-use crate::script::{Command, Twist};
 use crate::session::Session;
 use crate::store::Store;
+use crate::task::Ready;
 
 /// Where the data of a Data-In come from.
 enum Source<'a> {
@@ -23,123 +23,104 @@ enum Source<'a> {
     Constant(&'a Bytes),
 }
 
+/// How a command ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ending<'a> {
+    /// iSCSI service response: 0 completed at the target, 1 target failure.
+    pub(crate) response: u8,
+    /// SAM status.
+    pub(crate) status: u8,
+    /// How many bytes the command moves by itself.
+    pub(crate) moved: u64,
+    /// How many Data-In or R2T PDUs it took.
+    pub(crate) exp_data_sn: DataSn,
+    /// SenseLength and sense data.
+    pub(crate) segment: &'a [u8],
+}
+
 impl Session {
-    /// Does a command whose data are all there.
-    pub(crate) fn execute(
-        &mut self,
-        command: &Command,
-        kind: Kind,
-        unit: Option<&Arc<Unit>>,
-        data: &[u8],
-        twist: &Twist,
-        out: &mut Outbox,
-    ) {
-        let Some(unit) = unit.map(Arc::as_ref).filter(|_| kind != Kind::Other) else {
-            let outcome = control::execute(self, command, unit.map(Arc::as_ref));
-            return match outcome {
-                Outcome::Done => self.respond(command, 0, 0, 0, &[], twist, out),
-                Outcome::Check(sense) => self.check_condition(command, unit.map(Arc::as_ref), &sense, twist, out),
-                Outcome::Data(data) => self.send_data(command, &Source::Bytes(&data), data.len() as u64, twist, out),
+    /// Does a command that has everything it needs.
+    pub(crate) fn execute(&mut self, ready: &Ready<'_>, out: &mut Outbox) {
+        let Ready { command, data, .. } = ready;
+        let good = Ending { exp_data_sn: ready.r2ts, ..Ending::default() };
+        let Some(unit) = ready.unit.filter(|_| ready.kind != Kind::Other) else {
+            return match control::execute(self, command, ready.unit.map(Arc::as_ref)) {
+                Outcome::Done => self.respond(ready, &good, out),
+                Outcome::Check(sense) => self.check_condition(ready, &sense, out),
+                Outcome::Data(data) => self.send_data(ready, &Source::Bytes(&data), data.len() as u64, out),
             };
         };
         let at = command.lba * unit.block_size();
         let len = u64::from(command.blocks) * unit.block_size();
         let durable = command.fua || !unit.disk.write_cache;
-        match kind {
-            Kind::Read if unit.disk.null => self.send_data(command, &Source::Constant(&unit.constant), len, twist, out),
-            Kind::Read => self.send_data(command, &Source::Store(&unit.store(), at), len, twist, out),
+        match ready.kind {
+            Kind::Read if unit.disk.null => self.send_data(ready, &Source::Constant(&unit.constant), len, out),
+            Kind::Read => self.send_data(ready, &Source::Store(&unit.store(), at), len, out),
             Kind::Write => {
                 if !unit.disk.null {
                     unit.store().write(at, data, durable);
                 }
-                self.respond(command, 0, 0, len, &[], twist, out);
+                self.respond(ready, &Ending { moved: len, ..good }, out);
             }
             Kind::Flush => {
                 let len = if command.blocks == 0 { u64::MAX } else { len };
                 unit.store().sync(at, len);
-                self.respond(command, 0, 0, 0, &[], twist, out);
+                self.respond(ready, &good, out);
             }
             Kind::Unmap => match unmap(unit, data) {
-                Ok(()) => self.respond(command, 0, 0, data.len() as u64, &[], twist, out),
-                Err(sense) => self.check_condition(command, Some(unit), &sense, twist, out),
+                Ok(()) => self.respond(ready, &Ending { moved: data.len() as u64, ..good }, out),
+                Err(sense) => self.check_condition(ready, &sense, out),
             },
             Kind::WriteSame => {
                 let blocks = if command.blocks == 0 { unit.blocks() - command.lba } else { command.blocks.into() };
                 write_same(unit, at, blocks, data);
-                self.respond(command, 0, 0, data.len() as u64, &[], twist, out);
+                self.respond(ready, &Ending { moved: data.len() as u64, ..good }, out);
             }
             Kind::Other => {}
         }
     }
 
     /// CHECK CONDITION with sense data.
-    pub(crate) fn check_condition(
-        &mut self,
-        command: &Command,
-        unit: Option<&Unit>,
-        sense: &Sense,
-        twist: &Twist,
-        out: &mut Outbox,
-    ) {
-        let sense = match unit {
+    pub(crate) fn check_condition(&mut self, ready: &Ready<'_>, sense: &Sense, out: &mut Outbox) {
+        let sense = match ready.unit {
             Some(unit) if unit.disk.descriptor_sense => control::descriptor_sense(sense),
             _ => control::fixed_sense(sense),
         };
         // SenseLength, then the sense data (RFC 7143 §11.4.7).
         let segment = [&(sense.len() as u16).to_be_bytes(), sense.as_slice()].concat();
-        self.respond(command, 0, ScsiStatus::CheckCondition.into(), 0, &segment, twist, out);
+        let status = ScsiStatus::CheckCondition.into();
+        let ending = Ending { status, exp_data_sn: ready.r2ts, segment: &segment, ..Ending::default() };
+        self.respond(ready, &ending, out);
     }
 
-    /// A SCSI Response. `moved` is how many bytes the command moves by itself.
-    #[expect(clippy::too_many_arguments, reason = "the fields of the PDU")]
-    pub(crate) fn respond(
-        &mut self,
-        command: &Command,
-        response: u8,
-        status: u8,
-        moved: u64,
-        segment: &[u8],
-        twist: &Twist,
-        out: &mut Outbox,
-    ) {
-        let (flags, count) = residual_of(command.expected_length, moved);
-        self.send_response(command, response, status, (flags, count), DataSn(0), segment, twist, out);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of the PDU")]
-    fn send_response(
-        &mut self,
-        command: &Command,
-        response: u8,
-        status: u8,
-        (flags, residual_count): (u8, u32),
-        exp_data_sn: DataSn,
-        segment: &[u8],
-        twist: &Twist,
-        out: &mut Outbox,
-    ) {
+    /// A SCSI Response.
+    pub(crate) fn respond(&mut self, ready: &Ready<'_>, ending: &Ending<'_>, out: &mut Outbox) {
+        let Ready { command, twist, .. } = ready;
+        let (flags, residual_count) = residual_of(command.expected_length, ending.moved);
+        let is_good = ending.status == 0 && ending.response == 0;
         let mut pdu = ScsiResponse {
             flags: FINAL | flags,
-            response,
-            status: if status == 0 && response == 0 { twist.status } else { status },
+            response: ending.response,
+            status: if is_good { twist.status } else { ending.status },
             itt: Itt(command.itt ^ twist.itt_xor),
             snack_tag: 0,
             stat_sn: self.take_stat_sn().plus(twist.stat_sn_ahead),
             exp_cmd_sn: self.cmd_sn,
             max_cmd_sn: self.max_cmd_sn(),
-            exp_data_sn,
+            exp_data_sn: ending.exp_data_sn,
             bidi_read_residual_count: 0,
             residual_count,
         };
-        out.pdu(pdu.encode(), segment);
+        out.pdu(pdu.encode(), ending.segment);
         if twist.answer_twice {
             pdu.stat_sn = self.take_stat_sn();
-            out.pdu(pdu.encode(), segment);
+            out.pdu(pdu.encode(), ending.segment);
         }
     }
 
     /// Sends `total` bytes, or as many of them as are expected, and the status.
-    fn send_data(&mut self, command: &Command, source: &Source<'_>, total: u64, twist: &Twist, out: &mut Outbox) {
+    fn send_data(&mut self, ready: &Ready<'_>, source: &Source<'_>, total: u64, out: &mut Outbox) {
+        let Ready { command, twist, .. } = ready;
         let short = twist.short_by.saturating_add(twist.silently_short_by);
         let given = total.min(command.expected_length.into()) as u32;
         let given = given.saturating_sub(short).saturating_add(twist.long_by);
@@ -200,7 +181,7 @@ impl Session {
             at += len;
         }
         if given == 0 || !with_status {
-            self.send_response(command, 0, 0, (flags, residual_count), data_sn, &[], twist, out);
+            self.respond(ready, &Ending { moved: told, exp_data_sn: data_sn, ..Ending::default() }, out);
         }
     }
 }

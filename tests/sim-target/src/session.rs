@@ -183,13 +183,16 @@ impl Session {
             self.complain(format!("{:?} after the logout", Opcode::from(opcode(bhs))));
         }
         self.check_exp_stat_sn(bhs);
-        match opcode(bhs) {
-            ScsiCommand::OPCODE | TaskManagementRequest::OPCODE | TextRequest::OPCODE | LogoutRequest::OPCODE => {
-                self.take_cmd_sn(bhs);
-            }
-            // A NOP-Out that only answers has no place in the order, but carries CmdSN.
-            NopOut::OPCODE => self.take_cmd_sn(bhs),
-            _ => {}
+        let is_numbered = matches!(
+            opcode(bhs),
+            ScsiCommand::OPCODE
+                | TaskManagementRequest::OPCODE
+                | TextRequest::OPCODE
+                | LogoutRequest::OPCODE
+                | NopOut::OPCODE
+        );
+        if is_numbered && !self.take_cmd_sn(bhs) {
+            return Flow::Continue;
         }
         match opcode(bhs) {
             ScsiCommand::OPCODE if !self.discovery => self.on_command(pdu, out),
@@ -219,19 +222,24 @@ impl Session {
         }
     }
 
-    /// CmdSN in order and within the window (§4.2.2.1).
-    fn take_cmd_sn(&mut self, bhs: &Bhs) {
+    /// CmdSN in order and within the window (§4.2.2.1); false for what must be ignored.
+    fn take_cmd_sn(&mut self, bhs: &Bhs) -> bool {
         let got = CmdSn(u32::from_be_bytes([bhs[24], bhs[25], bhs[26], bhs[27]]));
         if got != self.cmd_sn {
             self.complain(format!("CmdSN {:#x}, {:#x} was due", got.0, self.cmd_sn.0));
         }
         if is_immediate(bhs) {
-            return;
+            return true;
         }
         if self.last_max_cmd_sn.is_some_and(|max| max.is_before(got)) {
             self.complain(format!("CmdSN {:#x} past MaxCmdSN", got.0));
+            return false;
+        }
+        if got.is_before(self.cmd_sn) {
+            return false;
         }
         self.cmd_sn = got.next();
+        true
     }
 
     fn on_nop_out(&mut self, pdu: &Pdu<'_>, out: &mut Outbox) -> Flow {

@@ -12,11 +12,12 @@ use iscsi_proto::pdu::{
     DataOut, FINAL, R2t, ScsiCommand, TaskFunction, TaskManagementRequest, TaskManagementResponse, Wire, command_flags,
     is_immediate,
 };
-use iscsi_proto::scsi::Sense;
+use iscsi_proto::scsi::{Sense, SenseKey};
 use iscsi_proto::sn::DataSn;
 
 use crate::decode::{self, Kind};
 use crate::disk::Unit;
+use crate::execute::Ending;
 use crate::inbox::Pdu;
 use crate::outbox::Outbox;
 use crate::script::{Action, Command, Hold, Tmf, TmfAction, Twist};
@@ -70,13 +71,15 @@ struct Burst {
 }
 
 /// A command that has everything it needs.
-struct Ready<'a> {
-    command: Command,
-    kind: Kind,
-    unit: Option<&'a Arc<Unit>>,
-    data: &'a [u8],
+pub(crate) struct Ready<'a> {
+    pub(crate) command: Command,
+    pub(crate) kind: Kind,
+    pub(crate) unit: Option<&'a Arc<Unit>>,
+    pub(crate) data: &'a [u8],
+    pub(crate) twist: Twist,
+    /// How many R2Ts it took.
+    pub(crate) r2ts: DataSn,
     early: Option<Early>,
-    twist: Twist,
 }
 
 impl Gather {
@@ -154,7 +157,7 @@ impl Session {
         let has_all = ends_here && (early.is_some() || arrived >= wanted);
         if has_all && hold.is_none() && !is_ignored {
             let data = &pdu.data[..pdu.data.len().min(wanted as usize)];
-            return self.end(&Ready { command, kind, unit: unit.as_ref(), data, early, twist }, out);
+            return self.end(&Ready { command, kind, unit: unit.as_ref(), data, early, twist, r2ts: DataSn(0) }, out);
         }
 
         let swallow = early.is_some() || unit.as_ref().is_none_or(|unit| unit.disk.null);
@@ -189,7 +192,8 @@ impl Session {
             return Flow::Continue;
         }
         let Task { command, kind, unit, twist, early, gather, .. } = task;
-        self.end(&Ready { command, kind, unit: unit.as_ref(), data: &gather.data, early, twist }, out)
+        let (data, r2ts) = (gather.data.as_slice(), gather.r2t_sn);
+        self.end(&Ready { command, kind, unit: unit.as_ref(), data, early, twist, r2ts }, out)
     }
 
     /// A hold let go.
@@ -331,6 +335,9 @@ impl Session {
         };
         if let Some(complaint) = complaint {
             self.complain(complaint);
+            // What the data are is in doubt: DATA PHASE ERROR, once those under way have come.
+            task.early = Some(Early::Check(Sense::new(SenseKey::AbortedCommand, 0x4b, 0)));
+            task.gather.wanted = task.gather.next_r2t.min(task.gather.wanted);
         }
         task.gather.place(header.buffer_offset, pdu.data);
         if task.gather.unsolicited.is_none() {
@@ -363,16 +370,17 @@ impl Session {
 
     /// Does a command, or what it becomes instead, and answers it.
     fn end(&mut self, ready: &Ready<'_>, out: &mut Outbox) -> Flow {
-        let Ready { command, kind, unit, data, early, twist } = ready;
+        let Ready { command, early, twist, .. } = ready;
         self.settle(command);
         let before = out.pending();
         out.bad_header_digest = twist.bad_header_digest;
         out.bad_data_digest = twist.bad_data_digest;
+        let ending = Ending { exp_data_sn: ready.r2ts, ..Ending::default() };
         match early {
-            Some(Early::Check(sense)) => self.check_condition(command, unit.map(Arc::as_ref), sense, twist, out),
-            Some(Early::Status(status)) => self.respond(command, 0, *status, 0, &[], twist, out),
-            Some(Early::TargetFailure) => self.respond(command, 1, 0, 0, &[], twist, out),
-            None => self.execute(command, *kind, *unit, data, twist, out),
+            Some(Early::Check(sense)) => self.check_condition(ready, sense, out),
+            Some(Early::Status(status)) => self.respond(ready, &Ending { status: *status, ..ending }, out),
+            Some(Early::TargetFailure) => self.respond(ready, &Ending { response: 1, ..ending }, out),
+            None => self.execute(ready, out),
         }
         (out.bad_header_digest, out.bad_data_digest) = (false, false);
         if twist.cut_after > 0 {

@@ -1,0 +1,9 @@
+//! The target, tried by a client that does what a test tells it, wrong things included, and by
+//! libiscsi.
+
+mod client;
+mod disks;
+mod faults;
+mod flow;
+mod libiscsi;
+mod login;
