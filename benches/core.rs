@@ -2,6 +2,8 @@
 //!
 //! Bytes in memory, no socket: the floor under every I/O of the user kernel.
 
+#![expect(missing_docs, reason = "criterion_group! makes a public function without any")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
