@@ -15,6 +15,7 @@
 mod connection;
 mod handshake;
 mod outbox;
+mod request;
 mod ring;
 mod transmission;
 mod wire;

@@ -20,21 +20,18 @@
 //! taken up until it has ended. The price is that an error can then only be told by hanging up, as
 //! the protocol demands.
 
-use std::borrow::Cow;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
-use nix::libc;
 use slab::Slab;
 
 use super::MAX_PAYLOAD;
 use super::outbox::Outbox;
+use super::request::{Failure, Piece, Request, Task};
 use super::ring::Ring;
 use super::wire::{
-    NbdError, REQUEST_LEN, RequestHeader, command, command_flag, put_data_chunk, put_error_chunk, put_none_chunk,
-    put_simple_reply,
+    REQUEST_LEN, RequestHeader, command, put_data_chunk, put_error_chunk, put_none_chunk, put_simple_reply,
 };
-use crate::export::split::{BlockRange, RangeError, transfer_limit};
 use crate::kernel_bridge::user::block::{Block, Buffer, Completions, Done, Geometry, Io, IoError, Op};
 
 /// How many requests of one connection are under way; the client's next ones wait in its socket.
@@ -103,85 +100,6 @@ struct Filling {
     blocks: u32,
     buffer: Buffer,
     filled: usize,
-}
-
-struct Request {
-    cookie: u64,
-    task: Task,
-    /// Where it begins, in bytes of the export, and how long it is.
-    offset: u64,
-    length: u32,
-    /// What no piece has been made of yet.
-    rest: BlockRange,
-    /// The longest piece, in blocks. It stays what it was when the request was taken up: whether a
-    /// reply has to be gathered depends on it.
-    limit: u32,
-    /// Pieces made and not yet completed.
-    outstanding: u32,
-    /// The first thing that went wrong.
-    failure: Option<Failure>,
-}
-
-enum Task {
-    /// Each piece is answered by a chunk of its own.
-    Read,
-    /// All pieces are answered together, in the order of this list (first, last).
-    Gather {
-        list: Option<(usize, usize)>,
-        streaming: bool,
-    },
-    Write {
-        fua: bool,
-    },
-    Zero {
-        fua: bool,
-        unmap: bool,
-    },
-    /// Zeroes from a buffer, for a unit that has none of its own.
-    WriteZeroes {
-        fua: bool,
-    },
-    Trim {
-        flush: bool,
-    },
-    Flush,
-}
-
-struct Piece {
-    request: usize,
-    /// In bytes of the export.
-    offset: u64,
-    /// Of its buffer; 0 without.
-    length: usize,
-    /// The next one that its request gathers.
-    next: Option<usize>,
-    /// Gathered.
-    filled: Option<Buffer>,
-}
-
-/// What the client is told instead of success.
-struct Failure {
-    error: NbdError,
-    why: Cow<'static, str>,
-    /// Where it happened, if in a read.
-    offset: Option<u64>,
-}
-
-impl Failure {
-    const fn new(error: NbdError, why: &'static str) -> Failure {
-        Failure { error, why: Cow::Borrowed(why), offset: None }
-    }
-
-    fn of_io(error: IoError, offset: u64) -> Failure {
-        let code = match error.errno() {
-            libc::EPERM => NbdError::Perm,
-            libc::ENOSPC => NbdError::NoSpace,
-            // The protocol keeps ENOTSUP for fast zeroes.
-            libc::EINVAL | libc::EOPNOTSUPP => NbdError::Invalid,
-            _ => NbdError::Io,
-        };
-        Failure { error: code, why: error.to_string().into(), offset: Some(offset) }
-    }
 }
 
 impl Transmission {
@@ -326,18 +244,10 @@ impl Transmission {
             self.intake = Intake::Closed;
             return Ok(None);
         }
-        let RequestHeader { cookie, offset, length, .. } = header;
-        match self.admit(&header) {
-            Ok((task, rest)) => {
-                let limit = match task {
-                    Task::Zero { .. } => self.geometry.max_zero_blocks,
-                    Task::Trim { .. } => self.geometry.max_unmap_blocks,
-                    _ => transfer_limit(&self.geometry),
-                };
-                let writes = matches!(task, Task::Write { .. });
-                let nothing_to_do = rest.blocks == 0 && !matches!(task, Task::Flush);
-                let request = Request { cookie, task, offset, length, rest, limit, outstanding: 0, failure: None };
-                if nothing_to_do {
+        match Request::admit(&header, &self.geometry, self.structured) {
+            Ok(request) => {
+                let writes = matches!(request.task, Task::Write { .. });
+                if request.rest.blocks == 0 && !matches!(request.task, Task::Flush) {
                     self.answer(request);
                 } else {
                     let request = self.requests.insert(request);
@@ -346,75 +256,14 @@ impl Transmission {
                 }
             }
             Err(failure) => {
-                self.refuse(cookie, header.command == command::READ, &failure);
+                self.refuse(header.cookie, header.command == command::READ, &failure);
                 if header.command == command::WRITE {
                     self.large = false;
-                    self.intake = Intake::Skip { left: length };
+                    self.intake = Intake::Skip { left: header.length };
                 }
             }
         }
         Ok(None)
-    }
-
-    /// What a request wants, if it may have it.
-    fn admit(&self, header: &RequestHeader) -> Result<(Task, BlockRange), Failure> {
-        let RequestHeader { flags, command, offset, length, .. } = *header;
-        let geometry = &self.geometry;
-        let fua = flags & command_flag::FUA != 0;
-        // FUA must be accepted with every command.
-        let allowed = command_flag::FUA
-            | match command {
-                command::READ if self.structured => command_flag::DF,
-                command::WRITE_ZEROES => command_flag::NO_HOLE | command_flag::FAST_ZERO,
-                _ => 0,
-            };
-        let writes = matches!(command, command::WRITE | command::TRIM | command::WRITE_ZEROES);
-        let known = writes || matches!(command, command::READ | command::FLUSH);
-        if !known {
-            return Err(Failure::new(NbdError::Invalid, "this server does not know that command"));
-        }
-        if flags & !allowed != 0 {
-            return Err(Failure::new(NbdError::Invalid, "the command does not take these flags"));
-        }
-        if command == command::FLUSH {
-            if offset != 0 || length != 0 {
-                return Err(Failure::new(NbdError::Invalid, "a flush has neither offset nor length"));
-            }
-            return Ok((Task::Flush, BlockRange { lba: 0, blocks: 0 }));
-        }
-        if writes && geometry.read_only {
-            return Err(Failure::new(NbdError::Perm, "the unit is read-only"));
-        }
-        if matches!(command, command::READ | command::WRITE) && length > MAX_PAYLOAD {
-            return Err(Failure::new(NbdError::Invalid, "the request is longer than 32 MiB"));
-        }
-        let range = BlockRange::of_bytes(geometry, offset, length.into()).map_err(|error| match error {
-            RangeError::Unaligned => Failure::new(NbdError::Invalid, "the request is not made of whole blocks"),
-            RangeError::BeyondTheEnd => {
-                let grows = matches!(command, command::WRITE | command::WRITE_ZEROES);
-                let error = if grows { NbdError::NoSpace } else { NbdError::Invalid };
-                Failure::new(error, "the request goes beyond the end of the unit")
-            }
-        })?;
-        let task = match command {
-            command::READ => {
-                let whole = !self.structured || flags & command_flag::DF != 0;
-                let one_piece = range.blocks <= transfer_limit(geometry).into();
-                // A piece that is the whole is its own chunk; a simple reply goes the same way.
-                if whole && !one_piece { Task::Gather { list: None, streaming: false } } else { Task::Read }
-            }
-            command::WRITE => Task::Write { fua },
-            command::TRIM if geometry.max_unmap_blocks == 0 => {
-                return Err(Failure::new(NbdError::Invalid, "the unit cannot trim"));
-            }
-            command::TRIM => Task::Trim { flush: fua },
-            _ if geometry.max_zero_blocks > 0 => Task::Zero { fua, unmap: flags & command_flag::NO_HOLE == 0 },
-            _ if flags & command_flag::FAST_ZERO != 0 => {
-                return Err(Failure::new(NbdError::NotSupported, "the unit has to be sent zeroes"));
-            }
-            _ => Task::WriteZeroes { fua },
-        };
-        Ok((task, range))
     }
 
     /// Puts received payload into buffers and submits those that are full.
