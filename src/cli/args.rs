@@ -23,7 +23,7 @@ pub(super) struct Typed {
     /// The directory of the daemon's control socket
     ///
     /// Default: that of one's own daemon, or else that of the one root runs.
-    #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR", global = true)]
+    #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR", global = true, display_order = 900)]
     pub(super) runtime_dir: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -404,7 +404,7 @@ pub(super) struct Which {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// What to list
-    #[arg(value_enum, value_name = "WHAT")]
+    #[arg(value_enum, value_name = "targets|luns|sessions|discovery-portals")]
     pub(super) what: Listed,
     #[command(flatten)]
     pub(super) output: Output,

@@ -116,7 +116,7 @@ fn not_connected(socket: &Path, error: &io::Error) -> Failure {
             let start = if cfg!(target_os = "macos") {
                 "`sudo brew services start iscsid`, or `sudo iscsid`"
             } else {
-                "`sudo systemctl start iscsid`, or `sudo iscsid`"
+                "`sudo iscsid`"
             };
             let message = format!(
                 "iscsid is not running (nobody listens at {at}); start it with {start}, or say with --runtime-dir where it is"

@@ -358,7 +358,7 @@ fn formats_and_the_runtime_directory() {
 fn wrong_lines_get_one_sentence() {
     assert_wrong("frobnicate", "unrecognized subcommand 'frobnicate'");
     assert_wrong("add target IQN", "--portal <PORTAL>");
-    assert_wrong("list", "<WHAT>");
+    assert_wrong("list", "<targets|luns|sessions|discovery-portals>");
     assert_wrong("list frobs", "invalid value 'frobs'");
     assert_wrong("login", "<IQN>");
     assert_wrong("login IQN --all", "cannot be used with");

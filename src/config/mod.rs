@@ -13,6 +13,8 @@ mod check;
 mod convert;
 mod credentials;
 mod edit;
+#[cfg(test)]
+mod edit_tests;
 mod file;
 mod initiator_name;
 mod paths;

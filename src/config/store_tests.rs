@@ -124,3 +124,313 @@ fn only_one_daemon_has_a_file() {
     drop(first);
     open(&path);
 }
+
+// Files that users have.
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    fs::read(path).expect("a fixture")
+}
+
+#[test]
+fn a_file_of_version_1_keeps_meaning_what_it_meant() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    fs::write(&path, fixture("version-1-full.plist")).expect("written");
+    let store = open(&path);
+    let config = store.config();
+    assert_eq!(config.initiator.name, "iqn.2026-11.org.iscsid:jos-mac.0badcafe");
+    assert_eq!(config.initiator.alias, "Jo's Mac");
+    assert_eq!(config.initiator.chap.name.as_deref(), Some("jo"));
+
+    let name = "iqn.2001-04.com.example:disk1";
+    let disk = &config.targets[name];
+    assert_eq!(disk.written_name, "iqn.2001-04.com.example:Disk1");
+    let portals: Vec<String> = disk.portals.iter().map(Portal::endpoint).collect();
+    assert_eq!(portals, ["192.0.2.1:3261", "[2001:db8::1]:3260", "nas.example:3260"]);
+    assert_eq!((disk.portals[0].interface.as_deref(), disk.portals[0].group_tag), (Some("en0"), Some(1)));
+    assert_eq!((disk.portals[2].interface.as_deref(), disk.portals[2].group_tag), (None, None));
+    let effective = config.effective(name, true);
+    assert_eq!((effective.auto_login, effective.persistent, effective.attach), (true, false, false));
+    let keys: Vec<(&str, &str)> = effective.keys.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+    assert_eq!(
+        keys,
+        [
+            ("DataDigest", "CRC32C"),
+            ("FirstBurstLength", "65536"),
+            ("HeaderDigest", "CRC32C,None"),
+            ("ImmediateData", "Yes"),
+            ("InitialR2T", "No"),
+            ("MaxBurstLength", "262144"),
+            ("MaxRecvDataSegmentLength", "65536"),
+        ]
+    );
+    let timers: Vec<u32> = effective.timers.entries().into_iter().map(|(_, seconds)| seconds).collect();
+    assert_eq!(timers, [20, 3, 10, 0, 600]);
+    assert_eq!(disk.chap.mutual_name.as_deref(), Some("disk1"));
+    assert_eq!(disk.chap.algorithms.as_deref(), Some(&["SHA-256".to_owned(), "MD5".to_owned()][..]));
+    assert_eq!(config.targets["eui.02004567a425678d"].chap.enabled, Some(false));
+
+    let discovered = &config.targets["iqn.2001-04.com.example:disk2"];
+    assert_eq!(discovered.origin, crate::ipc::Origin::Dynamic);
+    assert_eq!(discovered.discovered_from.as_deref(), Some("nas.example:3260"));
+    assert!(config.discovery.send_targets());
+    assert_eq!(config.discovery.interval().as_secs(), 60);
+    assert_eq!(config.discovery.portals[0].endpoint(), "nas.example:3260");
+}
+
+#[test]
+fn reading_does_not_write_and_writing_loses_nothing() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    fs::write(&path, fixture("version-1-full.plist")).expect("written");
+    let mut store = open(&path);
+    assert_eq!(fs::read(&path).expect("readable"), fixture("version-1-full.plist"));
+    store.edit(|config, _| config.add_discovery_portal("nas2.example", None)).expect("saved");
+    let config = store.config().clone();
+    drop(store);
+    assert_eq!(*open(&path).config(), config);
+}
+
+#[test]
+fn the_least_file_is_the_defaults_with_a_name() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    fs::write(&path, fixture("version-1-least.plist")).expect("written");
+    let mut expected = Config::default();
+    let store = open(&path);
+    expected.initiator.name = store.config().initiator.name.clone();
+    assert_eq!(*store.config(), expected);
+}
+
+// Files with something wrong in them.
+
+/// The file with that body is refused with these words and left alone.
+#[track_caller]
+fn assert_file_refused(body: &str, words: &str) {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict>{}</dict></plist>",
+        body.replace("IQN", TARGET)
+    );
+    fs::write(&path, &text).expect("written");
+    let failure = Store::open(&path).expect_err("to be refused");
+    assert_eq!(failure.code, ExitCode::Configuration, "{failure}");
+    assert!(failure.message.starts_with(&format!("{}: ", path.display())), "{failure}");
+    assert!(failure.message.contains(&words.replace("IQN", TARGET)), "{words:?} in {failure}");
+    assert_eq!(fs::read_to_string(&path).expect("readable"), text);
+}
+
+#[test]
+fn every_wrong_value_is_named_by_its_path() {
+    let v = "<key>Version</key><integer>1</integer>";
+    let target = |inner: &str| format!("{v}<key>Targets</key><dict><key>IQN</key><dict>{inner}</dict></dict>");
+    for (body, words) in [
+        ("<key>Version</key><integer>2</integer>".to_owned(), "Version: is 2, and this iscsid reads version 1"),
+        (
+            format!("{v}<key>Initiator</key><dict><key>Name</key><string>me</string></dict>"),
+            "Initiator → Name: 'me' is not an iSCSI name",
+        ),
+        (
+            format!("{v}<key>Targets</key><dict><key>disk</key><dict/></dict>"),
+            "Targets → disk: 'disk' is not an iSCSI name",
+        ),
+        (
+            target("<key>Session</key><dict><key>MaxBurstLenght</key><integer>1</integer></dict>"),
+            "Targets → IQN → Session → MaxBurstLenght: there is no key 'MaxBurstLenght'",
+        ),
+        (
+            target("<key>Session</key><dict><key>MaxBurstLength</key><integer>1</integer></dict>"),
+            "Targets → IQN → Session → MaxBurstLength: '1' is not a value of MaxBurstLength",
+        ),
+        (
+            target("<key>Session</key><dict><key>HeaderDigest</key><string>None</string></dict>"),
+            "Targets → IQN → Session → HeaderDigest: the key belongs to Connection",
+        ),
+        (
+            target("<key>Connection</key><dict><key>ImmediateData</key><true/></dict>"),
+            "Targets → IQN → Connection → ImmediateData: the key belongs to Session",
+        ),
+        (
+            target("<key>Portals</key><array><dict><key>Address</key><string>a b</string></dict></array>"),
+            "Targets → IQN → Portals → 1 → Address: 'a b' is not a portal",
+        ),
+        (
+            target(
+                "<key>Portals</key><array><dict><key>Address</key><string>a</string></dict>\
+                 <dict><key>Address</key><string>A</string></dict></array>",
+            ),
+            "Targets → IQN → Portals → 2 → Address: the portal is there twice",
+        ),
+        (
+            target(
+                "<key>Portals</key><array><dict><key>Address</key><string>a</string><key>Port</key><integer>0</integer>\
+                 </dict></array>",
+            ),
+            "Targets → IQN → Portals → 1 → Address: port 0 is none",
+        ),
+        (
+            target("<key>CHAP</key><dict><key>Algorithms</key><array><string>ROT13</string></array></dict>"),
+            "Targets → IQN → CHAP → Algorithms: `ROT13` is not a CHAP algorithm",
+        ),
+        (
+            target("<key>CHAP</key><dict><key>Secret</key><string>x</string></dict>"),
+            "Targets → IQN → CHAP → Secret: unknown key `Secret`",
+        ),
+        (
+            target("<key>Timers</key><dict><key>LoginTimeout</key><integer>0</integer></dict>"),
+            "Targets → IQN → Timers → LoginTimeout: LoginTimeout is 0; it may be 1 to 3600 seconds",
+        ),
+        (
+            format!("{v}<key>Discovery</key><dict><key>Interval</key><integer>5</integer></dict>"),
+            "Discovery → Interval: is 5; it may be 30 to 32767 seconds",
+        ),
+        (
+            format!(
+                "{v}<key>Targets</key><dict><key>IQN</key><dict/></dict>\
+                 <key>DiscoveredTargets</key><dict><key>IQN</key><dict/></dict>"
+            ),
+            "DiscoveredTargets → IQN: the target is there twice",
+        ),
+    ] {
+        assert_file_refused(&body, words);
+    }
+}
+
+#[test]
+fn a_truncated_file_is_refused_and_left_alone() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    let whole = fixture("version-1-full.plist");
+    for length in [0, 1, 100, whole.len() / 2, whole.len() - 20] {
+        fs::write(&path, &whole[..length]).expect("written");
+        let failure = Store::open(&path).expect_err("cut off");
+        assert_eq!(failure.code, ExitCode::Configuration);
+        assert!(failure.message.contains("not a whole one"), "{failure}");
+        assert_eq!(fs::read(&path).expect("readable"), &whole[..length]);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let directory = directory();
+    let failure = Store::open(directory.path()).expect_err("a directory");
+    assert_eq!(failure.code, ExitCode::Configuration);
+    assert!(failure.message.starts_with(&format!("cannot read {}: ", directory.path().display())), "{failure}");
+}
+
+#[test]
+fn a_secrets_file_with_an_error_does_not_betray_what_is_in_it() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    drop(open(&path));
+    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict><key>Version</key><integer>1</integer>\
+                <key>Initiator</key><string>correct horse</string></dict></plist>";
+    fs::write(secrets_path(&path), text).expect("written");
+    fs::set_permissions(secrets_path(&path), fs::Permissions::from_mode(0o600)).expect("chmod");
+    let failure = Store::open(&path).expect_err("no dictionary");
+    assert!(failure.message.contains("secrets.plist: Initiator: wrong type"), "{failure}");
+    assert!(!failure.message.contains("horse"), "{failure}");
+}
+
+// Saving, when it does not work.
+
+#[test]
+fn a_file_edited_by_hand_meanwhile_is_not_run_over() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    let mut store = open(&path);
+    fs::write(&path, fixture("version-1-full.plist")).expect("written");
+    let before = store.config().clone();
+    let failure = store.edit(|config, _| config.add_discovery_portal("nas", None)).expect_err("edited by hand");
+    assert_eq!(failure.code, ExitCode::TryAgain);
+    assert_eq!(fs::read(&path).expect("readable"), fixture("version-1-full.plist"));
+    assert_eq!(*store.config(), before);
+}
+
+#[test]
+fn an_edit_that_fails_changes_nothing() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    let mut store = open(&path);
+    let (before, bytes) = (store.config().clone(), fs::read(&path).expect("readable"));
+    let result: Result<(), _> = store.edit(|config, _| {
+        config.add_discovery_portal("nas", None)?;
+        Err(crate::ipc::Failure::new(ExitCode::Data, "no"))
+    });
+    assert_eq!(result.expect_err("the edit's own").message, "no");
+    assert_eq!(*store.config(), before);
+    assert_eq!(fs::read(&path).expect("readable"), bytes);
+}
+
+/// A file system of 64 KiB, as root may mount one.
+#[cfg(target_os = "linux")]
+struct SmallDisk(TempDir);
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    fn mount() -> Option<SmallDisk> {
+        let directory = directory();
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("tmpfs"), directory.path(), Some("tmpfs"), flags, Some("size=64k")).ok()?;
+        Some(SmallDisk(directory))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if let Err(error) = nix::mount::umount(self.0.path()) {
+            eprintln!("{} stays mounted: {error}", self.0.path().display());
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn when_the_disk_is_full_the_old_files_survive_and_the_error_says_so() {
+    let Some(disk) = SmallDisk::mount() else {
+        // Not eprintln!, which the test harness keeps to itself when a test passes.
+        let skipped = "SKIPPED: disk-full test; only root can mount a small file system to fill\n";
+        std::io::Write::write_all(&mut std::io::stderr(), skipped.as_bytes()).expect("told");
+        return;
+    };
+    let path = disk.0.path().join("iscsid.plist");
+    let mut store = open(&path);
+    let chap = ChapChanges { secret: Some(Secret("the first secret".into())), ..ChapChanges::default() };
+    store
+        .edit(|config, secrets| {
+            config.add_target(TARGET, "192.0.2.1", None)?;
+            config.modify_target(secrets, TARGET, &TargetChanges { chap, ..TargetChanges::default() })
+        })
+        .expect("there is room");
+    let files = || [&path, &secrets_path(&path)].map(|path| fs::read(path).expect("readable"));
+    let (before, config, secrets) = (files(), store.config().clone(), store.secrets().clone());
+    // All the room that is left.
+    let filler = fs::write(disk.0.path().join("filler"), vec![0; 1 << 20]);
+    assert_eq!(filler.expect_err("full").kind(), std::io::ErrorKind::StorageFull);
+
+    let chap = ChapChanges { secret: Some(Secret("the second secret".into())), ..ChapChanges::default() };
+    for changes in [
+        TargetChanges { chap, ..TargetChanges::default() },
+        TargetChanges { attach: Some(true), ..TargetChanges::default() },
+    ] {
+        let failure =
+            store.edit(|config, secrets| config.modify_target(secrets, TARGET, &changes)).expect_err("no room");
+        assert_eq!(failure.code, ExitCode::Configuration);
+        assert!(failure.message.contains("the file is as it was; make room"), "{failure}");
+        assert_eq!(files(), before);
+        assert_eq!((store.config(), store.secrets()), (&config, &secrets));
+    }
+    let left: Vec<_> = fs::read_dir(disk.0.path())
+        .expect("readable")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .filter(|name| name.starts_with(".iscsid.plist.") && !name.ends_with(".lock"))
+        .collect();
+    assert_eq!(left, [""; 0], "no temporary file stays");
+
+    fs::remove_file(disk.0.path().join("filler")).expect("removed");
+    store.edit(|config, secrets| config.remove_target(secrets, TARGET, None)).expect("there is room again");
+}
