@@ -414,6 +414,7 @@ pub struct SessionDetails {
     /// As in the list.
     pub session: Session,
     /// What was negotiated, by the RFC's key names, in its order.
+    #[serde(with = "dictionary")]
     pub keys: Vec<(String, String)>,
     /// How the target was authenticated: `None`, or `CHAP` and the algorithm.
     pub authentication: String,
@@ -492,8 +493,10 @@ pub struct TargetDetails {
     /// Units are attached after a login.
     pub attach: bool,
     /// Keys to offer, by the RFC's names, in its order.
+    #[serde(with = "dictionary")]
     pub keys: Vec<(String, String)>,
     /// Timers by their name in the property list, in seconds.
+    #[serde(with = "dictionary")]
     pub timers: Vec<(String, u32)>,
     /// CHAP.
     pub chap: Chap,
@@ -552,4 +555,44 @@ pub struct Stats {
     /// The counters.
     #[serde(flatten)]
     pub counters: crate::kernel_bridge::SessionStats,
+}
+
+/// Pairs that are written as a dictionary and keep their order: whoever reads the JSON looks names up.
+mod dictionary {
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+    use serde::ser::{Serialize, Serializer};
+
+    pub(super) fn serialize<V: Serialize, S: Serializer>(
+        pairs: &[(String, V)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+    }
+
+    pub(super) fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, V)>, D::Error> {
+        struct Pairs<V>(PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
+            type Value = Vec<(String, V)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a dictionary")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = entries.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
+        }
+
+        deserializer.deserialize_map(Pairs(PhantomData))
+    }
 }

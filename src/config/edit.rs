@@ -1,4 +1,5 @@
-//! Every change a request can make, checked before anything is changed.
+//! Every change a request can make, with all its checks. They edit the copy that
+//! [`Store::edit`](super::Store::edit) throws away when one fails.
 //!
 //! Names and portals come as the user typed them. What is malformed fails with
 //! [`ExitCode::Usage`], what is not there or is there twice with [`ExitCode::Data`]. Whether a
@@ -316,9 +317,12 @@ impl Config {
             let theirs = own.mutual_secret.as_ref().or(common.mutual_secret.as_ref()).cloned();
             if equal(&ours, &theirs) {
                 let whom = target.map_or_else(String::new, |target| format!(" for target {target}"));
-                return Err(usage(format!(
-                    "our CHAP secret and the target's would be the same{whom}, which lets a false target answer with our own words; choose another"
-                )));
+                return Err(Failure::new(
+                    ExitCode::Configuration,
+                    format!(
+                        "our CHAP secret and the target's would be the same{whom}, which lets a false target answer with our own words; choose another"
+                    ),
+                ));
             }
         }
         Ok(())

@@ -308,7 +308,7 @@ fn the_same_secret_both_ways_is_refused_however_it_comes_about() {
     let both = chap(ChapChanges { secret: secret(word), mutual_secret: secret(word), ..ChapChanges::default() });
     let (mut config, mut secrets) = with_disk();
     let failure = config.modify_target(&mut secrets, DISK, &both).expect_err("the same");
-    assert_eq!(failure.code, ExitCode::Usage);
+    assert_eq!(failure.code, ExitCode::Configuration);
     assert!(!failure.message.contains(word), "{failure}");
 
     let (mut config, mut secrets) = with_disk();

@@ -80,7 +80,7 @@ fn luns(list: &[Lun]) -> String {
     for lun in list {
         let session = lun.session;
         if last_target != Some((&lun.target, session)) {
-            out.line(format_args!("{} <scsi domain 0, target {session}>", clean(&lun.target)));
+            out.line(format_args!("{} <scsi domain 1, target {session}>", clean(&lun.target)));
             last_target = Some((&lun.target, session));
             last_unit = None;
         }

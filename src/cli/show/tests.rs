@@ -104,7 +104,7 @@ fn luns_are_listed_as_scripts_expect_them() {
     };
     assert_eq!(
         table(Reply::Luns(vec![lun(0), unattached, other])),
-        "iqn.2026-11.org.example:disk1 <scsi domain 0, target 0>\n\
+        "iqn.2026-11.org.example:disk1 <scsi domain 1, target 0>\n\
          \tACME Disk 1.0\n\
          \tSerial Number S123\n\
          \tlun 0: type 0x00 (Block device)\n\
@@ -216,9 +216,10 @@ fn a_targets_settings_are_shown_with_dots_for_secrets_and_the_rfcs_names() {
 
 #[test]
 fn keys_and_timers_are_dictionaries_for_programs() {
-    let details = json(Reply::Target(Box::new(details())));
-    assert_eq!(details["keys"]["HeaderDigest"], "CRC32C,None");
-    assert_eq!(details["timers"]["LoginTimeout"], 15);
+    let shown = json(Reply::Target(Box::new(details())));
+    assert_eq!(shown["keys"]["HeaderDigest"], "CRC32C,None");
+    assert_eq!(shown["timers"]["LoginTimeout"], 15);
+    assert_eq!(serde_json::from_value::<TargetDetails>(shown).expect("reads back"), details());
 }
 
 #[test]

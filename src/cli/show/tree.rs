@@ -1,62 +1,58 @@
 //! Answers as trees: JSON, and property lists of the same shape.
 //!
-//! Lists are plain arrays of dictionaries whose fields are those of [`crate::ipc`]. Keys of the RFC
-//! and timers, pairs in the vocabulary, are dictionaries here.
+//! Lists are plain arrays of dictionaries whose fields are those of [`crate::ipc`].
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::is_harmful;
-use crate::ipc::{ExitCode, Failure, Reply};
+use crate::ipc::{
+    Discovered, Discovery, DiscoveryPortal, ExitCode, Failure, Initiator, Lun, Reply, Session, SessionDetails, Stats,
+    Target, TargetDetails,
+};
 
 fn bug(error: impl std::fmt::Display) -> Failure {
     Failure::new(ExitCode::Internal, format!("the answer cannot be written in this format: {error}"))
 }
 
-/// What the reply is about, without the vocabulary's wrapping.
-fn tree(reply: &Reply) -> Result<Value, Failure> {
-    fn value(content: &impl Serialize) -> Result<Value, Failure> {
-        serde_json::to_value(content).map_err(bug)
-    }
-    let mut tree = match reply {
-        Reply::Done(sentences) => value(sentences),
-        Reply::Targets(list) => value(list),
-        Reply::Luns(list) => value(list),
-        Reply::Sessions(list) => value(list),
-        Reply::DiscoveryPortals(list) => value(list),
-        Reply::Target(details) => value(details),
-        Reply::Initiator(initiator) => value(initiator),
-        Reply::Discovery(discovery) => value(discovery),
-        Reply::Session(details) => value(details),
-        Reply::Discovered(list) => value(list),
-        Reply::Stats(list) => value(list),
-    }?;
-    if let Value::Object(fields) = &mut tree {
-        for name in ["keys", "timers"] {
-            if let Some(pairs) = fields.get_mut(name) {
-                *pairs = dictionary(pairs.take());
-            }
-        }
-    }
-    Ok(tree)
+/// What a reply is about, without the vocabulary's wrapping.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Done(&'a [String]),
+    Targets(&'a [Target]),
+    Luns(&'a [Lun]),
+    Sessions(&'a [Session]),
+    DiscoveryPortals(&'a [DiscoveryPortal]),
+    Target(&'a TargetDetails),
+    Initiator(&'a Initiator),
+    Discovery(&'a Discovery),
+    Session(&'a SessionDetails),
+    Discovered(&'a [Discovered]),
+    Stats(&'a [Stats]),
 }
 
-/// `[["a", 1], …]` → `{"a": 1, …}`.
-fn dictionary(pairs: Value) -> Value {
-    let Value::Array(pairs) = pairs else { return pairs };
-    let entries = pairs.into_iter().filter_map(|pair| match pair {
-        Value::Array(pair) => {
-            let [Value::String(name), value]: [Value; 2] = pair.try_into().ok()? else { return None };
-            Some((name, value))
+impl<'a> From<&'a Reply> for Content<'a> {
+    fn from(reply: &'a Reply) -> Content<'a> {
+        match reply {
+            Reply::Done(sentences) => Content::Done(sentences),
+            Reply::Targets(list) => Content::Targets(list),
+            Reply::Luns(list) => Content::Luns(list),
+            Reply::Sessions(list) => Content::Sessions(list),
+            Reply::DiscoveryPortals(list) => Content::DiscoveryPortals(list),
+            Reply::Target(details) => Content::Target(details),
+            Reply::Initiator(initiator) => Content::Initiator(initiator),
+            Reply::Discovery(discovery) => Content::Discovery(discovery),
+            Reply::Session(details) => Content::Session(details),
+            Reply::Discovered(list) => Content::Discovered(list),
+            Reply::Stats(list) => Content::Stats(list),
         }
-        _ => None,
-    });
-    Value::Object(entries.collect::<Map<_, _>>())
+    }
 }
 
 /// JSON, indented.
 pub(super) fn json(reply: &Reply) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(&tree(reply)?).map_err(bug)?;
+    let text = serde_json::to_string_pretty(&Content::from(reply)).map_err(bug)?;
     // serde_json escapes C0 alone; outside of strings there is no other harmful character but the
     // line's end.
     let mut out = String::with_capacity(text.len() + 1);
@@ -73,7 +69,7 @@ pub(super) fn json(reply: &Reply) -> Result<String, Failure> {
 
 /// A property list: what is null is not there.
 pub(super) fn plist(reply: &Reply) -> Result<String, Failure> {
-    let Some(value) = property(tree(reply)?) else {
+    let Some(value) = property(serde_json::to_value(Content::from(reply)).map_err(bug)?) else {
         return Err(bug("it is empty"));
     };
     let mut bytes = Vec::new();
