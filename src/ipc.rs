@@ -20,6 +20,9 @@ pub const VERSION: u32 = 1;
 /// The longest frame, in bytes.
 pub const MAX_FRAME: usize = 1 << 20;
 
+/// The longest frame of a client, in bytes: many clients may each send most of one.
+pub const MAX_REQUEST: usize = 64 << 10;
+
 /// The first frame of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod export;
 pub mod ipc;
 pub mod kernel_bridge;

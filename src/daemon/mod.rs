@@ -1,0 +1,5 @@
+//! The daemon.
+
+mod control;
+mod runtime_dir;
+

@@ -1,0 +1,178 @@
+//! The runtime directory: one daemon's at a time, with its sockets in it.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UnixListener;
+
+use crate::ipc::{ExitCode, Failure};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// A runtime directory that belongs to this process. Its sockets go away with it; the lock file
+/// stays, since removing it could let two daemons each lock one.
+#[derive(Debug)]
+pub(crate) struct RuntimeDir {
+    path: PathBuf,
+    sockets: Vec<PathBuf>,
+    _lock: Flock<std::fs::File>,
+}
+
+impl RuntimeDir {
+    /// Creates the directory where it is missing, and takes possession of it.
+    ///
+    /// # Errors
+    /// [`ExitCode::TryAgain`] if another daemon has it, [`ExitCode::NotPermitted`] if it may not be
+    /// written, [`ExitCode::Configuration`] if it cannot be a runtime directory for another reason.
+    pub(crate) fn take(path: &Path) -> Result<RuntimeDir, Failure> {
+        if !path.is_dir() {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(path)
+                .map_err(|error| unusable(path, "created", &error))?;
+        }
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("iscsid.lock"))
+            .map_err(|error| unusable(path, "written", &error))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => Failure::new(
+                ExitCode::TryAgain,
+                format!(
+                    "another iscsid is running on the runtime directory {}: stop it first, or give this one another by --runtime-dir",
+                    path.display()
+                ),
+            ),
+            errno => unusable(path, "locked", &errno.into()),
+        })?;
+        Ok(RuntimeDir { path: path.to_owned(), sockets: Vec::new(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Listens on a socket of that name in it. What a dead daemon left there is replaced. The socket
+    /// has its mode before the first client can connect.
+    ///
+    /// # Errors
+    /// As for [`take`](RuntimeDir::take).
+    pub(crate) fn listen(&mut self, name: &str, mode: u32) -> Result<UnixListener, Failure> {
+        let path = self.path.join(name);
+        let listener = bind(&path, mode).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => Failure::new(
+                ExitCode::Configuration,
+                format!("the path of the socket {} is too long for a socket: give a shorter --runtime-dir", path.display()),
+            ),
+            _ => unusable(&self.path, &format!("given the socket {name}"), &error),
+        })?;
+        self.sockets.push(path);
+        Ok(listener)
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        for socket in &self.sockets {
+            if let Err(error) = std::fs::remove_file(socket) {
+                tracing::warn!("the socket {} could not be removed: {error}", socket.display());
+            }
+        }
+    }
+}
+
+fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&address)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(socket.into())
+}
+
+fn unusable(path: &Path, what: &str, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::PermissionDenied => ExitCode::NotPermitted,
+        _ => ExitCode::Configuration,
+    };
+    let message = format!(
+        "the runtime directory {} cannot be {what}: {error}; give a directory that this user may write by --runtime-dir",
+        path.display()
+    );
+    Failure::new(code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a scratch directory")
+    }
+
+    #[tokio::test]
+    async fn a_second_daemon_is_refused_until_the_first_is_gone() {
+        let scratch = scratch();
+        let first = RuntimeDir::take(scratch.path()).expect("the first");
+        let refusal = RuntimeDir::take(scratch.path()).expect_err("the second");
+        assert_eq!(refusal.code, ExitCode::TryAgain);
+        assert!(refusal.message.contains("another iscsid is running"), "{refusal}");
+        drop(first);
+        RuntimeDir::take(scratch.path()).expect("the next");
+    }
+
+    #[tokio::test]
+    async fn a_dead_daemons_socket_is_replaced_and_ours_goes_away_with_us() {
+        let scratch = scratch();
+        let path = scratch.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a stale socket"));
+        let mut runtime = RuntimeDir::take(scratch.path()).expect("the directory");
+        let _listener = runtime.listen("control.sock", 0o666).expect("the socket");
+        std::os::unix::net::UnixStream::connect(&path).expect("somebody listens");
+        assert_eq!(std::fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o666);
+        drop(runtime);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_missing_directory_is_created() {
+        let scratch = scratch();
+        let path = scratch.path().join("a/b");
+        assert_eq!(RuntimeDir::take(&path).expect("the directory").path(), path);
+    }
+
+    #[test]
+    fn what_is_no_directory_is_a_matter_of_configuration() {
+        let scratch = scratch();
+        let path = scratch.path().join("file");
+        std::fs::write(&path, "").expect("a file");
+        let refusal = RuntimeDir::take(&path).expect_err("a file is no directory");
+        assert_eq!(refusal.code, ExitCode::Configuration);
+        assert!(refusal.message.contains(&path.display().to_string()), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn a_path_too_long_for_a_socket_is_said_so() {
+        let scratch = scratch();
+        let path = scratch.path().join("x".repeat(120));
+        let mut runtime = RuntimeDir::take(&path).expect("the directory");
+        let refusal = runtime.listen("control.sock", 0o666).expect_err("too long");
+        assert_eq!(refusal.code, ExitCode::Configuration);
+        assert!(refusal.message.contains("too long"), "{refusal}");
+    }
+}
