@@ -195,7 +195,9 @@ impl Client {
                 );
                 return self.refuse(ExitCode::Protocol, sentence).await;
             }
-            Err(error) => return self.refuse(ExitCode::Protocol, format!("the first frame is no Hello: {error}")).await,
+            Err(error) => {
+                return self.refuse(ExitCode::Protocol, format!("the first frame is no Hello: {error}")).await;
+            }
         }
         while let Some(frame) = self.receive().await? {
             let request = match serde_json::from_slice::<Request>(&frame) {

@@ -72,7 +72,10 @@ impl RuntimeDir {
         let listener = bind(&path, mode).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => Failure::new(
                 ExitCode::Configuration,
-                format!("the path of the socket {} is too long for a socket: give a shorter --runtime-dir", path.display()),
+                format!(
+                    "the path of the socket {} is too long for a socket: give a shorter --runtime-dir",
+                    path.display()
+                ),
             ),
             _ => unusable(&self.path, &format!("given the socket {name}"), &error),
         })?;
