@@ -22,6 +22,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use iscsi_proto::login::status_text;
+
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::BridgeError;
 
@@ -195,37 +197,12 @@ impl fmt::Display for Cause {
             Cause::NotIscsi { why } => write!(f, "what answers there does not speak iSCSI properly: {why}"),
             Cause::Incompatible { why } | Cause::Settings { why } | Cause::Authentication { why } => f.write_str(why),
             Cause::Refused { class, detail } => {
-                write!(f, "the target refused: {} (status {class:02x}{detail:02x})", status(*class, *detail))
+                write!(f, "the target refused: {} (status {class:02x}{detail:02x})", status_text(*class, *detail))
             }
             Cause::Redirected { why } => write!(f, "the target redirects the login, and {why}"),
             Cause::Kernel(error) => write!(f, "{error}"),
             Cause::Cancelled => f.write_str("the attempt was cancelled"),
         }
-    }
-}
-
-/// What a login response's status says (RFC 7143 §11.13.5). An unknown detail counts as its class.
-const fn status(class: u8, detail: u8) -> &'static str {
-    match (class, detail) {
-        (1, 1) => "target moved temporarily",
-        (1, 2) => "target moved permanently",
-        (1, _) => "redirection",
-        (2, 1) => "authentication failure",
-        (2, 2) => "this initiator is not allowed to access the target",
-        (2, 3) => "target not found",
-        (2, 4) => "target removed",
-        (2, 5) => "unsupported version",
-        (2, 6) => "too many connections",
-        (2, 7) => "missing parameter",
-        (2, 8) => "the connection cannot be included in the session",
-        (2, 9) => "session type not supported",
-        (2, 10) => "the session does not exist",
-        (2, 11) => "invalid request during login",
-        (2, _) => "initiator error",
-        (3, 1) => "service unavailable",
-        (3, 2) => "out of resources",
-        (3, _) => "target error",
-        _ => "unknown status",
     }
 }
 

@@ -1,7 +1,182 @@
-//! The daemon.
+//! The daemon: start-up, signals, and in its modules what it does in between.
+//!
+//! ```text
+//!   control ──► requests ──► login ──► plan ─► over_tcp ─► connect          one attempt
+//!     clients       │          │ └───► bridge.handoff ─► keeper             one session, kept
+//!                   ├──► logout│ └───► bridge.scan ─► disks                 its units, attached
+//!                   ├──► discovery ──► send_targets
+//!                   └──► view                                               list, show, stats
+//!   automatic ──► login, discovery                                          without being asked
+//!   state: who knows what · slot: what a target is doing · failure: what went wrong, and what then
+//! ```
 
+mod automatic;
 mod connect;
 mod control;
+mod discovery;
+mod disks;
+mod events;
 mod failure;
+mod keeper;
+mod login;
+mod logout;
+mod over_tcp;
+mod plan;
+mod requests;
 mod runtime_dir;
 mod send_targets;
+mod settings;
+mod slot;
+mod state;
+mod view;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use self::over_tcp::OverTcp;
+use self::runtime_dir::RuntimeDir;
+use self::settings::Settings;
+use self::state::{Daemon, Partners};
+use crate::config::Store;
+use crate::ipc::{self, Failure};
+use crate::kernel_bridge::BridgeEvent;
+use crate::kernel_bridge::user::UserKernel;
+use crate::options::{Bridge, Options};
+
+/// How long the end may take, all logouts together.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until a signal ends it.
+pub fn run(options: Options) -> ExitCode {
+    match start(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("iscsid: {failure}");
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+fn start(options: &Options) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&options.log).map_err(|error| {
+        let message = format!("`{}` is not a log filter ({error}); try info, debug, or iscsid=debug", options.log);
+        Failure::new(ipc::ExitCode::Usage, message)
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    if let Err(error) = log.try_init() {
+        eprintln!("iscsid: something else in this process logs already: {error}");
+    }
+    let broken = |error: std::io::Error| {
+        Failure::new(ipc::ExitCode::Internal, format!("the system does not let iscsid run: {error}"))
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(broken)?;
+    let result = runtime.block_on(async {
+        let signals = Signals::new().map_err(broken)?;
+        serve(options, signals).await
+    });
+    // A name server that does not answer keeps a thread busy, which is no reason to stay.
+    runtime.shutdown_background();
+    result
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The name of the next signal to end. A hang-up is none: there is nothing to read again, since
+    /// the configuration has one writer.
+    async fn end(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => info!("SIGHUP changes nothing: settings are changed by iscsictl"),
+            }
+        }
+    }
+}
+
+async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
+    let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
+    let settings = Settings::new(Store::open(&options.config())?);
+    let (kernel, events) = match options.bridge {
+        Bridge::Auto | Bridge::User => UserKernel::new(),
+        Bridge::Kext => {
+            let message = "no kernel extension is loaded; start iscsid with --bridge user, which needs none";
+            return Err(Failure::new(ipc::ExitCode::Unavailable, message));
+        }
+    };
+    let nbd_socket = runtime_dir.listen("nbd.sock", 0o600)?;
+    let control_socket = runtime_dir.listen("control.sock", 0o666)?;
+    let registry = kernel.registry();
+    let partners = Partners {
+        bridge: kernel,
+        opener: Arc::new(OverTcp),
+        disks: disks::system(runtime_dir.path()).await,
+        registry: registry.clone(),
+    };
+    let daemon = Daemon::new(settings, partners, runtime_dir.path().to_owned());
+    tokio::spawn(route(daemon.clone(), events));
+    let exports = CancellationToken::new();
+    let nbd = tokio::spawn(crate::export::nbd::serve(nbd_socket, registry, exports.clone()));
+    tokio::spawn(control::serve(control_socket, daemon.clone(), daemon.stop.clone()));
+    daemon.begin();
+    info!(
+        "iscsid {} is ready; settings: {}, sockets: {}",
+        env!("CARGO_PKG_VERSION"),
+        daemon.settings.path().display(),
+        runtime_dir.path().display()
+    );
+
+    let name = signals.end().await;
+    info!("{name}: logging out of all targets");
+    daemon.stop.cancel();
+    let end = async {
+        exports.cancel();
+        if let Err(error) = nbd.await {
+            error!("the NBD export ended in a panic: {error}");
+        }
+        logout::end_all(&daemon).await;
+    };
+    tokio::select! {
+        () = end => info!("iscsid has ended"),
+        () = tokio::time::sleep(END_TIMEOUT) => {
+            warn!("not everything was logged out within {} seconds; iscsid ends all the same", END_TIMEOUT.as_secs());
+        }
+        name = signals.end() => warn!("{name} again: iscsid ends at once"),
+    }
+    for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
+        daemon.bridge.abandon(live.id());
+    }
+    Ok(())
+}
+
+/// Passes the bridge's events on to the keepers.
+async fn route(daemon: Arc<Daemon>, mut events: mpsc::UnboundedReceiver<BridgeEvent>) {
+    while let Some(event) = events.recv().await {
+        daemon.router.route(event);
+    }
+}

@@ -1,7 +1,7 @@
 //! The runtime directory: one daemon's at a time, with its sockets in it.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -24,18 +24,29 @@ pub(crate) struct RuntimeDir {
 }
 
 impl RuntimeDir {
-    /// Creates the directory where it is missing, and takes possession of it.
+    /// Creates the directory where it is missing, and takes possession of it. Root's is open to
+    /// every user of the machine, anybody else's only to himself.
     ///
     /// # Errors
     /// [`ExitCode::TryAgain`] if another daemon has it, [`ExitCode::NotPermitted`] if it may not be
     /// written, [`ExitCode::Configuration`] if it cannot be a runtime directory for another reason.
     pub(crate) fn take(path: &Path) -> Result<RuntimeDir, Failure> {
+        let own = nix::unistd::geteuid();
         if !path.is_dir() {
             std::fs::DirBuilder::new()
                 .recursive(true)
-                .mode(0o755)
+                .mode(if own.is_root() { 0o755 } else { 0o700 })
                 .create(path)
                 .map_err(|error| unusable(path, "created", &error))?;
+        }
+        let owner = std::fs::metadata(path).map_err(|error| unusable(path, "used", &error))?.uid();
+        if owner != 0 && owner != own.as_raw() {
+            // Whoever owns the directory could put his own socket in the place of ours.
+            let message = format!(
+                "the runtime directory {} belongs to another user; give one of your own by --runtime-dir",
+                path.display()
+            );
+            return Err(Failure::new(ExitCode::NotPermitted, message));
         }
         let file = std::fs::OpenOptions::new()
             .create(true)

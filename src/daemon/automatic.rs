@@ -1,0 +1,78 @@
+//! What the daemon does without being asked: logging in to targets when it starts, and asking
+//! discovery portals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::control::Progress;
+use super::discovery;
+use super::keeper::back_off;
+use super::login::log_in;
+use super::state::{Daemon, all};
+
+/// Pursues every target that is to be logged in to automatically.
+pub(crate) fn pursue_all(daemon: &Arc<Daemon>) {
+    let current = daemon.settings.current();
+    for target in current.config.targets.keys() {
+        if current.config.effective(target, daemon.as_root).auto_login {
+            pursue(daemon, target);
+        }
+    }
+}
+
+/// Tries to log in to a target until it works, or until there is no reason any more.
+pub(crate) fn pursue(daemon: &Arc<Daemon>, target: &str) {
+    if let Some(stop) = daemon.pursue(target) {
+        tokio::spawn(pursuit(daemon.clone(), target.to_owned(), stop));
+    }
+}
+
+async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {
+    let mut failures: u32 = 0;
+    loop {
+        let current = daemon.settings.current();
+        let wanted = current.config.targets.contains_key(&target)
+            && current.config.effective(&target, daemon.as_root).auto_login
+            && daemon.slot(&target).live().is_none();
+        if !wanted || stop.is_cancelled() {
+            break;
+        }
+        let Err(no_login) = log_in(&daemon, &target, None, &Progress::default()).await else { break };
+        failures = failures.saturating_add(1);
+        let wait = back_off(failures, no_login.again);
+        warn!("automatic {}; the next attempt is in {} s", no_login.failure, wait.as_secs().max(1));
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    if !stop.is_cancelled() {
+        daemon.give_up(&target);
+    }
+}
+
+/// Asks the discovery portals again and again, as the settings say, until the daemon ends.
+pub(crate) async fn discover_for_ever(daemon: Arc<Daemon>) {
+    loop {
+        let settings = daemon.settings.current().config.discovery.clone();
+        let wait = match settings.send_targets() {
+            true => {
+                all(settings.portals.clone(), |portal| {
+                    let daemon = daemon.clone();
+                    async move { discovery::ask_and_record(&daemon, &portal).await }
+                })
+                .await;
+                settings.interval()
+            }
+            false => Duration::MAX,
+        };
+        tokio::select! {
+            () = daemon.stop.cancelled() => return,
+            () = daemon.discovery_changed.notified() => info!("the discovery settings have changed"),
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}

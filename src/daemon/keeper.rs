@@ -1,0 +1,228 @@
+//! Who keeps a session: one task each, which hears the bridge's events and puts things right.
+//!
+//! ```text
+//!              UnitsChanged: scan
+//!                  ┌──┐
+//!      login ──► Watch ◄───────────────────────── reinstated
+//!                  │ │                                │
+//!   ConnectionLost │ │ LogoutRequested                │
+//!                  ▼ │ (nothing attached: log out)    │
+//!                Wait └──────────────────────────► Replace
+//!                  │ Time2Wait, then back-off         ▲ │
+//!                  └──────────────────────────────────┘ │ no login
+//!                  ▲────────────────────────────────────┘
+//! ```
+//! A session is reinstated with the same ISID and TSIH 0 (RFC 7143 §6.3.5), over a portal of the same
+//! portal group. The bridge holds the I/O meanwhile; when it has waited long enough, it fails it, and
+//! the keeper goes on trying. The keeper ends when the session is to be closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::control::Progress;
+use super::failure::{Again, Cause, Failed};
+use super::login::{self, spec};
+use super::plan::{Opened, Plan, open_any};
+use super::slot::{Facts, Live};
+use super::state::Daemon;
+use crate::config::Portal;
+use crate::ipc::SessionState;
+use crate::kernel_bridge::user::unit_name;
+use crate::kernel_bridge::{BridgeError, BridgeEvent};
+
+/// The longest wait between two attempts where things may pass by themselves.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// The longest wait where somebody must set something right.
+const MAX_WAIT_REFUSED: Duration = Duration::from_secs(300);
+
+/// How long to wait after so many failures, at least one: twice as long each time, up to a bound, and
+/// a quarter more or less, so that many initiators do not come back at the same moment.
+pub(crate) fn back_off(failures: u32, again: Again) -> Duration {
+    let bound = match again {
+        Again::Later => MAX_WAIT,
+        Again::Elsewhere | Again::Never => MAX_WAIT_REFUSED,
+    };
+    let wait = Duration::from_secs(1 << failures.saturating_sub(1).min(16)).min(bound);
+    // Without randomness everybody comes back at the same moment, which is no reason to fail.
+    let jitter = getrandom::u32().map_or(50, |random| random % 101);
+    wait * (75 + jitter / 2) / 100
+}
+
+/// Keeps a session until it is to be closed. `keeper` is the other end of `events`, for the case that
+/// the session gets another number.
+pub(crate) async fn keep(
+    daemon: Arc<Daemon>,
+    live: Arc<Live>,
+    keeper: mpsc::UnboundedSender<BridgeEvent>,
+    events: mpsc::UnboundedReceiver<BridgeEvent>,
+) {
+    let _kept = live.kept.clone().drop_guard();
+    let stop = live.stop.clone();
+    let mut keeper = Keeper { daemon, live, keeper, events, gone: false };
+    let mut step = Step::Watch;
+    loop {
+        // A hand-over to the bridge is not interrupted: the step itself looks at the token.
+        step = match step {
+            Step::End => return,
+            Step::Replace { failures } => keeper.replace(failures).await,
+            Step::Watch => tokio::select! {
+                biased;
+                () = stop.cancelled() => Step::End,
+                step = keeper.watch() => step,
+            },
+            Step::Wait { failures, wait } => tokio::select! {
+                biased;
+                () = stop.cancelled() => Step::End,
+                () = tokio::time::sleep(wait) => Step::Replace { failures },
+            },
+        };
+    }
+}
+
+/// What a keeper does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// All is well: wait for an event.
+    Watch,
+    /// The connection is lost; do not try before that.
+    Wait { failures: u32, wait: Duration },
+    /// Log in again.
+    Replace { failures: u32 },
+    /// The session is to be closed.
+    End,
+}
+
+struct Keeper {
+    daemon: Arc<Daemon>,
+    live: Arc<Live>,
+    keeper: mpsc::UnboundedSender<BridgeEvent>,
+    events: mpsc::UnboundedReceiver<BridgeEvent>,
+    /// The bridge does not have the session any more: there is nothing to reinstate.
+    gone: bool,
+}
+
+impl Keeper {
+    async fn watch(&mut self) -> Step {
+        let target = &self.live.target;
+        match self.events.recv().await {
+            None => Step::End,
+            Some(BridgeEvent::ConnectionLost { why, .. }) => {
+                let wait = Duration::from_secs(self.live.facts().handoff.default_time2wait.into());
+                warn!("the connection to {target} is lost: {why}; logging in again in {} s", wait.as_secs());
+                self.live.set_state(SessionState::Recovering);
+                Step::Wait { failures: 0, wait }
+            }
+            Some(BridgeEvent::DropAnnounced { time2wait, .. }) => {
+                warn!("{target} announces that it will drop the connection; logging in again in {time2wait} s");
+                self.live.set_state(SessionState::Recovering);
+                Step::Wait { failures: 0, wait: Duration::from_secs(time2wait.into()) }
+            }
+            Some(BridgeEvent::LogoutRequested { seconds, .. }) => self.leave(seconds).await,
+            Some(BridgeEvent::UnitsChanged { .. }) => {
+                info!("the units of {target} may have changed");
+                let attach = self.daemon.settings.current().config.effective(target, self.daemon.as_root).attach;
+                login::furnish(&self.daemon, &self.live, attach, &Progress::default()).await;
+                Step::Watch
+            }
+        }
+    }
+
+    /// The target wants a logout within `seconds` (RFC 7143 §11.9.1, event 1). Disks survive only a
+    /// session that is reinstated, which logs it out implicitly; without any, it is logged out.
+    async fn leave(&mut self, seconds: u16) -> Step {
+        let target = self.live.target.clone();
+        let id = self.live.id();
+        self.live.set_state(SessionState::Recovering);
+        let units = self.daemon.bridge.units(id);
+        if units.iter().any(|unit| self.daemon.disks.device(&unit_name(&target, unit.lun)).is_some()) {
+            info!("{target} wants a logout; its session is replaced, because disks are attached");
+            return Step::Replace { failures: 0 };
+        }
+        info!("{target} wants a logout; logging out and in again");
+        if let Err(error) = self.daemon.bridge.logout(id, Duration::from_secs(seconds.max(1).into())).await {
+            warn!("{target} did not confirm the logout it wanted: {error}");
+        }
+        self.daemon.router.forget(id);
+        self.gone = true;
+        let wait = Duration::from_secs(self.live.facts().handoff.default_time2wait.into());
+        Step::Wait { failures: 0, wait }
+    }
+
+    async fn replace(&mut self, failures: u32) -> Step {
+        let stop = self.live.stop.clone();
+        let opened = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Step::End,
+            opened = self.open() => opened,
+        };
+        let result = match opened {
+            Ok(opened) => self.hand_over(opened).await,
+            Err(trouble) => Err(trouble),
+        };
+        let Err((why, again)) = result else { return Step::Watch };
+        let failures = failures.saturating_add(1);
+        let wait = back_off(failures, again);
+        warn!("{} is not logged in again: {why}; the next attempt is in {} s", self.live.target, wait.as_secs().max(1));
+        Step::Wait { failures, wait }
+    }
+
+    /// Logs in over a portal of the same group, the last one first.
+    async fn open(&self) -> Result<Opened, (String, Again)> {
+        let current = self.daemon.settings.current();
+        let target = &self.live.target;
+        let plan =
+            Plan::new(&current, Some(target), &self.daemon.seed).map_err(|failure| (failure.message, Again::Never))?;
+        let facts = self.live.facts();
+        let portals = current.config.targets.get(target).map_or_else(Vec::new, |own| in_order(&own.portals, &facts));
+        open_any(&*self.daemon.opener, &plan, &portals, |sentence| info!("{sentence}"))
+            .await
+            .map_err(|failed| (failed.to_string(), failed.cause.again()))
+    }
+
+    async fn hand_over(&mut self, opened: Opened) -> Result<(), (String, Again)> {
+        let target = self.live.target.clone();
+        let before = self.live.id();
+        let portal = opened.portal.clone();
+        let (stream, facts) = opened.split();
+        let effective = self.daemon.settings.current().config.effective(&target, self.daemon.as_root);
+        // What was said of the connection that is replaced does not hold for the new one.
+        while self.events.try_recv().is_ok() {}
+        let replaces = (!self.gone).then_some(before);
+        match self.daemon.bridge.handoff(spec(&target, &effective), facts.handoff, stream, replaces).await {
+            Ok(id) => {
+                self.live.set_facts(Facts::new(id, facts));
+                if id != before {
+                    self.daemon.router.forget(before);
+                    self.daemon.router.subscribe(id, self.keeper.clone());
+                }
+                info!("logged in to {target} again, over {portal}");
+                if std::mem::take(&mut self.gone) {
+                    login::furnish(&self.daemon, &self.live, effective.attach, &Progress::default()).await;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.gone |= error == BridgeError::NoSession;
+                let failed = Failed { portal, cause: Cause::Kernel(error) };
+                Err((failed.to_string(), failed.cause.again()))
+            }
+        }
+    }
+}
+
+/// The portals to try for a session that was connected with these facts: the one it used, then the
+/// others of its portal group; all, if there is none of the group any more.
+fn in_order(portals: &[Portal], facts: &Facts) -> Vec<Portal> {
+    let group = facts.handoff.target_portal_group_tag;
+    let mut order: Vec<Portal> =
+        portals.iter().filter(|portal| portal.group_tag.is_none_or(|tag| tag == group)).cloned().collect();
+    if order.is_empty() {
+        order = portals.to_vec();
+    }
+    order.sort_by_key(|portal| portal.endpoint() != facts.via);
+    order
+}

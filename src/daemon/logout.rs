@@ -1,0 +1,143 @@
+//! From "log out" to a target that is idle.
+
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::control::Progress;
+use super::slot::{Busy, Live};
+use super::state::{Daemon, all};
+use crate::config::Portal;
+use crate::ipc::{ExitCode, Failure};
+use crate::kernel_bridge::user::unit_name;
+
+/// Logs out of a target, by its normalised name. Refused while a unit is in use, unless `force`.
+/// Returns sentences for the user.
+pub(crate) async fn log_out(
+    daemon: &Arc<Daemon>,
+    target: &str,
+    only: Option<&Portal>,
+    force: bool,
+    progress: &Progress,
+) -> Result<Vec<String>, Failure> {
+    let pursued = daemon.give_up(target);
+    let slot = daemon.slot(target);
+    let closing = loop {
+        match slot.close() {
+            Ok(closing) => break closing,
+            Err(Busy::Idle) if pursued => {
+                return Ok(vec![format!(
+                    "{target} was not logged in; the automatic login is given up until iscsid starts again"
+                )]);
+            }
+            Err(Busy::Idle) => {
+                let message = format!("{target} is not logged in; `iscsictl list sessions` shows what is");
+                return Err(Failure::new(ExitCode::Data, message));
+            }
+            Err(Busy::LoggingIn) => {
+                slot.settle().await;
+                if slot.live().is_none() {
+                    return Ok(vec![format!("the login to {target} that was under way is cancelled")]);
+                }
+            }
+            Err(Busy::Closing) => {
+                let message = format!("a logout of {target} is under way already; wait for it");
+                return Err(Failure::new(ExitCode::TryAgain, message));
+            }
+            // It came up in between.
+            Err(Busy::Up) => {}
+        }
+    };
+    let live = closing.live().clone();
+    let via = live.facts().via;
+    if let Some(only) = only.filter(|only| only.endpoint() != via) {
+        closing.stay();
+        let message = format!("{target} is not logged in over {}, but over {via}", only.endpoint());
+        return Err(Failure::new(ExitCode::Data, message));
+    }
+    if let Err(failure) = detach_all(daemon, &live, force).await {
+        closing.stay();
+        return Err(failure);
+    }
+    let notes = end(daemon, &live).await;
+    drop(closing);
+    info!("logged out of {target}");
+    progress.say(format!("logged out of {target}"));
+    let name = target.to_owned();
+    if !daemon.settings.current().config.effective(target, false).persistent {
+        daemon.settings.edit(move |config, secrets| Ok(config.logged_out(secrets, &name))).await?;
+    }
+    Ok(notes)
+}
+
+/// Takes all disks of a session away: none, if one of them is in use and `force` is not given.
+pub(crate) async fn detach_all(daemon: &Daemon, live: &Live, force: bool) -> Result<(), Failure> {
+    let units = daemon.bridge.units(live.id());
+    let names: Vec<String> = units.iter().map(|unit| unit_name(&live.target, unit.lun)).collect();
+    if !force {
+        for name in &names {
+            refuse_in_use(daemon, name).await?;
+        }
+    }
+    for name in &names {
+        if let Err(failure) = daemon.disks.detach(name, force).await {
+            if !force {
+                return Err(failure);
+            }
+            warn!("{failure}");
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to touch a disk that is in use.
+pub(crate) async fn refuse_in_use(daemon: &Daemon, unit: &str) -> Result<(), Failure> {
+    let users = daemon.disks.in_use(unit).await;
+    if users.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{unit} is in use ({}); unmount it first, or add --force and lose what is not written yet",
+        users.join(", ")
+    );
+    Err(Failure::new(ExitCode::TryAgain, message))
+}
+
+/// Ends a session that has no disks any more. What the target thinks of it is said, but changes nothing.
+pub(crate) async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
+    live.stop.cancel();
+    live.kept.cancelled().await;
+    let target = &live.target;
+    let within = daemon.settings.current().config.effective(target, false).timers.logout;
+    let id = live.id();
+    let result = daemon.bridge.logout(id, within).await;
+    daemon.router.forget(id);
+    match result {
+        Ok(()) => Vec::new(),
+        Err(error) => {
+            let sentence = format!("the session with {target} is ended, but the target did not confirm it: {error}");
+            warn!("{sentence}");
+            vec![sentence]
+        }
+    }
+}
+
+/// Ends everything, because the daemon ends. A disk that is in use is not taken away by force; but its
+/// session ends with the daemon, which is said.
+pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
+    let slots = daemon.slots();
+    all(slots, |(target, slot)| {
+        let daemon = daemon.clone();
+        async move {
+            slot.settle().await;
+            let Ok(closing) = slot.close() else { return };
+            let live = closing.live().clone();
+            if let Err(failure) = detach_all(&daemon, &live, false).await {
+                error!("{failure}; iscsid ends, and {target} with it");
+            }
+            end(&daemon, &live).await;
+            info!("logged out of {target}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,159 @@
+//! What a login needs to know, and what came out of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use iscsi_proto::handoff::Handoff;
+use iscsi_proto::ids::Isid;
+use iscsi_proto::keys::Offer;
+use iscsi_proto::names::IscsiName;
+
+use super::connect::Endpoint;
+use super::failure::{Again, Cause, Failed};
+use super::settings::Current;
+use crate::config::{Credentials, Effective, Portal};
+use crate::ipc::{ExitCode, Failure};
+
+/// Everything a login needs but the portal.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Our name.
+    pub(crate) initiator: IscsiName,
+    /// Our alias; empty sends none.
+    pub(crate) alias: String,
+    /// Whom to log in to; `None` for discovery.
+    pub(crate) target: Option<IscsiName>,
+    /// Our part of the session's identifier.
+    pub(crate) isid: Isid,
+    /// What to offer.
+    pub(crate) offer: Offer,
+    /// What to authenticate with, if at all.
+    pub(crate) chap: Option<Credentials>,
+    /// For one portal, from connect to full feature phase.
+    pub(crate) timeout: Duration,
+}
+
+/// A connection in its full-feature phase.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The socket.
+    pub(crate) stream: std::net::TcpStream,
+    /// What was agreed on.
+    pub(crate) handoff: Handoff,
+    /// The portal it leads to, `address:port`, redirections followed.
+    pub(crate) portal: String,
+    /// The portal as configured, `address:port`.
+    pub(crate) via: String,
+    /// TargetAlias.
+    pub(crate) alias: Option<String>,
+    /// `None`, or `CHAP` and the algorithm.
+    pub(crate) authentication: String,
+    /// What was negotiated, by the RFC's names, in its order.
+    pub(crate) keys: Vec<(String, String)>,
+}
+
+/// Who logs in: over TCP, or from a test's script.
+pub(crate) trait Opener: Send + Sync + 'static {
+    /// Logs in over one portal, within the plan's timeout.
+    fn open<'a>(&'a self, plan: &'a Plan, portal: &'a Portal) -> Opening<'a>;
+}
+
+/// A login under way.
+pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Opened, Failed>> + Send + 'a>>;
+
+impl Plan {
+    /// The plan for a target of the configuration, by its normalised name, or for discovery (`None`).
+    ///
+    /// # Errors
+    /// What is configured does not make a login, such as CHAP by halves.
+    pub(crate) fn new(current: &Current, target: Option<&str>, seed: &str) -> Result<Plan, Failure> {
+        let config = &current.config;
+        let wrong = |what: String| Failure::new(ExitCode::Configuration, what);
+        let parse = |text: &str| IscsiName::parse(text).map_err(|error| wrong(error.to_string()));
+        let effective = config.effective(target.unwrap_or_default(), false);
+        Ok(Plan {
+            initiator: parse(&config.initiator.name)?,
+            alias: config.initiator.alias.clone(),
+            target: match target {
+                None => None,
+                // Some targets compare names byte by byte: they are called as they were written.
+                Some(name) => Some(parse(config.targets.get(name).map_or(name, |own| &own.written_name))?),
+            },
+            isid: isid(seed, &config.initiator.name, target.unwrap_or_default()),
+            offer: if target.is_some() { offer(&effective)? } else { Offer::default() },
+            chap: config.credentials(&current.secrets, target)?,
+            timeout: effective.timers.login,
+        })
+    }
+
+    /// What it is for, to begin a sentence with.
+    pub(crate) fn what(&self) -> String {
+        match &self.target {
+            Some(target) => format!("login to {target}"),
+            None => "discovery".to_owned(),
+        }
+    }
+}
+
+/// What a target is offered: our defaults, and what the settings have instead.
+pub(crate) fn offer(effective: &Effective) -> Result<Offer, Failure> {
+    let mut offer = Offer::default();
+    for (key, value) in &effective.keys {
+        offer.set(key, value).map_err(|error| Failure::new(ExitCode::Configuration, error.to_string()))?;
+    }
+    Ok(offer)
+}
+
+/// The ISID for a target: stable, so that a login after a crash reinstates the session instead of
+/// standing beside it, and another one in another installation (`seed`) under the same name.
+/// There is one session per target, so that the same ISID towards two targets, which RFC 7143 §10.1.1
+/// allows and even recommends, is no clash.
+fn isid(seed: &str, initiator: &str, target: &str) -> Isid {
+    let digest = |salt: u8| {
+        let parts = [&[salt], seed.as_bytes(), &[0], initiator.as_bytes(), &[0], target.as_bytes()];
+        parts.into_iter().fold(0, crc32c::crc32c_append)
+    };
+    Isid::random(digest(0), (digest(1) >> 16) as u16)
+}
+
+/// Tries one portal after the other. `tell` hears of those that did not work before the next is tried.
+///
+/// # Errors
+/// Of the portals that were tried, the first that says something about the target rather than about
+/// the way to it; else the first.
+pub(crate) async fn open_any(
+    opener: &dyn Opener,
+    plan: &Plan,
+    portals: &[Portal],
+    mut tell: impl FnMut(String),
+) -> Result<Opened, Failed> {
+    let mut worst: Option<Failed> = None;
+    for (tried, portal) in portals.iter().enumerate() {
+        let failed = match opener.open(plan, portal).await {
+            Ok(opened) => return Ok(opened),
+            Err(failed) => failed,
+        };
+        let last = failed.cause.again() == Again::Never;
+        if tried + 1 < portals.len() && !last {
+            tell(format!("{} {failed}; the next portal is tried", plan.what()));
+        }
+        let says_more = |worst: &Failed| worst.cause.again() == Again::Later && failed.cause.again() != Again::Later;
+        if worst.as_ref().is_none_or(says_more) {
+            worst = Some(failed);
+        }
+        if last {
+            break;
+        }
+    }
+    Err(worst.unwrap_or_else(|| Failed {
+        portal: "no portal".to_owned(),
+        cause: Cause::Settings { why: "no portal is configured".to_owned() },
+    }))
+}
+
+impl From<&Portal> for Endpoint {
+    fn from(portal: &Portal) -> Endpoint {
+        Endpoint { host: portal.address.clone(), port: portal.port, interface: portal.interface.clone() }
+    }
+}

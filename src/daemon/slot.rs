@@ -1,0 +1,288 @@
+//! What a target is doing: one session at a time, and one task that changes that.
+//!
+//! ```text
+//!              begin                    up
+//!      Idle ──────────► LoggingIn ───────────► Up ◄─┐ recovery stays here
+//!       ▲                   │ failed, cancelled │ ──┘
+//!       ├───────────────────┘                   │ close
+//!       └──────────────────────── Closing ◄─────┘
+//!                 closed
+//! ```
+//! Nothing waits while it holds the lock: a login to a silent host does not keep anybody from looking,
+//! nor from cancelling it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use iscsi_proto::handoff::Handoff;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::plan::Opened;
+use crate::ipc::SessionState;
+use crate::kernel_bridge::SessionId;
+
+/// The place of a target's session.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    phase: Mutex<Phase>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    Idle,
+    LoggingIn(CancellationToken),
+    Up(Arc<Live>),
+    Closing(Arc<Live>),
+}
+
+/// Why a target cannot be logged in to or out of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// There is no session.
+    Idle,
+    /// A login is under way.
+    LoggingIn,
+    /// There is a session.
+    Up,
+    /// A logout is under way.
+    Closing,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, phase: Phase) {
+        *self.lock() = phase;
+        self.changed.notify_waiters();
+    }
+
+    /// Begins a login, if nothing else is under way.
+    ///
+    /// # Errors
+    /// What is.
+    pub(crate) fn begin(self: &Arc<Self>) -> Result<Attempt, Busy> {
+        let mut phase = self.lock();
+        match &*phase {
+            Phase::Idle => {
+                let cancel = CancellationToken::new();
+                *phase = Phase::LoggingIn(cancel.clone());
+                Ok(Attempt { slot: self.clone(), cancel, over: false })
+            }
+            Phase::LoggingIn(_) => Err(Busy::LoggingIn),
+            Phase::Up(_) => Err(Busy::Up),
+            Phase::Closing(_) => Err(Busy::Closing),
+        }
+    }
+
+    /// Begins to close the session.
+    ///
+    /// # Errors
+    /// What the target is doing instead of being logged in.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<Closing, Busy> {
+        let mut phase = self.lock();
+        match &*phase {
+            Phase::Up(live) => {
+                let live = live.clone();
+                *phase = Phase::Closing(live.clone());
+                Ok(Closing { slot: self.clone(), live, stays: false })
+            }
+            Phase::Idle => Err(Busy::Idle),
+            Phase::LoggingIn(_) => Err(Busy::LoggingIn),
+            Phase::Closing(_) => Err(Busy::Closing),
+        }
+    }
+
+    /// The session, while there is one; also on its way out.
+    pub(crate) fn live(&self) -> Option<Arc<Live>> {
+        match &*self.lock() {
+            Phase::Up(live) | Phase::Closing(live) => Some(live.clone()),
+            Phase::Idle | Phase::LoggingIn(_) => None,
+        }
+    }
+
+    /// Whether there is a session, or one on its way in or out.
+    pub(crate) fn is_busy(&self) -> bool {
+        !matches!(&*self.lock(), Phase::Idle)
+    }
+
+    /// Whether the session is on its way out.
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(&*self.lock(), Phase::Closing(_))
+    }
+
+    /// Ends a login that is under way, and waits until nothing is under way any more: a login or
+    /// logout that cannot be cancelled is bounded by its own timer.
+    pub(crate) async fn settle(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match &*self.lock() {
+                Phase::LoggingIn(cancel) => cancel.cancel(),
+                Phase::Closing(_) => {}
+                Phase::Idle | Phase::Up(_) => return,
+            }
+            changed.await;
+        }
+    }
+}
+
+/// A login under way. Dropped without [`up`](Attempt::up), the target is idle again.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    slot: Arc<Slot>,
+    cancel: CancellationToken,
+    over: bool,
+}
+
+impl Attempt {
+    /// Whether somebody wants it to end.
+    pub(crate) const fn cancel(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    /// It has worked.
+    pub(crate) fn up(mut self, live: Arc<Live>) {
+        self.over = true;
+        self.slot.set(Phase::Up(live));
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.over {
+            self.slot.set(Phase::Idle);
+        }
+    }
+}
+
+/// A logout under way; when it is dropped, the session is gone.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    slot: Arc<Slot>,
+    live: Arc<Live>,
+    stays: bool,
+}
+
+impl Closing {
+    /// The session that ends.
+    pub(crate) const fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// It is to stay after all.
+    pub(crate) fn stay(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.slot.set(if self.stays { Phase::Up(self.live.clone()) } else { Phase::Idle });
+    }
+}
+
+/// A session.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// The target's normalised name.
+    pub(crate) target: String,
+    /// When its first login came about.
+    pub(crate) since: Instant,
+    /// Ends the task that keeps it.
+    pub(crate) stop: CancellationToken,
+    /// That task has ended.
+    pub(crate) kept: CancellationToken,
+    facts: Mutex<Facts>,
+}
+
+/// What changes when a connection is replaced.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// The bridge's number of the session.
+    pub(crate) id: SessionId,
+    /// What it is doing.
+    pub(crate) state: SessionState,
+    /// What was agreed on.
+    pub(crate) handoff: Handoff,
+    /// Where it is connected to, `address:port`, redirections followed.
+    pub(crate) portal: String,
+    /// The portal as configured.
+    pub(crate) via: String,
+    /// TargetAlias.
+    pub(crate) alias: Option<String>,
+    /// `None`, or `CHAP` and the algorithm.
+    pub(crate) authentication: String,
+    /// What was negotiated.
+    pub(crate) keys: Vec<(String, String)>,
+}
+
+impl Facts {
+    /// Of a connection that was just handed to the bridge; the socket is what is left.
+    pub(crate) fn new(id: SessionId, opened: OpenedFacts) -> Facts {
+        let OpenedFacts { handoff, portal, via, alias, authentication, keys } = opened;
+        Facts { id, state: SessionState::Active, handoff, portal, via, alias, authentication, keys }
+    }
+}
+
+/// An [`Opened`] without its socket.
+#[derive(Debug)]
+pub(crate) struct OpenedFacts {
+    /// For the bridge.
+    pub(crate) handoff: Handoff,
+    portal: String,
+    via: String,
+    alias: Option<String>,
+    authentication: String,
+    keys: Vec<(String, String)>,
+}
+
+impl Opened {
+    /// The socket for the bridge, and the rest.
+    pub(crate) fn split(self) -> (std::net::TcpStream, OpenedFacts) {
+        let Opened { stream, handoff, portal, via, alias, authentication, keys } = self;
+        (stream, OpenedFacts { handoff, portal, via, alias, authentication, keys })
+    }
+}
+
+impl Live {
+    /// A session whose first connection has these facts.
+    pub(crate) fn new(target: &str, facts: Facts) -> Arc<Live> {
+        Arc::new(Live {
+            target: target.to_owned(),
+            since: Instant::now(),
+            stop: CancellationToken::new(),
+            kept: CancellationToken::new(),
+            facts: Mutex::new(facts),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The facts of its connection, or of the last one.
+    pub(crate) fn facts(&self) -> Facts {
+        self.lock().clone()
+    }
+
+    /// The bridge's number of it.
+    pub(crate) fn id(&self) -> SessionId {
+        self.lock().id
+    }
+
+    /// Says what it is doing.
+    pub(crate) fn set_state(&self, state: SessionState) {
+        self.lock().state = state;
+    }
+
+    /// It has another connection.
+    pub(crate) fn set_facts(&self, facts: Facts) {
+        *self.lock() = facts;
+    }
+}

@@ -1,0 +1,156 @@
+//! What the daemon knows and whom it asks: shared by all its tasks. No lock in it is ever held while
+//! something is waited for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::disks::Disks;
+use super::events::Router;
+use super::plan::Opener;
+use super::settings::Settings;
+use super::slot::Slot;
+use crate::config::Portal;
+use crate::kernel_bridge::KernelBridge;
+use crate::kernel_bridge::user::block::Registry;
+
+/// The daemon.
+pub(crate) struct Daemon {
+    /// Settings and secrets.
+    pub(crate) settings: Settings,
+    /// The kernel that runs sessions.
+    pub(crate) bridge: Arc<dyn KernelBridge>,
+    /// Who logs in.
+    pub(crate) opener: Arc<dyn Opener>,
+    /// Who attaches.
+    pub(crate) disks: Arc<dyn Disks>,
+    /// The units that can be attached.
+    pub(crate) registry: Arc<Registry>,
+    /// Which session an event belongs to.
+    pub(crate) router: Router,
+    /// Where the sockets are.
+    pub(crate) runtime_dir: PathBuf,
+    /// What tells this installation from another one on the same machine.
+    pub(crate) seed: String,
+    /// Whether units are attached where nothing is said about it.
+    pub(crate) as_root: bool,
+    /// The daemon is to end.
+    pub(crate) stop: CancellationToken,
+    /// Discovery's settings have changed.
+    pub(crate) discovery_changed: Notify,
+    slots: Mutex<BTreeMap<String, Arc<Slot>>>,
+    pursued: Mutex<BTreeMap<String, CancellationToken>>,
+    asked: Mutex<BTreeMap<String, Asked>>,
+}
+
+/// What a discovery portal answered last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// The targets it named.
+    pub(crate) targets: Vec<String>,
+    /// Why it could not be asked.
+    pub(crate) problem: Option<String>,
+}
+
+/// Whom a [`Daemon`] works with.
+pub(crate) struct Partners {
+    pub(crate) bridge: Arc<dyn KernelBridge>,
+    pub(crate) opener: Arc<dyn Opener>,
+    pub(crate) disks: Arc<dyn Disks>,
+    pub(crate) registry: Arc<Registry>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Daemon {
+    /// A daemon that has not begun anything yet.
+    pub(crate) fn new(settings: Settings, partners: Partners, runtime_dir: PathBuf) -> Arc<Daemon> {
+        let Partners { bridge, opener, disks, registry } = partners;
+        let path = settings.path();
+        let seed = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
+        Arc::new(Daemon {
+            settings,
+            bridge,
+            opener,
+            disks,
+            registry,
+            router: Router::default(),
+            runtime_dir,
+            seed,
+            as_root: nix::unistd::geteuid().is_root(),
+            stop: CancellationToken::new(),
+            discovery_changed: Notify::new(),
+            slots: Mutex::default(),
+            pursued: Mutex::default(),
+            asked: Mutex::default(),
+        })
+    }
+
+    /// The place of a target's session, by its normalised name.
+    pub(crate) fn slot(&self, target: &str) -> Arc<Slot> {
+        lock(&self.slots).entry(target.to_owned()).or_default().clone()
+    }
+
+    /// All places there are, by their target's name.
+    pub(crate) fn slots(&self) -> Vec<(String, Arc<Slot>)> {
+        lock(&self.slots).iter().map(|(target, slot)| (target.clone(), slot.clone())).collect()
+    }
+
+    /// Begins to pursue a target (see [`super::automatic`]). `None` if that is being done already.
+    pub(crate) fn pursue(&self, target: &str) -> Option<CancellationToken> {
+        let mut pursued = lock(&self.pursued);
+        if pursued.contains_key(target) {
+            return None;
+        }
+        let token = self.stop.child_token();
+        pursued.insert(target.to_owned(), token.clone());
+        Some(token)
+    }
+
+    /// Pursues a target no more. Whether it was pursued.
+    pub(crate) fn give_up(&self, target: &str) -> bool {
+        lock(&self.pursued).remove(target).inspect(CancellationToken::cancel).is_some()
+    }
+
+    /// What a discovery portal answered last.
+    pub(crate) fn asked(&self, portal: &Portal) -> Asked {
+        lock(&self.asked).get(&portal.endpoint()).cloned().unwrap_or_default()
+    }
+
+    /// Notes what a discovery portal answered; `None` forgets it.
+    pub(crate) fn note_asked(&self, portal: &Portal, answer: Option<Asked>) {
+        let mut asked = lock(&self.asked);
+        match answer {
+            Some(answer) => asked.insert(portal.endpoint(), answer),
+            None => asked.remove(&portal.endpoint()),
+        };
+    }
+}
+
+/// Does `work` for every item at the same time. The results are in the order of the items; work that
+/// ended in a panic is missing.
+pub(crate) async fn all<I, T, F>(items: impl IntoIterator<Item = I>, work: impl Fn(I) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    for (number, item) in items.into_iter().enumerate() {
+        let work = work(item);
+        tasks.spawn(async move { (number, work.await) });
+    }
+    let mut results = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok((number, result)) => drop(results.insert(number, result)),
+            Err(error) => tracing::error!("a task ended in a panic: {error}"),
+        }
+    }
+    results.into_values().collect()
+}

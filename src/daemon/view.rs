@@ -1,0 +1,223 @@
+//! What `list`, `show` and `stats` tell: settings and state put together.
+
+use std::path::Path;
+
+use super::slot::Live;
+use super::state::Daemon;
+use crate::config::{Config, Portal, Target};
+use crate::ipc::{self, ExitCode, Failure};
+use crate::kernel_bridge::user::unit_name;
+use crate::kernel_bridge::{SessionId, UnitInfo};
+
+/// All targets, by name.
+pub(crate) fn targets(daemon: &Daemon) -> Vec<ipc::Target> {
+    let current = daemon.settings.current();
+    let config = &current.config;
+    config.targets.iter().map(|(name, settings)| target(daemon, config, name, settings)).collect()
+}
+
+fn target(daemon: &Daemon, config: &Config, name: &str, settings: &Target) -> ipc::Target {
+    let slot = daemon.slot(name);
+    let live = slot.live();
+    let facts = live.as_ref().map(|live| live.facts());
+    let cid =
+        |portal: &Portal| facts.as_ref().filter(|facts| facts.via == portal.endpoint()).map(|facts| facts.handoff.cid);
+    ipc::Target {
+        name: name.to_owned(),
+        alias: facts.as_ref().and_then(|facts| facts.alias.clone()),
+        origin: settings.origin,
+        auto_login: config.effective(name, daemon.as_root).auto_login,
+        portals: settings.portals.iter().map(|portal| portal.shown(cid(portal))).collect(),
+        session: live.map(|live| session(daemon, &live, slot.is_closing())),
+    }
+}
+
+/// All sessions, by target.
+pub(crate) fn sessions(daemon: &Daemon) -> Vec<ipc::Session> {
+    lives(daemon).into_iter().map(|(live, closing)| session(daemon, &live, closing)).collect()
+}
+
+fn lives(daemon: &Daemon) -> Vec<(std::sync::Arc<Live>, bool)> {
+    let slots = daemon.slots();
+    slots.into_iter().filter_map(|(_, slot)| Some((slot.live()?, slot.is_closing()))).collect()
+}
+
+fn session(daemon: &Daemon, live: &Live, closing: bool) -> ipc::Session {
+    let facts = live.facts();
+    let handoff = &facts.handoff;
+    ipc::Session {
+        id: facts.id.0,
+        target: live.target.clone(),
+        state: if closing { ipc::SessionState::Closing } else { facts.state },
+        kernel: daemon.bridge.name().to_owned(),
+        isid: handoff.isid.iter().map(|byte| format!("{byte:02x}")).collect(),
+        tsih: handoff.tsih,
+        group_tag: handoff.target_portal_group_tag,
+        cid: handoff.cid,
+        portal: facts.portal,
+        age_seconds: live.since.elapsed().as_secs(),
+    }
+}
+
+/// A session in full.
+pub(crate) fn session_details(daemon: &Daemon, number: u32) -> Result<ipc::SessionDetails, Failure> {
+    let found = lives(daemon).into_iter().find(|(live, _)| live.id() == SessionId(number));
+    let Some((live, closing)) = found else {
+        let message = format!("there is no session {number}; `iscsictl list sessions` shows those there are");
+        return Err(Failure::new(ExitCode::Data, message));
+    };
+    let facts = live.facts();
+    Ok(ipc::SessionDetails {
+        session: session(daemon, &live, closing),
+        keys: facts.keys,
+        authentication: facts.authentication,
+        stats: stats_of(daemon, &live),
+    })
+}
+
+/// Counters of all sessions, or of one target's.
+pub(crate) fn stats(daemon: &Daemon, typed: Option<&str>) -> Result<Vec<ipc::Stats>, Failure> {
+    let Some(typed) = typed else {
+        return Ok(lives(daemon).iter().map(|(live, _)| stats_of(daemon, live)).collect());
+    };
+    let live = logged_in(daemon, typed)?;
+    Ok(vec![stats_of(daemon, &live)])
+}
+
+fn stats_of(daemon: &Daemon, live: &Live) -> ipc::Stats {
+    let id = live.id();
+    let counters = daemon.bridge.stats(id).unwrap_or_default();
+    ipc::Stats { target: live.target.clone(), session: id.0, counters }
+}
+
+/// A target's session, by the target's name as typed.
+pub(crate) fn logged_in(daemon: &Daemon, typed: &str) -> Result<std::sync::Arc<Live>, Failure> {
+    let (name, _) = daemon.settings.current().config.find_target(typed).map(|(name, _)| (name, ()))?;
+    daemon.slot(&name).live().ok_or_else(|| {
+        Failure::new(ExitCode::Data, format!("{name} is not logged in; log in with `iscsictl login {name}`"))
+    })
+}
+
+/// All units of all sessions, by target and number.
+pub(crate) fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
+    let mut luns: Vec<ipc::Lun> = Vec::new();
+    for (live, _) in lives(daemon) {
+        let id = live.id();
+        luns.extend(daemon.bridge.units(id).into_iter().map(|unit| lun(daemon, &live.target, id, unit)));
+    }
+    luns.sort_by(|a, b| (&a.target, a.lun).cmp(&(&b.target, b.lun)));
+    luns
+}
+
+fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc::Lun {
+    let name = unit_name(target, unit.lun);
+    let nbd = unit.geometry.is_some().then(|| nbd_uri(&name, &daemon.runtime_dir.join("nbd.sock")));
+    ipc::Lun {
+        target: target.to_owned(),
+        lun: unit.lun.number().map_or(unit.lun.0, u64::from),
+        session: session.0,
+        r#type: unit.device_type,
+        vendor: unit.vendor,
+        product: unit.product,
+        revision: unit.revision,
+        serial: unit.serial,
+        block_size: unit.geometry.map_or(0, |geometry| geometry.block_size),
+        blocks: unit.geometry.map_or(0, |geometry| geometry.blocks),
+        bytes: unit.geometry.map_or(0, |geometry| geometry.bytes()),
+        read_only: unit.geometry.is_some_and(|geometry| geometry.read_only),
+        device: daemon.disks.device(&name),
+        nbd,
+        problem: unit.problem,
+    }
+}
+
+/// The NBD project's URI of an export on a Unix socket. Bytes that a URI has other uses for are
+/// percent-encoded.
+fn nbd_uri(export: &str, socket: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let encode = |bytes: &[u8]| {
+        let mut out = String::new();
+        for &byte in bytes {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => {
+                    out.push(byte.into());
+                }
+                other => out.push_str(&format!("%{other:02X}")),
+            }
+        }
+        out
+    };
+    format!("nbd+unix:///{}?socket={}", encode(export.as_bytes()), encode(socket.as_os_str().as_bytes()))
+}
+
+/// A target's settings and state, by its name as typed.
+pub(crate) fn target_details(daemon: &Daemon, typed: &str) -> Result<ipc::TargetDetails, Failure> {
+    let current = daemon.settings.current();
+    let config = &current.config;
+    let (name, settings) = config.find_target(typed)?;
+    let effective = config.effective(&name, daemon.as_root);
+    Ok(ipc::TargetDetails {
+        target: target(daemon, config, &name, settings),
+        discovered_from: settings.discovered_from.clone(),
+        persistent: effective.persistent,
+        attach: effective.attach,
+        keys: super::plan::offer(&effective)?
+            .entries()
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+        timers: effective.timers.entries(),
+        chap: config.chap_shown(&current.secrets, Some(&name)),
+    })
+}
+
+/// The initiator's settings.
+pub(crate) fn initiator(daemon: &Daemon) -> ipc::Initiator {
+    let current = daemon.settings.current();
+    let initiator = &current.config.initiator;
+    ipc::Initiator {
+        name: initiator.name.clone(),
+        alias: initiator.alias.clone(),
+        chap: current.config.chap_shown(&current.secrets, None),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        config: daemon.settings.path().display().to_string(),
+        kernel: daemon.bridge.name().to_owned(),
+    }
+}
+
+/// Discovery's settings.
+pub(crate) fn discovery(daemon: &Daemon) -> ipc::Discovery {
+    let current = daemon.settings.current();
+    let discovery = &current.config.discovery;
+    ipc::Discovery {
+        send_targets: discovery.send_targets(),
+        interval: u32::try_from(discovery.interval().as_secs()).unwrap_or(u32::MAX),
+        portals: discovery_portals(daemon),
+    }
+}
+
+/// The portals that are asked, and what they answered last.
+pub(crate) fn discovery_portals(daemon: &Daemon) -> Vec<ipc::DiscoveryPortal> {
+    let current = daemon.settings.current();
+    let portals = current.config.discovery.portals.iter();
+    portals
+        .map(|portal| {
+            let super::state::Asked { targets, problem } = daemon.asked(portal);
+            let ipc::Portal { address, port, interface, .. } = portal.shown(None);
+            ipc::DiscoveryPortal { address, port, interface, targets, problem }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uri_keeps_what_a_path_may_have_and_encodes_the_rest() {
+        assert_eq!(
+            nbd_uri("iqn.2026-11.org.example:größe/1", Path::new("/run/my iscsid/nbd.sock")),
+            "nbd+unix:///iqn.2026-11.org.example:gr%C3%B6%C3%9Fe/1?socket=/run/my%20iscsid/nbd.sock"
+        );
+    }
+}
