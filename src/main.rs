@@ -16,12 +16,7 @@ fn main() -> ExitCode {
         return ExitCode::from(iscsid::cli::run(words) as u8);
     }
     match Options::understand(words) {
-        Ok(options) => daemon(&options),
+        Ok(options) => iscsid::daemon::run(&options),
         Err(code) => ExitCode::from(code as u8),
     }
-}
-
-fn daemon(options: &Options) -> ExitCode {
-    eprintln!("iscsid: the daemon is not part of this build ({})", options.config().display());
-    ExitCode::from(iscsid::ipc::ExitCode::Internal as u8)
 }

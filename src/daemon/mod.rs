@@ -55,8 +55,8 @@ use crate::options::{Bridge, Options};
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until a signal ends it.
-pub fn run(options: Options) -> ExitCode {
-    match start(&options) {
+pub fn run(options: &Options) -> ExitCode {
+    match start(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("iscsid: {failure}");
