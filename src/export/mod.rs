@@ -1,11 +1,17 @@
 //! Producers of block I/O: whoever offers a unit to the operating system or to another program.
 //!
 //! ```text
-//!   nbd client ── Unix socket ──► nbd ──► Block (trait of the user kernel)
+//!   nbd client ── Unix socket ──► nbd ──────────► Block (trait of the user kernel)
+//!   loop device ── /dev/fuse ──► fuse ──► bytes ──► Block
 //! ```
 //! An export knows a unit by the trait [`Block`](crate::kernel_bridge::user::block::Block) and finds
 //! it in the [`Registry`](crate::kernel_bridge::user::block::Registry); it never sees a session.
 
+pub mod attach;
+#[cfg(target_os = "linux")]
+mod bytes;
+#[cfg(target_os = "linux")]
+mod fuse;
 pub mod nbd;
 mod split;
 #[cfg(test)]

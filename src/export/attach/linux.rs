@@ -1,0 +1,484 @@
+//! Attaching on Linux: a file by FUSE, a loop device on it.
+//!
+//! ```text
+//!   attach   mount <runtime-dir>/luns/<unit> ─► losetup --find <…>/disk ─► /dev/loopN
+//!   detach   in use? ─► losetup --detach ─► wait until it is released ─► unmount
+//!   forced   unmount what is on it ─► losetup --detach ─► if it still is not released: end all I/O
+//!            with errors ─► unmount lazily
+//! ```
+//! Attaching and detaching go on to their end when the caller stops waiting, so that neither a mount
+//! nor a loop device is left behind that nobody knows of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+use tokio::process::Command;
+use tokio::runtime::Handle;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::mounts::{Disk, mounts};
+use super::{AttachError, loop_device};
+use crate::export::fuse::{FILE_NAME, Mounted};
+use crate::kernel_bridge::user::block::{Block, UnitName};
+
+/// How long a loop device may take to let go of its file when nobody uses it.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a forced detach waits for each thing that it would rather do gently.
+const FORCED_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a file that was just released may still count as open.
+const BUSY_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a mount may take to show whether someone serves it.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The largest logical block that every loop device takes: a page.
+const LARGEST_BLOCK: u32 = 4096;
+
+/// The units that are attached as disks. When dropped, what is unused is detached.
+#[derive(Debug)]
+pub struct Attachments {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    luns: PathBuf,
+    units: Mutex<BTreeMap<UnitName, Arc<Unit>>>,
+}
+
+/// A unit that is, was or is being attached.
+#[derive(Debug, Default)]
+struct Unit {
+    /// Held for as long as an attach or detach takes.
+    attached: tokio::sync::Mutex<Option<Attached>>,
+    /// The node, for those who only look.
+    node: Mutex<Option<PathBuf>>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    node: PathBuf,
+    mounted: Mounted,
+}
+
+impl Attachments {
+    /// Attaches below `runtime_dir`, in `luns/`; touches nothing yet.
+    pub fn new(runtime_dir: &Path) -> Attachments {
+        Attachments { inner: Arc::new(Inner { luns: runtime_dir.join("luns"), units: Mutex::default() }) }
+    }
+
+    /// Removes the mounts and loop devices that a process that is gone left in this runtime
+    /// directory, and says for each what was done. Whatever is still served is left alone.
+    ///
+    /// # Errors
+    /// If the mount table cannot be read or something cannot be removed; the rest is removed anyway.
+    pub async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
+        let inner = self.inner.clone();
+        to_the_end(async move { inner.clean_stale().await }).await
+    }
+
+    /// Makes `unit` a disk and returns its device node. One that is attached already stays as it is.
+    ///
+    /// # Errors
+    /// [`AttachError::NotPermitted`] without root, [`AttachError::Unsupported`] for a unit that a loop
+    /// device cannot show; nothing is left behind.
+    pub async fn attach(&self, unit: &str, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
+        let (inner, unit) = (self.inner.clone(), unit.to_owned());
+        to_the_end(async move { inner.attach(unit, block).await }).await
+    }
+
+    /// Takes the disk away. With `force` file systems on it are unmounted, lazily where they are
+    /// busy, swap space on it is switched off, and I/O that does not end gets errors.
+    ///
+    /// # Errors
+    /// [`AttachError::InUse`] without `force`, if something uses the disk; it stays attached.
+    /// [`AttachError::NotAttached`] if it is not.
+    pub async fn detach(&self, unit: &str, force: bool) -> Result<(), AttachError> {
+        let (inner, unit) = (self.inner.clone(), unit.to_owned());
+        to_the_end(async move { inner.detach(&unit, force).await }).await
+    }
+
+    /// The unit's device node, if it is attached.
+    pub fn device(&self, unit: &str) -> Option<PathBuf> {
+        let unit = self.inner.unit(unit)?;
+        unit.node.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What uses the unit's disk, such as `mounted on /mnt`; nothing if it is not attached.
+    pub async fn in_use(&self, unit: &str) -> Vec<String> {
+        let Some(node) = self.device(unit) else { return Vec::new() };
+        uses(node).await.unwrap_or_else(|error| vec![error.to_string()])
+    }
+
+    /// Detaches every unit, side by side, and returns those that could not be, with the reason.
+    pub async fn detach_all(&self, force: bool) -> Vec<(String, AttachError)> {
+        let units: Vec<UnitName> = self.inner.lock().keys().cloned().collect();
+        let mut tasks = JoinSet::new();
+        for unit in units {
+            let inner = self.inner.clone();
+            tasks.spawn(async move {
+                let result = inner.detach(&unit, force).await;
+                (unit, result)
+            });
+        }
+        let mut failed = Vec::new();
+        while let Some(ended) = tasks.join_next().await {
+            match ended {
+                Ok((_, Ok(()) | Err(AttachError::NotAttached))) => {}
+                Ok((unit, Err(error))) => failed.push((unit, error)),
+                Err(error) => tracing::error!("a detach ended abnormally: {error}"),
+            }
+        }
+        failed
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<UnitName, Arc<Unit>>> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unit(&self, name: &str) -> Option<Arc<Unit>> {
+        self.lock().get(name).cloned()
+    }
+
+    async fn attach(self: Arc<Inner>, name: UnitName, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
+        if !nix::unistd::geteuid().is_root() {
+            let why = "attaching a unit as a disk needs root (for mount and losetup): run iscsid as root, or use the \
+                       unit's NBD URI";
+            return Err(AttachError::NotPermitted(why.to_owned()));
+        }
+        let geometry = block.geometry();
+        if geometry.block_size > LARGEST_BLOCK {
+            let why = format!(
+                "{name} has logical blocks of {} bytes, and a loop device has none above {LARGEST_BLOCK}",
+                geometry.block_size
+            );
+            return Err(AttachError::Unsupported(why));
+        }
+        if geometry.bytes() == 0 {
+            return Err(AttachError::Unsupported(format!("{name} has no blocks")));
+        }
+        let directory = directory_name(&name)?;
+        let unit = self.lock().entry(name).or_default().clone();
+        let mut attached = unit.attached.lock().await;
+        if let Some(attached) = &*attached {
+            return Ok(attached.node.clone());
+        }
+
+        let point = self.luns.join(directory);
+        clean_point(&point).await?;
+        let runtime = Handle::current();
+        let mounted = blocking(move || {
+            make_directory(&point)?;
+            // The kernel names files by their real path.
+            let point = point.canonicalize()?;
+            Mounted::mount(block, &point, &runtime).map_err(|error| {
+                io::Error::new(error.kind(), format!("{} cannot be mounted: {error}", point.display()))
+            })
+        })
+        .await?;
+        let file = mounted.file();
+        match loop_device::set_up(&file, geometry.block_size, geometry.read_only).await {
+            Ok(node) => {
+                *unit.node.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.clone());
+                *attached = Some(Attached { node: node.clone(), mounted });
+                Ok(node)
+            }
+            Err(error) => {
+                // It may have failed after the device was set up.
+                for (node, backing) in loop_device::list().unwrap_or_default() {
+                    if backing == file
+                        && let Err(error) = loop_device::detach(&node).await
+                    {
+                        tracing::warn!("{}: {error}", node.display());
+                    }
+                }
+                end_mount(mounted, true).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn detach(&self, name: &str, force: bool) -> Result<(), AttachError> {
+        let unit = self.unit(name).ok_or(AttachError::NotAttached)?;
+        let mut slot = unit.attached.lock().await;
+        let attached = slot.as_ref().ok_or(AttachError::NotAttached)?;
+        let (node, file) = (attached.node.clone(), attached.mounted.file());
+        let mut released = !loop_device::backs(&node, &file);
+        if !released {
+            if force {
+                release(&node).await?;
+            } else {
+                refuse_if_used(&node).await?;
+            }
+            if let Err(error) = loop_device::detach(&node).await
+                && loop_device::backs(&node, &file)
+                && !force
+            {
+                return Err(error);
+            }
+            released = loop_device::released(&node, &file, if force { FORCED_LIMIT } else { RELEASE_LIMIT }).await;
+            if !released && !force {
+                // Somebody was faster. When they let go the device goes by itself.
+                refuse_if_used(&node).await?;
+                return Err(AttachError::InUse(vec![format!("{} is open", node.display())]));
+            }
+        }
+        if let Some(attached) = slot.take() {
+            *unit.node.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            end_mount(attached.mounted, force && !released).await?;
+        }
+        Ok(())
+    }
+
+    async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
+        let Ok(luns) = self.luns.canonicalize() else { return Ok(Vec::new()) };
+        let ours: Vec<PathBuf> = self.lock().keys().filter_map(|unit| directory_name(unit).ok()).collect();
+        let (mut cleaned, mut failed) = (Vec::new(), None);
+        for entry in fs::read_dir(&luns).map_err(|error| failure(&luns, &error))? {
+            let entry = entry.map_err(|error| failure(&luns, &error))?;
+            if ours.iter().any(|name| name.as_os_str() == entry.file_name()) {
+                continue;
+            }
+            match clean_point(&entry.path()).await {
+                Ok(done) => cleaned.extend(done),
+                Err(error) => failed = Some(error),
+            }
+            match fs::remove_dir(entry.path()) {
+                Ok(()) => {}
+                // Still served, or not one of ours.
+                Err(error) => tracing::debug!("{} stays: {error}", entry.path().display()),
+            }
+        }
+        failed.map_or(Ok(cleaned), Err)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let units = std::mem::take(self.units.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for unit in units.into_values() {
+            let Some(Attached { node, mounted }) = unit.attached.try_lock().ok().and_then(|mut slot| slot.take())
+            else {
+                continue;
+            };
+            // A process of its own goes on if this one ends now. It is not waited for here, because it
+            // may wait for I/O that needs this thread.
+            match std::process::Command::new("losetup").arg("--detach").arg(&node).spawn() {
+                Ok(mut losetup) => {
+                    let reaper = std::thread::Builder::new().name("losetup".to_owned());
+                    if let Err(error) = reaper.spawn(move || losetup.wait()) {
+                        tracing::warn!("nobody waits for losetup: {error}");
+                    }
+                }
+                Err(error) => tracing::warn!("{} could not be detached: {error}", node.display()),
+            }
+            let directory = mounted.file().parent().map(Path::to_owned).unwrap_or_default();
+            drop(mounted);
+            if let Err(error) = fs::remove_dir(&directory) {
+                tracing::warn!("{}: {error}", directory.display());
+            }
+        }
+    }
+}
+
+/// Runs `work` to its end even if the caller stops waiting.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, AttachError>> + Send + 'static,
+) -> Result<T, AttachError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(AttachError::Failed(format!("it ended abnormally: {error}"))))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, AttachError> {
+    match spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(AttachError::Failed(error.to_string())),
+        Err(error) => Err(AttachError::Failed(format!("it ended abnormally: {error}"))),
+    }
+}
+
+fn failure(path: &Path, error: &dyn std::error::Error) -> AttachError {
+    AttachError::Failed(format!("{}: {error}", path.display()))
+}
+
+/// A unit's directory below `luns/`: its name, with `,` before the number, and with everything
+/// escaped that would be a path, or that other programs would stumble over.
+fn directory_name(unit: &str) -> Result<PathBuf, AttachError> {
+    const LONGEST: usize = 255;
+    let (target, lun) = unit.rsplit_once('/').unwrap_or((unit, ""));
+    let mut name = String::new();
+    for (index, letter) in target.chars().enumerate() {
+        let plain = letter.is_alphanumeric() || matches!(letter, '-' | ':' | '_') || (letter == '.' && index > 0);
+        if plain {
+            name.push(letter);
+        } else {
+            for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+                name.push_str(&format!("%{byte:02x}"));
+            }
+        }
+    }
+    name.push(',');
+    name.extend(lun.chars().filter(|letter| letter.is_ascii_alphanumeric()));
+    if name.len() > LONGEST {
+        return Err(AttachError::Unsupported(format!("{unit} is too long a name for a directory")));
+    }
+    Ok(PathBuf::from(name))
+}
+
+/// Makes the mount point; what is below the runtime directory is root's alone.
+fn make_directory(point: &Path) -> io::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(point);
+    made.map_err(|error| io::Error::new(error.kind(), format!("{} cannot be made: {error}", point.display())))
+}
+
+async fn uses(node: PathBuf) -> Result<Vec<String>, AttachError> {
+    blocking(move || Disk::at(&node).uses()).await
+}
+
+async fn refuse_if_used(node: &Path) -> Result<(), AttachError> {
+    let uses = uses(node.to_owned()).await?;
+    if uses.is_empty() { Ok(()) } else { Err(AttachError::InUse(uses)) }
+}
+
+/// Unmounts and switches off whatever uses the disk, gently as long as that does not take too long.
+async fn release(node: &Path) -> Result<(), AttachError> {
+    let disk = Disk::at(node);
+    for swap in disk.swaps() {
+        let mut command = Command::new("swapoff");
+        command.arg(&swap);
+        if let Err(error) = loop_device::run(command).await {
+            tracing::warn!("{}: {error}", swap.display());
+        }
+    }
+    let points = disk.mount_points().map_err(|error| failure(node, &error))?;
+    for point in points.into_iter().rev() {
+        unmount_by_force(&point).await;
+    }
+    Ok(())
+}
+
+/// Unmounts a file system: at once if it is not busy, else lazily, after what was written to it has
+/// had some time to reach the unit.
+async fn unmount_by_force(point: &Path) {
+    let gently = {
+        let point = point.to_owned();
+        blocking(move || {
+            match umount2(&point, MntFlags::UMOUNT_NOFOLLOW) {
+                Ok(()) => return Ok(true),
+                Err(Errno::EBUSY) => nix::unistd::syncfs(fs::File::open(&point)?)?,
+                Err(error) => return Err(error.into()),
+            }
+            Ok(false)
+        })
+    };
+    match timeout(FORCED_LIMIT, gently).await {
+        Ok(Ok(true)) => return,
+        Ok(Ok(false)) => {}
+        Ok(Err(error)) => tracing::warn!("{}: {error}", point.display()),
+        Err(_) => tracing::warn!("{} could not be written back in time", point.display()),
+    }
+    let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+    match umount2(point, flags) {
+        // EINVAL: it is no mount point any more, the unmount above only has not come back.
+        Ok(()) | Err(Errno::EINVAL) => {}
+        Err(error) => tracing::warn!("{} could not be unmounted: {error}", point.display()),
+    }
+}
+
+/// Takes a unit's file away, with `abort` under whoever still uses it.
+async fn end_mount(mut mounted: Mounted, abort: bool) -> Result<(), AttachError> {
+    let directory = mounted.file().parent().map(Path::to_owned).unwrap_or_default();
+    if abort {
+        blocking(move || mounted.abort()).await?;
+    } else {
+        // The last reference of a released file is dropped a moment later.
+        let end = Instant::now() + BUSY_LIMIT;
+        loop {
+            let last = Instant::now() >= end;
+            let (back, result) = blocking(move || {
+                let result = if last { mounted.unmount_lazily() } else { mounted.unmount() };
+                Ok((mounted, result))
+            })
+            .await?;
+            mounted = back;
+            match result {
+                Ok(()) => break,
+                Err(error) if !last && error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => return Err(failure(&directory, &error)),
+            }
+        }
+    }
+    fs::remove_dir(&directory).map_err(|error| failure(&directory, &error))
+}
+
+/// Removes what a process that is gone left at that mount point, and says what.
+async fn clean_point(point: &Path) -> Result<Vec<String>, AttachError> {
+    let mut cleaned = Vec::new();
+    let table = mounts().map_err(|error| failure(point, &error))?;
+    // The parent's real path: the point itself may be one that nobody serves.
+    let Some((parent, name)) = point.parent().zip(point.file_name()) else { return Ok(cleaned) };
+    let Ok(parent) = parent.canonicalize() else { return Ok(cleaned) };
+    let point = parent.join(name);
+    let layers = table.iter().filter(|mount| mount.point == point && mount.kind.starts_with("fuse")).count();
+    for _ in 0..layers {
+        if !is_dead(&point).await {
+            return Err(AttachError::Failed(format!(
+                "{} is mounted and served by another process: is another iscsid running?",
+                point.display()
+            )));
+        }
+        let file = point.join(FILE_NAME);
+        for (node, backing) in loop_device::list().map_err(|error| failure(&point, &error))? {
+            if backing == file {
+                let disk = Disk::at(&node);
+                for on_it in disk.mount_points().map_err(|error| failure(&node, &error))?.iter().rev() {
+                    umount2(on_it, MntFlags::MNT_DETACH).map_err(|error| failure(on_it, &error))?;
+                    cleaned.push(format!("unmounted {}, whose disk {} was gone", on_it.display(), node.display()));
+                }
+                loop_device::detach(&node).await?;
+                cleaned.push(format!("detached {}", node.display()));
+            }
+        }
+        umount2(&point, MntFlags::MNT_DETACH).map_err(|error| failure(&point, &error))?;
+        cleaned.push(format!("unmounted {}", point.display()));
+    }
+    Ok(cleaned)
+}
+
+/// Whether nobody serves the FUSE mount any more. One that does not answer at all counts as served.
+async fn is_dead(point: &Path) -> bool {
+    let point = point.to_owned();
+    let probe = spawn_blocking(move || fs::symlink_metadata(point));
+    match timeout(PROBE_LIMIT, probe).await {
+        Ok(Ok(Err(error))) => error.raw_os_error() == Some(Errno::ENOTCONN as i32),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_s_directory_is_one_component_that_nothing_else_has() {
+        let name = |unit| directory_name(unit).expect("short").into_os_string().into_string().expect("text");
+        assert_eq!(name("iqn.2001-04.com.example:disk/0"), "iqn.2001-04.com.example:disk,0");
+        assert_eq!(name("../../etc/0"), "%2e.%2f..%2fetc,0");
+        assert_eq!(name("iqn.a,0/1"), "iqn.a%2c0,1");
+        assert_eq!(name("a b\\\n/2"), "a%20b%5c%0a,2");
+        assert!(matches!(directory_name(&"x".repeat(300)), Err(AttachError::Unsupported(_))));
+    }
+}
