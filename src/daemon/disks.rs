@@ -5,6 +5,9 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tracing::{info, warn};
+
+use crate::export::attach::{AttachError, Attachments};
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::user::block::Block;
 
@@ -29,31 +32,52 @@ pub(crate) trait Disks: Send + Sync + 'static {
     fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
 }
 
-/// This system's way to attach, below a runtime directory.
-pub(crate) async fn system(_runtime_dir: &Path) -> Arc<dyn Disks> {
-    Arc::new(NoDisks)
+/// This system's way to attach, below a runtime directory, after what a daemon that died has left
+/// there is cleared away.
+pub(crate) async fn system(runtime_dir: &Path) -> Arc<dyn Disks> {
+    let attachments = Attachments::new(runtime_dir);
+    match attachments.clean_stale().await {
+        Ok(cleared) => cleared.iter().for_each(|what| info!("left behind by an iscsid that died: {what}")),
+        Err(error) => warn!("what an iscsid that died has left behind stays: {error}"),
+    }
+    Arc::new(attachments)
 }
 
-/// Where there is no way to attach.
-#[derive(Debug)]
-pub(crate) struct NoDisks;
-
-impl Disks for NoDisks {
-    fn attach(&self, unit: &str, _block: Arc<dyn Block>) -> DiskFuture<'_, String> {
-        let message =
-            format!("{unit} cannot be attached on this system yet; reach it over NBD, see `iscsictl list luns`");
-        Box::pin(async move { Err(Failure::new(ExitCode::Unavailable, message)) })
+impl Disks for Attachments {
+    fn attach(&self, unit: &str, block: Arc<dyn Block>) -> DiskFuture<'_, String> {
+        let unit = unit.to_owned();
+        Box::pin(async move {
+            let device = Attachments::attach(self, &unit, block).await;
+            device.map(|path| path.display().to_string()).map_err(|error| failure("attached", &unit, &error))
+        })
     }
 
-    fn detach(&self, _unit: &str, _force: bool) -> DiskFuture<'_, ()> {
-        Box::pin(async { Ok(()) })
+    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, ()> {
+        let unit = unit.to_owned();
+        Box::pin(async move {
+            match Attachments::detach(self, &unit, force).await {
+                Ok(()) | Err(AttachError::NotAttached) => Ok(()),
+                Err(error) => Err(failure("detached", &unit, &error)),
+            }
+        })
     }
 
-    fn device(&self, _unit: &str) -> Option<String> {
-        None
+    fn device(&self, unit: &str) -> Option<String> {
+        Attachments::device(self, unit).map(|path| path.display().to_string())
     }
 
-    fn in_use(&self, _unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
-        Box::pin(async { Vec::new() })
+    fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+        let unit = unit.to_owned();
+        Box::pin(async move { Attachments::in_use(self, &unit).await })
     }
+}
+
+fn failure(what: &str, unit: &str, error: &AttachError) -> Failure {
+    let code = match error {
+        AttachError::NotPermitted(_) => ExitCode::NotPermitted,
+        AttachError::InUse(_) => ExitCode::TryAgain,
+        AttachError::NotAttached => ExitCode::Data,
+        AttachError::Unsupported(_) | AttachError::Failed(_) => ExitCode::Unavailable,
+    };
+    Failure::new(code, format!("{unit} cannot be {what}: {error}"))
 }
