@@ -137,6 +137,8 @@ impl Keeper {
         let target = self.live.target.clone();
         let id = self.live.id();
         self.live.set_state(SessionState::Recovering);
+        let live = self.live.clone();
+        let _nobody_attaches = live.attachable.lock().await;
         let units = self.daemon.bridge.units(id);
         if units.iter().any(|unit| self.daemon.disks.device(&unit_name(&target, unit.lun)).is_some()) {
             info!("{target} wants a logout; its session is replaced, because disks are attached");

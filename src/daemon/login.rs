@@ -137,7 +137,7 @@ pub(crate) async fn furnish(daemon: &Daemon, live: &Live, attach: bool, progress
             note(format!("unit {} of {target} cannot be used: {problem}", unit.lun));
         }
         if attach && unit.geometry.is_some() {
-            match attach_unit(daemon, target, &unit).await {
+            match attach_unit(daemon, live, &unit).await {
                 Ok(device) => {
                     info!("{} is attached as {device}", unit_name(target, unit.lun));
                     progress.say(format!("unit {} of {target} is {device}", unit.lun));
@@ -163,8 +163,14 @@ pub(crate) async fn scan(daemon: &Daemon, live: &Live) -> Result<Vec<UnitInfo>, 
 }
 
 /// Makes a unit a disk; what the disk is called.
-pub(crate) async fn attach_unit(daemon: &Daemon, target: &str, unit: &UnitInfo) -> Result<String, Failure> {
+pub(crate) async fn attach_unit(daemon: &Daemon, live: &Live, unit: &UnitInfo) -> Result<String, Failure> {
+    let target = &live.target;
     let name = unit_name(target, unit.lun);
+    let attachable = live.attachable.lock().await;
+    if !*attachable {
+        let message = format!("unit {} of {target} cannot be attached: a logout is under way", unit.lun);
+        return Err(Failure::new(ExitCode::TryAgain, message));
+    }
     let Some(block) = daemon.registry.get(&name) else {
         let why = unit.problem.as_deref().unwrap_or("it is not a disk");
         return Err(Failure::new(ExitCode::Data, format!("unit {} of {target} cannot be attached: {why}", unit.lun)));

@@ -56,6 +56,7 @@ pub(crate) async fn log_out(
         return Err(Failure::new(ExitCode::Data, message));
     }
     if let Err(failure) = detach_all(daemon, &live, force).await {
+        *live.attachable.lock().await = true;
         closing.stay();
         return Err(failure);
     }
@@ -70,8 +71,10 @@ pub(crate) async fn log_out(
     Ok(notes)
 }
 
-/// Takes all disks of a session away: none, if one of them is in use and `force` is not given.
-pub(crate) async fn detach_all(daemon: &Daemon, live: &Live, force: bool) -> Result<(), Failure> {
+/// Takes all disks of a session away, for good: none, if one of them is in use and `force` is not given.
+async fn detach_all(daemon: &Daemon, live: &Live, force: bool) -> Result<(), Failure> {
+    let mut attachable = live.attachable.lock().await;
+    *attachable = false;
     let units = daemon.bridge.units(live.id());
     let names: Vec<String> = units.iter().map(|unit| unit_name(&live.target, unit.lun)).collect();
     if !force {
@@ -104,7 +107,7 @@ pub(crate) async fn refuse_in_use(daemon: &Daemon, unit: &str) -> Result<(), Fai
 }
 
 /// Ends a session that has no disks any more. What the target thinks of it is said, but changes nothing.
-pub(crate) async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
+async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
     live.stop.cancel();
     live.kept.cancelled().await;
     let target = &live.target;

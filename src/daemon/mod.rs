@@ -22,6 +22,8 @@ mod login;
 mod logout;
 mod over_tcp;
 mod plan;
+#[cfg(test)]
+mod policy_tests;
 mod requests;
 mod runtime_dir;
 mod send_targets;

@@ -11,6 +11,7 @@ use super::discovery;
 use super::failure::Cause;
 use super::login::{self, NoLogin};
 use super::logout;
+use super::slot::Live;
 use super::state::{Daemon, all};
 use super::view;
 use crate::config::{Found, Portal};
@@ -140,7 +141,8 @@ impl Daemon {
     }
 
     async fn modify_target(self: Arc<Self>, target: String, changes: TargetChanges) -> Result<Reply, Failure> {
-        let (name, _) = self.settings.current().config.find_target(&target).map(|(name, _)| (name, ()))?;
+        let current = self.settings.current();
+        let (name, _) = current.config.find_target(&target)?;
         let auto_login = changes.auto_login;
         let mut notes =
             self.settings.edit(move |config, secrets| config.modify_target(secrets, &target, &changes)).await?;
@@ -232,10 +234,10 @@ impl Daemon {
     }
 
     /// The units of a target that is logged in: one, or all.
-    fn units(&self, typed: &str, lun: Option<u32>) -> Result<(String, Vec<UnitInfo>), Failure> {
+    fn units(&self, typed: &str, lun: Option<u32>) -> Result<(Arc<Live>, Vec<UnitInfo>), Failure> {
         let live = view::logged_in(self, typed)?;
         let mut units = self.bridge.units(live.id());
-        let target = live.target.clone();
+        let target = &live.target;
         if let Some(number) = lun {
             units.retain(|unit| unit.lun.number() == Some(number));
             if units.is_empty() {
@@ -243,20 +245,20 @@ impl Daemon {
                 return Err(Failure::new(ExitCode::Data, message));
             }
         }
-        Ok((target, units))
+        Ok((live, units))
     }
 
     async fn attach(&self, typed: &str, lun: Option<u32>, progress: &Progress) -> Result<Reply, Failure> {
-        let (target, mut units) = self.units(typed, lun)?;
+        let (live, mut units) = self.units(typed, lun)?;
         if lun.is_none() {
             // "All" means all disks; one that was asked for and is none is an error.
             units.retain(|unit| unit.geometry.is_some());
         }
         let mut results = Vec::new();
         for unit in &units {
-            let result = login::attach_unit(self, &target, unit).await;
+            let result = login::attach_unit(self, &live, unit).await;
             if let Ok(device) = &result {
-                progress.say(format!("unit {} of {target} is {device}", unit.lun));
+                progress.say(format!("unit {} of {} is {device}", unit.lun, live.target));
             }
             results.push(result.map(|_| Vec::new()));
         }
@@ -264,8 +266,9 @@ impl Daemon {
     }
 
     async fn detach(&self, typed: &str, lun: Option<u32>, force: bool) -> Result<Reply, Failure> {
-        let (target, units) = self.units(typed, lun)?;
-        let names: Vec<String> = units.iter().map(|unit| unit_name(&target, unit.lun)).collect();
+        let (live, units) = self.units(typed, lun)?;
+        let names: Vec<String> = units.iter().map(|unit| unit_name(&live.target, unit.lun)).collect();
+        let _nobody_attaches = live.attachable.lock().await;
         if let ([name], Some(_)) = (names.as_slice(), lun)
             && self.disks.device(name).is_none()
         {

@@ -198,6 +198,9 @@ pub(crate) struct Live {
     pub(crate) stop: CancellationToken,
     /// That task has ended.
     pub(crate) kept: CancellationToken,
+    /// Whether its units may be attached. Locked by whoever attaches or detaches, so that no disk is
+    /// made of a session that is being closed.
+    pub(crate) attachable: tokio::sync::Mutex<bool>,
     facts: Mutex<Facts>,
 }
 
@@ -258,6 +261,7 @@ impl Live {
             since: Instant::now(),
             stop: CancellationToken::new(),
             kept: CancellationToken::new(),
+            attachable: tokio::sync::Mutex::new(true),
             facts: Mutex::new(facts),
         })
     }

@@ -92,8 +92,13 @@ fn stats_of(daemon: &Daemon, live: &Live) -> ipc::Stats {
 
 /// A target's session, by the target's name as typed.
 pub(crate) fn logged_in(daemon: &Daemon, typed: &str) -> Result<std::sync::Arc<Live>, Failure> {
-    let (name, _) = daemon.settings.current().config.find_target(typed).map(|(name, _)| (name, ()))?;
-    daemon.slot(&name).live().ok_or_else(|| {
+    let current = daemon.settings.current();
+    let (name, _) = current.config.find_target(typed)?;
+    let slot = daemon.slot(&name);
+    if slot.is_closing() {
+        return Err(Failure::new(ExitCode::TryAgain, format!("a logout of {name} is under way")));
+    }
+    slot.live().ok_or_else(|| {
         Failure::new(ExitCode::Data, format!("{name} is not logged in; log in with `iscsictl login {name}`"))
     })
 }
