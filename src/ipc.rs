@@ -561,11 +561,12 @@ pub struct Stats {
 }
 
 /// Pairs that are written as a dictionary and keep their order: whoever reads the JSON looks names up.
+/// Read they are from either.
 mod dictionary {
     use std::fmt;
     use std::marker::PhantomData;
 
-    use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+    use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
     use serde::ser::{Serialize, Serializer};
 
     pub(super) fn serialize<V: Serialize, S: Serializer>(
@@ -584,7 +585,7 @@ mod dictionary {
             type Value = Vec<(String, V)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a dictionary")
+                f.write_str("a dictionary, or a list of pairs")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
@@ -594,8 +595,41 @@ mod dictionary {
                 }
                 Ok(pairs)
             }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = items.next_element()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
         }
 
-        deserializer.deserialize_map(Pairs(PhantomData))
+        deserializer.deserialize_any(Pairs(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Shown {
+        #[serde(with = "dictionary")]
+        keys: Vec<(String, u32)>,
+    }
+
+    #[test]
+    fn pairs_are_written_as_a_dictionary_in_their_order_and_read_from_either() {
+        let shown = Shown { keys: vec![("b".into(), 1), ("a".into(), 2)] };
+        let json = serde_json::to_string(&shown).expect("JSON");
+        assert_eq!(json, r#"{"keys":{"b":1,"a":2}}"#);
+        assert_eq!(serde_json::from_str::<Shown>(&json).expect("a dictionary"), shown);
+        assert_eq!(serde_json::from_str::<Shown>(r#"{"keys":[["b",1],["a",2]]}"#).expect("pairs"), shown);
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        assert_eq!(format!("{:?}", Secret("hush".into())), "Secret(…)");
     }
 }
