@@ -549,6 +549,36 @@ async fn random_writes_in_parallel_through_the_disk_verify() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_disk_keeps_many_requests_under_way_at_once() {
+    if !able() {
+        return;
+    }
+    use std::os::unix::fs::OpenOptionsExt;
+    const AT_ONCE: u64 = 16;
+    let bench = Bench::of_bytes(8 * MIB);
+    let node = bench.attach().await;
+    // The probing of a new disk is over: from here on only this test reads.
+    assert!(within(Duration::from_secs(5), || bench.disk.waiting() == 0));
+    bench.disk.hold(true);
+    let readers: Vec<_> = (0..AT_ONCE)
+        .map(|number| {
+            let disk = File::options().read(true).custom_flags(nix::libc::O_DIRECT).open(&node).expect("opens");
+            std::thread::spawn(move || {
+                // O_DIRECT wants aligned memory.
+                let mut memory = vec![0; 8192];
+                let start = memory.as_ptr().align_offset(4096);
+                disk.read_exact_at(&mut memory[start..start + 4096], number * 65_536)
+            })
+        })
+        .collect();
+    let all = within(Duration::from_secs(10), || bench.disk.waiting() >= AT_ONCE);
+    let waiting = bench.disk.waiting();
+    bench.disk.hold(false);
+    assert!(all, "only {waiting} of {AT_ONCE} reads reached the unit together");
+    readers.into_iter().for_each(|reader| reader.join().expect("reader").expect("reads"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_pool_slows_requests_down_and_loses_none() {
     if !able() {
         return;
