@@ -166,7 +166,7 @@ impl Session {
                 pdu.residual_count = residual_count;
             }
             match source {
-                Source::Constant(bytes) => out.pdu_shared(pdu.encode(), bytes.slice(..len as usize)),
+                Source::Constant(bytes) => out.pdu_shared(pdu.encode(), bytes, len as usize),
                 Source::Store(store, from) => out.pdu_of(pdu.encode(), len as usize, |run| {
                     store.append_to(from + u64::from(at), len.into(), run);
                 }),

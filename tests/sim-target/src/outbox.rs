@@ -74,11 +74,12 @@ impl Outbox {
         }
     }
 
-    /// A PDU whose data go out by reference, if they are worth it.
-    pub(crate) fn pdu_shared(&mut self, bhs: Bhs, data: Bytes) {
-        if data.len() < BY_REFERENCE {
-            return self.pdu(bhs, &data);
+    /// A PDU with the first `len` bytes of `data`, which go out by reference if they are worth it.
+    pub(crate) fn pdu_shared(&mut self, bhs: Bhs, data: &Bytes, len: usize) {
+        if len < BY_REFERENCE {
+            return self.pdu(bhs, &data[..len]);
         }
+        let data = data.slice(..len);
         self.header(bhs, data.len());
         let digest = self.data_digest.then(|| {
             let pad = [0; 3];
