@@ -116,7 +116,7 @@ pub(super) enum Add {
         /// The target's name, such as iqn.2001-04.com.example:disk1
         #[arg(value_name = "IQN")]
         target: String,
-        /// Where it is: HOST[:PORT]
+        /// Where it is: HOST or HOST:PORT
         #[arg(long, value_name = "PORTAL")]
         portal: String,
         /// Connect from this network interface only
@@ -125,7 +125,7 @@ pub(super) enum Add {
     },
     /// Add a portal that is asked for targets
     DiscoveryPortal {
-        /// HOST[:PORT]
+        /// HOST or HOST:PORT
         #[arg(value_name = "PORTAL")]
         portal: String,
         /// Connect from this network interface only
@@ -150,7 +150,7 @@ pub(super) enum Remove {
     },
     /// Ask this portal no more; the targets it named stay
     DiscoveryPortal {
-        /// HOST[:PORT]
+        /// HOST or HOST:PORT
         #[arg(value_name = "PORTAL")]
         portal: String,
     },
@@ -360,7 +360,7 @@ pub(super) struct Chap {
 
 #[derive(Debug, Args)]
 pub(super) struct Discover {
-    /// HOST[:PORT]
+    /// HOST or HOST:PORT
     #[arg(value_name = "PORTAL")]
     pub(super) portal: String,
     /// Connect from this network interface only
