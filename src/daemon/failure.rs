@@ -8,12 +8,15 @@
 //! | connection refused, or dropped during the login | 69 | later |
 //! | not iSCSI, or against its rules | 76 | no |
 //! | nothing in common to negotiate | 76 | no |
-//! | CHAP: 0201, 0202, or the target did not prove itself | 77 | no, not even elsewhere |
+//! | CHAP: 0201, or the target did not prove itself | 77 | no, not even elsewhere |
+//! | 0202: not allowed | 77 | no |
 //! | 0203, 0204: target not there | 65 | no |
 //! | other 02xx | 76 | no |
 //! | 03xx | 75 | later |
 //! | redirected in a circle, to another name, to nowhere | 76 | no |
 //! | settings that cannot be used | 78 | no, not even elsewhere |
+//! | the kernel would not take the connection | 69 | later |
+//! | cancelled | 75 | no, not even elsewhere |
 //!
 //! "No" is for the command that waits for an answer; an automatic login and a lost session come back
 //! to it at long intervals, because somebody may have set the target right meanwhile.
@@ -165,8 +168,11 @@ impl Cause {
             }
             Cause::NotIscsi { .. } => "check that an iSCSI target listens at this port",
             Cause::Incompatible { .. } => "change the target's settings with `iscsictl modify target`",
-            Cause::Refused { class: 2, detail: 1 } | Cause::Authentication { .. } => {
+            Cause::Refused { class: 2, detail: 1 } => {
                 "check CHAP names and secrets here (`iscsictl modify target`) and at the target"
+            }
+            Cause::Authentication { .. } => {
+                "`iscsictl modify target` sets CHAP for a target, `iscsictl modify initiator` for discovery and all the others"
             }
             Cause::Refused { class: 2, detail: 2 } => {
                 "allow this initiator's name (`iscsictl show initiator`) at the target"
