@@ -6,4 +6,6 @@ pub mod daemon;
 pub mod export;
 pub mod ipc;
 pub mod kernel_bridge;
+pub mod lab;
 pub mod options;
+pub mod selftest;

@@ -88,6 +88,8 @@ pub(super) enum Command {
     Rescan(Scope),
     /// Show the counters of sessions
     Stats(Stats),
+    /// Try everything against a target of our own, in this process: needs no daemon, leaves nothing
+    Selftest(Output),
 }
 
 /// How to print.

@@ -32,6 +32,8 @@ pub(super) struct Meant {
 pub(super) enum Nothing {
     /// A text was asked for: help, or the version.
     Text(String),
+    /// The self-test, which needs no daemon.
+    SelfTest(Format),
     /// The line is wrong.
     Wrong(Failure),
 }
@@ -86,7 +88,7 @@ fn usage(message: &str) -> Failure {
     Failure::new(ExitCode::Usage, message)
 }
 
-fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Failure> {
+fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Nothing> {
     let mut format = Format::default();
     let request = match command {
         Command::Add(Add::Target { target, portal, interface }) => Request::AddTarget { target, portal, interface },
@@ -97,14 +99,15 @@ fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Failure>
         Command::Modify(Modify::Initiator { name, alias, chap }) => {
             let changes = InitiatorChanges { name, alias, chap: chap_changes(chap, ask)? };
             if changes == InitiatorChanges::default() {
-                return Err(usage("there is nothing to change; `iscsictl modify initiator --help` lists the settings"));
+                let hint = "there is nothing to change; `iscsictl modify initiator --help` lists the settings";
+                return Err(usage(hint).into());
             }
             Request::ModifyInitiator(changes)
         }
         Command::Modify(Modify::Discovery { send_targets, interval }) => {
             let changes = DiscoveryChanges { send_targets, interval };
             if changes == DiscoveryChanges::default() {
-                return Err(usage("there is nothing to change; give --send-targets or --interval"));
+                return Err(usage("there is nothing to change; give --send-targets or --interval").into());
             }
             Request::ModifyDiscovery(changes)
         }
@@ -139,6 +142,7 @@ fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Failure>
             format = output.format;
             Request::Stats { target: scope.target }
         }
+        Command::Selftest(output) => return Err(Nothing::SelfTest(output.format)),
     };
     Ok((request, format))
 }

@@ -20,6 +20,8 @@ use std::io::{self, Write};
 
 use crate::config;
 use crate::ipc::{ExitCode, Failure};
+use crate::selftest;
+use args::Format;
 use client::Client;
 use meant::{Meant, Nothing};
 
@@ -42,6 +44,7 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let Meant { requests, format, runtime_dir, notes } = match meant::meant(&line, &mut secret::ask) {
         Ok(meant) => meant,
         Err(Nothing::Text(text)) => return print(&text),
+        Err(Nothing::SelfTest(format)) => return self_test(format),
         Err(Nothing::Wrong(failure)) => return Err(failure),
     };
     for note in notes {
@@ -57,6 +60,20 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         print(&show::reply(&reply, format)?)?;
     }
     Ok(())
+}
+
+/// For people step by step, as it is done; for programs all at the end, and nothing if it fails.
+fn self_test(format: Format) -> Result<(), Failure> {
+    let mut steps = Vec::new();
+    let mut printed = Ok(());
+    selftest::run(|step| {
+        steps.push(step.clone());
+        if format == Format::Table && printed.is_ok() {
+            printed = print(&format!("{:<8} {:>8.1} ms  {}\n", step.step, step.milliseconds, step.result));
+        }
+    })?;
+    printed?;
+    print(&show::steps(&steps, format)?)
 }
 
 fn usage(message: &str) -> Failure {

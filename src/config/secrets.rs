@@ -38,6 +38,12 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
+impl From<String> for SecretBytes {
+    fn from(secret: String) -> SecretBytes {
+        SecretBytes(Zeroizing::new(secret))
+    }
+}
+
 impl From<&ipc::Secret> for SecretBytes {
     fn from(secret: &ipc::Secret) -> SecretBytes {
         SecretBytes(Zeroizing::new(secret.0.clone()))

@@ -43,7 +43,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use self::over_tcp::OverTcp;
+pub(crate) use self::over_tcp::OverTcp;
+pub(crate) use self::plan::{Plan, open_any};
 use self::runtime_dir::RuntimeDir;
 use self::settings::Settings;
 use self::state::{Daemon, Partners};

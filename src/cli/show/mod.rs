@@ -6,8 +6,10 @@
 mod table;
 mod tree;
 
+use self::tree::Content;
 use super::args::Format;
 use crate::ipc::{Failure, Reply};
+use crate::selftest::Step;
 
 /// A reply as it is printed.
 ///
@@ -16,8 +18,20 @@ use crate::ipc::{Failure, Reply};
 pub(super) fn reply(reply: &Reply, format: Format) -> Result<String, Failure> {
     match format {
         Format::Table => Ok(table::reply(reply)),
-        Format::Plist => tree::plist(reply),
-        Format::Json => tree::json(reply),
+        Format::Plist => tree::plist(&Content::from(reply)),
+        Format::Json => tree::json(&Content::from(reply)),
+    }
+}
+
+/// The steps of the self-test as they are printed once all are done; for people, each has been already.
+///
+/// # Errors
+/// As [`reply`].
+pub(super) fn steps(steps: &[Step], format: Format) -> Result<String, Failure> {
+    match format {
+        Format::Table => Ok("ok: the whole way works on this machine\n".to_owned()),
+        Format::Plist => tree::plist(&steps),
+        Format::Json => tree::json(&steps),
     }
 }
 

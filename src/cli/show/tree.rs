@@ -18,7 +18,7 @@ fn bug(error: impl std::fmt::Display) -> Failure {
 /// What a reply is about, without the vocabulary's wrapping.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Content<'a> {
+pub(super) enum Content<'a> {
     Done(&'a [String]),
     Targets(&'a [Target]),
     Luns(&'a [Lun]),
@@ -51,8 +51,8 @@ impl<'a> From<&'a Reply> for Content<'a> {
 }
 
 /// JSON, indented.
-pub(super) fn json(reply: &Reply) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(&Content::from(reply)).map_err(bug)?;
+pub(super) fn json(content: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(content).map_err(bug)?;
     // serde_json escapes C0 alone; outside of strings there is no other harmful character but the
     // line's end.
     let mut out = String::with_capacity(text.len() + 1);
@@ -68,8 +68,8 @@ pub(super) fn json(reply: &Reply) -> Result<String, Failure> {
 }
 
 /// A property list: what is null is not there.
-pub(super) fn plist(reply: &Reply) -> Result<String, Failure> {
-    let Some(value) = property(serde_json::to_value(Content::from(reply)).map_err(bug)?) else {
+pub(super) fn plist(content: &impl Serialize) -> Result<String, Failure> {
+    let Some(value) = property(serde_json::to_value(content).map_err(bug)?) else {
         return Err(bug("it is empty"));
     };
     let mut bytes = Vec::new();
