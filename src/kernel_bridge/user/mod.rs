@@ -39,8 +39,9 @@ use self::request::Inbox;
 use self::scan::{Found, Scanner};
 use super::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
 
-/// Bytes that all I/O under way may take, over all sessions.
-const POOL_BUDGET: usize = 256 << 20;
+/// Bytes that the I/O of one session may take. A pool of its own each, so that a session that waits for
+/// its target does not hold the buffers of the others.
+const POOL_BUDGET: usize = 64 << 20;
 
 /// Units asked at the same time during a scan.
 const PROBES: usize = 8;
@@ -48,7 +49,6 @@ const PROBES: usize = 8;
 /// The user kernel of a daemon.
 pub struct UserKernel {
     registry: Arc<Registry>,
-    pool: Pool,
     sessions: Mutex<BTreeMap<SessionId, Arc<Handle>>>,
     next: AtomicU32,
     events: mpsc::UnboundedSender<BridgeEvent>,
@@ -57,6 +57,7 @@ pub struct UserKernel {
 /// What the kernel keeps of a session whose driver runs elsewhere.
 struct Handle {
     target: String,
+    pool: Pool,
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
     control: mpsc::UnboundedSender<Control>,
@@ -72,7 +73,6 @@ impl UserKernel {
         let (events, heard) = mpsc::unbounded_channel();
         let kernel = UserKernel {
             registry: Arc::new(Registry::default()),
-            pool: Pool::new(POOL_BUDGET),
             sessions: Mutex::default(),
             next: AtomicU32::new(0),
             events,
@@ -115,6 +115,7 @@ impl UserKernel {
         })?;
         let handle = Handle {
             target,
+            pool: Pool::new(POOL_BUDGET),
             inbox,
             counters,
             control,
@@ -183,7 +184,7 @@ impl UserKernel {
             match disks.get(lun) {
                 Some(disk) => disk.0.reshape(geometry, *ways),
                 None => {
-                    let unit = Unit::new(*lun, handle.inbox.clone(), self.pool.clone(), geometry, *ways);
+                    let unit = Unit::new(*lun, handle.inbox.clone(), handle.pool.clone(), geometry, *ways);
                     let disk = Disk(Arc::new(unit));
                     self.registry.insert(unit_name(&handle.target, *lun), Arc::new(disk.clone()));
                     disks.insert(*lun, disk);
