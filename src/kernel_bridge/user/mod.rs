@@ -6,7 +6,7 @@
 //!                    └── scan ─────────────────────────┘
 //! ```
 //! Each session has a driver, a task that owns its core, its socket and the buffers under way
-//! ([`driver`]). A scan finds the units and publishes the disks among them in the registry, under
+//! (`driver`). A scan finds the units and publishes the disks among them in the registry, under
 //! `<target>/<number>`.
 
 pub mod block;
