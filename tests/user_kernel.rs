@@ -456,3 +456,24 @@ async fn two_hundred_and_fifty_six_units_are_found() {
     assert_eq!(scene.lab.registry().list().len(), 256);
     scene.end().await;
 }
+
+#[tokio::test]
+async fn the_counters_tell_what_went_over_the_wire() {
+    let scene = Scene::with(disk()).await;
+    let before = scene.lab.stats();
+    assert!(before.commands > 0, "the scan's commands count");
+    scene.write(0, 8, false).await.expect("written");
+    scene.read(0, 16).await.expect("read");
+    // The driver writes them down at the end of its round, after the answer.
+    let after = loop {
+        let stats = scene.lab.stats();
+        if stats.in_flight == 0 && stats.commands == before.commands + 2 {
+            break stats;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((after.bytes_written, after.bytes_read), (4096, 8192));
+    assert_eq!(after.pdus_out - before.pdus_out, 2, "immediate data goes with the command");
+    assert!(after.pdus_in - before.pdus_in >= 2);
+    scene.end().await;
+}

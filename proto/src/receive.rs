@@ -152,6 +152,7 @@ impl<D: Crc32c> Session<D> {
             }
         };
         let rx::Announced { bhs, header_len, segment_len } = announced;
+        self.pdus_received += 1;
         if opcode(&bhs) == DataIn::OPCODE {
             self.begin_data_in(&bhs, segment_len)?;
         } else if segment_len > 0 {

@@ -149,6 +149,7 @@ pub struct Session<D = SoftCrc32c> {
     pub(crate) collected: Collected,
     pub(crate) core_payload: Vec<u8>,
     text: Option<(Itt, Vec<u8>)>,
+    pub(crate) pdus_received: u64,
     digest: PhantomData<D>,
 }
 
@@ -179,6 +180,7 @@ impl<D: Crc32c> Session<D> {
             collected: Collected::default(),
             core_payload: Vec::new(),
             text: None,
+            pdus_received: 0,
             digest: PhantomData,
         })
     }
@@ -191,6 +193,11 @@ impl<D: Crc32c> Session<D> {
     /// How many more commands [`submit`](Self::submit) takes now.
     pub fn room(&self) -> usize {
         self.depth - self.commands
+    }
+
+    /// PDUs that have arrived, over all connections.
+    pub fn pdus_received(&self) -> u64 {
+        self.pdus_received
     }
 
     /// Commands that have not retired.

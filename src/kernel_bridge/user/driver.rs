@@ -249,6 +249,7 @@ impl Driver {
         } else {
             self.settle();
         }
+        self.counters.pdus_in.store(self.session.pdus_received(), Relaxed);
         self.counters.in_flight.store(self.session.in_flight() as u64, Relaxed);
         Ok(())
     }
@@ -488,6 +489,7 @@ impl Driver {
                 completion.finish(done, request.payload.into_buffer());
             }
             Work::Raw { reply } => {
+                add(&self.counters.commands, 1);
                 let answer = match (result.outcome, done) {
                     (Outcome::Status(status), _) => {
                         let mut data = match request.payload {
