@@ -46,6 +46,8 @@ fn every_pdu_is_well_formed(target: &Target) {
     capture(target.port(), &file, || {
         daemon.add(iqn, &target.ipv4());
         daemon.ctl_ok(["modify", "target", iqn, "--header-digest", "CRC32C", "--data-digest", "CRC32C"]);
+        // Or the whole of a write may come along with its command.
+        daemon.ctl_ok(["modify", "target", iqn, "--initial-r2t", "Yes", "--immediate-data", "No"]);
         daemon.ctl_ok(["login", iqn]);
         let disks = daemon.disks(iqn);
         let random = RandomFile::of_bytes(disks[0].bytes);

@@ -29,7 +29,7 @@ fn nbdinfo_lists_all_units_and_describes_one() {
     for (field, value) in [("can_flush", true), ("can_fua", true), ("is_read_only", false)] {
         assert_eq!(export[field], value, "{field} in {export}");
     }
-    assert_eq!(export["block_minimum"].as_u64().map(|minimum| minimum <= 4096), Some(true), "{export}");
+    assert_eq!(export["block_size_preferred"], 4096, "{export}");
 }
 
 #[test]

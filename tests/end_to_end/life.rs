@@ -37,7 +37,7 @@ fn no_daemon_is_said_with_how_to_start_one() {
 #[test]
 fn a_second_daemon_on_the_same_runtime_directory_refuses() {
     let daemon = Daemon::start();
-    does_not_start(daemon.home(), ExitCode::Unavailable, &["already running"]);
+    does_not_start(daemon.home(), ExitCode::TryAgain, &["another iscsid is running"]);
     daemon.ctl_ok(["list", "targets"]);
 }
 
@@ -193,7 +193,7 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     fn mount() -> SmallDisk {
         let dir = crate::common::scratch_dir();
-        run("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", name(dir.path())]);
+        run("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", name(dir.path())]);
         SmallDisk(dir)
     }
 }
@@ -227,6 +227,7 @@ fn a_full_disk_while_saving_leaves_the_old_configuration() {
     assert_eq!(std::fs::read(&config).expect("the configuration"), before);
     assert!(!home.ctl(["list", "targets"]).stdout.contains("another"), "it lists what it could not keep");
 
+    drop(full);
     std::fs::remove_file(&filler).expect("the filler");
     let again = home.ctl(["add", "target", "iqn.2026-11.org.example:another", "--portal", "127.0.0.1"]);
     assert_eq!(again.code, 0, "{}", again.stderr);

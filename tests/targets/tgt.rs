@@ -81,6 +81,10 @@ impl Tgt {
 
     fn set_up(&self, spec: &Spec) {
         self.adm(&["--op", "new", "--mode", "target", "--tid", "1", "--targetname", &self.iqn]);
+        // It takes no digest unless told to.
+        for digest in ["HeaderDigest", "DataDigest"] {
+            self.set(digest, "CRC32C,None");
+        }
         for (key, value) in &spec.keys {
             self.set(key, value);
         }
