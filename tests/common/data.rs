@@ -42,7 +42,8 @@ impl RandomFile {
             if let Err(error) = theirs.read_exact(&mut b[..n]) {
                 panic!("{what}: it ends before byte {}: {error}", offset + n);
             }
-            if let Some(at) = (0..n).find(|&i| a[i] != b[i]) {
+            if a[..n] != b[..n] {
+                let at = (0..n).find(|&i| a[i] != b[i]).expect("the first difference");
                 panic!("{what}: byte {} differs", offset + at);
             }
             offset += n;
