@@ -21,11 +21,10 @@ fn copy_there_and_back(target: &Target) {
 fn mix_block_sizes(target: &Target) {
     let daemon = Daemon::start();
     let disks = daemon.log_in(&target.iqn, &target.ipv4());
-    let dir = scratch_dir();
     let mut fio = std::process::Command::new("fio");
-    fio.current_dir(dir.path()); // it leaves its verification state behind
     fio.args(["--name=mixed", "--ioengine=nbd", "--rw=randwrite", "--iodepth=32", "--size=128M"]);
     fio.args(["--bsrange=512-4M", "--blockalign=512", "--verify=crc32c", "--verify_fatal=1", "--do_verify=1"]);
+    fio.arg("--verify_state_save=0"); // or it leaves a file behind
     fio.arg(format!("--uri={}", uri(&disks[0])));
     let output = crate::common::process::output(&mut fio);
     assert!(output.code == 0 && !output.stderr.contains("verify:"), "{}\n{}", output.stdout, output.stderr);
