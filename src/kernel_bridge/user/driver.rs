@@ -8,9 +8,11 @@
 //! A round does all of it, as far as it goes without waiting; then the driver waits for whatever comes
 //! first. Completions only queue; nothing is allocated per I/O.
 
+mod delayed;
+mod traffic;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,33 +23,22 @@ use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Itt;
 use iscsi_proto::pdu::{LogoutReason, TaskAttribute};
 use iscsi_proto::scsi::Sense;
-use iscsi_proto::session::{
-    Command, Data, Event, Head, Outcome, Payload as TxPayload, PingTimers, RxPlan, Session, SessionConfig, TaskResult,
-};
+use iscsi_proto::session::{Command, Data, Event, Outcome, PingTimers, Session, SessionConfig, TaskResult};
 use iscsi_proto::time::Instant as CoreInstant;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
+use self::delayed::Delayed;
 use super::block::{IoError, Op};
 use super::counters::{Counters, add};
 use super::lun;
-use super::outbox::{MAX_SLICES, Outbox};
+use super::outbox::Outbox;
 use super::request::{Inbox, Payload, RawDone, Request, Work};
 use super::ring::Ring;
 use super::verdict::{self, Verdict};
 use crate::kernel_bridge::{BridgeError, BridgeEvent, SessionId, SessionSpec};
-
-/// A Data-In of at least this many bytes is read straight into its buffer: below, one copy is cheaper
-/// than a system call.
-const DIRECT: usize = 16 << 10;
-
-/// How much is read beyond a large Data-In: the header that follows, not its payload.
-const PEEK: usize = 256;
-
-/// Reads of one round, so that one busy session does not keep the others on its thread waiting.
-const READS_PER_ROUND: usize = 16;
 
 /// Slots beyond the depth: the core numbers its own pings and the like from the same space.
 const SPARE_SLOTS: usize = 64;
@@ -105,33 +96,6 @@ enum Leaving {
         reply: oneshot::Sender<Result<(), BridgeError>>,
     },
     Gone,
-}
-
-/// A request that is issued again later.
-struct Delayed {
-    at: Instant,
-    order: u64,
-    request: Request,
-}
-
-impl PartialEq for Delayed {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Delayed {}
-
-impl PartialOrd for Delayed {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Delayed {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }
 
 /// Everything a new driver needs.
@@ -276,130 +240,6 @@ impl Driver {
                 None => request.fail(IoError::Aborted),
             },
             Err(_) => self.backlog.push_front(request),
-        }
-    }
-
-    fn transmit(&mut self) -> Result<(), Lost> {
-        let Link::Up(stream) = &self.link else { return Ok(()) };
-        let mut head = Head::default();
-        let mut pdus = 0;
-        loop {
-            while self.outbox.has_room() {
-                let Some(transmit) = self.session.poll_transmit(&mut head) else { break };
-                pdus += 1;
-                let mut buffer: &[u8] = &[];
-                if let TxPayload::Task { itt, .. } = transmit.payload
-                    && let Some(slot) = self.slots.get_mut(itt.slot())
-                    && let Some(request) = &slot.request
-                {
-                    slot.sending += 1;
-                    buffer = request.payload.bytes();
-                }
-                self.outbox.push::<Hardware>(&head, &transmit, buffer);
-            }
-            if self.outbox.is_empty() {
-                break;
-            }
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let slots = &self.slots;
-            let used = self.outbox.slices(&mut slices, |itt| {
-                slots
-                    .get(itt.slot())
-                    .and_then(|slot| slot.request.as_ref())
-                    .map_or(&[], |request| request.payload.bytes())
-            });
-            let written = stream.try_write_vectored(&slices[..used]);
-            add(&self.counters.sends, 1);
-            match written {
-                Ok(0) => return Err(Lost("the socket takes nothing more".into())),
-                Ok(n) => self.outbox.advance(n, |itt| {
-                    if let Some(slot) = self.slots.get_mut(itt.slot()) {
-                        slot.sending = slot.sending.saturating_sub(1);
-                        if slot.sending == 0 {
-                            self.sent.extend(slot.ended.take());
-                        }
-                    }
-                }),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Lost(error.to_string())),
-            }
-        }
-        add(&self.counters.pdus_out, pdus);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<(), Lost> {
-        let now = self.now();
-        let mut reads = 0;
-        loop {
-            let Link::Up(stream) = &self.link else { return Ok(()) };
-            match self.session.rx_plan() {
-                RxPlan::Stop => return Ok(()),
-                RxPlan::Scratch { need } if self.ring.filled().len() >= need => {
-                    let used =
-                        self.session.rx_scratch(now, self.ring.filled()).map_err(|error| Lost(error.to_string()))?;
-                    self.ring.consume(used);
-                }
-                RxPlan::Scratch { .. } => {
-                    if reads == READS_PER_ROUND {
-                        return Ok(());
-                    }
-                    reads += 1;
-                    let spare = self.ring.spare();
-                    let room = if self.large { PEEK.min(spare.len()) } else { spare.len() };
-                    add(&self.counters.receives, 1);
-                    let got = match stream.try_read(&mut spare[..room]) {
-                        Ok(0) => return Err(Lost("the target closed the connection".into())),
-                        Ok(got) => got,
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                        Err(error) => return Err(Lost(error.to_string())),
-                    };
-                    self.ring.arrived(got);
-                    if got < room {
-                        drained(stream);
-                        reads = READS_PER_ROUND;
-                    }
-                }
-                RxPlan::Place { itt, offset, len } => {
-                    let (offset, len) = (offset as usize, len as usize);
-                    self.large = len >= DIRECT;
-                    let Some(request) = self.slots.get_mut(itt.slot()).and_then(|slot| slot.request.as_mut()) else {
-                        return Err(Lost("data for a task that has no buffer".into()));
-                    };
-                    let Some(place) = request.payload.bytes_mut().get_mut(offset..offset + len) else {
-                        return Err(Lost("data past the end of its buffer".into()));
-                    };
-                    if !self.ring.filled().is_empty() {
-                        let ready = self.ring.filled();
-                        let n = ready.len().min(len);
-                        place[..n].copy_from_slice(&ready[..n]);
-                        self.session.rx_placed(now, &place[..n]).map_err(|error| Lost(error.to_string()))?;
-                        self.ring.consume(n);
-                        continue;
-                    }
-                    if reads == READS_PER_ROUND {
-                        return Ok(());
-                    }
-                    reads += 1;
-                    let spare = self.ring.spare();
-                    let room = if self.large { PEEK.min(spare.len()) } else { spare.len() };
-                    add(&self.counters.receives, 1);
-                    let mut parts = [IoSliceMut::new(place), IoSliceMut::new(&mut spare[..room])];
-                    let got = match stream.try_read_vectored(&mut parts) {
-                        Ok(0) => return Err(Lost("the target closed the connection".into())),
-                        Ok(got) => got,
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                        Err(error) => return Err(Lost(error.to_string())),
-                    };
-                    let n = got.min(len);
-                    self.session.rx_placed(now, &place[..n]).map_err(|error| Lost(error.to_string()))?;
-                    self.ring.arrived(got - n);
-                    if got < len + room {
-                        drained(stream);
-                        reads = READS_PER_ROUND;
-                    }
-                }
-            }
         }
     }
 
@@ -682,11 +522,4 @@ impl Driver {
             }
         }
     }
-}
-
-/// A read that got less than it asked for has emptied the socket: the next bytes raise a new edge, so
-/// the read that would say "nothing" can be spared.
-fn drained(stream: &TcpStream) {
-    let nothing = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-    debug_assert!(nothing.is_err());
 }

@@ -1,0 +1,164 @@
+//! What goes over the socket: one gathered write for many PDUs, and reads that put bytes where they
+//! belong.
+//!
+//! ```text
+//!   small PDUs          ──► ring ──► core, and a copy into the task's buffer
+//!   a large Data-In     ──► the task's buffer, and the next header into the ring
+//! ```
+
+use std::io::{self, IoSlice, IoSliceMut};
+
+use iscsi_proto::session::{Head, Payload, RxPlan};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::{Driver, Hardware, Link, Lost};
+use crate::kernel_bridge::user::counters::add;
+use crate::kernel_bridge::user::outbox::MAX_SLICES;
+
+/// A Data-In of at least this many bytes is read straight into its buffer: below, one copy is cheaper
+/// than a system call.
+const DIRECT: usize = 16 << 10;
+
+/// How much is read beyond a large Data-In: the header that follows, not its payload.
+const PEEK: usize = 256;
+
+/// Reads of one round, so that one busy session does not keep the others on its thread waiting.
+const READS_PER_ROUND: usize = 16;
+
+impl Driver {
+    pub(super) fn transmit(&mut self) -> Result<(), Lost> {
+        let Link::Up(stream) = &self.link else { return Ok(()) };
+        let mut head = Head::default();
+        let mut pdus = 0;
+        loop {
+            while self.outbox.has_room() {
+                let Some(transmit) = self.session.poll_transmit(&mut head) else { break };
+                pdus += 1;
+                let mut buffer: &[u8] = &[];
+                if let Payload::Task { itt, .. } = transmit.payload
+                    && let Some(slot) = self.slots.get_mut(itt.slot())
+                    && let Some(request) = &slot.request
+                {
+                    slot.sending += 1;
+                    buffer = request.payload.bytes();
+                }
+                self.outbox.push::<Hardware>(&head, &transmit, buffer);
+            }
+            if self.outbox.is_empty() {
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let slots = &self.slots;
+            let used = self.outbox.slices(&mut slices, |itt| {
+                slots
+                    .get(itt.slot())
+                    .and_then(|slot| slot.request.as_ref())
+                    .map_or(&[], |request| request.payload.bytes())
+            });
+            let written = stream.try_write_vectored(&slices[..used]);
+            add(&self.counters.sends, 1);
+            match written {
+                Ok(0) => return Err(Lost("the socket takes nothing more".into())),
+                Ok(n) => self.outbox.advance(n, |itt| {
+                    if let Some(slot) = self.slots.get_mut(itt.slot()) {
+                        slot.sending = slot.sending.saturating_sub(1);
+                        if slot.sending == 0 {
+                            self.sent.extend(slot.ended.take());
+                        }
+                    }
+                }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(Lost(error.to_string())),
+            }
+        }
+        add(&self.counters.pdus_out, pdus);
+        Ok(())
+    }
+
+    pub(super) fn receive(&mut self) -> Result<(), Lost> {
+        let now = self.now();
+        let mut reads = 0;
+        loop {
+            let Link::Up(stream) = &self.link else { return Ok(()) };
+            match self.session.rx_plan() {
+                RxPlan::Stop => return Ok(()),
+                RxPlan::Scratch { need } if self.ring.filled().len() >= need => {
+                    let used = self.session.rx_scratch(now, self.ring.filled()).map_err(broken)?;
+                    self.ring.consume(used);
+                }
+                RxPlan::Scratch { .. } => {
+                    if reads == READS_PER_ROUND {
+                        return Ok(());
+                    }
+                    reads += 1;
+                    let spare = self.ring.spare();
+                    let room = if self.large { PEEK.min(spare.len()) } else { spare.len() };
+                    add(&self.counters.receives, 1);
+                    let Some(got) = arrived(stream.try_read(&mut spare[..room]))? else { return Ok(()) };
+                    self.ring.arrived(got);
+                    if got < room {
+                        drained(stream);
+                        reads = READS_PER_ROUND;
+                    }
+                }
+                RxPlan::Place { itt, offset, len } => {
+                    let (offset, len) = (offset as usize, len as usize);
+                    self.large = len >= DIRECT;
+                    let Some(request) = self.slots.get_mut(itt.slot()).and_then(|slot| slot.request.as_mut()) else {
+                        return Err(Lost("data for a task that has no buffer".into()));
+                    };
+                    let Some(place) = request.payload.bytes_mut().get_mut(offset..offset + len) else {
+                        return Err(Lost("data past the end of its buffer".into()));
+                    };
+                    if !self.ring.filled().is_empty() {
+                        let ready = self.ring.filled();
+                        let n = ready.len().min(len);
+                        place[..n].copy_from_slice(&ready[..n]);
+                        self.session.rx_placed(now, &place[..n]).map_err(broken)?;
+                        self.ring.consume(n);
+                        continue;
+                    }
+                    if reads == READS_PER_ROUND {
+                        return Ok(());
+                    }
+                    reads += 1;
+                    let spare = self.ring.spare();
+                    let room = if self.large { PEEK.min(spare.len()) } else { spare.len() };
+                    add(&self.counters.receives, 1);
+                    let mut parts = [IoSliceMut::new(place), IoSliceMut::new(&mut spare[..room])];
+                    let Some(got) = arrived(stream.try_read_vectored(&mut parts))? else { return Ok(()) };
+                    let n = got.min(len);
+                    self.session.rx_placed(now, &place[..n]).map_err(broken)?;
+                    self.ring.arrived(got - n);
+                    if got < len + room {
+                        drained(stream);
+                        reads = READS_PER_ROUND;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A read that got less than it asked for has emptied the socket: the next bytes raise a new edge, so
+/// the read that would say "nothing" can be spared.
+fn drained(stream: &TcpStream) {
+    let nothing = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+    debug_assert!(nothing.is_err());
+}
+
+/// How many bytes a read brought; `None` where there are none yet.
+fn arrived(read: io::Result<usize>) -> Result<Option<usize>, Lost> {
+    match read {
+        Ok(0) => Err(Lost("the target closed the connection".into())),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(Lost(error.to_string())),
+    }
+}
+
+/// The core's word on a connection is final.
+fn broken(error: iscsi_proto::error::Error) -> Lost {
+    Lost(error.to_string())
+}
