@@ -16,6 +16,7 @@ mod targets;
 mod ancestor;
 mod discovery;
 mod dissection;
+mod durability;
 mod exports;
 mod file_system;
 mod harness;
