@@ -57,6 +57,15 @@ fn attach(daemon: &Daemon, iqn: &str) -> String {
     disks[0].device.clone().unwrap_or_else(|| panic!("no device: {:?}", disks[0]))
 }
 
+/// A disk of so many bytes, attached, with an empty file system on it.
+fn formatted(bytes: u64) -> (Tgt, Daemon, String) {
+    let (tgt, daemon) = (Tgt::start(&Spec::new().bytes(bytes)), Daemon::start());
+    daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    let device = attach(&daemon, &tgt.iqn);
+    run("mkfs.ext4", ["-q", &device]);
+    (tgt, daemon, device)
+}
+
 /// Files of many sizes in nested directories.
 fn write_tree(root: &Path) {
     for directory in 0..8 {
@@ -80,10 +89,7 @@ fn a_tree_of_files_survives_logout_and_login() {
     if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
         return;
     }
-    let (tgt, daemon) = (Tgt::start(&Spec::new().bytes(128 << 20)), Daemon::start());
-    daemon.log_in(&tgt.iqn, &tgt.ipv4());
-    let device = attach(&daemon, &tgt.iqn);
-    run("mkfs.ext4", ["-q", &device]);
+    let (tgt, daemon, device) = formatted(128 << 20);
     let mounted = Mounted::new(&device);
     write_tree(&mounted.at);
     let written = checksums(&mounted.at);
@@ -124,10 +130,7 @@ fn what_is_mounted_is_neither_detached_nor_logged_out() {
     if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
         return;
     }
-    let (tgt, daemon) = (Tgt::start(&Spec::new().bytes(32 << 20)), Daemon::start());
-    daemon.log_in(&tgt.iqn, &tgt.ipv4());
-    let device = attach(&daemon, &tgt.iqn);
-    run("mkfs.ext4", ["-q", &device]);
+    let (tgt, daemon, device) = formatted(32 << 20);
     let mounted = Mounted::new(&device);
     for command in ["detach", "logout"] {
         let refused = daemon.ctl([command, &tgt.iqn]);
@@ -146,10 +149,7 @@ fn force_logs_out_what_is_mounted() {
     if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
         return;
     }
-    let (tgt, daemon) = (Tgt::start(&Spec::new().bytes(32 << 20)), Daemon::start());
-    daemon.log_in(&tgt.iqn, &tgt.ipv4());
-    let device = attach(&daemon, &tgt.iqn);
-    run("mkfs.ext4", ["-q", &device]);
+    let (tgt, daemon, device) = formatted(32 << 20);
     let mounted = Mounted::new(&device);
     daemon.ctl_ok(["logout", &tgt.iqn, "--force"]);
     assert_eq!(tgt.sessions(), 0);
