@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use super::{Driver, Hardware, Link, Lost};
 use crate::kernel_bridge::user::counters::add;
 use crate::kernel_bridge::user::outbox::MAX_SLICES;
+use crate::kernel_bridge::user::ring::Ring;
 
 /// A Data-In of at least this many bytes is read straight into its buffer: below, one copy is cheaper
 /// than a system call.
@@ -87,20 +88,11 @@ impl Driver {
                     let used = self.session.rx_scratch(now, self.ring.filled()).map_err(broken)?;
                     self.ring.consume(used);
                 }
+                RxPlan::Scratch { .. } if reads == READS_PER_ROUND => return Ok(()),
                 RxPlan::Scratch { .. } => {
-                    if reads == READS_PER_ROUND {
-                        return Ok(());
-                    }
-                    reads += 1;
-                    let spare = self.ring.spare();
-                    let room = if self.large { PEEK.min(spare.len()) } else { spare.len() };
                     add(&self.counters.receives, 1);
-                    let Some(got) = arrived(stream.try_read(&mut spare[..room]))? else { return Ok(()) };
-                    self.ring.arrived(got);
-                    if got < room {
-                        drained(stream);
-                        reads = READS_PER_ROUND;
-                    }
+                    let Some(got) = read(stream, &mut [], &mut self.ring, self.large)? else { return Ok(()) };
+                    reads = if got.emptied { READS_PER_ROUND } else { reads + 1 };
                 }
                 RxPlan::Place { itt, offset, len } => {
                     let (offset, len) = (offset as usize, len as usize);
@@ -122,23 +114,42 @@ impl Driver {
                     if reads == READS_PER_ROUND {
                         return Ok(());
                     }
-                    reads += 1;
-                    let spare = self.ring.spare();
-                    let room = if self.large { PEEK.min(spare.len()) } else { spare.len() };
                     add(&self.counters.receives, 1);
-                    let mut parts = [IoSliceMut::new(place), IoSliceMut::new(&mut spare[..room])];
-                    let Some(got) = arrived(stream.try_read_vectored(&mut parts))? else { return Ok(()) };
-                    let n = got.min(len);
-                    self.session.rx_placed(now, &place[..n]).map_err(broken)?;
-                    self.ring.arrived(got - n);
-                    if got < len + room {
-                        drained(stream);
-                        reads = READS_PER_ROUND;
-                    }
+                    let Some(got) = read(stream, place, &mut self.ring, self.large)? else { return Ok(()) };
+                    self.session.rx_placed(now, &place[..got.placed]).map_err(broken)?;
+                    reads = if got.emptied { READS_PER_ROUND } else { reads + 1 };
                 }
             }
         }
     }
+}
+
+/// What a read brought.
+struct Got {
+    /// Bytes in the task's buffer; the others are in the ring.
+    placed: usize,
+    /// The socket has no more.
+    emptied: bool,
+}
+
+/// One read, into `place` first and then into the ring: all of its room, or, after `large` data, no
+/// more than the header that follows. `None` where nothing is there yet.
+fn read(stream: &TcpStream, place: &mut [u8], ring: &mut Ring, large: bool) -> Result<Option<Got>, Lost> {
+    let spare = ring.spare();
+    let room = if large { PEEK.min(spare.len()) } else { spare.len() };
+    let (wanted, asked) = (place.len(), place.len() + room);
+    let got = match stream.try_read_vectored(&mut [IoSliceMut::new(place), IoSliceMut::new(&mut spare[..room])]) {
+        Ok(0) => return Err(Lost("the target closed the connection".into())),
+        Ok(got) => got,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(Lost(error.to_string())),
+    };
+    let placed = got.min(wanted);
+    ring.arrived(got - placed);
+    if got < asked {
+        drained(stream);
+    }
+    Ok(Some(Got { placed, emptied: got < asked }))
 }
 
 /// A read that got less than it asked for has emptied the socket: the next bytes raise a new edge, so
@@ -146,16 +157,6 @@ impl Driver {
 fn drained(stream: &TcpStream) {
     let nothing = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     debug_assert!(nothing.is_err());
-}
-
-/// How many bytes a read brought; `None` where there are none yet.
-fn arrived(read: io::Result<usize>) -> Result<Option<usize>, Lost> {
-    match read {
-        Ok(0) => Err(Lost("the target closed the connection".into())),
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(Lost(error.to_string())),
-    }
 }
 
 /// The core's word on a connection is final.
