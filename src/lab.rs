@@ -79,7 +79,16 @@ impl Lab {
         Ok(Lab { target: target.to_owned(), kernel, session, units, authentication, keys })
     }
 
-    /// What the scan found.
+    /// Looks for the units again.
+    ///
+    /// # Errors
+    /// The target did not list them.
+    pub async fn rescan(&self) -> Result<Vec<UnitInfo>, Failure> {
+        let units = self.kernel.scan(self.session).await;
+        units.map_err(|error| Failure::new(ExitCode::Internal, format!("rescan of {}: {error}", self.target)))
+    }
+
+    /// What the first scan found.
     pub fn units(&self) -> &[UnitInfo] {
         &self.units
     }

@@ -477,3 +477,55 @@ async fn the_counters_tell_what_went_over_the_wire() {
     assert!(after.pdus_in - before.pdus_in >= 2);
     scene.end().await;
 }
+
+#[tokio::test]
+async fn a_disk_that_is_not_ready_during_a_rescan_stays_and_comes_back() {
+    let scene = Scene::with(disk()).await;
+    let medium = Sense::new(SenseKey::NotReady, 0x3a, 0x00);
+    scene.target.on_command(move |command| match command.opcode() {
+        opcode::TEST_UNIT_READY => Action::CheckCondition(medium),
+        _ => Action::Proceed,
+    });
+    let units = scene.lab.rescan().await.expect("a scan");
+    assert!(units[0].problem.is_some());
+    scene.write(0, 8, false).await.expect("whoever holds it goes on");
+    scene.target.on_command(move |_| Action::CheckCondition(Sense::new(SenseKey::HardwareError, 0x44, 0x00)));
+    assert!(scene.lab.rescan().await.expect("a scan, if an empty one")[0].problem.is_some());
+    scene.target.clear_command_hook();
+    assert_eq!(scene.lab.rescan().await.expect("a scan")[0].problem, None);
+    assert_eq!(scene.read(0, 8).await.expect("read"), *scene.filled(0, 8));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_the_target_lists_no_more_is_offline() {
+    let scene = Scene::over(disk(), |builder| builder.lun(1, SimDisk::new(2048, 512)), &[]).await;
+    scene.target.remove_lun(0);
+    assert_eq!(scene.lab.rescan().await.expect("a scan").len(), 1);
+    assert_eq!(scene.read(0, 8).await, Err(IoError::Offline));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_became_another_one_is_not_written_to() {
+    let scene = Scene::over(disk().serial("ONE"), |builder| builder.lun(1, SimDisk::new(2048, 512)), &[]).await;
+    scene.target.remove_lun(0);
+    scene.target.add_lun(0, disk().serial("TWO"));
+    scene.lab.rescan().await.expect("a scan");
+    assert_eq!(scene.write(0, 8, false).await, Err(IoError::Offline), "by whoever held the old one");
+    let new = scene.lab.disk().expect("the new one");
+    let buffer = scene.filled(0, 8);
+    run(&*new, Op::Write { fua: false }, 0, 8, Some(buffer)).await.expect("by who asks for the new one");
+    drop(new);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_has_grown_is_used_to_its_new_end() {
+    let scene = Scene::with(disk()).await;
+    scene.target.resize(0, 262_144);
+    scene.lab.rescan().await.expect("a scan");
+    assert_eq!(scene.disk.geometry().blocks, 262_144);
+    scene.write(262_136, 8, false).await.expect("written");
+    scene.end().await;
+}

@@ -2,9 +2,11 @@
 //! Ctrl-C ends it.
 
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
 use serde::Serialize;
 
 use crate::ipc::{ExitCode, Failure, Frame, Hello, MAX_FRAME, Reply, Request, VERSION};
@@ -26,7 +28,7 @@ impl Client {
         let mut failure = None;
         for directory in runtime_dirs {
             let socket = directory.join("control.sock");
-            match UnixStream::connect(&socket) {
+            match trusted(directory).and_then(|()| UnixStream::connect(&socket)) {
                 Ok(stream) => {
                     let mut client = Client { stream, socket };
                     client.send(&Hello { version: VERSION })?;
@@ -109,6 +111,17 @@ impl Client {
     }
 }
 
+/// Whether a runtime directory is root's or one's own: a stranger's daemon would be told secrets.
+fn trusted(directory: &Path) -> io::Result<()> {
+    // The link itself: in a directory for everybody anybody may have made it.
+    let owner = std::fs::symlink_metadata(directory)?.uid();
+    if owner == 0 || owner == geteuid().as_raw() {
+        return Ok(());
+    }
+    let why = format!("its directory belongs to user {owner}, neither root nor you");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+}
+
 fn not_connected(socket: &Path, error: &io::Error) -> Failure {
     let at = socket.display();
     match error.kind() {
@@ -122,6 +135,10 @@ fn not_connected(socket: &Path, error: &io::Error) -> Failure {
                 "iscsid is not running (nobody listens at {at}); start it with {start}, or say with --runtime-dir where it is"
             );
             Failure::new(ExitCode::Unavailable, message)
+        }
+        io::ErrorKind::InvalidInput => {
+            let message = format!("the iscsid at {at} is not trusted ({error}); say with --runtime-dir where yours is");
+            Failure::new(ExitCode::NotPermitted, message)
         }
         io::ErrorKind::PermissionDenied => {
             let message = format!("this user may not talk to the iscsid at {at}; use sudo");

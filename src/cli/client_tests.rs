@@ -140,3 +140,19 @@ fn a_daemon_that_dies_midway_is_told_so() {
         assert!(failure.message.contains("went away before it answered"), "{failure}");
     }
 }
+
+#[test]
+fn a_stranger_s_runtime_directory_is_told_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let listener = UnixListener::bind(directory.path().join("control.sock")).expect("a socket");
+    listener.set_nonblocking(true).expect("a listener that does not wait");
+    if let Err(error) = std::os::unix::fs::chown(directory.path(), Some(65_534), None) {
+        assert!(std::env::var_os("CI").is_none(), "this test needs root");
+        eprintln!("SKIPPED: only root can make a directory a stranger's ({error})");
+        return;
+    }
+    let failure = Client::connect(&[directory.path().to_owned()]).expect_err("not trusted");
+    assert_eq!(failure.code, ExitCode::NotPermitted);
+    assert!(failure.message.contains("belongs to user 65534"), "{failure}");
+    assert_eq!(listener.accept().expect_err("nobody came").kind(), io::ErrorKind::WouldBlock);
+}

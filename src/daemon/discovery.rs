@@ -75,8 +75,10 @@ pub(crate) async fn record(
     let (keeper, from) = (daemon.clone(), portal.clone());
     let recorded = daemon
         .settings
-        .edit(move |config, _| {
-            let in_use = |target: &str| only_add || keeper.slot(target).is_busy();
+        .edit(move |config, secrets| {
+            // A secret is a setting, too: whoever gave it wants to use the target.
+            let in_use =
+                |target: &str| only_add || keeper.slot(target).is_busy() || secrets.targets.contains_key(target);
             Ok(config.record_discovered(&from, &found, in_use))
         })
         .await?;

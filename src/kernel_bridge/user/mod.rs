@@ -20,7 +20,7 @@ mod ring;
 mod scan;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -154,7 +154,7 @@ impl UserKernel {
                 (lun, scanner.probe(lun).await)
             });
         }
-        let mut found = BTreeMap::new();
+        let (mut found, mut silent) = (BTreeMap::new(), BTreeSet::new());
         while let Some(probe) = probes.join_next().await {
             let (lun, probe) = probe.map_err(|error| BridgeError::Failed(format!("a scan ended early: {error}")))?;
             match probe {
@@ -162,17 +162,24 @@ impl UserKernel {
                 Ok(None) => {}
                 Err(why) => {
                     tracing::warn!(target = %handle.target, %lun, why = why.sentence(), "a unit did not answer the scan");
+                    silent.insert(lun);
                 }
             }
         }
-        Ok(self.publish(&handle, found))
+        Ok(self.publish(&handle, found, &silent))
     }
 
-    /// Makes the registry hold what a scan has found.
-    fn publish(&self, handle: &Handle, found: BTreeMap<Lun, Found>) -> Vec<UnitInfo> {
+    /// Makes the registry hold what a scan has found. A disk that is in use goes only if the target does
+    /// not list it any more, or it has become another one: one that is `silent` or not ready comes back.
+    fn publish(&self, handle: &Handle, found: BTreeMap<Lun, Found>, silent: &BTreeSet<Lun>) -> Vec<UnitInfo> {
         let mut disks = handle.disks();
+        let before = std::mem::take(&mut *handle.units.lock().unwrap_or_else(PoisonError::into_inner));
         disks.retain(|lun, disk| {
-            let stays = found.get(lun).is_some_and(|found| found.info.geometry.is_some());
+            let was = before.iter().find(|unit| unit.lun == *lun);
+            let stays = match found.get(lun) {
+                Some(Found { info, .. }) => was.is_none_or(|was| same_disk(was, info)),
+                None => silent.contains(lun),
+            };
             if !stays {
                 disk.0.retire();
                 self.registry.remove(&unit_name(&handle.target, *lun));
@@ -191,7 +198,12 @@ impl UserKernel {
                 }
             }
         }
-        let units: Vec<UnitInfo> = found.into_values().map(|found| found.info).collect();
+        let unheard = before
+            .into_iter()
+            .filter(|unit| silent.contains(&unit.lun))
+            .map(|unit| UnitInfo { problem: Some("it did not answer the last scan".to_owned()), ..unit });
+        let mut units: Vec<UnitInfo> = found.into_values().map(|found| found.info).chain(unheard).collect();
+        units.sort_by_key(|unit| unit.lun);
         handle.units.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&units);
         units
     }
@@ -214,6 +226,12 @@ impl Handle {
     fn disks(&self) -> MutexGuard<'_, BTreeMap<Lun, Disk>> {
         self.disks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a unit is still the disk it was. One that does not tell its names now may be busy.
+fn same_disk(was: &UnitInfo, is: &UnitInfo) -> bool {
+    let same = |was: &Option<String>, is: &Option<String>| was.is_none() || is.is_none() || was == is;
+    was.device_type == is.device_type && same(&was.identifier, &is.identifier) && same(&was.serial, &is.serial)
 }
 
 /// Name of a unit in the registry: the target's and its number, or its address in hexadecimal where
