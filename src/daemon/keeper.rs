@@ -1,12 +1,12 @@
 //! Who keeps a session: one task each, which hears the bridge's events and puts things right.
 //!
 //! ```text
-//!              UnitsChanged: scan
+//!              UnitsChanged: scan, beside all this
 //!                  ┌──┐
 //!      login ──► Watch ◄───────────────────────── reinstated
 //!                  │ │                                │
 //!   ConnectionLost │ │ LogoutRequested                │
-//!                  ▼ │ (nothing attached: log out)    │
+//!                  ▼ │ (nothing in use: log out)      │
 //!                Wait └──────────────────────────► Replace
 //!                  │ Time2Wait, then back-off         ▲ │
 //!                  └──────────────────────────────────┘ │ no login
@@ -19,7 +19,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::control::Progress;
@@ -62,7 +63,9 @@ pub(crate) async fn keep(
 ) {
     let _kept = live.kept.clone().drop_guard();
     let stop = live.stop.clone();
-    let mut keeper = Keeper { daemon, live, keeper, events, gone: false };
+    let changed = Arc::new(Notify::new());
+    let _scans = AbortOnDropHandle::new(tokio::spawn(scans(daemon.clone(), live.clone(), changed.clone())));
+    let mut keeper = Keeper { daemon, live, keeper, events, changed, gone: false };
     let mut step = Step::Watch;
     loop {
         // A hand-over to the bridge is not interrupted: the step itself looks at the token.
@@ -80,6 +83,16 @@ pub(crate) async fn keep(
                 () = tokio::time::sleep(wait) => Step::Replace { failures },
             },
         };
+    }
+}
+
+/// Looks for units whenever they may have changed. A task of its own: a scan over a connection that
+/// is lost meanwhile waits for the keeper to replace it.
+async fn scans(daemon: Arc<Daemon>, live: Arc<Live>, changed: Arc<Notify>) {
+    loop {
+        changed.notified().await;
+        let attach = daemon.settings.current().config.effective(&live.target, daemon.as_root).attach;
+        login::furnish(&daemon, &live, attach, &Progress::default()).await;
     }
 }
 
@@ -101,6 +114,8 @@ struct Keeper {
     live: Arc<Live>,
     keeper: mpsc::UnboundedSender<BridgeEvent>,
     events: mpsc::UnboundedReceiver<BridgeEvent>,
+    /// Tells the task that looks for units.
+    changed: Arc<Notify>,
     /// The bridge does not have the session any more: there is nothing to reinstate.
     gone: bool,
 }
@@ -124,28 +139,29 @@ impl Keeper {
             Some(BridgeEvent::LogoutRequested { seconds, .. }) => self.leave(seconds).await,
             Some(BridgeEvent::UnitsChanged { .. }) => {
                 info!("the units of {target} may have changed");
-                let attach = self.daemon.settings.current().config.effective(target, self.daemon.as_root).attach;
-                login::furnish(&self.daemon, &self.live, attach, &Progress::default()).await;
+                self.changed.notify_one();
                 Step::Watch
             }
         }
     }
 
-    /// The target wants a logout within `seconds` (RFC 7143 §11.9.1, event 1). Disks survive only a
-    /// session that is reinstated, which logs it out implicitly; without any, it is logged out.
+    /// The target wants a logout within `seconds` (RFC 7143 §11.9.1, event 1). Units in use survive only
+    /// a session that is reinstated, which logs it out implicitly; without any, it is logged out.
     async fn leave(&mut self, seconds: u16) -> Step {
         let target = self.live.target.clone();
         let id = self.live.id();
         self.live.set_state(SessionState::Recovering);
-        let live = self.live.clone();
-        let _nobody_attaches = live.attachable.lock().await;
         let units = self.daemon.bridge.units(id);
-        if units.iter().any(|unit| self.daemon.disks.device(&unit_name(&target, unit.lun)).is_some()) {
-            info!("{target} wants a logout; its session is replaced, because disks are attached");
+        let in_use = |name: String| self.daemon.disks.device(&name).is_some() || self.daemon.registry.is_held(&name);
+        if units.iter().any(|unit| in_use(unit_name(&target, unit.lun))) {
+            info!("{target} wants a logout; its session is replaced, because units are in use");
             return Step::Replace { failures: 0 };
         }
         info!("{target} wants a logout; logging out and in again");
-        if let Err(error) = self.daemon.bridge.logout(id, Duration::from_secs(seconds.max(1).into())).await {
+        // However long the target would wait, nobody waits longer than for any logout.
+        let ours = self.daemon.settings.current().config.effective(&target, self.daemon.as_root).timers.logout;
+        let within = ours.min(Duration::from_secs(seconds.max(1).into()));
+        if let Err(error) = self.daemon.bridge.logout(id, within).await {
             warn!("{target} did not confirm the logout it wanted: {error}");
         }
         self.daemon.router.forget(id);
@@ -191,8 +207,13 @@ impl Keeper {
         let portal = opened.portal.clone();
         let (stream, facts) = opened.split();
         let effective = self.daemon.settings.current().config.effective(&target, self.daemon.as_root);
-        // What was said of the connection that is replaced does not hold for the new one.
-        while self.events.try_recv().is_ok() {}
+        // What was said of the connection that is replaced does not hold for the new one; what was said
+        // of the units does.
+        while let Ok(event) = self.events.try_recv() {
+            if matches!(event, BridgeEvent::UnitsChanged { .. }) {
+                self.changed.notify_one();
+            }
+        }
         let replaces = (!self.gone).then_some(before);
         match self.daemon.bridge.handoff(spec(&target, &effective), facts.handoff, stream, replaces).await {
             Ok(id) => {
@@ -203,7 +224,7 @@ impl Keeper {
                 }
                 info!("logged in to {target} again, over {portal}");
                 if std::mem::take(&mut self.gone) {
-                    login::furnish(&self.daemon, &self.live, effective.attach, &Progress::default()).await;
+                    self.changed.notify_one();
                 }
                 Ok(())
             }

@@ -102,6 +102,10 @@ pub(crate) fn offer(effective: &Effective) -> Result<Offer, Failure> {
     for (key, value) in &effective.keys {
         offer.set(key, value).map_err(|error| Failure::new(ExitCode::Configuration, error.to_string()))?;
     }
+    // Whatever is configured: a session has one connection here, and a lost one is recovered by
+    // reinstatement alone. More must not be promised (RFC 7143 §13.2, §13.20).
+    offer.max_connections = 1;
+    offer.error_recovery_level = 0;
     Ok(offer)
 }
 

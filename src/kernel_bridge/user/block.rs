@@ -305,6 +305,12 @@ impl Registry {
         gone
     }
 
+    /// Whether somebody beside the registry has the unit of that name: an export's client, a disk.
+    pub fn is_held(&self, name: &str) -> bool {
+        let units = self.units.read().unwrap_or_else(PoisonError::into_inner);
+        units.get(name).is_some_and(|unit| Arc::strong_count(unit) > 1)
+    }
+
     /// Changes its value whenever a unit comes or goes.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
