@@ -15,7 +15,8 @@
 //! Content is sparse and knows what is on stable storage: [`SimTarget::volatile_bytes`] says what a
 //! power cut would lose, [`SimTarget::power_cut`] loses it.
 //!
-//! ErrorRecoveryLevel 0, one connection per session.
+//! ErrorRecoveryLevel 0, one connection per session. [`proxy`] stands between target and initiator and
+//! changes how bytes arrive.
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -28,6 +29,7 @@ mod header;
 mod inbox;
 mod login;
 mod outbox;
+pub mod proxy;
 mod script;
 mod session;
 mod store;

@@ -7,3 +7,4 @@ mod faults;
 mod flow;
 mod libiscsi;
 mod login;
+mod proxy;
