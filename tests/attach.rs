@@ -621,6 +621,23 @@ async fn attaching_twice_gives_the_same_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_device_that_somebody_else_took_away_is_not_ours_and_is_made_anew() {
+    if !able() {
+        return;
+    }
+    let bench = Bench::of_bytes(MIB);
+    let node = bench.attach().await;
+    run("losetup", &[Path::new("--detach"), &node]);
+    assert!(within(Duration::from_secs(10), || bench.attachments.device(UNIT).is_none()));
+    assert_eq!(bench.attachments.in_use(UNIT).await, Vec::<String>::new());
+    let node = bench.attach().await;
+    assert_eq!(bench.attachments.device(UNIT), Some(node));
+    assert_eq!(loops_below(bench.directory.path()).len(), 1);
+    bench.attachments.detach(UNIT, false).await.expect("detaches");
+    bench.assert_nothing_left();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_unit_with_blocks_above_a_page_is_refused_with_the_reason() {
     if !able() {
         return;

@@ -162,6 +162,17 @@ fn the_oldest_switches_take_our_options_too() {
 }
 
 #[test]
+fn the_runtime_directory_may_come_first_in_every_grammar() {
+    for line in ["--runtime-dir /r -login -target IQN", "--runtime-dir=/r login IQN,nas", "--runtime-dir /r login IQN"]
+    {
+        let meant = understand(line).expect("good");
+        assert_eq!(meant.runtime_dir.as_deref(), Some(std::path::Path::new("/r")), "{line}");
+        assert!(matches!(meant.requests.as_slice(), [Request::Login(_)]), "{line}: {:?}", meant.requests);
+    }
+    assert_wrong("--runtime-dir", "a value is required");
+}
+
+#[test]
 fn wrong_lines_of_the_oldest_grammar_say_what_is_missing() {
     assert_wrong("-add -target IQN", "-add lacks -portal HOST");
     assert_wrong("-login", "-login lacks -target IQN");

@@ -26,6 +26,28 @@ const MUTUAL: &str = "-CHAP-name and -CHAP-secret of a target-config are what th
 /// Writes a line of an older grammar in the canonical one; a canonical line stays as it is.
 /// The program's name is not part of it.
 pub(super) fn canonical(line: &[String]) -> Result<Lines, Failure> {
+    let (ours, line) = line.split_at(leading_options(line));
+    let mut translated = translate(line)?;
+    for line in &mut translated.lines {
+        line.splice(0..0, ours.iter().cloned());
+    }
+    Ok(translated)
+}
+
+/// How many words before the command are options of ours that every command takes.
+fn leading_options(line: &[String]) -> usize {
+    let mut count = 0;
+    while let Some(word) = line.get(count) {
+        count += match word.as_str() {
+            "--runtime-dir" => 2,
+            word if word.starts_with("--runtime-dir=") => 1,
+            _ => break,
+        };
+    }
+    count.min(line.len())
+}
+
+fn translate(line: &[String]) -> Result<Lines, Failure> {
     if line.iter().any(|word| oldest_verb(word).is_some()) && line.first().is_some_and(|word| word.starts_with('-')) {
         return oldest(line).map(|lines| Lines { lines, notes: Vec::new() });
     }

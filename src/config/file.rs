@@ -69,7 +69,11 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
-    File::open(&directory)?.sync_all()
+    // The new file is there: that a power cut could undo this is no reason to say that it is not.
+    if let Err(error) = File::open(&directory).and_then(|directory| directory.sync_all()) {
+        tracing::warn!("{} may not be on stable storage yet: {error}", path.display());
+    }
+    Ok(())
 }
 
 /// The directory a file is in; `.` for a bare name.

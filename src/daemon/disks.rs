@@ -25,6 +25,9 @@ pub(crate) trait Disks: Send + Sync + 'static {
     /// is not attached.
     fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, ()>;
 
+    /// Has what was written to the disk reach the unit, for a while.
+    fn write_back(&self, unit: &str) -> DiskFuture<'_, ()>;
+
     /// What the disk is called.
     fn device(&self, unit: &str) -> Option<String>;
 
@@ -59,6 +62,13 @@ impl Disks for Attachments {
                 Ok(()) | Err(AttachError::NotAttached) => Ok(()),
                 Err(error) => Err(failure("detached", &unit, &error)),
             }
+        })
+    }
+
+    fn write_back(&self, unit: &str) -> DiskFuture<'_, ()> {
+        let unit = unit.to_owned();
+        Box::pin(async move {
+            Attachments::write_back(self, &unit).await.map_err(|error| failure("written back", &unit, &error))
         })
     }
 

@@ -92,7 +92,9 @@ async fn scans(daemon: Arc<Daemon>, live: Arc<Live>, changed: Arc<Notify>) {
     loop {
         changed.notified().await;
         let attach = daemon.settings.current().config.effective(&live.target, daemon.as_root).attach;
-        login::furnish(&daemon, &live, attach, &Progress::default()).await;
+        if let Err(failure) = login::furnish(&daemon, &live, attach, &Progress::default()).await {
+            warn!("{failure}");
+        }
     }
 }
 

@@ -78,7 +78,11 @@ pub(crate) async fn log_in(
     tokio::spawn(keeper::keep(daemon.clone(), live.clone(), keeper, events));
     info!("logged in to {target} over {portal}");
     progress.say(format!("logged in to {target} over {portal}"));
-    Ok(furnish(daemon, &live, effective.attach, progress).await)
+    // What the target has is of no matter to whether it let us in.
+    Ok(furnish(daemon, &live, effective.attach, progress).await.unwrap_or_else(|failure| {
+        warn!("{failure}");
+        vec![failure.message]
+    }))
 }
 
 /// What the kernel must know.
@@ -115,27 +119,27 @@ async fn open_patiently(
     }
 }
 
-/// Looks for the units of a new session and attaches them. What does not work is said; the session
-/// stays.
-pub(crate) async fn furnish(daemon: &Daemon, live: &Live, attach: bool, progress: &Progress) -> Vec<String> {
+/// Looks for the units of a session and attaches them. A unit that cannot be used is said, and no more.
+pub(crate) async fn furnish(
+    daemon: &Daemon,
+    live: &Live,
+    attach: bool,
+    progress: &Progress,
+) -> Result<Vec<String>, Failure> {
     let target = &live.target;
     let mut notes = Vec::new();
     let mut note = |sentence: String| {
         warn!("{sentence}");
         notes.push(sentence);
     };
-    let units = match scan(daemon, live).await {
-        Ok(units) => units,
-        Err(failure) => {
-            note(failure.message);
-            return notes;
-        }
-    };
+    let units = scan(daemon, live).await?;
     progress.say(format!("{target} has {} units", units.len()));
     for unit in units {
         if let Some(problem) = &unit.problem {
             note(format!("unit {} of {target} cannot be used: {problem}", unit.lun));
         }
+        // One that is attached already gets the size that the unit has now.
+        let attach = attach || daemon.disks.device(&unit_name(target, unit.lun)).is_some();
         if attach && unit.geometry.is_some() {
             match attach_unit(daemon, live, &unit).await {
                 Ok(device) => {
@@ -146,7 +150,7 @@ pub(crate) async fn furnish(daemon: &Daemon, live: &Live, attach: bool, progress
             }
         }
     }
-    notes
+    Ok(notes)
 }
 
 /// Looks for the units of a session, within a bound.

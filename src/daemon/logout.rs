@@ -93,6 +93,20 @@ async fn detach_all(daemon: &Daemon, live: &Live, force: bool) -> Result<(), Fai
     Ok(())
 }
 
+/// Has what programs wrote to the disks of a session that ends under them reach the target.
+async fn write_back(daemon: &Daemon, live: &Live) {
+    let units = daemon.bridge.units(live.id());
+    all(units, |unit| {
+        let (disks, name) = (daemon.disks.clone(), unit_name(&live.target, unit.lun));
+        async move {
+            if let Err(failure) = disks.write_back(&name).await {
+                error!("{failure}");
+            }
+        }
+    })
+    .await;
+}
+
 /// Refuses to touch a disk that is in use.
 pub(crate) async fn refuse_in_use(daemon: &Daemon, unit: &str) -> Result<(), Failure> {
     let users = daemon.disks.in_use(unit).await;
@@ -137,6 +151,7 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
             let live = closing.live().clone();
             if let Err(failure) = detach_all(&daemon, &live, false).await {
                 error!("{failure}; iscsid ends, and {target} with it");
+                write_back(&daemon, &live).await;
             }
             end(&daemon, &live).await;
             info!("logged out of {target}");

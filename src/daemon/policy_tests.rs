@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -135,6 +135,7 @@ struct Kernel {
     next: AtomicU32,
     events: mpsc::UnboundedSender<BridgeEvent>,
     answers_logout: bool,
+    scans: AtomicBool,
 }
 
 impl Kernel {
@@ -194,7 +195,9 @@ impl KernelBridge for Kernel {
 
     fn scan(&self, session: SessionId) -> BridgeFuture<'_, Vec<UnitInfo>> {
         self.tell(Told::Scan(session));
-        Box::pin(async { Ok(vec![self.unit()]) })
+        Box::pin(async {
+            if self.scans.load(Ordering::Relaxed) { Ok(vec![self.unit()]) } else { Err(BridgeError::TimedOut) }
+        })
     }
 
     fn units(&self, _session: SessionId) -> Vec<UnitInfo> {
@@ -240,6 +243,7 @@ impl Block for Idle {
 struct Desk {
     attached: Mutex<BTreeSet<String>>,
     mounted: Mutex<bool>,
+    written_back: Mutex<Vec<String>>,
 }
 
 impl Disks for Desk {
@@ -250,6 +254,11 @@ impl Disks for Desk {
 
     fn detach(&self, unit: &str, _force: bool) -> DiskFuture<'_, ()> {
         self.attached.lock().expect("sound").remove(unit);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn write_back(&self, unit: &str) -> DiskFuture<'_, ()> {
+        self.written_back.lock().expect("sound").push(unit.to_owned());
         Box::pin(async { Ok(()) })
     }
 
@@ -280,7 +289,13 @@ async fn stage_with(answers_logout: bool) -> Stage {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let store = Store::open(&scratch.path().join("iscsid.plist")).expect("settings");
     let (events, heard) = mpsc::unbounded_channel();
-    let kernel = Arc::new(Kernel { told: Mutex::default(), next: AtomicU32::new(0), events, answers_logout });
+    let kernel = Arc::new(Kernel {
+        told: Mutex::default(),
+        next: AtomicU32::new(0),
+        events,
+        answers_logout,
+        scans: true.into(),
+    });
     let (script, desk) = (Arc::new(Script::default()), Arc::new(Desk::default()));
     let registry = Arc::new(Registry::default());
     registry.insert(UNIT.into(), Arc::new(Idle(Pool::new(1 << 20))));
@@ -608,6 +623,29 @@ async fn units_that_change_are_looked_for_again() {
     while scans() < 2 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rescan_that_finds_nothing_out_is_a_failure_and_changes_nothing() {
+    let stage = stage().await;
+    stage.log_in(A).await.expect("in");
+    stage.kernel.scans.store(false, Ordering::Relaxed);
+    let failure = stage.ask(Request::Rescan { target: None }).await.expect_err("no answer");
+    assert_eq!(failure.code, ExitCode::TryAgain);
+    assert!(failure.message.contains("did not answer in time"), "{failure}");
+    assert_eq!(stage.sessions().await[0].state, SessionState::Active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_daemon_has_what_is_on_a_disk_in_use_written_back_before_the_logout() {
+    let stage = stage().await;
+    stage.log_in(A).await.expect("in");
+    stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
+    *stage.desk.mounted.lock().expect("sound") = true;
+    super::logout::end_all(&stage.daemon).await;
+    assert_eq!(*stage.desk.written_back.lock().expect("sound"), [UNIT]);
+    assert!(stage.desk.device(UNIT).is_some(), "a disk in use is not taken away");
+    assert_eq!(stage.kernel.told().last(), Some(&Told::Logout(SessionId(0))));
 }
 
 #[tokio::test(start_paused = true)]

@@ -295,7 +295,7 @@ impl Daemon {
             let (daemon, progress) = (self.clone(), progress.clone());
             async move {
                 let attach = daemon.settings.current().config.effective(&live.target, daemon.as_root).attach;
-                Ok(login::furnish(&daemon, &live, attach, &progress).await)
+                login::furnish(&daemon, &live, attach, &progress).await
             }
         });
         together(results.await)

@@ -33,10 +33,13 @@ impl RuntimeDir {
     pub(crate) fn take(path: &Path) -> Result<RuntimeDir, Failure> {
         let own = nix::unistd::geteuid();
         if !path.is_dir() {
+            let mode = if own.is_root() { 0o755 } else { 0o700 };
             std::fs::DirBuilder::new()
                 .recursive(true)
-                .mode(if own.is_root() { 0o755 } else { 0o700 })
+                .mode(mode)
                 .create(path)
+                // Whatever the umask of whoever starts us.
+                .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
                 .map_err(|error| unusable(path, "created", &error))?;
         }
         let owner = std::fs::metadata(path).map_err(|error| unusable(path, "used", &error))?.uid();

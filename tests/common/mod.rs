@@ -3,11 +3,13 @@
 
 pub(crate) mod daemon;
 pub(crate) mod data;
+pub(crate) mod mounted;
 pub(crate) mod port;
 pub(crate) mod process;
 
 pub(crate) use daemon::Daemon;
 pub(crate) use data::RandomFile;
+pub(crate) use mounted::Mounted;
 pub(crate) use process::{need, need_root, run};
 
 /// A directory of this test's own, in memory where the machine has such a place.

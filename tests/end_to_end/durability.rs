@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use iscsid::ipc::Lun;
 
 use crate::common::daemon::uri;
-use crate::common::{Daemon, need, need_root, process, run};
+use crate::common::{Daemon, Mounted, need, need_root, process, run};
 
 const TARGET: &str = "iqn.2026-11.test.sim:durable";
 const SYNCHRONIZE_CACHE: [u8; 2] = [0x35, 0x91];
@@ -90,4 +90,53 @@ fn fsync_on_the_attached_disk_is_a_synchronize_cache() {
     let digest = |line: &str| line.split_whitespace().next().map(str::to_owned);
     assert_eq!(digest(&run("sha256sum", [&device])), digest(&read), "a power cut took nothing");
     assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn the_end_of_the_daemon_under_a_mounted_file_system_loses_nothing_that_was_written() {
+    if !need_root() || !need(&["mkfs.ext4", "mount", "umount", "losetup"]) {
+        return;
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    let (target, daemon) = (target(&runtime), Daemon::start());
+    daemon.log_in(TARGET, &target.address().to_string());
+    daemon.ctl_ok(["attach", TARGET]);
+    let device = daemon.disks(TARGET)[0].device.clone().expect("a device");
+    run("mkfs.ext4", ["-q", &device]);
+    let mounted = Mounted::new(&device);
+    let mut content = vec![0; 1 << 20];
+    getrandom::fill(&mut content).expect("entropy");
+    // Nobody says fsync: it is in the page cache.
+    std::fs::write(mounted.at.join("file"), &content).expect("written");
+    let (status, _home) = daemon.stop();
+    assert!(status.success(), "{status}");
+    assert_eq!(target.volatile_bytes(), 0);
+    drop(mounted);
+
+    runtime.block_on(async { target.power_cut() });
+    let daemon = Daemon::start();
+    daemon.log_in(TARGET, &target.address().to_string());
+    daemon.ctl_ok(["attach", TARGET]);
+    let device = daemon.disks(TARGET)[0].device.clone().expect("a device");
+    let mounted = Mounted::new(&device);
+    assert!(std::fs::read(mounted.at.join("file")).expect("the file") == content, "the file has other bytes");
+    mounted.unmount();
+}
+
+#[test]
+fn an_attached_disk_grows_with_its_unit() {
+    if !need_root() || !need(&["losetup", "blockdev"]) {
+        return;
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    let (target, daemon) = (target(&runtime), Daemon::start());
+    daemon.log_in(TARGET, &target.address().to_string());
+    daemon.ctl_ok(["attach", TARGET]);
+    let device = daemon.disks(TARGET)[0].device.clone().expect("a device");
+    let bytes = || run("blockdev", ["--getsize64", &device]).trim().parse::<u64>().expect("a number");
+    assert_eq!(bytes(), 32_768 * 512);
+    target.resize(0, 65_536);
+    daemon.ctl_ok(["rescan", TARGET]);
+    assert_eq!(bytes(), 65_536 * 512);
+    assert_eq!(daemon.disks(TARGET)[0].blocks, 65_536);
 }

@@ -1,53 +1,16 @@
 //! A disk with a file system on it: the main job, end to end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use iscsid::ipc::{self, ExitCode};
-use tempfile::TempDir;
 
+use crate::common::mounted::name;
 use crate::common::process::eventually;
-use crate::common::{Daemon, need, need_root, run, scratch_dir};
+use crate::common::{Daemon, Mounted, need, need_root, run};
 use crate::targets::{Spec, Tgt};
 
 const TOOLS: &[&str] = &["mkfs.ext4", "fsck.ext4", "mount", "umount", "losetup", "sha256sum", "fusermount3"];
-
-/// A mounted file system; unmounted with the test, however it ends.
-struct Mounted {
-    at: PathBuf,
-    _dir: TempDir,
-}
-
-impl Mounted {
-    fn new(device: &str) -> Mounted {
-        let dir = scratch_dir();
-        let at = dir.path().join("mnt");
-        std::fs::create_dir(&at).expect("a mount point");
-        run("mount", [device, name(&at)]);
-        Mounted { at, _dir: dir }
-    }
-
-    fn unmount(self) {
-        run("umount", [name(&self.at)]);
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        if is_mounted(&self.at) {
-            let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.at).status();
-        }
-    }
-}
-
-fn is_mounted(at: &Path) -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("the list of mounts");
-    mounts.lines().any(|line| line.split(' ').nth(1) == Some(name(at)))
-}
-
-fn name(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
-}
 
 /// Attaches the one disk; gives its device.
 fn attach(daemon: &Daemon, iqn: &str) -> String {

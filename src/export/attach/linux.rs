@@ -35,6 +35,9 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a forced detach waits for each thing that it would rather do gently.
 const FORCED_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a target may take to get what was written to a disk that ends with the daemon.
+const WRITE_BACK_LIMIT: Duration = Duration::from_secs(5);
+
 /// How long a file that was just released may still count as open.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
 
@@ -61,8 +64,15 @@ struct Inner {
 struct Unit {
     /// Held for as long as an attach or detach takes.
     attached: tokio::sync::Mutex<Option<Attached>>,
-    /// The node, for those who only look.
-    node: Mutex<Option<PathBuf>>,
+    /// The same, for those who only look.
+    shown: Mutex<Option<Shown>>,
+}
+
+/// A loop device and the file that makes it ours.
+#[derive(Debug)]
+struct Shown {
+    node: PathBuf,
+    file: PathBuf,
 }
 
 #[derive(Debug)]
@@ -87,7 +97,8 @@ impl Attachments {
         to_the_end(async move { inner.clean_stale().await }).await
     }
 
-    /// Makes `unit` a disk and returns its device node. One that is attached already stays as it is.
+    /// Makes `unit` a disk and returns its device node. One that is attached already stays, and gets
+    /// the unit's size if that has changed.
     ///
     /// # Errors
     /// [`AttachError::NotPermitted`] without root, [`AttachError::Unsupported`] for a unit that a loop
@@ -108,10 +119,31 @@ impl Attachments {
         to_the_end(async move { inner.detach(&unit, force).await }).await
     }
 
-    /// The unit's device node, if it is attached.
+    /// The unit's device node, if it is attached. A loop device that somebody else took from its file
+    /// is not: the next unit may have it.
     pub fn device(&self, unit: &str) -> Option<PathBuf> {
         let unit = self.inner.unit(unit)?;
-        unit.node.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let shown = unit.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.as_ref().filter(|shown| loop_device::backs(&shown.node, &shown.file)).map(|shown| shown.node.clone())
+    }
+
+    /// Has everything that was written to the unit's disk sent to the unit and flushed there, for a
+    /// while. Nothing to do where it is not attached.
+    ///
+    /// # Errors
+    /// [`AttachError::Failed`] if something could not be written, or not in time.
+    pub async fn write_back(&self, unit: &str) -> Result<(), AttachError> {
+        let Some(node) = self.device(unit) else { return Ok(()) };
+        let work = blocking(move || {
+            for point in Disk::at(&node).mount_points()? {
+                nix::unistd::syncfs(fs::File::open(&point)?)?;
+            }
+            fs::File::open(&node)?.sync_all()
+        });
+        timeout(WRITE_BACK_LIMIT, work).await.unwrap_or_else(|_| {
+            let limit = WRITE_BACK_LIMIT.as_secs();
+            Err(AttachError::Failed(format!("the target did not take everything within {limit} seconds")))
+        })
     }
 
     /// What uses the unit's disk, such as `mounted on /mnt`; nothing if it is not attached.
@@ -172,8 +204,13 @@ impl Inner {
         let directory = directory_name(&name)?;
         let unit = self.lock().entry(name).or_default().clone();
         let mut attached = unit.attached.lock().await;
-        if let Some(attached) = &*attached {
-            return Ok(attached.node.clone());
+        if let Some(present) = attached.take_if(|present| !loop_device::backs(&present.node, &present.mounted.file())) {
+            *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            end_mount(present.mounted, false).await?;
+        }
+        if let Some(Attached { node, mounted }) = &*attached {
+            loop_device::fit(node, &mounted.file(), geometry.bytes()).await?;
+            return Ok(node.clone());
         }
 
         let point = self.luns.join(directory);
@@ -191,7 +228,7 @@ impl Inner {
         let file = mounted.file();
         match loop_device::set_up(&file, geometry.block_size, geometry.read_only).await {
             Ok(node) => {
-                *unit.node.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.clone());
+                *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Shown { node: node.clone(), file });
                 *attached = Some(Attached { node: node.clone(), mounted });
                 Ok(node)
             }
@@ -236,7 +273,7 @@ impl Inner {
             }
         }
         if let Some(attached) = slot.take() {
-            *unit.node.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
             end_mount(attached.mounted, force && !released).await?;
         }
         Ok(())

@@ -37,6 +37,26 @@ pub(super) async fn set_up(file: &Path, block_size: u32, read_only: bool) -> Res
     Ok(node)
 }
 
+/// Has the loop device as large as its file is now, which is `bytes` long.
+pub(super) async fn fit(node: &Path, file: &Path, bytes: u64) -> Result<(), AttachError> {
+    const SECTOR: u64 = 512;
+    let Some(name) = node.file_name() else { return Ok(()) };
+    let size = fs::read_to_string(Path::new("/sys/block").join(name).join("size"));
+    if size.is_ok_and(|size| size.trim().parse() == Ok(bytes / SECTOR)) {
+        return Ok(());
+    }
+    // The kernel takes the size that it was told last: it has to ask.
+    let file = file.to_owned();
+    match tokio::task::spawn_blocking(move || fs::metadata(file)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(AttachError::Failed(format!("{} has no size: {error}", node.display()))),
+        Err(error) => return Err(AttachError::Failed(format!("it ended abnormally: {error}"))),
+    }
+    let mut command = Command::new("losetup");
+    command.arg("--set-capacity").arg(node);
+    run(command).await.map(drop)
+}
+
 /// Tells the loop device to let go of its file, at the latest when its last user does.
 pub(super) async fn detach(node: &Path) -> Result<(), AttachError> {
     let mut command = Command::new("losetup");

@@ -43,6 +43,14 @@ impl Attachments {
         None
     }
 
+    /// Nothing that could be written back.
+    ///
+    /// # Errors
+    /// None here.
+    pub async fn write_back(&self, _unit: &str) -> Result<(), AttachError> {
+        Ok(())
+    }
+
     /// Nothing.
     pub async fn in_use(&self, _unit: &str) -> Vec<String> {
         Vec::new()
