@@ -4,6 +4,7 @@
 #   make test     everything, real targets included; installs them where it may (apt, as root)
 #   make build    target/release/iscsid and, beside it, the symlink iscsictl
 #   make bench    the benchmarks
+#   make conformance  docs/conformance.md, from the checks and the tests that name them
 #   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
 #   make apple    clippy for both Macs, from any machine
 #   make no-std   the protocol core for a machine without an operating system
@@ -16,7 +17,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test bench bench-smoke lint apple no-std
+.PHONY: build demo test bench bench-smoke conformance lint apple no-std
 
 build:
 	$(CARGO) build --release --locked
@@ -44,6 +45,10 @@ bench:
 # their budget fail.
 bench-smoke:
 	$(CARGO) bench --workspace --bench '*' --locked -- --test
+
+# The test writes what it would compare.
+conformance:
+	ISCSID_WRITE_CONFORMANCE=1 $(CARGO) test --quiet --test conformance --locked
 
 lint:
 	$(CARGO) fmt --all --check

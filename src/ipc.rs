@@ -628,6 +628,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Shown>(r#"{"keys":[["b",1],["a",2]]}"#).expect("pairs"), shown);
     }
 
+    // check: chap-secret-log
     #[test]
     fn a_secret_does_not_print() {
         assert_eq!(format!("{:?}", Secret("hush".into())), "Secret(…)");

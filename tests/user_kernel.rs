@@ -204,6 +204,7 @@ async fn trim_and_zeroes_reach_a_thin_unit() {
 }
 
 /// {InitialR2T} × {ImmediateData} × {small bursts, several R2Ts}.
+// check: data-out-unsolicited, data-out-first-burst, command-fields
 #[tokio::test]
 async fn writes_of_all_sizes_arrive_whole_however_the_data_go_out() {
     for initial_r2t in ["Yes", "No"] {
@@ -229,6 +230,7 @@ async fn writes_of_all_sizes_arrive_whole_however_the_data_go_out() {
     }
 }
 
+// check: window-closed, window-opens
 #[tokio::test]
 async fn a_narrow_window_is_kept_to_and_everything_gets_through() {
     let negotiation = Negotiation { window: 3, ..Negotiation::default() };
@@ -253,6 +255,7 @@ async fn a_narrow_window_is_kept_to_and_everything_gets_through() {
     scene.end().await;
 }
 
+// check: data-in-pieces
 #[tokio::test]
 async fn data_in_odd_pieces_and_a_status_apart_are_put_together() {
     let scene = Scene::with(disk()).await;
@@ -269,6 +272,7 @@ async fn data_in_odd_pieces_and_a_status_apart_are_put_together() {
     scene.end().await;
 }
 
+// check: digest-padding, login-digests-after
 #[tokio::test]
 async fn digests_on_both_sides_change_nothing() {
     let keys = [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")];
@@ -280,6 +284,7 @@ async fn digests_on_both_sides_change_nothing() {
     scene.end().await;
 }
 
+// check: status-unit-attention
 #[tokio::test]
 async fn a_unit_attention_is_consumed_and_the_command_goes_again() {
     let scene = Scene::with(disk()).await;
@@ -298,6 +303,7 @@ fn first(times: u32, action: Action) -> impl Fn(&sim_target::Command) -> Action 
     }
 }
 
+// check: status-busy
 #[tokio::test]
 async fn busy_and_queue_full_are_waited_out() {
     for status in [ScsiStatus::Busy, ScsiStatus::TaskSetFull] {
@@ -320,6 +326,7 @@ async fn becoming_ready_and_changing_sides_are_waited_out() {
     }
 }
 
+// check: status-reservation
 #[tokio::test]
 async fn a_reservation_conflict_is_told_and_not_tried_again() {
     let scene = Scene::with(disk()).await;
@@ -329,6 +336,7 @@ async fn a_reservation_conflict_is_told_and_not_tried_again() {
     scene.end().await;
 }
 
+// check: status-sense
 #[tokio::test]
 async fn errors_of_the_unit_are_told_as_what_they_are() {
     let expected: BTreeMap<(u8, u8, u8), IoError> = [
@@ -348,6 +356,7 @@ async fn errors_of_the_unit_are_told_as_what_they_are() {
     }
 }
 
+// check: residual-stale
 #[tokio::test]
 async fn a_short_read_is_an_error_even_if_the_target_calls_it_good() {
     for twist in [Twist { short_by: 512, ..Twist::default() }, Twist { silently_short_by: 512, ..Twist::default() }] {
@@ -358,6 +367,7 @@ async fn a_short_read_is_an_error_even_if_the_target_calls_it_good() {
     }
 }
 
+// check: reject-ends
 #[tokio::test]
 async fn a_rejected_command_is_tried_again_and_then_fails() {
     let scene = Scene::with(disk()).await;
@@ -387,6 +397,7 @@ async fn answers_in_another_order_find_their_commands() {
 }
 
 /// What breaks the protocol ends the connection; without another one, I/O fails and nothing hangs.
+// check: digest-data, digest-header, datasn-gap, data-in-bounds, response-once, statsn-gap
 #[tokio::test]
 async fn what_breaks_the_protocol_is_never_data() {
     for twist in [
@@ -407,6 +418,7 @@ async fn what_breaks_the_protocol_is_never_data() {
     }
 }
 
+// check: stream-end
 #[tokio::test]
 async fn the_target_goes_away_and_everything_is_answered() {
     let scene = Scene::with(disk()).await;
@@ -433,6 +445,7 @@ async fn a_disk_that_is_held_after_the_logout_is_offline() {
     assert_eq!(target.violations(), Vec::<String>::new());
 }
 
+// check: nop-answered
 #[tokio::test]
 async fn a_ping_of_the_target_is_answered_while_the_session_is_idle() {
     let scene = Scene::with(disk()).await;

@@ -90,6 +90,7 @@ mod tests {
         }
     }
 
+    // check: stream-segments
     #[test]
     fn pieces_give_the_same_as_the_whole() {
         let data: [u8; 61] = core::array::from_fn(|n| (n * 37) as u8);

@@ -111,6 +111,7 @@ pub struct Cid(pub u16);
 mod tests {
     use super::*;
 
+    // check: itt-unique
     #[test]
     fn a_tag_is_its_slot_and_generation() {
         let itt = Itt::new(0xfffe, 0xffff);

@@ -405,6 +405,7 @@ mod tests {
     use alloc::format;
     use alloc::string::ToString;
 
+    // check: name-form
     #[test]
     fn names_that_other_initiators_rejected_are_names() {
         for name in [
@@ -424,6 +425,7 @@ mod tests {
         }
     }
 
+    // check: name-normalised
     #[test]
     fn a_name_is_compared_in_lower_case_and_keeps_its_spelling() {
         let mixed = IscsiName::parse("IQN.2000-01.com.example:NAS.Target-1").expect("a name");
@@ -432,6 +434,7 @@ mod tests {
         assert_eq!(Ok(mixed), "iqn.2000-01.com.example:nas.target-1".parse());
     }
 
+    // check: name-form, name-not-raw
     #[test]
     fn what_is_not_a_name_is_told_in_one_sentence() {
         let long = format!("iqn.2001-04.com.example:{}", "x".repeat(200));
@@ -466,6 +469,7 @@ mod tests {
         }
     }
 
+    // check: text-value-length
     #[test]
     fn a_name_of_223_bytes_is_the_longest() {
         let head = "iqn.2001-04.com.example:";
@@ -474,6 +478,7 @@ mod tests {
         assert!(IscsiName::parse(&format!("{longest}x")).is_err());
     }
 
+    // check: redirect-followed, discovery-ipv6
     #[test]
     fn portals_are_read_in_every_spelling() {
         for (text, host, port, shown) in [
@@ -493,6 +498,7 @@ mod tests {
         }
     }
 
+    // check: redirect-nowhere
     #[test]
     fn what_is_not_a_portal_is_told_in_one_sentence() {
         for (text, says) in [
@@ -519,6 +525,7 @@ mod tests {
         }
     }
 
+    // check: redirect-followed
     #[test]
     fn target_addresses_carry_a_group_tag_or_none() {
         let with = parse_target_address("[2001:db8::1]:3260,7").expect("an address");

@@ -33,6 +33,7 @@ pub const fn replay(opcode: u8) -> Replay {
 mod tests {
     use super::*;
 
+    // check: recovery-replay-never
     #[test]
     fn what_is_not_the_same_twice_is_never_issued_again() {
         for opcode in [0x5f, 0x5e, 0x16, 0x17, 0x89, 0x83, 0x1b, 0x04] {

@@ -262,6 +262,7 @@ impl Tasks {
 mod tests {
     use super::*;
 
+    // check: itt-unique, order-task
     #[test]
     fn a_retired_tag_is_not_known_when_its_slot_is_used_again() {
         let mut tasks = Tasks::new(1);
@@ -274,6 +275,7 @@ mod tests {
         assert!(!tasks.remove(first));
     }
 
+    // check: order-task
     #[test]
     fn tags_of_the_wire_find_nothing_beyond_the_slots() {
         let tasks = Tasks::new(4);

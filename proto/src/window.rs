@@ -60,6 +60,7 @@ impl Window {
 mod tests {
     use super::*;
 
+    // check: window-closed, cmdsn-contiguous
     #[test]
     fn a_closed_window_holds_until_any_pdu_opens_it() {
         let mut window = Window::new(CmdSn(u32::MAX), CmdSn(0));
@@ -71,6 +72,7 @@ mod tests {
         assert_eq!(window.take(), None);
     }
 
+    // check: window-stale
     #[test]
     fn a_window_that_shrinks_or_contradicts_itself_is_ignored() {
         let mut window = Window::new(CmdSn(10), CmdSn(20));
@@ -82,6 +84,7 @@ mod tests {
         assert_eq!(window.take(), None);
     }
 
+    // check: window-closed
     #[test]
     fn a_target_may_close_the_window_wholly() {
         let window = Window::new(CmdSn(10), CmdSn(9));

@@ -57,6 +57,7 @@ fn found(name: &str, addresses: &[&str]) -> Found {
 
 // Targets and portals.
 
+// check: name-normalised
 #[test]
 fn a_target_is_known_by_its_normalised_name_and_called_as_it_was_written() {
     let mut config = Config::default();
@@ -302,6 +303,7 @@ fn chap_by_halves_says_which_half_is_missing_and_how_to_give_it() {
     assert!(failure.message.contains("--chap-mutual-secret"), "{failure}");
 }
 
+// check: chap-equal-secrets
 #[test]
 fn the_same_secret_both_ways_is_refused_however_it_comes_about() {
     let word = "the very same words";
@@ -322,6 +324,7 @@ fn the_same_secret_both_ways_is_refused_however_it_comes_about() {
     assert!(failure.message.contains(DISK), "{failure}");
 }
 
+// check: chap-secret-length
 #[test]
 fn secrets_are_12_to_128_bytes_long_and_a_shorter_one_is_taken_with_a_warning() {
     let set = |text: &str| {

@@ -70,6 +70,7 @@ fn what_is_edited_is_there_after_a_restart() {
     assert_eq!(credentials.secret.as_bytes(), b"correct horse battery");
 }
 
+// check: chap-secret-stored, chap-secret-log
 #[test]
 fn secrets_are_in_a_file_of_their_own_that_nobody_else_reads_and_never_print() {
     let directory = directory();
@@ -320,6 +321,7 @@ fn what_cannot_be_read_is_named() {
     assert!(failure.message.starts_with(&format!("cannot read {}: ", directory.path().display())), "{failure}");
 }
 
+// check: chap-secret-log
 #[test]
 fn a_secrets_file_with_an_error_does_not_betray_what_is_in_it() {
     let directory = directory();

@@ -238,6 +238,7 @@ impl fmt::Display for Failed {
 mod tests {
     use super::*;
 
+    // check: login-unknown-status
     #[test]
     fn an_unknown_detail_counts_as_its_class() {
         let refused = |class, detail| Cause::Refused { class, detail };

@@ -302,6 +302,7 @@ mod tests {
         OverTcp.open(&plan(), &portal).await.expect_err("no target").cause
     }
 
+    // check: login-silence
     #[tokio::test(start_paused = true)]
     async fn a_silent_target_costs_the_login_timeout_and_no_more() {
         let started = Instant::now();
@@ -359,6 +360,7 @@ mod tests {
         whole
     }
 
+    // check: redirect-loop
     #[tokio::test]
     async fn a_target_that_redirects_in_a_circle_is_left() {
         let (listener, portal) = listen().await;
@@ -384,6 +386,7 @@ mod tests {
         assert_eq!(visits.await.expect("the target"), MAX_HOPS + 1);
     }
 
+    // check: chap-md5-retry
     #[test]
     fn md5_alone_is_tried_once_and_only_where_it_is_allowed() {
         let credentials = |algorithms: &[&str]| Credentials {

@@ -357,6 +357,7 @@ impl Stage {
     }
 }
 
+// check: login-silence
 #[tokio::test(start_paused = true)]
 async fn a_silent_host_holds_up_neither_a_list_nor_another_login() {
     let stage = stage().await;
@@ -386,6 +387,7 @@ async fn a_second_login_is_refused() {
     assert!(failure.message.contains("logged in already"), "{failure}");
 }
 
+// check: login-silence
 #[tokio::test]
 async fn portals_are_tried_until_one_works() {
     let stage = stage().await;
@@ -395,6 +397,7 @@ async fn portals_are_tried_until_one_works() {
     assert_eq!(stage.sessions().await[0].portal, TWO);
 }
 
+// check: login-02xx
 #[tokio::test]
 async fn a_wrong_secret_is_not_tried_at_every_portal() {
     let stage = stage().await;
@@ -411,6 +414,7 @@ async fn what_the_target_says_counts_more_than_what_the_way_to_it_says() {
     assert_eq!(stage.log_in(A).await.expect_err("not there").code, ExitCode::Data);
 }
 
+// check: login-03xx, login-02xx
 #[tokio::test(start_paused = true)]
 async fn a_target_that_says_later_is_asked_again_and_one_that_says_no_is_not() {
     let stage = stage().await;
@@ -444,6 +448,7 @@ async fn a_disk_that_is_mounted_keeps_its_session_unless_forced() {
     assert!(stage.desk.device(UNIT).is_none() && stage.sessions().await.is_empty());
 }
 
+// check: logout-unanswered
 #[tokio::test(start_paused = true)]
 async fn a_target_that_does_not_answer_a_logout_is_left_in_time() {
     let stage = stage_with(false).await;
@@ -491,6 +496,7 @@ async fn a_dead_target_is_removed_at_once_while_a_login_to_it_is_under_way() {
     assert_eq!(stage.script.tried(), [ONE], "nobody tries it any more");
 }
 
+// check: recovery-back-off
 #[tokio::test(start_paused = true)]
 async fn an_automatic_login_goes_on_until_it_works_without_being_a_nuisance() {
     let stage = stage().await;
@@ -520,6 +526,7 @@ async fn a_logout_gives_an_automatic_login_up() {
     assert_eq!(stage.script.tried().len(), attempts);
 }
 
+// check: recovery-time2wait
 #[tokio::test(start_paused = true)]
 async fn a_lost_connection_is_replaced_after_time2wait_with_the_same_isid() {
     let stage = stage().await;
@@ -537,6 +544,7 @@ async fn a_lost_connection_is_replaced_after_time2wait_with_the_same_isid() {
     assert_eq!(tried[0].2, tried[1].2);
 }
 
+// check: recovery-portal-dead
 #[tokio::test(start_paused = true)]
 async fn a_dead_portal_is_left_for_the_next_one() {
     let stage = stage().await;
@@ -549,6 +557,7 @@ async fn a_dead_portal_is_left_for_the_next_one() {
     assert_eq!(stage.sessions().await[0].portal, TWO);
 }
 
+// check: recovery-back-off, recovery-replacement-timeout
 #[tokio::test(start_paused = true)]
 async fn a_session_that_stays_down_is_tried_for_ever_and_revives() {
     let stage = stage().await;
@@ -579,6 +588,7 @@ async fn a_session_that_is_down_is_logged_out_at_once() {
     assert_eq!(stage.script.tried().len(), 2);
 }
 
+// check: async-logout
 #[tokio::test(start_paused = true)]
 async fn a_target_that_wants_a_logout_gets_it_and_a_new_login() {
     let stage = stage().await;
@@ -614,6 +624,7 @@ async fn a_target_that_wants_a_logout_does_not_take_a_disk_away() {
     assert!(stage.desk.device(UNIT).is_some());
 }
 
+// check: async-luns-changed
 #[tokio::test(start_paused = true)]
 async fn units_that_change_are_looked_for_again() {
     let stage = stage().await;
@@ -666,6 +677,7 @@ async fn the_end_of_the_daemon_logs_out_of_everything_and_cancels_what_is_under_
     assert_eq!(stage.kernel.told().last(), Some(&Told::Logout(SessionId(0))));
 }
 
+// check: recovery-back-off, login-03xx
 #[test]
 fn waits_double_up_to_a_bound_and_never_vanish() {
     for (failures, again, seconds) in [

@@ -271,6 +271,7 @@ mod tests {
         (Exchange::new(ours, &handoff()).expect("an exchange"), Peer(theirs))
     }
 
+    // check: discovery-several-pdus
     #[tokio::test]
     async fn an_answer_over_several_pdus_is_put_together() {
         let (mut exchange, mut peer) = pair();
@@ -316,6 +317,7 @@ mod tests {
         assert_eq!(answer, Ok(Vec::new()));
     }
 
+    // check: discovery-several-pdus
     #[tokio::test]
     async fn an_endless_list_ends() {
         let (mut exchange, mut peer) = pair();
@@ -332,6 +334,7 @@ mod tests {
         assert!(matches!(answer, Err(Cause::NotIscsi { .. })), "{answer:?}");
     }
 
+    // check: order-length
     #[tokio::test]
     async fn a_segment_longer_than_declared_is_refused_before_it_is_read() {
         let (mut exchange, mut peer) = pair();
@@ -346,6 +349,7 @@ mod tests {
         assert!(matches!(answer, Err(Cause::NotIscsi { .. })), "{answer:?}");
     }
 
+    // check: discovery-session
     #[tokio::test]
     async fn a_logout_closes_the_session() {
         let (exchange, mut peer) = pair();

@@ -10,6 +10,7 @@ fn discover(daemon: &Daemon, portal: &str) -> Vec<ipc::Discovered> {
 }
 
 /// tgt names the portal that was asked.
+// check: discovery-ipv6
 #[test]
 fn tgt_names_its_target_on_either_address() {
     if !need(Tgt::TOOLS) {

@@ -70,6 +70,7 @@ fn every_pdu_is_well_formed(target: &Target) {
     assert!(good > pdus && pdus > 32, "{good} good digests in {pdus} SCSI PDUs");
 }
 
+// check: command-fields, login-digests-after, digest-padding
 #[test]
 fn a_session_with_digests_on_tgt() {
     if need_root() && need(Tgt::TOOLS) && need(&["dumpcap", "tshark", "nbdcopy"]) {

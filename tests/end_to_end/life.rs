@@ -73,6 +73,7 @@ fn sigterm_logs_out_and_leaves_no_socket_behind() {
     assert_eq!(sockets.count(), 0, "{left:?}");
 }
 
+// check: logout-unanswered
 #[test]
 fn sigterm_is_not_held_up_by_a_target_that_is_gone() {
     if !need(Tgt::TOOLS) {
@@ -85,6 +86,7 @@ fn sigterm_is_not_held_up_by_a_target_that_is_gone() {
     assert!(status.success(), "{status}");
 }
 
+// check: recovery-restart
 #[test]
 fn a_restart_keeps_the_configuration_and_logs_in_by_itself() {
     if !need(Tgt::TOOLS) {
@@ -117,6 +119,7 @@ fn a_restart_keeps_the_configuration_and_logs_in_by_itself() {
     assert_eq!(portals.len(), 1);
 }
 
+// check: chap-secret-stored
 #[test]
 fn the_configuration_and_the_secrets_are_for_their_owner_alone() {
     let daemon = Daemon::start();

@@ -84,6 +84,7 @@ fn tgt_without_authentication_over_ipv6() {
     with_tgt(Auth::None, Target::ipv6);
 }
 
+// check: chap-md5-retry, login-digests-after
 #[test]
 fn tgt_with_chap_over_ipv4() {
     with_tgt(Auth::Chap, Target::ipv4);
@@ -124,6 +125,7 @@ fn istgt_with_chap_over_ipv6() {
     with_istgt(Auth::Chap, Target::ipv6);
 }
 
+// check: chap-algorithms, chap-challenge
 #[test]
 fn istgt_with_mutual_chap_over_ipv4() {
     with_istgt(Auth::Mutual, Target::ipv4);

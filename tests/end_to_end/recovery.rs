@@ -20,6 +20,7 @@ fn cut(port: u16) {
     run("ss", ["--kill", "--tcp", "state", "established", "dport", "=", &format!(":{port}")]);
 }
 
+// check: recovery-replay-order, stream-end
 #[test]
 fn connections_cut_under_load_lose_no_data() {
     if !need_root() || !need(Tgt::TOOLS) || !need(&["fio", "ss"]) {

@@ -123,6 +123,7 @@ fn target_with_chap(auth: Auth) -> (Tgt, Daemon) {
     (tgt, daemon)
 }
 
+// check: chap-secret-log, login-02xx
 #[test]
 fn a_wrong_secret() {
     if !need(Tgt::TOOLS) {
@@ -135,6 +136,7 @@ fn a_wrong_secret() {
     assert!(!daemon.log().contains("not-the-secret"), "the log has the secret");
 }
 
+// check: chap-not-configured
 #[test]
 fn no_secret_where_the_target_wants_one() {
     if !need(Tgt::TOOLS) {
@@ -154,6 +156,7 @@ fn a_name_without_its_secret() {
     refused(&daemon, &["login", &tgt.iqn], ExitCode::Configuration, &[&tgt.iqn, "secret"]);
 }
 
+// check: chap-evaded
 #[test]
 fn a_secret_where_the_target_wants_none() {
     if !need(Tgt::TOOLS) {
@@ -164,6 +167,7 @@ fn a_secret_where_the_target_wants_none() {
     refused(&daemon, &["login", &tgt.iqn], ExitCode::NotPermitted, &[&tgt.iqn, "CHAP"]);
 }
 
+// check: chap-target-silent
 #[test]
 fn a_target_that_cannot_prove_itself() {
     if !need(Tgt::TOOLS) {
@@ -175,6 +179,7 @@ fn a_target_that_cannot_prove_itself() {
     assert_eq!(tgt.sessions(), 0);
 }
 
+// check: chap-equal-secrets
 #[test]
 fn equal_secrets_in_both_directions() {
     let daemon = Daemon::start();

@@ -176,6 +176,7 @@ mod tests {
         );
     }
 
+    // check: text-no-smuggling
     #[test]
     fn a_value_of_ours_cannot_smuggle_in_a_key() {
         let mut text = TextWriter::new();
@@ -190,6 +191,7 @@ mod tests {
         assert_eq!(read(b"\0\0\0"), []);
     }
 
+    // check: text-key-form, text-value-length, text-characters
     #[test]
     fn a_malformed_text_is_an_error_and_ends_the_reading() {
         let long_key = format!("{}=1\0", "K".repeat(MAX_KEY + 1));
@@ -215,6 +217,7 @@ mod tests {
         }
     }
 
+    // check: text-key-form, text-value-length
     #[test]
     fn keys_of_63_and_values_of_255_bytes_are_the_longest_but_for_chap() {
         let key = format!("{}={}\0", "K".repeat(MAX_KEY), "v".repeat(255));
@@ -224,6 +227,7 @@ mod tests {
         }
     }
 
+    // check: text-total, login-key-twice
     #[test]
     fn a_key_may_come_once_and_their_number_is_bounded() {
         let mut seen = SeenKeys::default();
@@ -233,6 +237,7 @@ mod tests {
         assert_eq!(accepted, MAX_KEYS - 1);
     }
 
+    // check: text-numbers
     #[test]
     fn numbers_are_decimal_or_hexadecimal_and_nothing_else() {
         for (text, value) in [("0", 0), ("0x1000", 4096), ("0XfF", 255), ("18446744073709551615", u64::MAX)] {

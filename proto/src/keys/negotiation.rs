@@ -368,6 +368,7 @@ mod tests {
         matches!(outcome(ours, theirs), Err(Error::PeerMisbehaved(_)))
     }
 
+    // check: login-flags
     #[test]
     fn every_pair_of_flags_has_the_outcome_of_its_rule() {
         for (key, rule) in [
@@ -385,6 +386,7 @@ mod tests {
         }
     }
 
+    // check: login-numbers
     #[test]
     fn numbers_take_the_smaller_but_time2wait_the_larger() {
         for (key, ours, theirs, expected) in [
@@ -406,6 +408,7 @@ mod tests {
         }
     }
 
+    // check: login-first-burst-bounded
     #[test]
     fn first_burst_never_exceeds_max_burst_whatever_the_target_says() {
         let got = negotiated(&[], &[("MaxBurstLength", "4096"), ("FirstBurstLength", "262144")]);
@@ -414,6 +417,7 @@ mod tests {
         assert!(offers.contains(&("FirstBurstLength".into(), "8192".into())));
     }
 
+    // check: login-mrdsl-range, login-mrdsl-per-direction
     #[test]
     fn segment_lengths_are_declared_per_direction() {
         let got = negotiated(&[("MaxRecvDataSegmentLength", "65536")], &[("MaxRecvDataSegmentLength", "0x1000")]);
@@ -429,6 +433,7 @@ mod tests {
         }
     }
 
+    // check: login-digests-negotiated
     #[test]
     fn the_target_picks_among_the_digests_we_offer() {
         for (ours, theirs, digest) in [
@@ -446,6 +451,7 @@ mod tests {
         }
     }
 
+    // check: login-value-not-offered
     #[test]
     fn a_value_we_did_not_offer_is_dropped() {
         for (ours, theirs) in [("None", "CRC32C"), ("CRC32C", "None"), ("CRC32C,None", "CRC32C,None"), ("None", "x")] {
@@ -464,12 +470,14 @@ mod tests {
         }
     }
 
+    // check: login-max-connections
     #[test]
     fn more_connections_than_offered_are_refused() {
         assert!(is_dropped(&[], &[("MaxConnections", "2")]));
         assert_eq!(negotiated(&[("MaxConnections", "4")], &[("MaxConnections", "4")]).max_connections, 4);
     }
 
+    // check: login-key-unknown
     #[test]
     fn unknown_and_private_keys_are_not_understood_and_the_login_goes_on() {
         let (_, answers) = outcome(&[], &[("Zork", "1"), ("X-com.example.Fast", "Yes"), ("ImmediateData", "Yes")])
@@ -480,6 +488,7 @@ mod tests {
         );
     }
 
+    // check: login-markers
     #[test]
     fn marker_keys_are_turned_down() {
         let theirs = [("IFMarker", "Yes"), ("OFMarker", "No"), ("IFMarkInt", "2048~8192"), ("OFMarkInt", "1")];
@@ -488,6 +497,7 @@ mod tests {
         assert_eq!(answers, [("IFMarker", "No"), ("OFMarker", "No"), ("IFMarkInt", "Reject"), ("OFMarkInt", "Reject")]);
     }
 
+    // check: login-target-proposes
     #[test]
     fn proposals_of_the_target_are_answered_with_the_outcome() {
         let mut negotiation = Negotiation::new(offer(&[("DefaultTime2Wait", "3")]), SessionType::Normal);
@@ -524,12 +534,14 @@ mod tests {
         assert_eq!((got.initial_r2t, got.max_burst_length, got.default_time2wait), (true, 65_536, 3));
     }
 
+    // check: login-target-proposes
     #[test]
     fn a_list_we_share_nothing_of_is_rejected() {
         let (_, answers) = outcome(&[], &[("TaskReporting", "FastAbort")]).expect("an agreement");
         assert_eq!(answers, [("TaskReporting".into(), "Reject".into())]);
     }
 
+    // check: login-key-left-open
     #[test]
     fn what_the_target_leaves_open_or_rejects_is_no_better_than_the_default() {
         for word in [None, Some("Reject"), Some("Irrelevant"), Some("NotUnderstood")] {
@@ -549,6 +561,7 @@ mod tests {
         }
     }
 
+    // check: login-digests-negotiated
     #[test]
     fn a_digest_we_insist_on_and_do_not_get_is_nobodys_fault() {
         for theirs in [&[][..], &[("DataDigest", "Reject")], &[("DataDigest", "NotUnderstood")]] {
@@ -557,12 +570,14 @@ mod tests {
         }
     }
 
+    // check: login-key-wrong-stage
     #[test]
     fn security_keys_do_not_belong_here() {
         assert!(is_dropped(&[], &[("AuthMethod", "None")]));
         assert!(is_dropped(&[], &[("CHAP_A", "5")]));
     }
 
+    // check: discovery-session
     #[test]
     fn a_discovery_session_offers_nothing_about_data() {
         let (mut negotiation, offers) = proposed(&[("HeaderDigest", "CRC32C")], SessionType::Discovery);

@@ -217,6 +217,7 @@ mod tests {
         Secret::new(text).expect("a secret")
     }
 
+    // check: chap-algorithms
     #[test]
     fn each_algorithm_hashes_identifier_secret_and_challenge() {
         // printf '\x2acorrect horse\x01\x02\x03' | md5sum, sha1sum, sha256sum, openssl dgst -sha3-256
@@ -231,6 +232,7 @@ mod tests {
         }
     }
 
+    // check: chap-challenge
     #[test]
     fn binary_values_come_in_hexadecimal_of_either_case_and_in_base64() {
         assert_eq!(decode("0xDEADbeef"), Some(vec![0xde, 0xad, 0xbe, 0xef]));
@@ -239,6 +241,7 @@ mod tests {
         assert_eq!(decode(&encode(&[7; MAX_BINARY])), Some(vec![7; MAX_BINARY]));
     }
 
+    // check: chap-challenge, text-value-length
     #[test]
     fn empty_odd_overlong_and_malformed_binary_values_are_none() {
         let long = encode(&[7; MAX_BINARY + 1]);
@@ -258,6 +261,7 @@ mod tests {
         assert_eq!("MD4".parse::<ChapAlgorithm>(), Err(ChapError::Algorithm));
     }
 
+    // check: chap-equal-secrets
     #[test]
     fn settings_that_cannot_work_are_refused_when_they_are_made() {
         let good = ChapConfig {

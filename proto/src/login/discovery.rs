@@ -96,6 +96,7 @@ mod tests {
         targets.iter().map(|t| (t.name.to_string(), addresses(t))).collect()
     }
 
+    // check: discovery-ipv6
     #[test]
     fn targets_come_with_all_their_portals() {
         let text = b"TargetName=iqn.2001-04.com.example:a\0TargetAddress=192.0.2.1:3260,1\0\
@@ -109,6 +110,7 @@ mod tests {
         );
     }
 
+    // check: discovery-no-address
     #[test]
     fn a_target_without_an_address_is_where_we_asked() {
         assert_eq!(shown(b"TargetName=iqn.2001-04.com.example:a\0"), [("iqn.2001-04.com.example:a".into(), vec![])]);
@@ -129,6 +131,7 @@ mod tests {
         assert_eq!(shown(text.as_bytes()).len(), 5000);
     }
 
+    // check: discovery-malformed
     #[test]
     fn a_malformed_list_is_told() {
         for (text, says) in [

@@ -106,6 +106,7 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
+    // check: login-unknown-status
     #[test]
     fn every_status_of_the_standard_has_its_own_words() {
         for (status, words) in [

@@ -61,6 +61,7 @@ impl fmt::Debug for Secret {
 mod tests {
     use super::*;
 
+    // check: chap-secret-length
     #[test]
     fn secrets_have_1_to_128_bytes_and_below_12_are_short() {
         assert_eq!(Secret::new(b"").err(), Some(ChapError::SecretEmpty));
@@ -70,6 +71,7 @@ mod tests {
         }
     }
 
+    // check: chap-secret-log
     #[test]
     fn a_secret_does_not_print() {
         let secret = Secret::new(*b"correct horse").expect("a secret");

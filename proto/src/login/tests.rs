@@ -215,6 +215,7 @@ fn authentication_error(outcome: Outcome) -> String {
 
 // Opening and the final response.
 
+// check: login-first-request, login-identity-constant
 #[test]
 fn the_first_request_says_who_and_whom() {
     let mut scene = Scene::new(normal());
@@ -236,6 +237,7 @@ fn the_first_request_says_who_and_whom() {
     );
 }
 
+// check: login-mrdsl-per-direction
 #[test]
 fn a_login_without_authentication_ends_in_a_handoff_that_holds() {
     let (mut scene, offers) = Scene::to_operational(normal());
@@ -264,6 +266,7 @@ fn a_login_without_authentication_ends_in_a_handoff_that_holds() {
     assert_eq!(again, Err(LoginError::Protocol(Error::Misuse("this login has ended"))));
 }
 
+// check: login-statsn-anywhere
 #[test]
 fn status_numbers_may_start_anywhere() {
     for first in [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff] {
@@ -276,6 +279,7 @@ fn status_numbers_may_start_anywhere() {
     }
 }
 
+// check: login-tsih-zero
 #[test]
 fn a_final_response_without_a_session_fails() {
     let (mut scene, _) = Scene::to_operational(normal());
@@ -283,6 +287,7 @@ fn a_final_response_without_a_session_fails() {
     assert!(is_protocol_error(&scene.send(response, &[])));
 }
 
+// check: login-tsih-zero
 #[test]
 fn a_final_response_for_another_session_than_the_one_to_join_fails() {
     let (mut scene, offers) = Scene::to_operational(LoginConfig { tsih: Tsih(5), ..normal() });
@@ -290,6 +295,7 @@ fn a_final_response_for_another_session_than_the_one_to_join_fails() {
     assert!(is_protocol_error(&scene.say(OperationalNegotiation, Some(FullFeature), &[])));
 }
 
+// check: login-group-tag
 #[test]
 fn another_portal_group_than_the_stored_one_is_told() {
     let mut scene = Scene::new(LoginConfig { group_tag: Some(2), ..normal() });
@@ -302,6 +308,7 @@ fn another_portal_group_than_the_stored_one_is_told() {
     assert_eq!(scene.login.need(), 0);
 }
 
+// check: discovery-session
 #[test]
 fn a_discovery_session_names_no_target() {
     let mut scene = Scene::new(LoginConfig { target_name: None, ..normal() });
@@ -315,6 +322,7 @@ fn a_discovery_session_names_no_target() {
     scene.finish();
 }
 
+// check: chap-discovery
 #[test]
 fn a_discovery_session_authenticates_as_well() {
     let config = LoginConfig { target_name: None, ..chap(&[ChapAlgorithm::Md5], false) };
@@ -333,6 +341,7 @@ fn a_long_alias_is_cut_between_characters() {
 
 // Statuses.
 
+// check: login-unknown-status
 #[test]
 fn refusals_keep_class_and_detail() {
     for (class, detail) in [(2, 1), (2, 3), (2, 0xff), (3, 1), (3, 0x77), (9, 9)] {
@@ -352,6 +361,7 @@ fn refusals_keep_class_and_detail() {
     }
 }
 
+// check: redirect-followed
 #[test]
 fn a_redirection_is_followed_to_wherever_it_points() {
     for (address, shown) in [
@@ -378,6 +388,7 @@ fn a_redirection_is_followed_to_wherever_it_points() {
     }
 }
 
+// check: redirect-nowhere
 #[test]
 fn a_redirection_to_nowhere_fails() {
     for keys in [&[][..], &[("TargetAddress", "")], &[("TargetAddress", "2001:db8::7")], &[("TargetAlias", "x")]] {
@@ -391,6 +402,7 @@ fn a_redirection_to_nowhere_fails() {
 
 // Stages, and answers that do not leave them.
 
+// check: login-t0-stays
 #[test]
 fn a_target_that_does_not_leave_a_stage_is_asked_again() {
     let mut scene = Scene::new(normal());
@@ -407,6 +419,7 @@ fn a_target_that_does_not_leave_a_stage_is_asked_again() {
     assert_eq!(scene.finish().handoff.max_burst_length, 4096);
 }
 
+// check: login-t0-endless
 #[test]
 fn a_target_that_never_leaves_a_stage_is_given_up() {
     let (mut scene, _) = Scene::to_operational(normal());
@@ -418,6 +431,7 @@ fn a_target_that_never_leaves_a_stage_is_given_up() {
     assert_eq!(scene.login.need(), 0);
 }
 
+// check: login-target-proposes, login-key-unknown
 #[test]
 fn proposals_of_the_target_are_answered_before_the_login_ends() {
     let (mut scene, _) = Scene::to_operational(normal());
@@ -431,6 +445,7 @@ fn proposals_of_the_target_are_answered_before_the_login_ends() {
     assert_eq!(scene.finish().handoff.initial_r2t, 1);
 }
 
+// check: login-key-unknown
 #[test]
 fn keys_nobody_knows_are_not_understood_in_the_security_stage_too() {
     let mut scene = Scene::new(normal());
@@ -440,6 +455,7 @@ fn keys_nobody_knows_are_not_understood_in_the_security_stage_too() {
     assert_eq!(scene.hear().key("Zork").as_deref(), Some("NotUnderstood"));
 }
 
+// check: login-key-wrong-stage
 #[test]
 fn operational_keys_do_not_belong_to_the_security_stage() {
     let mut scene = Scene::new(normal());
@@ -447,6 +463,7 @@ fn operational_keys_do_not_belong_to_the_security_stage() {
     assert!(is_protocol_error(&scene.say(SecurityNegotiation, None, &[("MaxBurstLength", "4096")])));
 }
 
+// check: login-stage-not-asked
 #[test]
 fn stages_that_were_not_asked_for_are_refused() {
     for (current, next) in [
@@ -466,6 +483,7 @@ fn stages_that_were_not_asked_for_are_refused() {
     assert!(is_protocol_error(&scene.say(SecurityNegotiation, Some(OperationalNegotiation), &keys)));
 }
 
+// check: login-key-twice
 #[test]
 fn a_repeated_key_drops_the_connection() {
     let (mut scene, _) = Scene::to_operational(normal());
@@ -477,6 +495,7 @@ fn a_repeated_key_drops_the_connection() {
     assert!(is_protocol_error(&scene.say(OperationalNegotiation, None, &[("ImmediateData", "Yes")])));
 }
 
+// check: login-mrdsl-range
 #[test]
 fn a_segment_length_out_of_range_drops_the_connection() {
     for wrong in ["0", "511", "16777216"] {
@@ -486,6 +505,7 @@ fn a_segment_length_out_of_range_drops_the_connection() {
     }
 }
 
+// check: login-digests-negotiated, login-key-left-open
 #[test]
 fn a_digest_we_insist_on_and_do_not_get_is_told() {
     let mut config = normal();
@@ -497,6 +517,7 @@ fn a_digest_we_insist_on_and_do_not_get_is_told() {
 
 // Headers.
 
+// check: login-wrong-opcode, login-segment-bounded, order-opcode, order-length
 #[test]
 fn headers_that_cannot_be_are_refused_before_their_data_is_read() {
     type Bend = fn(&mut Bhs);
@@ -520,6 +541,7 @@ fn headers_that_cannot_be_are_refused_before_their_data_is_read() {
     }
 }
 
+// check: login-foreign-response
 #[test]
 fn responses_of_another_login_are_refused() {
     type Bend = fn(&mut LoginResponse);
@@ -549,6 +571,7 @@ fn any_other_number_of_bytes_than_needed_is_misuse() {
     }
 }
 
+// check: order-no-panic
 #[test]
 fn no_bytes_a_target_can_send_make_the_login_panic() {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
@@ -581,6 +604,7 @@ fn no_bytes_a_target_can_send_make_the_login_panic() {
 
 // The C bit.
 
+// check: login-continuation-in
 #[test]
 fn a_text_may_be_cut_anywhere() {
     let keys = [("MaxBurstLength", "65536"), ("TargetAlias", "größe"), ("ImmediateData", "No")];
@@ -599,6 +623,7 @@ fn a_text_may_be_cut_anywhere() {
     }
 }
 
+// check: login-continuation-in
 #[test]
 fn a_text_may_come_byte_by_byte() {
     let (mut scene, _) = Scene::to_operational(normal());
@@ -610,6 +635,7 @@ fn a_text_may_come_byte_by_byte() {
     assert_eq!(scene.finish().handoff.max_burst_length, 65_536);
 }
 
+// check: login-continuation-endless
 #[test]
 fn a_text_without_end_is_given_up() {
     for piece in [&[b'x'; 4096][..], &[]] {
@@ -623,6 +649,7 @@ fn a_text_without_end_is_given_up() {
     }
 }
 
+// check: login-continuation-out, login-nsg-reserved
 #[test]
 fn a_text_of_ours_that_does_not_fit_is_cut() {
     let (mut scene, whole) = Scene::to_operational(normal());
@@ -648,6 +675,7 @@ fn a_text_of_ours_that_does_not_fit_is_cut() {
     scene.finish();
 }
 
+// check: login-continuation-out
 #[test]
 fn a_target_that_answers_half_a_text_is_refused() {
     for (next, keys) in [(None, &[("TargetAlias", "x")][..]), (Some(FullFeature), &[])] {
@@ -662,6 +690,7 @@ fn a_target_that_answers_half_a_text_is_refused() {
 
 // CHAP.
 
+// check: chap-algorithms
 #[test]
 fn every_algorithm_proves_us_and_the_target() {
     for algorithm in ChapAlgorithm::ALL {
@@ -691,6 +720,7 @@ fn every_algorithm_proves_us_and_the_target() {
     }
 }
 
+// check: chap-algorithms, chap-evaded
 #[test]
 fn chap_is_offered_alone_and_its_algorithms_in_order() {
     let mut scene = Scene::new(chap(&ChapAlgorithm::ALL, false));
@@ -701,6 +731,7 @@ fn chap_is_offered_alone_and_its_algorithms_in_order() {
     assert_eq!(scene.hear().key("CHAP_A").as_deref(), Some("8,7,6,5"));
 }
 
+// check: chap-evaded
 #[test]
 fn a_target_that_evades_chap_is_left() {
     for answer in ["None", "Reject", "KRB5", "CHAP,None"] {
@@ -710,6 +741,7 @@ fn a_target_that_evades_chap_is_left() {
     }
 }
 
+// check: chap-not-configured
 #[test]
 fn a_target_that_wants_chap_where_none_is_configured_is_told() {
     let mut scene = Scene::new(normal());
@@ -723,6 +755,7 @@ fn a_target_that_wants_chap_where_none_is_configured_is_told() {
     }
 }
 
+// check: chap-algorithm-not-offered
 #[test]
 fn algorithms_that_were_not_offered_end_the_login() {
     for algorithm in ["8", "6", "0", "MD5", "", "5,8", "0x", "-5", "261", "Reject"] {
@@ -733,6 +766,7 @@ fn algorithms_that_were_not_offered_end_the_login() {
     }
 }
 
+// check: chap-keys-out-of-order, chap-identifier
 #[test]
 fn incomplete_and_early_chap_keys_end_the_login() {
     for keys in [
@@ -750,6 +784,7 @@ fn incomplete_and_early_chap_keys_end_the_login() {
     }
 }
 
+// check: chap-challenge
 #[test]
 fn challenges_of_1_to_1024_bytes_in_either_encoding_are_answered() {
     let long = "AB".repeat(1024);
@@ -763,6 +798,7 @@ fn challenges_of_1_to_1024_bytes_in_either_encoding_are_answered() {
     }
 }
 
+// check: chap-challenge
 #[test]
 fn challenges_that_are_none_end_the_login() {
     for challenge in ["", "0x", "0x123", "0xzz", "0b", "0b!", "0bBwg", "12", "Reject"] {
@@ -772,6 +808,7 @@ fn challenges_that_are_none_end_the_login() {
     }
 }
 
+// check: chap-target-silent, chap-wrong-name, chap-wrong-response, chap-reflection
 #[test]
 fn a_target_that_does_not_prove_itself_never_reaches_full_feature() {
     let right = |proof: &Heard| {
@@ -824,6 +861,7 @@ fn any_name_will_do_where_none_is_configured() {
     assert_eq!(scene.finish().authentication, "mutual CHAP MD5");
 }
 
+// check: chap-keys-out-of-order
 #[test]
 fn a_proof_that_nobody_asked_for_ends_the_login() {
     let (mut scene, _) = Scene::to_proof(chap(&[ChapAlgorithm::Md5], false), ChapAlgorithm::Md5);
@@ -831,6 +869,7 @@ fn a_proof_that_nobody_asked_for_ends_the_login() {
     authentication_error(scene.say(SecurityNegotiation, Some(OperationalNegotiation), &keys));
 }
 
+// check: chap-random, chap-reflection
 #[test]
 fn our_challenges_come_from_the_generator_and_a_reflected_one_is_refused() {
     let (_, proof) = Scene::to_proof(chap(&[ChapAlgorithm::Md5], true), ChapAlgorithm::Md5);
@@ -844,6 +883,7 @@ fn our_challenges_come_from_the_generator_and_a_reflected_one_is_refused() {
     assert!(why.contains("our own CHAP challenge"));
 }
 
+// check: chap-equal-secrets
 #[test]
 fn equal_secrets_are_not_used_even_if_nobody_checked() {
     let mut config = chap(&[ChapAlgorithm::Md5], true);
@@ -853,12 +893,14 @@ fn equal_secrets_are_not_used_even_if_nobody_checked() {
     authentication_error(scene.say(SecurityNegotiation, None, &keys));
 }
 
+// check: chap-keys-out-of-order
 #[test]
 fn a_second_challenge_ends_the_login() {
     let (mut scene, _) = Scene::to_proof(chap(&[ChapAlgorithm::Md5], true), ChapAlgorithm::Md5);
     assert!(is_protocol_error(&scene.say(SecurityNegotiation, None, &[("CHAP_C", "0x01")])));
 }
 
+// check: chap-md5-retry
 #[test]
 fn a_failure_after_the_choice_tells_which_algorithm_it_was() {
     let (mut scene, _) = Scene::to_proof(chap(&ChapAlgorithm::ALL, false), ChapAlgorithm::Sha256);
@@ -867,6 +909,7 @@ fn a_failure_after_the_choice_tells_which_algorithm_it_was() {
     assert_eq!(scene.login.chosen_algorithm(), Some(ChapAlgorithm::Sha256));
 }
 
+// check: chap-secret-log
 #[test]
 fn nothing_secret_is_printed() {
     let (scene, _) = Scene::to_proof(chap(&ChapAlgorithm::ALL, true), ChapAlgorithm::Md5);

@@ -44,6 +44,7 @@ every_named_field_round_trips! {
     nop_in: NopIn;
 }
 
+// check: command-fields
 #[test]
 fn a_scsi_command_stands_as_in_figure_11_3() {
     let mut bhs = ScsiCommand {
@@ -68,6 +69,7 @@ fn a_scsi_command_stands_as_in_figure_11_3() {
     assert_eq!((ahs_len(&bhs), data_segment_len(&bhs)), (8, 0x01_0203));
 }
 
+// check: login-first-request
 #[test]
 fn a_login_request_is_immediate_and_its_fields_stand_as_in_figure_11_12() {
     let bhs = LoginRequest {

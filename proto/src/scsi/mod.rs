@@ -86,6 +86,7 @@ pub(crate) mod tests {
         }
     }
 
+    // check: text-characters
     #[test]
     fn control_characters_from_a_target_never_come_through() {
         assert_eq!(super::text(b"  a\x1b[2Jb\xff\0\0"), "a?[2Jb?");

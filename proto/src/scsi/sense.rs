@@ -308,6 +308,7 @@ mod tests {
     const DESCRIPTORS: [u8; 28] =
         [0x72, 3, 0x11, 0, 0, 0, 0, 20, 0, 10, 0x80, 0, 0, 0, 0, 1, 0x23, 0x45, 0x67, 0x89, 2, 6, 0, 0, 0xc0, 0, 7, 0];
 
+    // check: status-sense
     #[test]
     fn fixed_format_is_read() {
         let sense = Sense::parse(&LIO_OUT_OF_RANGE).unwrap();
@@ -326,6 +327,7 @@ mod tests {
         assert_eq!(Sense::parse(&data).unwrap().information, Some(0x0102_0304));
     }
 
+    // check: status-sense
     #[test]
     fn descriptor_format_is_read() {
         let sense = Sense::parse(&DESCRIPTORS).unwrap();
@@ -343,6 +345,7 @@ mod tests {
         assert_eq!(Sense::parse(&[0x7f, 0, 0, 0]), None);
     }
 
+    // check: status-sense-bounds
     #[test]
     fn truncation_leaves_what_arrived() {
         every_prefix(&LIO_OUT_OF_RANGE, Sense::parse);
@@ -353,6 +356,7 @@ mod tests {
         assert_eq!(Sense::parse(&[0x70, 0]), None);
     }
 
+    // check: status-sense-bounds
     #[test]
     fn a_descriptor_length_past_the_end_ends_the_walk() {
         let mut data = DESCRIPTORS;
@@ -372,6 +376,7 @@ mod tests {
         assert!(sense(5, 0x25, 0x00).unit_not_supported());
     }
 
+    // check: status-sense-bounds
     #[test]
     fn the_segment_of_a_response_says_how_long_the_sense_is() {
         assert_eq!(sense_of_response(&[0, 2, 0x70, 0, 9, 9]), Some([0x70, 0].as_slice()));

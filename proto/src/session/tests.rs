@@ -259,6 +259,7 @@ impl Bench {
 
 const GOOD: Outcome = Outcome::Status(ScsiStatus::Good);
 
+// check: cmdsn-first, cmdsn-contiguous
 #[test]
 fn the_first_command_carries_the_logins_cmd_sn_and_the_next_ones_follow() {
     let mut bench = Bench::new(handoff());
@@ -269,6 +270,7 @@ fn the_first_command_carries_the_logins_cmd_sn_and_the_next_ones_follow() {
     assert_eq!(sent[0].is::<ScsiCommand>().exp_stat_sn, StatSn(100));
 }
 
+// check: data-in-pieces, data-in-status
 #[test]
 fn a_read_arrives_in_pieces_and_status_comes_with_the_last() {
     let mut bench = Bench::new(handoff());
@@ -285,6 +287,7 @@ fn a_read_arrives_in_pieces_and_status_comes_with_the_last() {
     assert_eq!(bench.session.in_flight(), 0);
 }
 
+// check: stream-segments
 #[test]
 fn one_byte_at_a_time_gives_the_same_as_one_segment() {
     let mut handoff = handoff();
@@ -304,6 +307,7 @@ fn one_byte_at_a_time_gives_the_same_as_one_segment() {
     assert_eq!(bench.one().data, b"ping");
 }
 
+// check: digest-data, order-data-digest
 #[test]
 fn a_wrong_data_digest_is_never_a_result() {
     let mut handoff = handoff();
@@ -317,6 +321,7 @@ fn a_wrong_data_digest_is_never_a_result() {
     assert_eq!(bench.session.poll_event(), None);
 }
 
+// check: digest-header, order-header-digest
 #[test]
 fn a_wrong_header_digest_ends_the_connection() {
     let mut handoff = handoff();
@@ -330,6 +335,7 @@ fn a_wrong_header_digest_ends_the_connection() {
 }
 
 /// {InitialR2T, ImmediateData} → data in the command, unsolicited bytes behind it.
+// check: data-out-unsolicited, data-out-first-burst, data-out-segments, data-out-sequence
 #[test]
 fn the_four_pairs_of_initial_r2t_and_immediate_data() {
     for (initial_r2t, immediate_data, with_command, unsolicited) in
@@ -359,6 +365,7 @@ fn the_four_pairs_of_initial_r2t_and_immediate_data() {
     }
 }
 
+// check: r2t-several
 #[test]
 fn several_r2ts_are_answered_and_one_too_many_is_an_error() {
     let mut bench = Bench::new(Handoff { initial_r2t: 1, immediate_data: 0, ..handoff() });
@@ -371,6 +378,7 @@ fn several_r2ts_are_answered_and_one_too_many_is_an_error() {
     assert!(matches!(bench.fails_with(&third), PeerMisbehaved::Rule(rule) if rule.contains("MaxOutstandingR2T")));
 }
 
+// check: r2t-bounds, order-offset
 #[test]
 fn an_r2t_must_stay_within_the_command_and_in_order() {
     for (sn, offset, len, word) in [
@@ -388,6 +396,7 @@ fn an_r2t_must_stay_within_the_command_and_in_order() {
     }
 }
 
+// check: data-in-bounds, datasn-gap, order-offset
 #[test]
 fn data_in_must_fit_its_command() {
     for (sn, offset, len) in [(1, 0, 512), (0, 512, 512), (0, 0, 1024)] {
@@ -401,6 +410,7 @@ fn data_in_must_fit_its_command() {
     }
 }
 
+// check: data-in-declared, order-length
 #[test]
 fn data_in_longer_than_we_declared_is_refused_before_it_is_read() {
     let mut bench = Bench::new(handoff());
@@ -410,6 +420,7 @@ fn data_in_longer_than_we_declared_is_refused_before_it_is_read() {
     assert!(matches!(bench.fails_with(&pdu[..48]), PeerMisbehaved::SegmentTooLong { length: 8196, limit: 8192, .. }));
 }
 
+// check: window-closed, window-opens
 #[test]
 fn a_closed_window_holds_commands_until_any_pdu_opens_it() {
     let mut bench = Bench::new(Handoff { max_cmd_sn: 10, ..handoff() });
@@ -422,6 +433,7 @@ fn a_closed_window_holds_commands_until_any_pdu_opens_it() {
     assert_eq!(bench.one().is::<ScsiCommand>().cmd_sn, CmdSn(11));
 }
 
+// check: residual-exact, status-sense
 #[test]
 fn a_response_with_sense_and_underflow_is_told_exactly() {
     let mut bench = Bench::new(handoff());
@@ -437,6 +449,7 @@ fn a_response_with_sense_and_underflow_is_told_exactly() {
     assert_eq!(bench.session.sense(itt), [0x70, 0, 3, 0, 0, 0, 0, 0]);
 }
 
+// check: status-sense-bounds
 #[test]
 fn a_sense_length_that_lies_is_cut_to_what_arrived() {
     let mut bench = Bench::new(handoff());
@@ -461,6 +474,7 @@ fn a_sense_length_that_lies_is_cut_to_what_arrived() {
     assert_eq!(bench.session.sense(itt), [0x70, 0, 5]);
 }
 
+// check: statsn-gap
 #[test]
 fn a_gap_in_stat_sn_ends_the_connection() {
     let mut bench = Bench::new(handoff());
@@ -471,6 +485,7 @@ fn a_gap_in_stat_sn_ends_the_connection() {
     assert_eq!(bench.fails_with(&response), PeerMisbehaved::StatSn { expected: 100, received: 101 });
 }
 
+// check: statsn-acknowledged
 #[test]
 fn stat_sn_wraps() {
     let mut bench = Bench::new(Handoff { exp_stat_sn: u32::MAX, ..handoff() });
@@ -482,6 +497,7 @@ fn stat_sn_wraps() {
     assert_eq!((bench.done().0, bench.done().0), (first, second));
 }
 
+// check: response-once, order-task
 #[test]
 fn a_response_to_a_retired_task_is_a_protocol_error() {
     let mut bench = Bench::new(handoff());
@@ -495,6 +511,7 @@ fn a_response_to_a_retired_task_is_a_protocol_error() {
     assert_eq!(bench.fails_with(&again), PeerMisbehaved::UnknownTask(itt.0));
 }
 
+// check: nop-answered, cmdsn-immediate
 #[test]
 fn a_ping_of_the_target_is_answered_with_its_data() {
     let mut bench = Bench::new(handoff());
@@ -507,6 +524,7 @@ fn a_ping_of_the_target_is_answered_with_its_data() {
     assert_eq!((header.cmd_sn, pong.data.as_slice()), (CmdSn(10), b"hello".as_slice()));
 }
 
+// check: nop-own
 #[test]
 fn silence_is_answered_by_a_ping_and_then_by_giving_up() {
     let mut bench = Bench::new(handoff());
@@ -524,6 +542,7 @@ fn silence_is_answered_by_a_ping_and_then_by_giving_up() {
     assert_eq!(dead, Err(PeerMisbehaved::Silent.into()));
 }
 
+// check: tmf-fields, cmdsn-immediate
 #[test]
 fn an_abort_names_the_task_its_lun_and_its_cmd_sn() {
     let mut bench = Bench::new(handoff());
@@ -547,6 +566,7 @@ fn an_abort_names_the_task_its_lun_and_its_cmd_sn() {
     assert!(matches!(bench.session.poll_event(), Some(Event::ManageDone { itt, .. }) if itt == tag));
 }
 
+// check: tmf-scope
 #[test]
 fn a_unit_reset_ends_what_was_sent_before_it_on_that_unit_only() {
     let mut bench = Bench::new(handoff());
@@ -566,6 +586,7 @@ fn a_unit_reset_ends_what_was_sent_before_it_on_that_unit_only() {
     assert_eq!(bench.done().0, after);
 }
 
+// check: cmdsn-contiguous
 #[test]
 fn a_command_that_was_not_sent_is_taken_back_without_a_gap_in_cmd_sn() {
     let mut bench = Bench::new(handoff());
@@ -585,6 +606,7 @@ fn reject(bench: &mut Bench, reason: u8, rejected: &Bhs) -> Vec<u8> {
     bench.pdu(pdu.encode(), rejected)
 }
 
+// check: reject-ends
 #[test]
 fn a_rejected_command_ends() {
     let mut bench = Bench::new(handoff());
@@ -596,6 +618,7 @@ fn a_rejected_command_ends() {
     assert_eq!((done, result.outcome), (itt, Outcome::Rejected(RejectReason::ProtocolError)));
 }
 
+// check: reject-ends, response-once
 #[test]
 fn a_rejected_data_out_ends_its_command_and_the_response_owed_does_no_harm() {
     let mut bench = Bench::new(handoff());
@@ -631,6 +654,7 @@ fn async_message(bench: &mut Bench, event: u8, parameters: [u16; 3], data: &[u8]
     bench.pdu(pdu.encode(), data)
 }
 
+// check: async-logout, async-drop, async-negotiation
 #[test]
 fn asynchronous_events_are_told_as_they_are_meant() {
     let mut bench = Bench::new(handoff());
@@ -651,6 +675,7 @@ fn asynchronous_events_are_told_as_they_are_meant() {
     assert_eq!(bench.session.poll_event(), Some(Event::UnitReport { lun: LUN, sense: vec![0x70, 0, 6] }));
 }
 
+// check: text-continued
 #[test]
 fn text_that_goes_on_is_gathered() {
     let mut bench = Bench::new(handoff());
@@ -670,6 +695,7 @@ fn text_that_goes_on_is_gathered() {
     assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, text }));
 }
 
+// check: logout-nothing-after
 #[test]
 fn nothing_follows_a_logout() {
     let mut bench = Bench::new(handoff());
@@ -700,6 +726,7 @@ fn nothing_follows_a_logout() {
     assert_eq!(bench.session.rx_plan(), RxPlan::Stop);
 }
 
+// check: recovery-replay-order, recovery-replay-never
 #[test]
 fn a_lost_connection_is_replaced_and_commands_go_again_in_order() {
     let mut bench = Bench::new(handoff());
@@ -729,6 +756,7 @@ fn a_lost_connection_is_replaced_and_commands_go_again_in_order() {
     assert_eq!(bench.done().1.transferred, 4096);
 }
 
+// check: recovery-replacement-timeout
 #[test]
 fn giving_up_ends_everything_once() {
     let mut bench = Bench::new(handoff());
@@ -741,6 +769,7 @@ fn giving_up_ends_everything_once() {
     assert_eq!(bench.session.poll_event(), None);
 }
 
+// check: unknown-opcode, order-opcode
 #[test]
 fn opcodes_of_an_initiator_or_of_nobody_are_refused() {
     for code in [0x01, 0x23, 0x3e] {
@@ -751,6 +780,7 @@ fn opcodes_of_an_initiator_or_of_nobody_are_refused() {
     }
 }
 
+// check: unknown-ahs
 #[test]
 fn an_ahs_nobody_asked_for_is_passed_over() {
     let mut bench = Bench::new(handoff());

@@ -188,6 +188,7 @@ fn details() -> TargetDetails {
     }
 }
 
+// check: chap-secret-log
 #[test]
 fn a_targets_settings_are_shown_with_dots_for_secrets_and_the_rfcs_names() {
     assert_eq!(
@@ -257,6 +258,7 @@ fn discovered_targets_and_discovery_portals_list_what_belongs_to_them_indented()
     );
 }
 
+// check: text-characters
 #[test]
 fn no_control_character_of_a_target_reaches_the_terminal() {
     let nasty = "\u{1b}]0;owned\u{7}\u{9b}2J\r\n\u{202e}\u{7f}";

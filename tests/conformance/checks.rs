@@ -1,0 +1,567 @@
+//! The checks: what a target may do to us and what we must do then, one sentence each.
+//!
+//! A test says which checks it stands for by a comment `// check: <id>, <id>` in or directly above it.
+
+/// A group of checks.
+pub(crate) struct Group {
+    /// Its heading.
+    pub(crate) title: &'static str,
+    /// Identifier (which tests name, so it stays), the check, sections of RFC 7143 unless said otherwise.
+    pub(crate) checks: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// Checks without a test, and why; to be empty.
+pub(crate) const OPEN: &[(&str, &str)] = &[
+    ("redirect-configuration", "no test yet"),
+    ("redirect-same-name", "no test yet"),
+    ("chap-secret-core-dump", "no test yet"),
+    ("window-huge", "no test yet"),
+    ("statsn-not-advanced", "no test yet"),
+    ("r2t-echo", "no test yet"),
+    ("r2t-unknown-task", "no test yet"),
+    ("data-in-unknown-task", "no test yet"),
+    ("residual-lie", "no test yet"),
+    ("status-target-failure", "no test yet"),
+    ("reject-nothing", "no test yet"),
+    ("reject-waiting-for-logout", "no test yet"),
+    ("nop-flood", "no test yet"),
+    ("nop-off", "no test yet"),
+    ("async-capacity", "no test yet"),
+    ("async-vendor", "no test yet"),
+    ("async-sense-bounds", "no test yet"),
+    ("tmf-task-not-there", "no test yet"),
+    ("tmf-escalation", "no test yet"),
+    ("logout-graceful", "no test yet"),
+    ("recovery-isid", "no test yet"),
+];
+
+/// All checks.
+#[rustfmt::skip]
+pub(crate) const GROUPS: &[Group] = &[
+    Group {
+        title: "Login and negotiation",
+        checks: &[
+            (
+                "login-first-request",
+                "The first login request names InitiatorName, SessionType and TargetName, with T, CSG, NSG and the versions right and TSIH 0.",
+                "6.3, 11.12, 13.4, 13.5, 13.21",
+            ),
+            (
+                "login-identity-constant",
+                "ISID, TSIH, CID, ITT and CmdSN do not change during a login, one request is under way at a time, and each is immediate.",
+                "6.3, 11.12",
+            ),
+            (
+                "login-nsg-reserved",
+                "Without T, NSG is sent as 0; T and C never stand together.",
+                "11.12.1, 11.12.2, 11.12.3",
+            ),
+            ("login-tsih-zero", "A final response with TSIH 0, or of another session, fails the login.", "11.13.3"),
+            ("login-foreign-response", "A response with another ITT, ISID, version or stage fails the login.", "11.13"),
+            (
+                "login-stage-not-asked",
+                "A response that moves to a stage we did not ask for fails the login.",
+                "6.3, 11.13",
+            ),
+            ("login-t0-stays", "T=0 in an answer: the stage goes on and the next request follows.", "6.3"),
+            ("login-t0-endless", "A target that never sets T is given up after a bounded number of answers.", "6.3"),
+            (
+                "login-statsn-anywhere",
+                "StatSN of the first response may be any number, 0xffffffff included; ExpStatSN follows modulo 2^32.",
+                "4.2.2.2",
+            ),
+            (
+                "login-continuation-in",
+                "A text that the target splits with C, anywhere, is answered by empty requests and put together.",
+                "6.2, 11.13",
+            ),
+            (
+                "login-continuation-out",
+                "A text of ours that does not fit one PDU goes out with C, each piece awaiting an empty answer; a target that answers early is refused.",
+                "6.2, 11.12.2",
+            ),
+            ("login-continuation-endless", "A text without end is given up: bytes and pieces are capped.", "6.2"),
+            ("login-key-twice", "A key that comes twice drops the connection, in one PDU or in two.", "6.2"),
+            (
+                "login-key-unknown",
+                "An unknown or private key is answered NotUnderstood, in either stage, and the login goes on.",
+                "6.2, 13.22",
+            ),
+            (
+                "login-key-wrong-stage",
+                "A key of the operational stage in the security stage, or the reverse, drops the connection.",
+                "6.3, 12, 13",
+            ),
+            (
+                "login-value-not-offered",
+                "A value that we did not offer, or that no rule allows, drops the connection.",
+                "6.2",
+            ),
+            (
+                "login-key-left-open",
+                "A key that is rejected, irrelevant, not understood or not answered keeps its default, or fails the login where we insist.",
+                "6.2",
+            ),
+            (
+                "login-target-proposes",
+                "A key that the target proposes of its own accord is answered with the outcome before the login ends.",
+                "6.2",
+            ),
+            (
+                "login-first-burst-bounded",
+                "FirstBurstLength above MaxBurstLength from the target: neither is ever exceeded.",
+                "13.13, 13.14",
+            ),
+            (
+                "login-flags",
+                "ImmediateData is the AND; InitialR2T, DataPDUInOrder and DataSequenceInOrder are the OR, for every pair of values.",
+                "13.10, 13.11, 13.18, 13.19",
+            ),
+            (
+                "login-mrdsl-range",
+                "MaxRecvDataSegmentLength 0, 511 or 2^24 is refused; 512 and 0x1000 are taken.",
+                "6.1, 13.12",
+            ),
+            (
+                "login-mrdsl-per-direction",
+                "MaxRecvDataSegmentLength is declared per direction; without a declaration of the target 8192 holds.",
+                "13.12",
+            ),
+            (
+                "login-wrong-opcode",
+                "Any PDU but a login response drops the connection, before its data are read.",
+                "6.3, 11.13",
+            ),
+            (
+                "login-segment-bounded",
+                "A login response with more than 8192 bytes or with an AHS is refused by its header.",
+                "13.12",
+            ),
+            (
+                "login-digests-after",
+                "Digests start with the first PDU of the full-feature phase and not before.",
+                "13.1",
+            ),
+            (
+                "login-digests-negotiated",
+                "A digest that both sides chose is on every PDU from then on; one we insist on and do not get fails the login.",
+                "13.1",
+            ),
+            ("login-max-connections", "MaxConnections above our offer is refused.", "13.2"),
+            ("login-markers", "Marker keys are answered No or Reject.", "13.25"),
+            (
+                "login-numbers",
+                "DefaultTime2Wait takes the larger; DefaultTime2Retain, MaxOutstandingR2T, ErrorRecoveryLevel and the burst lengths the smaller.",
+                "13.13 to 13.17, 13.20",
+            ),
+            (
+                "login-group-tag",
+                "Another TargetPortalGroupTag than the stored one is told, and the login refused.",
+                "13.9",
+            ),
+            (
+                "redirect-followed",
+                "0101 and 0102 are followed to an IPv4 address, a bracketed IPv6 address or a name, with and without a port.",
+                "11.13.5, 13.8",
+            ),
+            (
+                "redirect-configuration",
+                "A redirection is for this login only: the configuration keeps the portal it has.",
+                "11.13.5",
+            ),
+            ("redirect-loop", "A redirection in a circle ends after a bounded number of hops.", "11.13.5"),
+            (
+                "redirect-nowhere",
+                "A redirection without an address, or with a malformed one, fails the login.",
+                "11.13.5",
+            ),
+            (
+                "redirect-same-name",
+                "Behind a redirection the same TargetName is asked for with the same credentials; a name in the redirection is not followed.",
+                "11.13.5",
+            ),
+            (
+                "login-02xx",
+                "After 02xx no login is retried blindly; after an authentication failure not even at another portal.",
+                "11.13.5",
+            ),
+            ("login-03xx", "After 03xx the login is retried with back-off.", "11.13.5"),
+            ("login-unknown-status", "An unknown status detail counts as its class.", "11.13.5"),
+            ("login-silence", "Silence costs the login timeout and no more; then comes the next portal.", "6.3"),
+        ],
+    },
+    Group {
+        title: "CHAP",
+        checks: &[
+            (
+                "chap-algorithms",
+                "MD5, SHA1, SHA-256 and SHA3-256 prove both sides; they are offered strongest first, as configured.",
+                "12.1.3",
+            ),
+            (
+                "chap-algorithm-not-offered",
+                "An algorithm that was not offered, or is not a number, ends the login.",
+                "12.1.3",
+            ),
+            (
+                "chap-md5-retry",
+                "A target that chooses a stronger algorithm and then refuses gets one login with MD5 alone, where MD5 is allowed; the log says so.",
+                "12.1.3",
+            ),
+            ("chap-keys-out-of-order", "Missing, early and repeated CHAP keys end the login.", "12.1.3"),
+            (
+                "chap-challenge",
+                "Challenges of 1 to 1024 bytes, hexadecimal or Base64, are answered right; empty, odd, malformed or longer ones end the login.",
+                "6.1, 12.1.3",
+            ),
+            ("chap-identifier", "An identifier above 255 or not a number ends the login.", "12.1.3"),
+            ("chap-wrong-name", "The wrong CHAP_N of a target ends the login.", "12.1.3"),
+            (
+                "chap-wrong-response",
+                "A CHAP_R of wrong value or length ends the login; it is compared in constant time.",
+                "12.1.3",
+            ),
+            ("chap-reflection", "A target that sends our own challenge or response back is refused.", "9.2.1, 12.1.3"),
+            (
+                "chap-target-silent",
+                "With mutual CHAP, a target that sets T without its proof never sees the full-feature phase.",
+                "12.1.3",
+            ),
+            (
+                "chap-evaded",
+                "CHAP is never offered next to None, and a target that picks None or Reject is left.",
+                "9.2.1, 12.1",
+            ),
+            (
+                "chap-not-configured",
+                "A target that wants CHAP where none is configured is told so, and nothing is sent.",
+                "12.1",
+            ),
+            (
+                "chap-random",
+                "Our identifier and challenge come from the system's generator, anew in every login.",
+                "9.2.1, 12.1.3",
+            ),
+            (
+                "chap-equal-secrets",
+                "Equal secrets in both directions are refused when they are configured, and not used in any case.",
+                "9.2.1, 12.1.3",
+            ),
+            ("chap-secret-length", "Secrets have up to 128 bytes; one below 12 is taken with a warning.", "9.2.1"),
+            (
+                "chap-secret-log",
+                "No secret appears in a log, an error, a debug print or an answer, table or JSON.",
+                "9.2.1",
+            ),
+            ("chap-secret-stored", "Secrets are stored in a file of their own that its owner alone may read.", "9.2.1"),
+            ("chap-secret-core-dump", "The daemon leaves no core dump with its secrets.", "9.2.1"),
+            ("chap-discovery", "Discovery sessions authenticate as well.", "6.3, 9.2.1"),
+        ],
+    },
+    Group {
+        title: "Numbers and windows",
+        checks: &[
+            ("cmdsn-first", "The first command carries the login's CmdSN.", "4.2.2.1"),
+            (
+                "cmdsn-contiguous",
+                "CmdSN is contiguous over commands, wraps, and leaves no gap where one is taken back.",
+                "4.2.2.1",
+            ),
+            ("cmdsn-immediate", "Immediate PDUs carry the current CmdSN and do not advance it.", "4.2.2.1"),
+            ("window-closed", "A closed window holds commands, a window of 0 from the login on included.", "4.2.2.1"),
+            ("window-opens", "Any PDU with MaxCmdSN opens it.", "4.2.2.1"),
+            ("window-stale", "MaxCmdSN and ExpCmdSN that go back or contradict each other are ignored.", "4.2.2.1"),
+            ("window-huge", "A window of up to 2^31-1 is capped by our own depth.", "4.2.2.1"),
+            ("statsn-acknowledged", "ExpStatSN acknowledges each status in order, over the wrap.", "4.2.2.2"),
+            (
+                "statsn-not-advanced",
+                "Data-In without S, R2T and NOP-In with the reserved ITT do not advance it.",
+                "4.2.2.2, 11.7.3, 11.8, 11.19",
+            ),
+            ("statsn-gap", "A gap in StatSN ends the connection.", "4.2.2.2, 7.9"),
+            (
+                "itt-unique",
+                "No two tasks under way share an ITT, none is 0xffffffff, and a retired one is not used again at once.",
+                "11.2.1.8",
+            ),
+        ],
+    },
+    Group {
+        title: "Data",
+        checks: &[
+            (
+                "datasn-gap",
+                "A gap in DataSN, or Data-In that ExpDataSN counts and nobody saw, never ends as GOOD.",
+                "4.2.2.3, 11.4.8, 11.7.5",
+            ),
+            (
+                "data-out-first-burst",
+                "Unsolicited data never exceed FirstBurstLength, immediate data counted in.",
+                "13.14",
+            ),
+            (
+                "data-out-unsolicited",
+                "Immediate and unsolicited data go out as InitialR2T and ImmediateData allow, F telling whether more follow.",
+                "11.3.1, 11.7.1, 13.10, 13.11",
+            ),
+            (
+                "data-out-segments",
+                "Each Data-Out has at most the target's MaxRecvDataSegmentLength, immediate data too.",
+                "11.7, 13.12",
+            ),
+            (
+                "data-out-sequence",
+                "DataSN restarts at 0 in each sequence, offsets are contiguous, F stands on the last of a sequence only.",
+                "11.7.1, 11.7.5, 11.7.6",
+            ),
+            ("r2t-echo", "Data-Out echoes the R2T's Target Transfer Tag and LUN.", "11.7.4"),
+            (
+                "r2t-several",
+                "Several R2Ts are outstanding up to MaxOutstandingR2T; one more is a protocol error.",
+                "11.8, 13.17",
+            ),
+            (
+                "r2t-bounds",
+                "An R2T out of order, for no data, beyond MaxBurstLength or past the command's data is a protocol error, and nothing is sent for it.",
+                "11.8",
+            ),
+            (
+                "r2t-unknown-task",
+                "An R2T for a task that has finished, reads, or never was, has no effect but recovery.",
+                "11.8",
+            ),
+            ("data-in-status", "Status in a Data-In counts, with its residual.", "11.7.3, 11.7.6"),
+            ("data-in-pieces", "Data-In in any pieces, with the status apart or not, make the same result.", "11.7"),
+            (
+                "data-in-bounds",
+                "Data-In out of order, overlapping, past the expected length or for a write end the connection, and no byte outside is touched.",
+                "11.7, 13.18, 13.19",
+            ),
+            (
+                "data-in-declared",
+                "Data-In larger than we declared is refused by its header, before anything is read or allocated.",
+                "13.12",
+            ),
+            (
+                "data-in-unknown-task",
+                "Data-In for a task that has finished or never was has no effect but recovery.",
+                "11.7",
+            ),
+            ("residual-exact", "Overflow and underflow are reported as counts.", "11.4.5"),
+            ("residual-stale", "A short read never delivers stale bytes as data, told or not.", "11.4.5"),
+            ("residual-lie", "Residual counts beyond the command's length do no harm.", "11.4.5"),
+            ("digest-data", "A wrong data digest is never delivered as data.", "7.8, 13.1"),
+            ("digest-header", "A wrong header digest ends the connection.", "7.8, 13.1"),
+            ("digest-padding", "Digests cover AHS and padding, in both directions.", "11.1, 13.1"),
+        ],
+    },
+    Group {
+        title: "Commands and their ends",
+        checks: &[
+            (
+                "command-fields",
+                "LUN, ATTR, R, W, EDTL, CDB and all reserved fields are valid in everything we send.",
+                "11",
+            ),
+            ("status-busy", "BUSY and TASK SET FULL are waited out and the command is issued again.", "SAM-5 5.3.1"),
+            ("status-reservation", "RESERVATION CONFLICT is told and not tried again.", "SAM-5 5.3.1"),
+            (
+                "status-sense",
+                "CHECK CONDITION: the sense is decoded, fixed and descriptor format.",
+                "11.4.7, SPC-5 4.4",
+            ),
+            (
+                "status-sense-bounds",
+                "A sense length beyond what arrived, sense cut anywhere or longer than we keep is read as far as it goes.",
+                "11.4.7.2",
+            ),
+            ("status-unit-attention", "A unit attention is consumed once and is no error of the I/O.", "SAM-5 5.14"),
+            ("status-target-failure", "An iSCSI response other than 0 is no GOOD, whatever the status.", "11.4.3"),
+            (
+                "response-once",
+                "A response to a task that has finished or never was does not complete anything; each command completes once.",
+                "11.4",
+            ),
+            (
+                "unknown-opcode",
+                "An opcode that is unknown, an initiator's or out of place ends the connection instead of the synchrony.",
+                "7.7, 11.2.1.2",
+            ),
+            ("unknown-ahs", "An AHS that nobody asked for is passed over.", "11.2.2"),
+            (
+                "reject-ends",
+                "A rejected command, task management, text or ping ends and does not hang; a rejected Data-Out too, and the response that follows does no harm.",
+                "7.3, 11.17",
+            ),
+            (
+                "reject-nothing",
+                "A Reject that names no task of ours, or is cut short, is told and ends nothing.",
+                "11.17",
+            ),
+            ("reject-waiting-for-logout", "Reject reason 0x0c leads to a logout.", "11.17.1"),
+            (
+                "nop-answered",
+                "A NOP-In with a tag is answered with the same tag, LUN and data, at once, cut at the target's MaxRecvDataSegmentLength.",
+                "11.18, 11.19",
+            ),
+            ("nop-flood", "A flood of NOP-Ins does not fill the memory.", "11.19"),
+            (
+                "nop-own",
+                "Our own pings: after the interval of silence, lost after the timeout; anything that arrives is a sign of life.",
+                "11.18",
+            ),
+            ("nop-off", "Interval and timeout are configurable, and 0 switches pings off.", "11.18"),
+            (
+                "text-continued",
+                "A text response over several PDUs is gathered by empty requests with the target's tag, up to a bound.",
+                "6.2, 11.10, 11.11",
+            ),
+            ("stream-segments", "A byte at a time, in any pieces or all in one segment: the same result.", "4.1"),
+            (
+                "stream-end",
+                "FIN or RST at any byte ends the connection, and no command is lost or completed twice.",
+                "7.14",
+            ),
+        ],
+    },
+    Group {
+        title: "Asynchronous messages, task management, logout",
+        checks: &[
+            ("async-logout", "Event 1: we log out within Parameter3.", "11.9.1"),
+            ("async-drop", "Events 2 and 3: we wait Parameter2 and log in again.", "11.9.1"),
+            ("async-negotiation", "Event 4: we log out, since we do not negotiate in full feature.", "11.9.1"),
+            ("async-luns-changed", "Event 0 with 3F/0E: units are looked for again.", "11.9.1, SPC-5"),
+            ("async-capacity", "Event 0 with 2A/09: the capacity is read again.", "11.9.1, SBC-4"),
+            ("async-vendor", "Event 255, and events nobody knows, are logged and otherwise ignored.", "11.9.1"),
+            ("async-sense-bounds", "A sense length beyond what arrived, or none, does no harm.", "11.9.4"),
+            ("tmf-fields", "A task management request is immediate and names the task, its LUN and its CmdSN.", "11.5"),
+            (
+                "tmf-scope",
+                "A function that is complete ends the tasks sent before it, within its scope, and no others.",
+                "11.5.1, 11.6.1",
+            ),
+            (
+                "tmf-task-not-there",
+                "After 'task does not exist' the command goes on; a late response completes it once.",
+                "11.5.1, 11.6.1",
+            ),
+            (
+                "tmf-escalation",
+                "A target that ignores task management is asked abort task, then LU reset, then target reset, each with its timer; then the session is replaced.",
+                "11.5, SAM-5",
+            ),
+            (
+                "logout-nothing-after",
+                "Nothing is sent after a logout request; commands that wait end as aborted.",
+                "11.14",
+            ),
+            ("logout-unanswered", "A target that never answers a logout does not hold us.", "11.14"),
+            (
+                "logout-graceful",
+                "A logout flushes, waits for what is under way, and closes after the response.",
+                "11.14, 11.15",
+            ),
+        ],
+    },
+    Group {
+        title: "Discovery",
+        checks: &[
+            (
+                "discovery-several-pdus",
+                "SendTargets over several PDUs is put together; an endless list ends.",
+                "13.3, Appendix C",
+            ),
+            ("discovery-no-address", "A target without an address is where we asked.", "Appendix C"),
+            ("discovery-ipv6", "IPv6 addresses come in brackets.", "13.8"),
+            ("discovery-malformed", "A malformed list is told and nothing of it is used.", "Appendix C"),
+            (
+                "discovery-session",
+                "A discovery session names no target, offers no key about data and no digest, and logs out.",
+                "4.3, 13.21",
+            ),
+        ],
+    },
+    Group {
+        title: "Recovery",
+        checks: &[
+            (
+                "recovery-time2wait",
+                "After a loss: DefaultTime2Wait, then a login with the same ISID and TSIH 0.",
+                "6.3.5, 13.15",
+            ),
+            (
+                "recovery-replay-order",
+                "What may be issued again is, in the order of its submission and before anything new.",
+                "6.3.5, SBC-4",
+            ),
+            (
+                "recovery-replay-never",
+                "What may not be issued again (reservations and the like) fails with a clear error.",
+                "6.3.5",
+            ),
+            ("recovery-back-off", "Attempts back off with jitter, for ever.", "6.3.5"),
+            (
+                "recovery-replacement-timeout",
+                "Down past the replacement timeout, I/O that waits fails; the session goes on trying and revives.",
+                "6.3.5",
+            ),
+            ("recovery-portal-dead", "A dead portal is left for the next one of the same portal group.", "4.1, 13.9"),
+            (
+                "recovery-isid",
+                "Two initiators on a host do not clash, and a daemon that restarts takes its own session over: the ISID is stable per target and unique per installation.",
+                "10.1.1, 11.12.5",
+            ),
+            ("recovery-restart", "A daemon that is killed and started again logs in again without a command.", "6.3.5"),
+        ],
+    },
+    Group {
+        title: "Texts and names",
+        checks: &[
+            ("text-key-form", "A key has up to 63 bytes of the allowed characters and begins with a letter.", "6.1"),
+            (
+                "text-value-length",
+                "A value has up to 255 bytes, a name 223, a binary value of CHAP 1024 decoded.",
+                "6.1, 4.2.7, 12.1.3",
+            ),
+            ("text-total", "The number of keys and the length of a text are capped.", "6.1"),
+            (
+                "text-characters",
+                "A text is UTF-8, ends with a zero byte and has no control characters; none of a target's reach a terminal.",
+                "6.1",
+            ),
+            ("text-numbers", "Numbers are decimal or hexadecimal and nothing else.", "6.1"),
+            ("text-no-smuggling", "No value of ours can carry another key.", "6.1"),
+            (
+                "name-form",
+                "Names are iqn., eui. or naa. in their right form; everything else is told in a sentence.",
+                "4.2.7",
+            ),
+            ("name-normalised", "Names are compared in lower case and sent as they were written.", "4.2.7.1, 4.2.7.2"),
+            ("name-not-raw", "No character of a name means something to a path, a log format or a shell.", "4.2.7"),
+        ],
+    },
+    Group {
+        title: "Order of trust on receive",
+        checks: &[
+            (
+                "order-opcode",
+                "The opcode is looked at as soon as 48 bytes are there, before any of the data they announce.",
+                "11.1",
+            ),
+            (
+                "order-length",
+                "AHS and data segment are within the limit of that opcode, before they are read.",
+                "11.1, 13.12",
+            ),
+            ("order-header-digest", "The header digest is checked before any field behind it counts.", "13.1"),
+            (
+                "order-task",
+                "The tag has to name a slot, its generation, a state and a direction that fit, before a byte is placed or a field kept.",
+                "11.2.1.8",
+            ),
+            ("order-offset", "Offset and length are compared in 64 bits with what was asked.", "11.7"),
+            ("order-data-digest", "The data digest is checked before the command completes.", "13.1"),
+            ("order-no-panic", "No bytes that a target can send make us panic, hang or allocate without bound.", "7.7"),
+        ],
+    },
+];
