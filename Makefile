@@ -2,6 +2,7 @@
 #
 #   make demo     the main job on this machine: no root, no target, nothing left behind
 #   make test     everything, real targets included; installs them where it may (apt, as root)
+#   make test-lio the same against LIO, the target in the Linux kernel, in a QEMU guest of its own
 #   make build    target/release/iscsid and, beside it, the symlink iscsictl
 #   make bench    the benchmarks
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
@@ -17,7 +18,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test bench bench-smoke conformance lint apple no-std
+.PHONY: build demo test test-lio bench bench-smoke conformance lint apple no-std
 
 build:
 	$(CARGO) build --release --locked
@@ -37,6 +38,16 @@ test:
 	    $(CARGO) test --workspace --all-targets --locked; \
 	fi
 	@if [ -s target/tmp/skipped ]; then echo "SKIPPED, not passed:"; sort -u target/tmp/skipped; fi
+
+# TESTS=chap: only those with that in their name.
+test-lio:
+	tests/scripts/install-tools
+	$(CARGO) test --test lio --locked --no-run
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    tests/targets/lio/guest run $(CARGO) nextest run --profile lio --test lio --locked $(TESTS); \
+	else \
+	    tests/targets/lio/guest run $(CARGO) test --test lio --locked -- --test-threads=1 $(TESTS); \
+	fi
 
 bench:
 	$(CARGO) bench --workspace --bench '*' --locked

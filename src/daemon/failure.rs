@@ -164,7 +164,7 @@ impl Cause {
             Cause::Silent { .. } => "check the address, the network and the target's firewall",
             Cause::Closed => "check the port, and that the target's service runs",
             Cause::Dropped { .. } => {
-                "look into the target's log: some close the connection on an initiator that they do not accept"
+                "some targets do that to an initiator that they do not accept or that brings no CHAP secret: look into the target's log"
             }
             Cause::NotIscsi { .. } => "check that an iSCSI target listens at this port",
             Cause::Incompatible { .. } => "change the target's settings with `iscsictl modify target`",

@@ -22,12 +22,21 @@ pub(crate) fn need_root() -> bool {
 }
 
 fn skip(why: &str) -> bool {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let test = test_name();
     assert!(std::env::var_os("CI").is_none(), "nothing may be skipped in CI, but for {test}: {why}");
+    list_as_skipped(why);
+    false
+}
+
+/// Adds this test to what `make test` lists as skipped at its end.
+pub(crate) fn list_as_skipped(why: &str) {
     let list = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
     let mut list = OpenOptions::new().create(true).append(true).open(list).expect("the list of skipped tests");
-    writeln!(list, "{test}: {why}").expect("the list of skipped tests");
-    false
+    writeln!(list, "{}: {why}", test_name()).expect("the list of skipped tests");
+}
+
+fn test_name() -> String {
+    std::thread::current().name().unwrap_or("a test").to_owned()
 }
 
 fn is_installed(tool: &str) -> bool {

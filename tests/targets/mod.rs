@@ -31,15 +31,15 @@ pub(crate) enum Auth {
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
     /// Last part of its name.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// How many disks.
-    disks: u32,
+    pub(crate) disks: u32,
     /// Size of each, in bytes.
-    bytes: u64,
-    block_size: u32,
-    auth: Auth,
+    pub(crate) bytes: u64,
+    pub(crate) block_size: u32,
+    pub(crate) auth: Auth,
     /// Keys of RFC 7143 and what the target offers for them.
-    keys: Vec<(&'static str, &'static str)>,
+    pub(crate) keys: Vec<(&'static str, &'static str)>,
 }
 
 impl Spec {
@@ -73,7 +73,7 @@ impl Spec {
         self
     }
 
-    fn iqn(&self) -> String {
+    pub(crate) fn iqn(&self) -> String {
         format!("iqn.2026-11.org.example:{}", self.name)
     }
 }

@@ -1,0 +1,97 @@
+//! A target that falls silent, loses its power or is taken out of service, under load.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use iscsid::ipc::{self, SessionState};
+
+use crate::common::daemon::uri;
+use crate::common::process::{Process, eventually};
+use crate::common::{Daemon, need, scratch_dir};
+use crate::lio::{Guest, Lio};
+use crate::targets::Spec;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Random writes, 32 under way, each block with its checksum; in the end all of it is read and checked.
+fn verified_load(disk: &ipc::Lun, dir: &Path) -> Process {
+    let mut fio = Command::new("fio");
+    fio.args(["--name=load", "--ioengine=nbd", "--rw=randwrite", "--bs=8k", "--iodepth=32", "--size=4M", "--loops=6"]);
+    fio.args(["--verify=crc32c", "--verify_fatal=1", "--do_verify=1", "--verify_state_save=0", "--rate=,2m"]);
+    fio.arg(format!("--uri={}", uri(disk)));
+    Process::start(&fio, &dir.join("fio.log"))
+}
+
+fn assert_verified(fio: &mut Process) {
+    let status = eventually("the end of fio", LIMIT, || fio.exited());
+    assert!(status.success() && !fio.log().contains("verify:"), "{}", fio.log());
+}
+
+fn counters(daemon: &Daemon, lio: &Lio) -> iscsid::kernel_bridge::SessionStats {
+    let stats: Vec<ipc::Stats> = daemon.ctl_json(&["stats", &lio.iqn]);
+    stats.into_iter().next().unwrap_or_else(|| panic!("no counters of {}", lio.iqn)).counters
+}
+
+/// Waits until the load has written so much more.
+fn await_written(daemon: &Daemon, lio: &Lio, fio: &mut Process, more: u64) {
+    let before = counters(daemon, lio).bytes_written;
+    eventually("more data", LIMIT, || {
+        assert!(fio.exited().is_none(), "fio ended before it was disturbed:\n{}", fio.log());
+        (counters(daemon, lio).bytes_written >= before + more).then_some(())
+    });
+}
+
+fn await_state(daemon: &Daemon, lio: &Lio, state: SessionState) {
+    eventually(&format!("{state:?}"), LIMIT, || daemon.session(&lio.iqn).filter(|session| session.state == state));
+}
+
+/// Adds and logs in, with pings that notice a silent target soon.
+fn log_in_watchful(daemon: &Daemon, lio: &Lio) -> Vec<ipc::Lun> {
+    daemon.add(&lio.iqn, &lio.portal());
+    let timers = ["--nop-interval", "1", "--nop-timeout", "2", "--default-time2wait", "0"];
+    daemon.ctl_ok([&["modify", "target", &lio.iqn][..], &timers].concat());
+    daemon.ctl_ok(["login", &lio.iqn]);
+    daemon.disks(&lio.iqn)
+}
+
+#[test]
+fn a_target_that_stands_still_for_a_while_under_load_loses_nothing() {
+    if !need(&["fio"]) {
+        return;
+    }
+    let Some(guest) = Guest::get() else { return };
+    let (lio, daemon, dir) = (Lio::start(&guest, &Spec::new().bytes(4 << 20)), Daemon::start(), scratch_dir());
+    let disks = log_in_watchful(&daemon, &lio);
+    let mut fio = verified_load(&disks[0], dir.path());
+    for times in 1..=2 {
+        await_written(&daemon, &lio, &mut fio, 1 << 20);
+        guest.freeze();
+        await_state(&daemon, &lio, SessionState::Recovering);
+        guest.thaw();
+        await_state(&daemon, &lio, SessionState::Active);
+        assert_eq!(counters(&daemon, &lio).reconnects, times);
+    }
+    assert_verified(&mut fio);
+    assert_eq!(lio.sessions(), 1, "the old sessions are replaced, not left");
+}
+
+/// What it had acknowledged is on its drive; what it had not is written again.
+#[test]
+fn a_power_cut_of_the_target_under_load_loses_nothing() {
+    if !need(&["fio"]) {
+        return;
+    }
+    let Some(guest) = Guest::get() else { return };
+    let (spec, unit) = (Spec::new().disks(0), "drive drive0 67108864 512\nunit 0 drive0");
+    let (lio, daemon, dir) = (Lio::start_with(&guest, &spec, unit), Daemon::start(), scratch_dir());
+    let disks = log_in_watchful(&daemon, &lio);
+    let mut fio = verified_load(&disks[0], dir.path());
+    await_written(&daemon, &lio, &mut fio, 1 << 20);
+    guest.power_cut();
+    await_state(&daemon, &lio, SessionState::Recovering);
+    Lio::start_with(&guest, &spec, unit);
+    await_state(&daemon, &lio, SessionState::Active);
+    assert_eq!(counters(&daemon, &lio).reconnects, 1);
+    assert_verified(&mut fio);
+}
