@@ -8,4 +8,5 @@ pub mod ipc;
 pub mod kernel_bridge;
 pub mod lab;
 pub mod options;
+mod printable;
 pub mod selftest;

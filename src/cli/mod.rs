@@ -20,6 +20,7 @@ use std::io::{self, Write};
 
 use crate::config;
 use crate::ipc::{ExitCode, Failure};
+use crate::printable::clean;
 use crate::selftest;
 use args::Format;
 use client::Client;
@@ -30,7 +31,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     match obey(line) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
-            eprintln!("iscsictl: {}", show::clean(&failure.message));
+            eprintln!("iscsictl: {}", clean(&failure.message));
             failure.code
         }
     }
@@ -48,7 +49,7 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         Err(Nothing::Wrong(failure)) => return Err(failure),
     };
     for note in notes {
-        eprintln!("iscsictl: {note}");
+        eprintln!("iscsictl: {}", clean(note));
     }
     let runtime_dirs = match runtime_dir {
         Some(directory) => vec![directory],
@@ -56,7 +57,7 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     };
     let mut client = Client::connect(&runtime_dirs)?;
     for request in &requests {
-        let reply = client.ask(request, &mut |sentence| eprintln!("{}", show::clean(sentence)))?;
+        let reply = client.ask(request, &mut |sentence| eprintln!("{}", clean(sentence)))?;
         print(&show::reply(&reply, format)?)?;
     }
     Ok(())
@@ -69,7 +70,7 @@ fn self_test(format: Format) -> Result<(), Failure> {
     selftest::run(|step| {
         steps.push(step.clone());
         if format == Format::Table && printed.is_ok() {
-            printed = print(&format!("{:<8} {:>8.1} ms  {}\n", step.step, step.milliseconds, step.result));
+            printed = print(&format!("{:<8} {:>8.1} ms  {}\n", step.step, step.milliseconds, clean(&step.result)));
         }
     })?;
     printed?;

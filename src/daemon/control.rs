@@ -102,7 +102,9 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     uid: u32,
-    idle: bool,
+    /// Since when it has waited for nothing of ours, as the table counts; `None` while it waits for an
+    /// answer.
+    idle: Option<u64>,
     leave: CancellationToken,
 }
 
@@ -125,9 +127,8 @@ impl Clients {
             debug!("too many clients on the control socket: one of user {} is sent away", victim.uid);
             victim.leave.cancel();
         }
-        let number = table.next;
-        table.next += 1;
-        table.clients.insert(number, Entry { uid, idle: true, leave: leave.clone() });
+        let number = table.tick();
+        table.clients.insert(number, Entry { uid, idle: Some(number), leave: leave.clone() });
         Place { number, leave, clients: self.clone() }
     }
 }
@@ -140,15 +141,22 @@ impl Table {
         }
         let (&busiest, _) = per_user.iter().max_by_key(|(_, count)| **count)?;
         let theirs = || self.clients.iter().filter(|(_, entry)| entry.uid == busiest);
-        theirs().find(|(_, entry)| entry.idle).or_else(|| theirs().next()).map(|(&number, _)| number)
+        let longest_idle = theirs().filter(|(_, entry)| entry.idle.is_some()).min_by_key(|(_, entry)| entry.idle);
+        longest_idle.or_else(|| theirs().next()).map(|(&number, _)| number)
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.next += 1;
+        self.next
     }
 }
 
 impl Place {
     fn set_idle(&self, idle: bool) {
         let mut table = self.clients.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = table.tick();
         if let Some(entry) = table.clients.get_mut(&self.number) {
-            entry.idle = idle;
+            entry.idle = idle.then_some(now);
         }
     }
 }

@@ -194,3 +194,15 @@ fn a_client_that_waits_for_its_answer_is_the_last_to_be_sent_away() {
     assert!(!busy.leave.is_cancelled());
     assert!(crowd[0].leave.is_cancelled());
 }
+
+#[test]
+fn a_client_that_was_just_answered_has_not_been_idle_longest() {
+    let clients = Arc::new(Clients::default());
+    let answered = clients.admit(0, CancellationToken::new());
+    let crowd: Vec<_> = (1..MAX_CLIENTS).map(|_| clients.admit(0, CancellationToken::new())).collect();
+    answered.set_idle(false);
+    answered.set_idle(true);
+    let _one_more = clients.admit(0, CancellationToken::new());
+    assert!(!answered.leave.is_cancelled());
+    assert!(crowd[0].leave.is_cancelled());
+}

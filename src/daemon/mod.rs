@@ -18,6 +18,7 @@ mod disks;
 mod events;
 mod failure;
 mod keeper;
+mod log;
 mod login;
 mod logout;
 mod over_tcp;
@@ -32,7 +33,6 @@ mod slot;
 mod state;
 mod view;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::over_tcp::OverTcp;
 pub(crate) use self::plan::{Plan, open_any};
@@ -53,6 +52,7 @@ use crate::ipc::{self, Failure};
 use crate::kernel_bridge::BridgeEvent;
 use crate::kernel_bridge::user::UserKernel;
 use crate::options::{Bridge, Options};
+use crate::printable::clean;
 
 /// How long the end may take, all logouts together.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,24 +62,14 @@ pub fn run(options: &Options) -> ExitCode {
     match start(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("iscsid: {failure}");
+            eprintln!("iscsid: {}", clean(&failure.message));
             ExitCode::from(failure.code as u8)
         }
     }
 }
 
 fn start(options: &Options) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&options.log).map_err(|error| {
-        let message = format!("`{}` is not a log filter ({error}); try info, debug, or iscsid=debug", options.log);
-        Failure::new(ipc::ExitCode::Usage, message)
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    if let Err(error) = log.try_init() {
-        eprintln!("iscsid: something else in this process logs already: {error}");
-    }
+    log::start(&options.log)?;
     let broken = |error: std::io::Error| {
         Failure::new(ipc::ExitCode::Internal, format!("the system does not let iscsid run: {error}"))
     };

@@ -116,6 +116,16 @@ impl Daemon {
         self.process.log()
     }
 
+    /// Memory of its process that is really there, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        process::resident_bytes(self.process.id())
+    }
+
+    /// How many descriptors its process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("its descriptors").count()
+    }
+
     /// `iscsictl`, however it ends.
     pub(crate) fn ctl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
         self.home.ctl(arguments)

@@ -6,6 +6,7 @@ pub(crate) mod data;
 pub(crate) mod mounted;
 pub(crate) mod port;
 pub(crate) mod process;
+pub(crate) mod rewriting;
 
 pub(crate) use daemon::Daemon;
 pub(crate) use data::RandomFile;

@@ -101,6 +101,14 @@ pub(crate) fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -
     }
 }
 
+/// Memory of a process that is really there (VmRSS), in bytes.
+pub(crate) fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the state of a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    kilobytes << 10
+}
+
 /// A process that runs beside the test and dies with it, even if the test is killed. Its output goes
 /// to a file, which is printed if the test fails.
 pub(crate) struct Process {
@@ -118,6 +126,11 @@ impl Process {
         guarded.stdin(Stdio::null()).stdout(output.try_clone().expect("a second descriptor")).stderr(output);
         let child = guarded.spawn().unwrap_or_else(|error| panic!("{guarded:?}: {error}"));
         Process { child, log: log.to_owned() }
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended, if it did.

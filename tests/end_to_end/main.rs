@@ -20,6 +20,8 @@ mod durability;
 mod exports;
 mod file_system;
 mod harness;
+mod hostile_clients;
+mod hostile_words;
 mod integrity;
 mod life;
 mod login;

@@ -9,6 +9,7 @@ mod tree;
 use self::tree::Content;
 use super::args::Format;
 use crate::ipc::{Failure, Reply};
+use crate::printable::{clean, is_harmful};
 use crate::selftest::Step;
 
 /// A reply as it is printed.
@@ -33,22 +34,6 @@ pub(super) fn steps(steps: &[Step], format: Format) -> Result<String, Failure> {
         Format::Plist => tree::plist(&steps),
         Format::Json => tree::json(&steps),
     }
-}
-
-/// A text from elsewhere, fit for a terminal: control characters, and those that turn the direction
-/// of writing, are escaped as Rust does.
-pub(super) fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_harmful(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
-    }
-    out
-}
-
-/// C0, DEL, C1; and the bidirectional controls, which make a text look like another one.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

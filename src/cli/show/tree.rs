@@ -92,7 +92,7 @@ fn property(value: Value) -> Option<plist::Value> {
         Value::String(text) => plist::Value::String(super::clean(&text)),
         Value::Array(items) => plist::Value::Array(items.into_iter().filter_map(property).collect()),
         Value::Object(fields) => {
-            let fields = fields.into_iter().filter_map(|(name, value)| Some((name, property(value)?)));
+            let fields = fields.into_iter().filter_map(|(name, value)| Some((super::clean(&name), property(value)?)));
             plist::Value::Dictionary(fields.collect())
         }
     })
