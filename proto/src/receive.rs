@@ -12,7 +12,7 @@ use crate::pdu::{
 use crate::rx::{self, Framing, RxPlan};
 use crate::session::{Event, Session, Urgent};
 use crate::sn::{CmdSn, DataSn};
-use crate::task::{Data, Kind, Outcome, Residual, State};
+use crate::task::{Data, Kind, Outcome, Residual, State, Transfer};
 use crate::time::Instant;
 use crate::{tmf, transfer};
 
@@ -300,8 +300,10 @@ impl<D: Crc32c> Session<D> {
 
     fn scsi_response(&mut self, pdu: &ScsiResponse, segment: &[u8]) -> Result<(), Error> {
         self.connection.accept_status(pdu.stat_sn)?;
+        // Only of a command under way: one that has ended keeps the sense it ended with.
+        let is_due = self.tasks.get(pdu.itt).is_some_and(|task| task.state == State::Active);
         // §11.4.7.2: SenseLength, then so many sense bytes; trust what arrived.
-        if let Some((length, bytes)) = segment.split_first_chunk::<2>() {
+        if let Some((length, bytes)) = segment.split_first_chunk::<2>().filter(|_| is_due) {
             let length = usize::from(u16::from_be_bytes(*length));
             self.tasks.set_sense(pdu.itt, bytes.get(..length).unwrap_or(bytes));
         }
@@ -430,20 +432,34 @@ impl<D: Crc32c> Session<D> {
     }
 
     /// §11.17: the data segment is the header that was rejected. A rejected command has ended; for a
-    /// rejected data PDU of it the target owes a response as well.
+    /// rejected data PDU of it the target owes a response as well. Where the target only waits for a logout,
+    /// the command has not begun: it waits for the next connection, and so do all that follow.
     fn reject(&mut self, pdu: &Reject, segment: &[u8]) -> Result<(), Error> {
         self.connection.accept_status(pdu.stat_sn)?;
         let reason = RejectReason::from(pdu.reason);
         if reason == RejectReason::WaitingForLogout {
+            self.held = true;
             self.tell(Event::LogoutRequested { seconds: 0 });
         }
         let rejected = segment.first_chunk::<48>();
         let named = rejected.map(|bhs| (opcode(bhs), Itt::get(bhs, 16)));
         let task = named.and_then(|(code, itt)| self.tasks.get_mut(itt).map(|task| (code, itt, task)));
         match task {
-            Some((code, itt, task)) if matches!(task.kind, Kind::Scsi(_)) && task.state == State::Active => {
-                task.owed = Opcode::from(code) == Opcode::DataOut;
-                self.settle(itt, Outcome::Rejected(reason), 0, Residual::None);
+            Some((code, itt, task)) if task.state == State::Active && matches!(task.kind, Kind::Scsi(_)) => {
+                let opcode = Opcode::from(code);
+                match &mut task.kind {
+                    Kind::Scsi(transfer)
+                        if reason == RejectReason::WaitingForLogout && opcode == Opcode::ScsiCommand =>
+                    {
+                        *transfer = Transfer::new(transfer.command);
+                        task.state = State::Waiting;
+                        self.waiting.push_back(itt);
+                    }
+                    _ => {
+                        task.owed = opcode == Opcode::DataOut;
+                        self.settle(itt, Outcome::Rejected(reason), 0, Residual::None);
+                    }
+                }
             }
             Some((_, itt, task)) => match task.kind {
                 Kind::Manage { function, .. } => {

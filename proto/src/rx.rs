@@ -76,9 +76,10 @@ fn is_expected(opcode: u8) -> bool {
 }
 
 /// Reads a header off the front of `bytes`; `Err(need)` in `Ok` where more bytes are needed first.
+/// `limit` is what we declared for a data segment, in bytes.
 ///
 /// # Errors
-/// An opcode that may not come, a segment above `limit`, a wrong digest.
+/// An opcode that may not come, a segment above the limit of its opcode, a wrong digest.
 pub(crate) fn header<D: Crc32c>(
     bytes: &[u8],
     digest: bool,
@@ -90,6 +91,11 @@ pub(crate) fn header<D: Crc32c>(
         return Err(PeerMisbehaved::UnexpectedOpcode(code).into());
     }
     let segment_len = data_segment_len(bhs);
+    // §11.6, §11.8, §11.15: these have no data segment.
+    let limit = match Opcode::from(code) {
+        Opcode::R2t | Opcode::TaskManagementResponse | Opcode::LogoutResponse => 0,
+        _ => limit,
+    };
     if segment_len > limit {
         return Err(PeerMisbehaved::SegmentTooLong { opcode: code, length: segment_len, limit }.into());
     }

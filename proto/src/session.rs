@@ -141,6 +141,8 @@ pub struct Session<D = SoftCrc32c> {
     depth: usize,
     commands: usize,
     pub(crate) waiting: VecDeque<Itt>,
+    /// The target takes no more commands over this connection: it waits for a logout.
+    pub(crate) held: bool,
     pub(crate) bursts: VecDeque<Burst>,
     pub(crate) urgent: VecDeque<Urgent>,
     events: VecDeque<Event>,
@@ -172,6 +174,7 @@ impl<D: Crc32c> Session<D> {
             depth: usize::from(config.depth),
             commands: 0,
             waiting: VecDeque::with_capacity(room),
+            held: false,
             bursts: VecDeque::with_capacity(room),
             urgent: VecDeque::with_capacity(usize::from(CONTROL_SLOTS)),
             events: VecDeque::with_capacity(room),
@@ -349,6 +352,7 @@ impl<D: Crc32c> Session<D> {
         self.bursts.clear();
         self.urgent.clear();
         self.waiting.clear();
+        self.held = false;
         self.framing = Framing::Header;
         self.collected.finish();
         let text = self.text.take();

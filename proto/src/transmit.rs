@@ -28,7 +28,7 @@ impl<D: Crc32c> Session<D> {
         if let Some(payload) = self.send_data_out(head) {
             return Some(payload);
         }
-        self.send_command(head)
+        if self.held { None } else { self.send_command(head) }
     }
 
     /// Whether [`poll_transmit`](Self::poll_transmit) would have something, window permitting.
@@ -36,7 +36,7 @@ impl<D: Crc32c> Session<D> {
         self.connection.phase == Phase::FullFeature
             && (!self.urgent.is_empty()
                 || !self.bursts.is_empty()
-                || (!self.waiting.is_empty() && self.window.is_open()))
+                || (!self.held && !self.waiting.is_empty() && self.window.is_open()))
     }
 
     fn send_data_out(&mut self, head: &mut Head) -> Option<Transmit<'static>> {

@@ -1,5 +1,11 @@
 //! The session against a target that is played line by line, with bytes in memory and a clock of
 //! numbers.
+//!
+//! Every scenario runs three times at once ([`lines`]): what comes arrives whole, byte by byte and glued.
+
+mod bench;
+mod lines;
+mod target;
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,7 +15,7 @@ use crate::error::PeerMisbehaved;
 use crate::handoff::HANDOFF_VERSION;
 use crate::pdu::*;
 use crate::sn::{CmdSn, DataSn, StatSn};
-use crate::time::Duration;
+use bench::Bench;
 
 const LUN: Lun = Lun(0x0001_0000_0000_0000);
 
@@ -39,224 +45,6 @@ fn handoff() -> Handoff {
     }
 }
 
-/// A session and its target. Buffers are `[itt.slot()]`.
-struct Bench {
-    session: Session,
-    now: Instant,
-    stat_sn: u32,
-    max_cmd_sn: u32,
-    buffers: Vec<Vec<u8>>,
-    backlog: Vec<u8>,
-}
-
-/// A PDU that the session sent: header, and data without padding.
-struct Sent {
-    bhs: Bhs,
-    data: Vec<u8>,
-}
-
-impl Sent {
-    fn is<T: Wire>(&self) -> T {
-        assert_eq!(opcode(&self.bhs), T::OPCODE, "another PDU was due");
-        T::decode(&self.bhs)
-    }
-}
-
-impl Bench {
-    fn new(handoff: Handoff) -> Bench {
-        let timers = PingTimers { interval: Some(Duration::from_secs(5)), timeout: Some(Duration::from_secs(5)) };
-        let config = SessionConfig { depth: 8, pings: timers };
-        let session = Session::from_handoff(&handoff, config, Instant::ZERO).expect("a handoff that makes sense");
-        Bench {
-            session,
-            now: Instant::ZERO,
-            stat_sn: handoff.exp_stat_sn,
-            max_cmd_sn: handoff.max_cmd_sn,
-            buffers: vec![Vec::new(); 8 + 16],
-            backlog: Vec::new(),
-        }
-    }
-
-    fn read(&mut self, len: u32) -> Itt {
-        self.submit(0x88, Data::In(len), vec![0; len as usize])
-    }
-
-    fn write(&mut self, data: Vec<u8>) -> Itt {
-        self.submit(0x8a, Data::Out(data.len() as u32), data)
-    }
-
-    fn submit(&mut self, opcode: u8, data: Data, buffer: Vec<u8>) -> Itt {
-        let mut cdb = [0; 16];
-        cdb[0] = opcode;
-        let command = Command { lun: LUN, cdb, attribute: TaskAttribute::Simple, data };
-        let itt = self.session.submit(command).expect("room");
-        self.buffers[itt.slot()] = buffer;
-        itt
-    }
-
-    fn sent(&mut self) -> Vec<Sent> {
-        let mut all = Vec::new();
-        let mut head = Head::default();
-        while let Some(transmit) = self.session.poll_transmit(&mut head) {
-            let mut bhs = [0; BHS_LEN];
-            bhs.copy_from_slice(&head.bytes()[..BHS_LEN]);
-            let data = match transmit.payload {
-                Payload::None => Vec::new(),
-                Payload::Task { itt, offset, len } => {
-                    self.buffers[itt.slot()][offset as usize..][..len as usize].to_vec()
-                }
-                Payload::Core(bytes) => bytes[..data_segment_len(&bhs) as usize].to_vec(),
-            };
-            assert_eq!(data.len(), data_segment_len(&bhs) as usize);
-            all.push(Sent { bhs, data });
-        }
-        all
-    }
-
-    fn one(&mut self) -> Sent {
-        let mut all = self.sent();
-        assert_eq!(all.len(), 1, "exactly one PDU was due");
-        all.remove(0)
-    }
-
-    /// The next status number, and the window, in the words of a target.
-    fn status(&mut self) -> (StatSn, CmdSn, CmdSn) {
-        let stat_sn = StatSn(self.stat_sn);
-        self.stat_sn = self.stat_sn.wrapping_add(1);
-        (stat_sn, CmdSn(10), CmdSn(self.max_cmd_sn))
-    }
-
-    fn respond(&mut self, itt: Itt, status: u8, flags: u8, residual_count: u32, sense: &[u8]) -> Vec<u8> {
-        let (stat_sn, exp_cmd_sn, max_cmd_sn) = self.status();
-        let pdu = ScsiResponse {
-            flags: FINAL | flags,
-            response: 0,
-            status,
-            itt,
-            snack_tag: 0,
-            stat_sn,
-            exp_cmd_sn,
-            max_cmd_sn,
-            exp_data_sn: DataSn(0),
-            bidi_read_residual_count: 0,
-            residual_count,
-        };
-        let mut segment = Vec::new();
-        if !sense.is_empty() {
-            segment.extend((sense.len() as u16).to_be_bytes());
-            segment.extend(sense);
-        }
-        self.pdu(pdu.encode(), &segment)
-    }
-
-    fn good(&mut self, itt: Itt) -> Vec<u8> {
-        self.respond(itt, 0, 0, 0, &[])
-    }
-
-    fn data_in(&mut self, itt: Itt, sn: u32, offset: u32, data: &[u8], last: bool) -> Vec<u8> {
-        let stat_sn = if last { self.status().0 } else { StatSn(0) };
-        let pdu = DataIn {
-            flags: if last { FINAL | data_in_flags::STATUS } else { 0 },
-            status: 0,
-            lun: Lun(0),
-            itt,
-            ttt: Ttt::RESERVED,
-            stat_sn,
-            exp_cmd_sn: CmdSn(10),
-            max_cmd_sn: CmdSn(self.max_cmd_sn),
-            data_sn: DataSn(sn),
-            buffer_offset: offset,
-            residual_count: 0,
-        };
-        self.pdu(pdu.encode(), data)
-    }
-
-    fn r2t(&mut self, itt: Itt, sn: u32, offset: u32, len: u32) -> Vec<u8> {
-        let pdu = R2t {
-            flags: FINAL,
-            lun: LUN,
-            itt,
-            ttt: Ttt(0x77 + sn),
-            stat_sn: StatSn(self.stat_sn),
-            exp_cmd_sn: CmdSn(10),
-            max_cmd_sn: CmdSn(self.max_cmd_sn),
-            r2t_sn: DataSn(sn),
-            buffer_offset: offset,
-            desired_data_transfer_length: len,
-        };
-        self.pdu(pdu.encode(), &[])
-    }
-
-    fn nop_in(&mut self, itt: Itt, ttt: Ttt, data: &[u8]) -> Vec<u8> {
-        let stat_sn = if itt == Itt::RESERVED { StatSn(self.stat_sn) } else { self.status().0 };
-        let max_cmd_sn = CmdSn(self.max_cmd_sn);
-        let pdu = NopIn { flags: FINAL, lun: LUN, itt, ttt, stat_sn, exp_cmd_sn: CmdSn(10), max_cmd_sn };
-        self.pdu(pdu.encode(), data)
-    }
-
-    /// A PDU on the wire, with the digests that were negotiated.
-    fn pdu(&self, mut bhs: Bhs, data: &[u8]) -> Vec<u8> {
-        set_lengths(&mut bhs, 0, data.len() as u32);
-        let mut wire = bhs.to_vec();
-        if self.session.params().header_digest {
-            wire.extend(SoftCrc32c::append(0, &bhs).to_le_bytes());
-        }
-        if !data.is_empty() {
-            let mut segment = data.to_vec();
-            segment.resize(data.len() + padding(data.len()), 0);
-            let crc = SoftCrc32c::append(0, &segment);
-            wire.extend(segment);
-            if self.session.params().data_digest {
-                wire.extend(crc.to_le_bytes());
-            }
-        }
-        wire
-    }
-
-    /// Delivers bytes as a driver does.
-    fn feed(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.backlog.extend(bytes);
-        loop {
-            match self.session.rx_plan() {
-                RxPlan::Stop => return Ok(()),
-                RxPlan::Scratch { .. } => {
-                    let used = self.session.rx_scratch(self.now, &self.backlog)?;
-                    self.backlog.drain(..used);
-                    if used == 0 {
-                        return Ok(());
-                    }
-                }
-                RxPlan::Place { itt, offset, len } => {
-                    let take = self.backlog.len().min(len as usize);
-                    if take == 0 {
-                        return Ok(());
-                    }
-                    let part: Vec<u8> = self.backlog.drain(..take).collect();
-                    self.buffers[itt.slot()][offset as usize..][..take].copy_from_slice(&part);
-                    self.session.rx_placed(self.now, &part)?;
-                }
-            }
-        }
-    }
-
-    fn done(&mut self) -> (Itt, TaskResult) {
-        match self.session.poll_event() {
-            Some(Event::TaskDone { itt, result }) => (itt, result),
-            other => panic!("a finished task was due, not {other:?}"),
-        }
-    }
-
-    fn fails_with(&mut self, bytes: &[u8]) -> PeerMisbehaved {
-        match self.feed(bytes) {
-            Err(Error::PeerMisbehaved(how)) => {
-                assert_eq!(self.session.rx_plan(), RxPlan::Stop);
-                how
-            }
-            other => panic!("the target should have been caught, not {other:?}"),
-        }
-    }
-}
-
 const GOOD: Outcome = Outcome::Status(ScsiStatus::Good);
 
 // check: cmdsn-first, cmdsn-contiguous
@@ -282,7 +70,7 @@ fn a_read_arrives_in_pieces_and_status_comes_with_the_last() {
     assert_eq!(bench.session.poll_event(), None);
     bench.feed(&second).expect("legal");
     assert_eq!(bench.done(), (itt, TaskResult { outcome: GOOD, transferred: 6000, residual: Residual::None }));
-    assert_eq!(bench.buffers[itt.slot()], [vec![1; 4096], vec![2; 1904]].concat());
+    assert_eq!(bench.buffer(itt), [vec![1; 4096], vec![2; 1904]].concat());
     bench.session.retire(itt).expect("finished");
     assert_eq!(bench.session.in_flight(), 0);
 }
@@ -303,7 +91,7 @@ fn one_byte_at_a_time_gives_the_same_as_one_segment() {
         bench.feed(&[byte]).expect("legal");
     }
     assert_eq!((bench.done().0, bench.done().0), (first, second));
-    assert_eq!(bench.buffers[first.slot()], [7; 511]);
+    assert_eq!(bench.buffer(first), [7; 511]);
     assert_eq!(bench.one().data, b"ping");
 }
 
@@ -406,7 +194,7 @@ fn data_in_must_fit_its_command() {
         let data = vec![1; len];
         let pdu = bench.data_in(itt, sn, offset, &data, false);
         assert!(matches!(bench.fails_with(&pdu), PeerMisbehaved::Rule(_)));
-        assert_eq!(bench.buffers[itt.slot()], vec![0; 600], "nothing was placed");
+        assert_eq!(bench.buffer(itt), vec![0; 600], "nothing was placed");
     }
 }
 
