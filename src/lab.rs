@@ -71,6 +71,7 @@ impl Lab {
             nop_timeout: Duration::from_secs(5),
             // There is nobody here to log in again.
             replacement_timeout: Duration::ZERO,
+            task_timeout: Duration::ZERO,
         };
         let failed = |error: crate::kernel_bridge::BridgeError| wrong(error.to_string());
         let session = kernel.handoff(spec, opened.handoff, opened.stream, None).await.map_err(failed)?;

@@ -525,11 +525,15 @@ async fn a_disk_that_became_another_one_is_not_written_to() {
     scene.target.remove_lun(0);
     scene.target.add_lun(0, disk().serial("TWO"));
     scene.lab.rescan().await.expect("a scan");
-    assert_eq!(scene.write(0, 8, false).await, Err(IoError::Offline), "by whoever held the old one");
-    let new = scene.lab.disk().expect("the new one");
-    let buffer = scene.filled(0, 8);
-    run(&*new, Op::Write { fua: false }, 0, 8, Some(buffer)).await.expect("by who asks for the new one");
-    drop(new);
+    assert_eq!(scene.write(0, 8, false).await, Err(IoError::Offline));
+    assert_eq!(scene.target.content(0, 0, 4096), vec![0; 4096]);
+    let units = scene.lab.rescan().await.expect("a scan");
+    let problem = units[0].problem.clone().expect("it says why");
+    assert!(problem.contains("serial number is TWO now, not ONE"), "{problem}");
+    scene.target.remove_lun(0);
+    scene.target.add_lun(0, disk().serial("ONE"));
+    scene.lab.rescan().await.expect("a scan");
+    scene.write(0, 8, false).await.expect("the old one is back");
     scene.end().await;
 }
 

@@ -235,6 +235,16 @@ impl<D: Crc32c> Session<D> {
         unsent
     }
 
+    /// Takes back every command that has not been sent yet, in the order of their submission. After
+    /// [`connection_lost`](Self::connection_lost) these are all that may be issued again.
+    pub fn cancel_all(&mut self) {
+        while let Some(itt) = self.waiting.pop_front() {
+            if self.tasks.get(itt).is_some_and(|task| task.state == State::Waiting) {
+                self.settle(itt, Outcome::Aborted, 0, Residual::None);
+            }
+        }
+    }
+
     /// Requests a task management function, ahead of all waiting commands.
     ///
     /// # Errors

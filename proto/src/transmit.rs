@@ -1,8 +1,6 @@
 //! What is sent: urgent PDUs first, then data that is due, then new commands as far as the window
 //! goes.
 
-use alloc::vec::Vec;
-
 use crate::connection::Phase;
 use crate::digest::Crc32c;
 use crate::ids::{Cid, Itt, Lun, Ttt};
@@ -12,7 +10,7 @@ use crate::pdu::{
 };
 use crate::session::{Session, Urgent};
 use crate::sn::{CmdSn, DataSn};
-use crate::task::{Data, Kind, Outcome, Residual, State};
+use crate::task::{Data, Kind, State};
 use crate::transfer;
 use crate::tx::{Head, Payload, Transmit};
 
@@ -132,7 +130,7 @@ impl<D: Crc32c> Session<D> {
             Urgent::Logout { itt, reason } => {
                 self.activate(itt);
                 self.connection.phase = Phase::LoggedOut;
-                self.abort_waiting();
+                self.cancel_all();
                 let cid = match reason {
                     // §11.14.3: the CID is for the reasons that name a connection.
                     LogoutReason::CloseSession | LogoutReason::Unknown(_) => Cid(0),
@@ -186,12 +184,5 @@ impl<D: Crc32c> Session<D> {
             exp_data_sn: DataSn(0),
         };
         Some(request.encode())
-    }
-
-    fn abort_waiting(&mut self) {
-        let waiting: Vec<Itt> = self.waiting.drain(..).collect();
-        for itt in waiting {
-            self.settle(itt, Outcome::Aborted, 0, Residual::None);
-        }
     }
 }

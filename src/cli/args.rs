@@ -315,18 +315,23 @@ pub(super) struct Timers {
     /// I/O waits this long for a lost connection to come back (120)
     #[arg(long, value_name = "SECONDS")]
     pub(super) replacement_timeout: Option<u32>,
+    /// A command unanswered for this long is aborted and issued again; 0 never (30)
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) task_timeout: Option<u32>,
 }
 
 impl Timers {
     /// What was given, by the names in the property list.
     pub(super) fn given(self) -> Vec<(String, u32)> {
-        let Timers { login_timeout, logout_timeout, nop_interval, nop_timeout, replacement_timeout } = self;
+        let Timers { login_timeout, logout_timeout, nop_interval, nop_timeout, replacement_timeout, task_timeout } =
+            self;
         [
             ("LoginTimeout", login_timeout),
             ("LogoutTimeout", logout_timeout),
             ("NopInterval", nop_interval),
             ("NopTimeout", nop_timeout),
             ("ReplacementTimeout", replacement_timeout),
+            ("TaskTimeout", task_timeout),
         ]
         .into_iter()
         .filter_map(|(timer, seconds)| Some((timer.to_owned(), seconds?)))

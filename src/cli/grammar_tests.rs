@@ -307,7 +307,7 @@ fn every_setting_of_a_target() {
          --max-connections 1 --initial-r2t No --immediate-data Yes --max-recv-data-segment-length 0x1000 \
          --max-burst-length 262144 --first-burst-length 65536 --default-time2wait 2 --default-time2retain 20 \
          --max-outstanding-r2t 4 --data-pdu-in-order Yes --data-sequence-in-order Yes --error-recovery-level 0 \
-         --login-timeout 10 --logout-timeout 3 --nop-interval 0 --nop-timeout 7 --replacement-timeout 60 \
+         --login-timeout 10 --logout-timeout 3 --nop-interval 0 --nop-timeout 7 --replacement-timeout 60 --task-timeout 20 \
          --chap-name me --chap-secret - --chap-mutual-name you --chap-mutual-secret=-dashed- --chap-algorithms SHA-256,MD5",
         modify_target(TargetChanges {
             auto_login: Some(true),
@@ -319,6 +319,7 @@ fn every_setting_of_a_target() {
                 ("NopInterval", 0),
                 ("NopTimeout", 7),
                 ("ReplacementTimeout", 60),
+                ("TaskTimeout", 20),
             ]
             .map(|(name, seconds)| (name.to_owned(), seconds))
             .to_vec(),

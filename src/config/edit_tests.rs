@@ -156,7 +156,7 @@ fn what_a_target_says_wins_over_the_defaults_and_those_over_ours() {
     config.modify_target(&mut secrets, DISK, &changes).expect("changed");
     let effective = config.effective(DISK, false);
     let timers: Vec<u32> = effective.timers.entries().into_iter().map(|(_, seconds)| seconds).collect();
-    assert_eq!(timers, [15, 5, 7, 31, 120]);
+    assert_eq!(timers, [15, 5, 7, 31, 120, 30]);
     assert!(!effective.auto_login);
     let keys: Vec<(&str, &str)> = effective.keys.iter().map(|(key, value)| (&key[..], &value[..])).collect();
     assert_eq!(keys, [("HeaderDigest", "CRC32C"), ("ImmediateData", "No")]);

@@ -142,12 +142,20 @@ pub enum Timer {
     NopTimeout,
     /// I/O waits this long for a lost connection to come back; 0 fails it at once.
     ReplacementTimeout,
+    /// A command unanswered for this long is aborted and issued again; 0 waits for ever.
+    TaskTimeout,
 }
 
 impl Timer {
     /// All of them, in the order they are shown.
-    pub const ALL: [Timer; 5] =
-        [Timer::LoginTimeout, Timer::LogoutTimeout, Timer::NopInterval, Timer::NopTimeout, Timer::ReplacementTimeout];
+    pub const ALL: [Timer; 6] = [
+        Timer::LoginTimeout,
+        Timer::LogoutTimeout,
+        Timer::NopInterval,
+        Timer::NopTimeout,
+        Timer::ReplacementTimeout,
+        Timer::TaskTimeout,
+    ];
 
     /// Its key in the property list.
     pub const fn name(self) -> &'static str {
@@ -157,6 +165,7 @@ impl Timer {
             Timer::NopInterval => "NopInterval",
             Timer::NopTimeout => "NopTimeout",
             Timer::ReplacementTimeout => "ReplacementTimeout",
+            Timer::TaskTimeout => "TaskTimeout",
         }
     }
 
@@ -166,6 +175,7 @@ impl Timer {
             Timer::LoginTimeout => 15,
             Timer::LogoutTimeout | Timer::NopInterval | Timer::NopTimeout => 5,
             Timer::ReplacementTimeout => 120,
+            Timer::TaskTimeout => 30,
         }
     }
 
@@ -173,7 +183,7 @@ impl Timer {
     pub const fn range(self) -> std::ops::RangeInclusive<u32> {
         match self {
             Timer::LoginTimeout | Timer::LogoutTimeout => 1..=3600,
-            Timer::NopInterval | Timer::NopTimeout => 0..=3600,
+            Timer::NopInterval | Timer::NopTimeout | Timer::TaskTimeout => 0..=3600,
             Timer::ReplacementTimeout => 0..=86400,
         }
     }
@@ -212,6 +222,8 @@ pub struct Timers {
     pub nop_timeout: Duration,
     /// [`Timer::ReplacementTimeout`]; zero fails at once.
     pub replacement: Duration,
+    /// [`Timer::TaskTimeout`]; zero waits for ever.
+    pub task: Duration,
 }
 
 impl Timers {
@@ -226,6 +238,7 @@ impl Timers {
                     Timer::NopInterval => self.nop_interval,
                     Timer::NopTimeout => self.nop_timeout,
                     Timer::ReplacementTimeout => self.replacement,
+                    Timer::TaskTimeout => self.task,
                 };
                 (timer.name().to_owned(), u32::try_from(duration.as_secs()).unwrap_or(u32::MAX))
             })
@@ -257,6 +270,7 @@ impl Config {
                 nop_interval: seconds(Timer::NopInterval),
                 nop_timeout: seconds(Timer::NopTimeout),
                 replacement: seconds(Timer::ReplacementTimeout),
+                task: seconds(Timer::TaskTimeout),
             },
         }
     }

@@ -108,7 +108,7 @@ fn a_file_with_an_error_is_named_with_its_key_and_left_alone() {
     assert_eq!(failure.code, ExitCode::Configuration);
     let expected = format!(
         "{}: Targets → {TARGET} → Timers → NopIntervall: there is no timer `NopIntervall`; the timers are LoginTimeout, \
-         LogoutTimeout, NopInterval, NopTimeout, ReplacementTimeout; correct it, or move the file away",
+         LogoutTimeout, NopInterval, NopTimeout, ReplacementTimeout, TaskTimeout; correct it, or move the file away",
         path.display()
     );
     assert_eq!(failure.message, expected);
@@ -167,7 +167,7 @@ fn a_file_of_version_1_keeps_meaning_what_it_meant() {
         ]
     );
     let timers: Vec<u32> = effective.timers.entries().into_iter().map(|(_, seconds)| seconds).collect();
-    assert_eq!(timers, [20, 3, 10, 0, 600]);
+    assert_eq!(timers, [20, 3, 10, 0, 600, 30]);
     assert_eq!(disk.chap.mutual_name.as_deref(), Some("disk1"));
     assert_eq!(disk.chap.algorithms.as_deref(), Some(&["SHA-256".to_owned(), "MD5".to_owned()][..]));
     assert_eq!(config.targets["eui.02004567a425678d"].chap.enabled, Some(false));

@@ -6,7 +6,7 @@
 //!      login ──► Watch ◄───────────────────────── reinstated
 //!                  │ │                                │
 //!   ConnectionLost │ │ LogoutRequested                │
-//!                  ▼ │ (nothing in use: log out)      │
+//!                  ▼ │ log out, keep the units        │
 //!                Wait └──────────────────────────► Replace
 //!                  │ Time2Wait, then back-off         ▲ │
 //!                  └──────────────────────────────────┘ │ no login
@@ -31,7 +31,6 @@ use super::slot::{Facts, Live};
 use super::state::Daemon;
 use crate::config::Portal;
 use crate::ipc::SessionState;
-use crate::kernel_bridge::user::unit_name;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
 
 /// The longest wait between two attempts where things may pass by themselves.
@@ -147,27 +146,18 @@ impl Keeper {
         }
     }
 
-    /// The target wants a logout within `seconds` (RFC 7143 §11.9.1, event 1). Units in use survive only
-    /// a session that is reinstated, which logs it out implicitly; without any, it is logged out.
+    /// The target wants a logout within `seconds` (RFC 7143 §11.9.1, events 1 and 4): it gets it, and then
+    /// a login again. Units stay, and their I/O waits.
     async fn leave(&mut self, seconds: u16) -> Step {
-        let target = self.live.target.clone();
-        let id = self.live.id();
-        self.live.set_state(SessionState::Recovering);
-        let units = self.daemon.bridge.units(id);
-        let in_use = |name: String| self.daemon.disks.device(&name).is_some() || self.daemon.registry.is_held(&name);
-        if units.iter().any(|unit| in_use(unit_name(&target, unit.lun))) {
-            info!("{target} wants a logout; its session is replaced, because units are in use");
-            return Step::Replace { failures: 0 };
-        }
+        let target = &self.live.target;
         info!("{target} wants a logout; logging out and in again");
+        self.live.set_state(SessionState::Recovering);
         // However long the target would wait, nobody waits longer than for any logout.
-        let ours = self.daemon.settings.current().config.effective(&target, self.daemon.as_root).timers.logout;
+        let ours = self.daemon.settings.current().config.effective(target, self.daemon.as_root).timers.logout;
         let within = ours.min(Duration::from_secs(seconds.max(1).into()));
-        if let Err(error) = self.daemon.bridge.logout(id, within).await {
+        if let Err(error) = self.daemon.bridge.leave(self.live.id(), within).await {
             warn!("{target} did not confirm the logout it wanted: {error}");
         }
-        self.daemon.router.forget(id);
-        self.gone = true;
         let wait = Duration::from_secs(self.live.facts().handoff.default_time2wait.into());
         Step::Wait { failures: 0, wait }
     }

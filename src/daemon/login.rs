@@ -93,6 +93,7 @@ pub(crate) fn spec(target: &str, effective: &Effective) -> SessionSpec {
         nop_interval: effective.timers.nop_interval,
         nop_timeout: effective.timers.nop_timeout,
         replacement_timeout: effective.timers.replacement,
+        task_timeout: effective.timers.task,
     }
 }
 

@@ -1,6 +1,7 @@
 //! From "log out" to a target that is idle.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{error, info, warn};
 
@@ -8,8 +9,11 @@ use super::control::Progress;
 use super::slot::{Busy, Live};
 use super::state::{Daemon, all};
 use crate::config::Portal;
-use crate::ipc::{ExitCode, Failure};
+use crate::ipc::{ExitCode, Failure, SessionState};
 use crate::kernel_bridge::user::unit_name;
+
+/// How long a target that is left by force may take to show that it is there.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(300);
 
 /// Logs out of a target, by its normalised name. Refused while a unit is in use, unless `force`.
 /// Returns sentences for the user.
@@ -55,12 +59,23 @@ pub(crate) async fn log_out(
         let message = format!("{target} is not logged in over {}, but over {via}", only.endpoint());
         return Err(Failure::new(ExitCode::Data, message));
     }
-    if let Err(failure) = detach_all(daemon, &live, force).await {
+    let names = unit_names(daemon, &live);
+    let dead = force && !answers(daemon, &live).await;
+    if dead {
+        // Whoever still uses its units gets errors at once, instead of waiting for a target that is gone.
+        daemon.bridge.abandon(live.id());
+    }
+    if let Err(failure) = detach_all(daemon, &live, &names, force).await {
         *live.attachable.lock().await = true;
         closing.stay();
         return Err(failure);
     }
-    let notes = end(daemon, &live).await;
+    let notes = if dead {
+        stop_keeping(daemon, &live).await;
+        vec![format!("the session with {target} is ended without a logout: the target does not answer")]
+    } else {
+        end(daemon, &live).await
+    };
     drop(closing);
     info!("logged out of {target}");
     progress.say(format!("logged out of {target}"));
@@ -71,18 +86,22 @@ pub(crate) async fn log_out(
     Ok(notes)
 }
 
+/// Whether the target of a session is there: it has another connection than a lost one, and answers.
+async fn answers(daemon: &Daemon, live: &Live) -> bool {
+    live.facts().state == SessionState::Active
+        && matches!(daemon.bridge.is_alive(live.id(), SIGN_OF_LIFE).await, Ok(true))
+}
+
 /// Takes all disks of a session away, for good: none, if one of them is in use and `force` is not given.
-async fn detach_all(daemon: &Daemon, live: &Live, force: bool) -> Result<(), Failure> {
+async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool) -> Result<(), Failure> {
     let mut attachable = live.attachable.lock().await;
     *attachable = false;
-    let units = daemon.bridge.units(live.id());
-    let names: Vec<String> = units.iter().map(|unit| unit_name(&live.target, unit.lun)).collect();
     if !force {
-        for name in &names {
+        for name in names {
             refuse_in_use(daemon, name).await?;
         }
     }
-    for name in &names {
+    for name in names {
         if let Err(failure) = daemon.disks.detach(name, force).await {
             if !force {
                 return Err(failure);
@@ -93,11 +112,14 @@ async fn detach_all(daemon: &Daemon, live: &Live, force: bool) -> Result<(), Fai
     Ok(())
 }
 
+fn unit_names(daemon: &Daemon, live: &Live) -> Vec<String> {
+    daemon.bridge.units(live.id()).iter().map(|unit| unit_name(&live.target, unit.lun)).collect()
+}
+
 /// Has what programs wrote to the disks of a session that ends under them reach the target.
-async fn write_back(daemon: &Daemon, live: &Live) {
-    let units = daemon.bridge.units(live.id());
-    all(units, |unit| {
-        let (disks, name) = (daemon.disks.clone(), unit_name(&live.target, unit.lun));
+async fn write_back(daemon: &Daemon, names: Vec<String>) {
+    all(names, |name| {
+        let disks = daemon.disks.clone();
         async move {
             if let Err(failure) = disks.write_back(&name).await {
                 error!("{failure}");
@@ -120,16 +142,20 @@ pub(crate) async fn refuse_in_use(daemon: &Daemon, unit: &str) -> Result<(), Fai
     Err(Failure::new(ExitCode::TryAgain, message))
 }
 
-/// Ends a session that has no disks any more. What the target thinks of it is said, but changes nothing.
-async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
+/// Nobody logs in to a session's target again, whatever becomes of the session.
+async fn stop_keeping(daemon: &Daemon, live: &Live) {
     live.stop.cancel();
     live.kept.cancelled().await;
+    daemon.router.forget(live.id());
+}
+
+/// Ends a session that has no disks any more. What the target thinks of it is said, but changes nothing.
+async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
+    stop_keeping(daemon, live).await;
     let target = &live.target;
     let within = daemon.settings.current().config.effective(target, false).timers.logout;
     let id = live.id();
-    let result = daemon.bridge.logout(id, within).await;
-    daemon.router.forget(id);
-    match result {
+    match daemon.bridge.logout(id, within).await {
         Ok(()) => Vec::new(),
         Err(error) => {
             let sentence = format!("the session with {target} is ended, but the target did not confirm it: {error}");
@@ -149,9 +175,10 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
             slot.settle().await;
             let Ok(closing) = slot.close() else { return };
             let live = closing.live().clone();
-            if let Err(failure) = detach_all(&daemon, &live, false).await {
+            let names = unit_names(&daemon, &live);
+            if let Err(failure) = detach_all(&daemon, &live, &names, false).await {
                 error!("{failure}; iscsid ends, and {target} with it");
-                write_back(&daemon, &live).await;
+                write_back(&daemon, names).await;
             }
             end(&daemon, &live).await;
             info!("logged out of {target}");

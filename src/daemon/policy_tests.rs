@@ -128,6 +128,8 @@ enum Told {
     Handoff { target: String, replaces: Option<SessionId> },
     Scan(SessionId),
     Logout(SessionId),
+    Leave(SessionId),
+    Abandon(SessionId),
 }
 
 struct Kernel {
@@ -215,7 +217,23 @@ impl KernelBridge for Kernel {
         })
     }
 
-    fn abandon(&self, _session: SessionId) {}
+    fn leave(&self, session: SessionId, _within: Duration) -> BridgeFuture<'_, ()> {
+        self.tell(Told::Leave(session));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn is_alive(&self, _session: SessionId, within: Duration) -> BridgeFuture<'_, bool> {
+        Box::pin(async move {
+            if !self.answers_logout {
+                tokio::time::sleep(within).await;
+            }
+            Ok(self.answers_logout)
+        })
+    }
+
+    fn abandon(&self, session: SessionId) {
+        self.tell(Told::Abandon(session));
+    }
 
     fn stats(&self, _session: SessionId) -> Option<SessionStats> {
         None
@@ -574,6 +592,20 @@ async fn a_session_that_stays_down_is_tried_for_ever_and_revives() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_target_is_removed_by_force_in_less_than_a_second_and_its_disks_get_errors_at_once() {
+    let stage = stage_with(false).await;
+    stage.modify(A, TargetChanges { attach: Some(true), ..TargetChanges::default() }).await;
+    stage.log_in(A).await.expect("in");
+    let started = Instant::now();
+    let removal = Request::RemoveTarget { target: A.into(), portal: None, force: true };
+    stage.ask(removal).await.expect("removed");
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert!(stage.kernel.told().contains(&Told::Abandon(SessionId(0))));
+    assert_eq!(stage.desk.device(UNIT), None);
+    assert!(stage.sessions().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_is_down_is_logged_out_at_once() {
     let stage = stage().await;
     stage.log_in(A).await.expect("in");
@@ -590,37 +622,19 @@ async fn a_session_that_is_down_is_logged_out_at_once() {
 
 // check: async-logout
 #[tokio::test(start_paused = true)]
-async fn a_target_that_wants_a_logout_gets_it_and_a_new_login() {
+async fn a_target_that_wants_a_logout_gets_it_and_a_new_login_and_keeps_its_disks() {
     let stage = stage().await;
+    stage.modify(A, TargetChanges { attach: Some(true), ..TargetChanges::default() }).await;
     stage.log_in(A).await.expect("in");
     let wanted = BridgeEvent::LogoutRequested { session: SessionId(0), seconds: 5 };
     stage.kernel.events.send(wanted).expect("somebody listens");
     stage.until(SessionState::Recovering).await;
     stage.until(SessionState::Active).await;
     let told = stage.kernel.told();
-    assert!(told.contains(&Told::Logout(SessionId(0))), "{told:?}");
-    assert_eq!(stage.sessions().await[0].id, 1, "a new session");
-    // And the new one is kept like the first.
-    let lost = BridgeEvent::ConnectionLost { session: SessionId(1), why: "reset".into() };
-    stage.kernel.events.send(lost).expect("somebody listens");
-    stage.until(SessionState::Recovering).await;
-    stage.until(SessionState::Active).await;
-    let replaced = Told::Handoff { target: A.into(), replaces: Some(SessionId(1)) };
-    assert!(stage.kernel.told().contains(&replaced));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_that_wants_a_logout_does_not_take_a_disk_away() {
-    let stage = stage().await;
-    stage.modify(A, TargetChanges { attach: Some(true), ..TargetChanges::default() }).await;
-    stage.log_in(A).await.expect("in");
-    let wanted = BridgeEvent::LogoutRequested { session: SessionId(0), seconds: 5 };
-    stage.kernel.events.send(wanted).expect("somebody listens");
+    let left = told.iter().position(|told| *told == Told::Leave(SessionId(0))).expect("a logout");
     let replaced = Told::Handoff { target: A.into(), replaces: Some(SessionId(0)) };
-    while !stage.kernel.told().contains(&replaced) {
-        tokio::task::yield_now().await;
-    }
-    assert!(!stage.kernel.told().contains(&Told::Logout(SessionId(0))));
+    assert!(told[left..].contains(&replaced), "{told:?}");
+    assert!(!told.contains(&Told::Logout(SessionId(0))), "which would be the end of the units");
     assert!(stage.desk.device(UNIT).is_some());
 }
 
@@ -631,9 +645,12 @@ async fn units_that_change_are_looked_for_again() {
     stage.log_in(A).await.expect("in");
     stage.kernel.events.send(BridgeEvent::UnitsChanged { session: SessionId(0) }).expect("somebody listens");
     let scans = || stage.kernel.told().iter().filter(|told| **told == Told::Scan(SessionId(0))).count();
-    while scans() < 2 {
-        tokio::task::yield_now().await;
-    }
+    let two = async {
+        while scans() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), two).await.expect("another scan");
 }
 
 #[tokio::test(start_paused = true)]

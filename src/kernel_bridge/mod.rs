@@ -35,6 +35,8 @@ pub struct SessionSpec {
     pub nop_timeout: Duration,
     /// How long I/O waits for a lost connection to come back before it fails.
     pub replacement_timeout: Duration,
+    /// A command unanswered for this long is aborted and issued again; zero waits for ever.
+    pub task_timeout: Duration,
 }
 
 /// What a kernel tells the daemon of a session.
@@ -157,7 +159,8 @@ pub trait KernelBridge: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Takes over a logged-in connection. With `replaces`, the session it replaces goes on over it
-    /// (session reinstatement, RFC 7143 §6.3.5); its waiting I/O is issued again.
+    /// (session reinstatement, RFC 7143 §6.3.5); its waiting I/O is issued again, once each unit is known
+    /// to be the disk that it was.
     fn handoff(
         &self,
         spec: SessionSpec,
@@ -175,6 +178,13 @@ pub trait KernelBridge: Send + Sync + 'static {
     /// Flushes what has a write cache, logs out and ends the session; after `within`, or when the
     /// connection is down, it just ends. Units are gone afterwards, whatever the result says.
     fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()>;
+
+    /// Logs out, but keeps the units: their I/O waits for the connection that replaces this one. After
+    /// `within`, or when the connection is down, it is left without the target's consent.
+    fn leave(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()>;
+
+    /// Whether the target answers a command within that time.
+    fn is_alive(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, bool>;
 
     /// Ends the session at once, without a word to the target.
     fn abandon(&self, session: SessionId);

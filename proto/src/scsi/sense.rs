@@ -129,7 +129,7 @@ impl Sense {
 
     /// INQUIRY DATA HAS CHANGED: ask for the identity again.
     pub const fn inquiry_data_changed(&self) -> bool {
-        self.has_code(0x3f, 0x03)
+        self.has_code(0x3f, 0x03) || self.has_code(0x3f, 0x05)
     }
 
     /// The unit is write-protected, for whatever reason (ASC 27h).

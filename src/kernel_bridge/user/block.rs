@@ -114,6 +114,8 @@ pub enum IoError {
     },
     /// The unit is not there (any more), or not for too long.
     Offline,
+    /// The unit did not answer, whatever was tried.
+    TimedOut,
     /// The operation was dropped without an answer.
     Aborted,
 }
@@ -127,7 +129,11 @@ impl IoError {
             IoError::ReadOnly => libc::EPERM,
             IoError::Unsupported => libc::EOPNOTSUPP,
             IoError::NoSpace => libc::ENOSPC,
-            IoError::ReservationConflict | IoError::Target { .. } | IoError::Offline | IoError::Aborted => libc::EIO,
+            IoError::ReservationConflict
+            | IoError::Target { .. }
+            | IoError::Offline
+            | IoError::TimedOut
+            | IoError::Aborted => libc::EIO,
         }
     }
 }
@@ -145,6 +151,7 @@ impl fmt::Display for IoError {
                 write!(f, "the target answered with sense {key:x}/{asc:02x}/{ascq:02x}")
             }
             IoError::Offline => f.write_str("the unit is offline"),
+            IoError::TimedOut => f.write_str("the unit did not answer in time"),
             IoError::Aborted => f.write_str("the operation was aborted"),
         }
     }
@@ -303,12 +310,6 @@ impl Registry {
         let gone = self.units.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.changed.send_modify(|version| *version += 1);
         gone
-    }
-
-    /// Whether somebody beside the registry has the unit of that name: an export's client, a disk.
-    pub fn is_held(&self, name: &str) -> bool {
-        let units = self.units.read().unwrap_or_else(PoisonError::into_inner);
-        units.get(name).is_some_and(|unit| Arc::strong_count(unit) > 1)
     }
 
     /// Changes its value whenever a unit comes or goes.

@@ -1,7 +1,7 @@
 //! The driver of a session: one task that owns the core, the socket and the buffers under way.
 //!
 //! ```text
-//!   inbox ──► backlog ──► Session::submit ──► poll_transmit ──► outbox ──► one gathered write
+//!   inbox ──► queue ──► Session::submit ──► poll_transmit ──► outbox ──► one gathered write
 //!                             slots: request and buffer by ITT
 //!   answers ◄── verdict ◄── poll_event ◄── rx_scratch, rx_placed ◄── ring or the task's buffer
 //! ```
@@ -9,10 +9,11 @@
 //! first. Completions only queue; nothing is allocated per I/O.
 
 mod delayed;
+mod leaving;
+mod queue;
 mod traffic;
+mod watchdog;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,20 +21,24 @@ use std::time::Duration;
 
 use iscsi_proto::digest::Crc32c;
 use iscsi_proto::handoff::Handoff;
-use iscsi_proto::ids::Itt;
-use iscsi_proto::pdu::{LogoutReason, TaskAttribute};
+use iscsi_proto::ids::{Itt, Lun};
+use iscsi_proto::pdu::TaskAttribute;
 use iscsi_proto::scsi::Sense;
 use iscsi_proto::session::{Command, Data, Event, Outcome, PingTimers, Session, SessionConfig, TaskResult};
 use iscsi_proto::time::Instant as CoreInstant;
+use iscsi_proto::tmf::Manage;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep};
 
-use self::delayed::Delayed;
+use self::leaving::Leaving;
+use self::queue::Queue;
+use self::watchdog::{Act, Overdue, PATIENCE, UnderWay, Watchdog};
 use super::block::{IoError, Op};
 use super::counters::{Counters, add};
-use super::lun;
+use super::identity::Size;
+use super::lun::{self, Disks};
 use super::outbox::Outbox;
 use super::request::{Inbox, Payload, RawDone, Request, Work};
 use super::ring::Ring;
@@ -42,6 +47,12 @@ use crate::kernel_bridge::{BridgeError, BridgeEvent, SessionId, SessionSpec};
 
 /// Slots beyond the depth: the core numbers its own pings and the like from the same space.
 const SPARE_SLOTS: usize = 64;
+
+/// How long the answer to a task management function may take.
+const FUNCTION_LIMIT: Duration = Duration::from_secs(10);
+
+/// I/O waits at least so long for a look at its unit that is in doubt.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// CRC32C in hardware where there is one.
 #[derive(Debug)]
@@ -57,20 +68,49 @@ impl Crc32c for Hardware {
 pub(super) enum Control {
     /// Go on over this connection.
     Reinstate { handoff: Handoff, stream: TcpStream, reply: oneshot::Sender<Result<(), BridgeError>> },
-    /// Finish what is under way, log out, end; at `deadline` just end.
-    Logout { deadline: Instant, reply: oneshot::Sender<Result<(), BridgeError>> },
+    /// Finish what is under way, log out, and then what `purpose` says; at `deadline` without the
+    /// target's consent.
+    Logout { purpose: Purpose, deadline: Instant, reply: oneshot::Sender<Result<(), BridgeError>> },
+    /// Some units are not in doubt any more, or refused.
+    Recheck,
     /// End at once.
     Abandon,
+}
+
+/// What follows a logout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The end of the session and its units.
+    End,
+    /// Another connection: units stay and their I/O waits for it.
+    Return,
 }
 
 /// What a slot holds while its task is under way.
 #[derive(Default)]
 struct Slot {
     request: Option<Request>,
+    /// Its tag, and since when it is under way.
+    issued: Option<(Itt, Instant)>,
     /// Payload parts in the outbox: the buffer stays until they have gone out.
     sending: u32,
     /// The task has ended, its parts have not gone out yet.
     ended: Option<(Itt, TaskResult)>,
+}
+
+impl UnderWay for [Slot] {
+    fn blame_oldest(&mut self, before: Instant) -> Option<Overdue> {
+        let late = self.iter().filter_map(|slot| slot.issued).filter(|(_, since)| *since <= before);
+        let (itt, _) = late.min_by_key(|(_, since)| *since)?;
+        let request = self.get_mut(itt.slot())?.request.as_mut()?;
+        let times = request.overdue;
+        request.overdue = times.saturating_add(1);
+        Some(Overdue { itt, lun: request.lun, times })
+    }
+
+    fn has(&self, itt: Itt) -> bool {
+        self.get(itt.slot()).and_then(|slot| slot.issued).is_some_and(|(issued, _)| issued == itt)
+    }
 }
 
 enum Link {
@@ -80,22 +120,6 @@ enum Link {
         since: Instant,
         gave_up: bool,
     },
-}
-
-/// Why the driver leaves.
-enum Leaving {
-    No,
-    /// Everything under way first, then the logout.
-    Draining {
-        deadline: Instant,
-        reply: oneshot::Sender<Result<(), BridgeError>>,
-    },
-    /// The logout is out.
-    LoggingOut {
-        deadline: Instant,
-        reply: oneshot::Sender<Result<(), BridgeError>>,
-    },
-    Gone,
 }
 
 /// Everything a new driver needs.
@@ -108,6 +132,9 @@ pub(super) struct Start {
     pub(super) counters: Arc<Counters>,
     pub(super) control: mpsc::UnboundedReceiver<Control>,
     pub(super) events: mpsc::UnboundedSender<BridgeEvent>,
+    pub(super) disks: Disks,
+    /// Changes with each doubt about a unit; how long its I/O may wait.
+    pub(super) doubted: watch::Sender<Instant>,
 }
 
 pub(super) struct Driver {
@@ -125,9 +152,10 @@ pub(super) struct Driver {
     /// Tasks that had ended before their last part went out, and now have sent it.
     sent: Vec<(Itt, TaskResult)>,
     arriving: Vec<Request>,
-    backlog: VecDeque<Request>,
-    delayed: BinaryHeap<Reverse<Delayed>>,
-    delays: u64,
+    queue: Queue,
+    watchdog: Watchdog,
+    disks: Disks,
+    doubted: watch::Sender<Instant>,
     outbox: Outbox,
     ring: Ring,
     /// The last Data-In was large: the next one is not read through the ring.
@@ -140,7 +168,7 @@ struct Lost(String);
 
 impl Driver {
     pub(super) fn new(start: Start) -> Result<Driver, BridgeError> {
-        let Start { id, spec, handoff, stream, inbox, counters, control, events } = start;
+        let Start { id, spec, handoff, stream, inbox, counters, control, events, disks, doubted } = start;
         let epoch = Instant::now();
         let span = |span: Duration| (!span.is_zero()).then_some(span);
         let pings = PingTimers { interval: span(spec.nop_interval), timeout: span(spec.nop_timeout) };
@@ -150,6 +178,7 @@ impl Driver {
         let mut slots = Vec::new();
         slots.resize_with(usize::from(spec.depth) + SPARE_SLOTS, Slot::default);
         let depth = usize::from(spec.depth);
+        let watchdog = Watchdog::new(spec.task_timeout, FUNCTION_LIMIT, epoch);
         Ok(Driver {
             id,
             spec,
@@ -164,9 +193,10 @@ impl Driver {
             slots,
             sent: Vec::new(),
             arriving: Vec::with_capacity(depth),
-            backlog: VecDeque::with_capacity(depth),
-            delayed: BinaryHeap::new(),
-            delays: 0,
+            queue: Queue::with_capacity(depth),
+            watchdog,
+            disks,
+            doubted,
             outbox: Outbox::default(),
             ring: Ring::new(),
             large: false,
@@ -192,7 +222,7 @@ impl Driver {
     /// Whether another round would get further without anything new from outside.
     fn has_work(&self) -> bool {
         let up = matches!(self.link, Link::Up(_));
-        let issue = !self.backlog.is_empty() && self.session.room() > 0;
+        let issue = self.may_issue() && self.queue.is_ready() && self.session.room() > 0;
         let send = up && self.outbox.is_empty() && self.session.wants_to_transmit();
         issue || send
     }
@@ -218,44 +248,54 @@ impl Driver {
         Ok(())
     }
 
+    /// Whether the session takes commands. While it does not, they wait outside: over the next connection
+    /// their units are looked at first.
+    fn may_issue(&self) -> bool {
+        matches!(self.link, Link::Up(_)) && self.leaving.lets_issue()
+    }
+
     /// Takes requests in, as many as the session has room for.
     fn accept(&mut self) {
         self.inbox.take(&mut self.arriving);
-        self.backlog.extend(self.arriving.drain(..));
+        self.queue.arrive(self.arriving.drain(..));
         if let Link::Down { gave_up: true, .. } = self.link {
-            self.backlog.drain(..).for_each(|request| request.fail(IoError::Offline));
+            self.queue.fail_all(IoError::Offline);
         }
+        if !self.may_issue() || !self.queue.is_ready() {
+            return;
+        }
+        let now = Instant::now();
         while self.session.room() > 0 {
-            let Some(request) = self.backlog.pop_front() else { break };
-            self.issue(request);
+            let Some(request) = self.queue.next() else { break };
+            self.issue(request, now);
         }
     }
 
-    fn issue(&mut self, request: Request) {
+    fn issue(&mut self, request: Request, now: Instant) {
         let attribute = TaskAttribute::Simple;
         let command = Command { lun: request.lun, cdb: request.cdb, attribute, data: request.data };
         match self.session.submit(command) {
             Ok(itt) => match self.slots.get_mut(itt.slot()) {
-                Some(slot) => slot.request = Some(request),
+                Some(slot) => (slot.request, slot.issued) = (Some(request), Some((itt, now))),
                 None => request.fail(IoError::Aborted),
             },
-            Err(_) => self.backlog.push_front(request),
+            Err(_) => self.queue.again(request),
         }
     }
 
     /// Hands finished tasks to whoever waits for them.
     fn settle(&mut self) {
+        let mut logged_out = false;
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::TaskDone { itt, result } => match self.slots.get_mut(itt.slot()) {
                     Some(slot) if slot.sending > 0 => slot.ended = Some((itt, result)),
                     _ => self.conclude(itt, &result),
                 },
-                Event::LoggedOut { .. } => {
-                    if let Leaving::LoggingOut { reply, .. } = std::mem::replace(&mut self.leaving, Leaving::Gone) {
-                        // Whoever asked may have stopped waiting.
-                        drop(reply.send(Ok(())));
-                    }
+                Event::LoggedOut { .. } => logged_out = true,
+                Event::ManageDone { itt, function, response } => {
+                    tracing::info!(target = %self.spec.target, ?function, ?response, "task management");
+                    self.watchdog.answered(itt, response, Instant::now());
                 }
                 Event::LogoutRequested { seconds } => {
                     self.tell(BridgeEvent::LogoutRequested { session: self.id, seconds });
@@ -263,9 +303,9 @@ impl Driver {
                 Event::DropAnnounced { time2wait, .. } => {
                     self.tell(BridgeEvent::DropAnnounced { session: self.id, time2wait });
                 }
-                Event::UnitReport { sense, .. } => {
+                Event::UnitReport { lun, sense } => {
                     if let Some(sense) = Sense::parse(&sense) {
-                        self.hear(&sense);
+                        self.hear(lun, &sense);
                     }
                 }
                 Event::Rejected { reason } => {
@@ -277,7 +317,10 @@ impl Driver {
         while let Some((itt, result)) = self.sent.pop() {
             self.conclude(itt, &result);
         }
-        if matches!(self.leaving, Leaving::Draining { .. }) && self.is_idle() {
+        if logged_out {
+            self.logged_out();
+        }
+        if self.leaving.is_draining() && self.is_idle() && matches!(self.link, Link::Up(_)) {
             self.log_out();
         }
     }
@@ -291,25 +334,23 @@ impl Driver {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.session.in_flight() == 0 && self.backlog.is_empty() && self.delayed.is_empty()
-    }
-
     fn conclude(&mut self, itt: Itt, result: &TaskResult) {
         let sense = Sense::parse(self.session.sense(itt));
         if let Err(error) = self.session.retire(itt) {
             tracing::error!(%error, "a finished task could not be retired");
         }
-        let Some(mut request) = self.slots.get_mut(itt.slot()).and_then(|slot| slot.request.take()) else { return };
+        let Some(slot) = self.slots.get_mut(itt.slot()) else { return };
+        slot.issued = None;
+        let Some(mut request) = slot.request.take() else { return };
         if let Some(sense) = sense.filter(Sense::is_unit_attention) {
-            self.hear(&sense);
+            self.hear(request.lun, &sense);
         }
         match verdict::judge(&mut request, result, sense) {
-            Verdict::Again => self.backlog.push_front(request),
-            Verdict::AgainAfter(wait) => {
-                self.delays += 1;
-                self.delayed.push(Reverse(Delayed { at: Instant::now() + wait, order: self.delays, request }));
+            Verdict::Again if request.overdue >= PATIENCE => {
+                self.answer(request, result, sense, Err(IoError::TimedOut))
             }
+            Verdict::Again => self.queue.again(request),
+            Verdict::AgainAfter(wait) => self.queue.later(request, Instant::now() + wait),
             Verdict::Done(done) => self.answer(request, result, sense, done),
         }
     }
@@ -320,7 +361,7 @@ impl Driver {
             && std::mem::take(then_flush)
         {
             (request.cdb, request.data) = (lun::flush(), Data::None);
-            self.backlog.push_front(request);
+            self.queue.again(request);
             return;
         }
         match request.work {
@@ -358,9 +399,15 @@ impl Driver {
         }
     }
 
-    /// A unit attention: what it says about the units, the daemon must know.
-    fn hear(&self, sense: &Sense) {
-        if sense.reported_luns_changed() || sense.capacity_changed() || sense.inquiry_data_changed() {
+    /// A unit attention: what it says about the units, the daemon must know. Where another disk may be
+    /// at the unit's number now, nothing goes there until that is looked into.
+    fn hear(&self, lun: Lun, sense: &Sense) {
+        let another = sense.reported_luns_changed() || sense.inquiry_data_changed();
+        if another && let Some(disk) = self.disks.lock().get(&lun) {
+            disk.0.doubt(Size::May);
+            self.doubted.send_replace(Instant::now() + self.spec.replacement_timeout.max(LOOK_LIMIT));
+        }
+        if another || sense.capacity_changed() {
             self.tell(BridgeEvent::UnitsChanged { session: self.id });
         }
     }
@@ -371,51 +418,84 @@ impl Driver {
         }
     }
 
-    fn log_out(&mut self) {
-        if let Leaving::Draining { deadline, reply } = std::mem::replace(&mut self.leaving, Leaving::Gone) {
-            match self.session.logout(LogoutReason::CloseSession) {
-                Ok(_) => self.leaving = Leaving::LoggingOut { deadline, reply },
-                Err(_) => {
-                    let lost = BridgeError::ConnectionLost("there was no connection to log out of".into());
-                    drop(reply.send(Err(lost)));
-                }
-            }
-        }
-    }
-
     fn lost(&mut self, why: &str) {
         if matches!(self.link, Link::Down { .. }) {
             return;
         }
         tracing::warn!(target = %self.spec.target, why, "the connection was lost");
+        self.part();
+        if self.left_by_loss(why) {
+            self.tell(BridgeEvent::ConnectionLost { session: self.id, why: why.to_owned() });
+        }
+    }
+
+    /// There is no connection any more. What was under way waits for the next one.
+    fn part(&mut self) {
         self.link = Link::Down { since: Instant::now(), gave_up: false };
         self.forget_outbox();
         self.ring.clear();
+        self.watchdog.forget(Instant::now());
         self.session.connection_lost();
+        self.session.cancel_all();
         self.settle();
-        match std::mem::replace(&mut self.leaving, Leaving::No) {
-            Leaving::No => self.tell(BridgeEvent::ConnectionLost { session: self.id, why: why.to_owned() }),
-            Leaving::Draining { reply, .. } | Leaving::LoggingOut { reply, .. } => {
-                drop(reply.send(Err(BridgeError::ConnectionLost(why.to_owned()))));
-                self.leaving = Leaving::Gone;
+    }
+
+    /// Goes on over another connection. It may lead to another target's disks: each unit is looked at
+    /// before its I/O goes on.
+    fn reinstate(&mut self, handoff: &Handoff, stream: TcpStream) -> Result<(), BridgeError> {
+        if matches!(self.link, Link::Up(_)) {
+            self.part();
+        }
+        let since = match self.link {
+            Link::Down { since, .. } => since,
+            Link::Up(_) => Instant::now(),
+        };
+        self.session.reinstate(handoff, self.now()).map_err(|error| BridgeError::BadHandoff(error.to_string()))?;
+        for disk in self.disks.lock().values() {
+            disk.0.doubt(Size::Must);
+        }
+        self.link = Link::Up(stream);
+        self.large = false;
+        self.watchdog.forget(Instant::now());
+        add(&self.counters.reconnects, 1);
+        let deadline = (since + self.spec.replacement_timeout).max(Instant::now() + LOOK_LIMIT);
+        self.doubted.send_replace(deadline);
+        Ok(())
+    }
+
+    /// Does what is due about commands that take too long.
+    fn watch(&mut self, now: Instant) -> Result<(), Lost> {
+        let due = self.watchdog.deadline(self.session.in_flight() > 0).is_some_and(|at| at <= now);
+        if !due || matches!(self.link, Link::Down { .. }) {
+            return Ok(());
+        }
+        match self.watchdog.act(now, self.slots.as_mut_slice()) {
+            Act::Nothing => Ok(()),
+            Act::NewConnection => Err(Lost("a command was not answered, and neither was task management".into())),
+            Act::Manage(function) => {
+                tracing::warn!(target = %self.spec.target, ?function, "a command takes too long");
+                let asked = self.session.manage(function);
+                if let (Err(_), Manage::AbortTask(_)) = (&asked, function) {
+                    return Err(Lost("the target has not let us send a command for too long".into()));
+                }
+                self.watchdog.asked(asked.ok(), now);
+                Ok(())
             }
-            Leaving::Gone => self.leaving = Leaving::Gone,
         }
     }
 
     /// When the driver must look again though nothing came.
     fn deadline(&self) -> Option<Instant> {
         let core = self.session.poll_timeout().map(|at| self.epoch + Duration::from_nanos(at.as_nanos()));
-        let delayed = self.delayed.peek().map(|Reverse(delayed)| delayed.at);
+        let watch = match self.link {
+            Link::Up(_) => self.watchdog.deadline(self.session.in_flight() > 0),
+            Link::Down { .. } => None,
+        };
         let down = match self.link {
             Link::Down { since, gave_up: false } => Some(since + self.spec.replacement_timeout),
             Link::Down { gave_up: true, .. } | Link::Up(_) => None,
         };
-        let leaving = match &self.leaving {
-            Leaving::Draining { deadline, .. } | Leaving::LoggingOut { deadline, .. } => Some(*deadline),
-            Leaving::No | Leaving::Gone => None,
-        };
-        [core, delayed, down, leaving].into_iter().flatten().min()
+        [core, self.queue.due(), watch, down, self.leaving.deadline()].into_iter().flatten().min()
     }
 
     async fn wait(&mut self) {
@@ -453,11 +533,12 @@ impl Driver {
 
     fn on_time(&mut self) {
         let now = Instant::now();
-        while self.delayed.peek().is_some_and(|Reverse(delayed)| delayed.at <= now) {
-            self.backlog.extend(self.delayed.pop().map(|Reverse(delayed)| delayed.request));
-        }
+        self.queue.wake(now);
         if let Err(error) = self.session.handle_timeout(self.now()) {
             self.lost(&error.to_string());
+        }
+        if let Err(Lost(why)) = self.watch(now) {
+            self.lost(&why);
         }
         if let Link::Down { since, gave_up } = &mut self.link
             && !*gave_up
@@ -465,45 +546,19 @@ impl Driver {
         {
             *gave_up = true;
             tracing::error!(target = %self.spec.target, "no connection for too long: I/O fails from now on");
-            self.session.give_up();
-            self.settle();
+            self.queue.fail_all(IoError::Offline);
         }
-        let late = match &self.leaving {
-            Leaving::Draining { deadline, .. } | Leaving::LoggingOut { deadline, .. } => now >= *deadline,
-            Leaving::No | Leaving::Gone => false,
-        };
-        if late
-            && let Leaving::Draining { reply, .. } | Leaving::LoggingOut { reply, .. } =
-                std::mem::replace(&mut self.leaving, Leaving::Gone)
-        {
-            drop(reply.send(Err(BridgeError::TimedOut)));
-        }
+        self.leave_on_time(now);
     }
 
     fn obey(&mut self, control: Control) {
         match control {
             Control::Reinstate { handoff, stream, reply } => {
-                if matches!(self.link, Link::Up(_)) {
-                    self.lost("it is being replaced");
-                }
-                let reinstated = self.session.reinstate(&handoff, self.now());
-                if reinstated.is_ok() {
-                    self.link = Link::Up(stream);
-                    self.large = false;
-                    add(&self.counters.reconnects, 1);
-                }
-                drop(reply.send(reinstated.map_err(|error| BridgeError::BadHandoff(error.to_string()))));
+                // Whoever asked may have stopped waiting, for any of these answers.
+                drop(reply.send(self.reinstate(&handoff, stream)));
             }
-            Control::Logout { deadline, reply } => {
-                self.inbox.close();
-                if matches!(self.link, Link::Down { .. }) {
-                    let lost = BridgeError::ConnectionLost("there was no connection to log out of".into());
-                    drop(reply.send(Err(lost)));
-                    self.leaving = Leaving::Gone;
-                } else {
-                    self.leaving = Leaving::Draining { deadline, reply };
-                }
-            }
+            Control::Logout { purpose, deadline, reply } => self.leave(purpose, deadline, reply),
+            Control::Recheck => self.queue.recheck(),
             Control::Abandon => self.leaving = Leaving::Gone,
         }
     }
@@ -514,8 +569,7 @@ impl Driver {
         self.forget_outbox();
         self.session.give_up();
         self.settle();
-        self.backlog.drain(..).for_each(|request| request.fail(IoError::Offline));
-        self.delayed.drain().for_each(|Reverse(delayed)| delayed.request.fail(IoError::Offline));
+        self.queue.fail_all(IoError::Offline);
         for slot in &mut self.slots {
             if let Some(request) = slot.request.take() {
                 request.fail(IoError::Offline);

@@ -1,14 +1,24 @@
 //! A unit: block operations in, SCSI commands out.
+//!
+//! ```text
+//!   doubt ──► commands wait ── verify: the same disk ──► trust ──► commands go
+//!                                 └── another, or none ──► refuse ──► commands fail
+//! ```
+//! A unit is in doubt after its connection was replaced, and when the target says that its units have
+//! changed: what is at its number now may be another disk, which must not be written to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use iscsi_proto::ids::Lun;
 use iscsi_proto::scsi::cdb;
 use iscsi_proto::session::Data;
 
 use super::block::{Block, Geometry, Io, IoError, Op, Pool};
+use super::identity::{Identity, Likeness, Size};
 use super::request::{Inbox, Payload, Request, Work};
+use super::scan::Found;
 
 /// How a unit wants things done, as its scan found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,26 +49,109 @@ pub(super) struct Unit {
     inbox: Arc<Inbox>,
     pool: Pool,
     shape: RwLock<(Geometry, Ways)>,
+    identity: RwLock<Identity>,
     /// 16-byte reads and writes are refused.
     ten_only: AtomicBool,
     gone: AtomicBool,
+    /// How often it was put in doubt.
+    doubts: AtomicU64,
+    /// Which of the doubts is looked into: all, where it is the last.
+    settled: AtomicU64,
+    refused: AtomicBool,
+    /// The connection was lost since it was last trusted.
+    unwatched: AtomicBool,
+}
+
+/// Whether commands may go to a unit now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    Open,
+    /// It is being looked at.
+    Waits,
+    /// It is another disk now, or was gone for too long.
+    Refused,
 }
 
 impl Unit {
-    pub(super) fn new(lun: Lun, inbox: Arc<Inbox>, pool: Pool, geometry: Geometry, ways: Ways) -> Unit {
-        Unit {
-            lun,
+    /// A disk at that address, as a scan found it; `None` for what is no disk, or not ready.
+    pub(super) fn new(inbox: Arc<Inbox>, pool: Pool, found: &Found) -> Option<Unit> {
+        let geometry = found.info.geometry?;
+        Some(Unit {
+            lun: found.info.lun,
             inbox,
             pool,
-            shape: RwLock::new((geometry, ways)),
+            shape: RwLock::new((geometry, found.ways)),
+            identity: RwLock::new(Identity::of(&found.info)?),
             ten_only: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            doubts: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
+            unwatched: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether what was found at its address is the disk it was.
+    pub(super) fn likeness(&self, found: &Found) -> Likeness {
+        let size = if self.unwatched.load(Ordering::Acquire) { Size::Must } else { Size::May };
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).likeness(&found.info, size)
+    }
+
+    /// What is at its number may be another disk: no command goes there until that is looked into.
+    /// With [`Size::Must`] nobody has watched it.
+    pub(super) fn doubt(&self, size: Size) {
+        if size == Size::Must {
+            self.unwatched.store(true, Ordering::Release);
+        }
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often it was put in doubt so far, to be given to [`trust`](Unit::trust) by whoever looks now.
+    pub(super) fn doubts(&self) -> u64 {
+        self.doubts.load(Ordering::Acquire)
+    }
+
+    /// It is the disk it was, as seen after that doubt; whether there is no newer one.
+    pub(super) fn trust(&self, doubt: u64) -> bool {
+        self.refused.store(false, Ordering::Release);
+        self.settle(doubt);
+        let open = self.pass() == Pass::Open;
+        if open {
+            self.unwatched.store(false, Ordering::Release);
+        }
+        open
+    }
+
+    /// That doubt is looked into, for good or bad.
+    pub(super) fn settle(&self, doubt: u64) {
+        self.settled.store(doubt, Ordering::Release);
+    }
+
+    /// Whether a doubt is not looked into yet.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.settled.load(Ordering::Acquire) != self.doubts()
+    }
+
+    /// Commands fail, until it is trusted again.
+    pub(super) fn refuse(&self) {
+        self.refused.store(true, Ordering::Release);
+    }
+
+    /// Whether commands may go to it.
+    pub(super) fn pass(&self) -> Pass {
+        if self.refused.load(Ordering::Acquire) {
+            Pass::Refused
+        } else if self.in_doubt() {
+            Pass::Waits
+        } else {
+            Pass::Open
         }
     }
 
-    /// Another scan has found it changed.
+    /// Another scan has found it, perhaps with another size.
     pub(super) fn reshape(&self, geometry: Geometry, ways: Ways) {
         *self.shape.write().unwrap_or_else(PoisonError::into_inner) = (geometry, ways);
+        self.identity.write().unwrap_or_else(PoisonError::into_inner).resized(geometry.blocks);
     }
 
     /// It is not on the target any more: whoever still holds it gets [`IoError::Offline`].
@@ -123,7 +216,7 @@ impl Unit {
             (Op::Flush | Op::Read | Op::Write { .. }, _) => (flush(), Data::None, Payload::None),
         };
         let work = Work::Block { unit: self.clone(), op, lba, blocks, then_flush, completion };
-        Ok(Request { lun: self.lun, cdb, data, payload, work, attempts: 0 })
+        Ok(Request { lun: self.lun, cdb, data, payload, work, number: 0, attempts: 0, overdue: 0 })
     }
 }
 
@@ -175,6 +268,16 @@ fn check(io: &Io, geometry: &Geometry) -> Result<(), IoError> {
 /// What the exports hold: the unit, and how to reach itself.
 #[derive(Debug, Clone)]
 pub(super) struct Disk(pub(super) Arc<Unit>);
+
+/// The disks of a session, for all who have to do with them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Disks(Arc<Mutex<BTreeMap<Lun, Disk>>>);
+
+impl Disks {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<Lun, Disk>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Block for Disk {
     fn geometry(&self) -> Geometry {

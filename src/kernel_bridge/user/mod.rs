@@ -7,11 +7,13 @@
 //! ```
 //! Each session has a driver, a task that owns its core, its socket and the buffers under way
 //! (`driver`). A scan finds the units and publishes the disks among them in the registry, under
-//! `<target>/<number>`.
+//! `<target>/<number>`. After a lost connection, a unit's I/O goes on once it is known to be the same disk
+//! (`verify`).
 
 pub mod block;
 mod counters;
 mod driver;
+mod identity;
 mod lun;
 mod outbox;
 mod pool;
@@ -19,6 +21,7 @@ mod request;
 mod ring;
 mod scan;
 mod verdict;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
@@ -28,15 +31,18 @@ use std::time::Duration;
 
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Lun;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::block::{Block, Op, Pool, Registry};
 use self::counters::Counters;
-use self::driver::{Control, Driver, Start};
-use self::lun::{Disk, Unit};
+use self::driver::{Control, Driver, Purpose, Start};
+use self::identity::{Likeness, Size};
+use self::lun::{Disk, Disks, Unit};
 use self::request::Inbox;
 use self::scan::{Found, Scanner};
+use self::verify::verify;
 use super::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
 
 /// Bytes that the I/O of one session may take. A pool of its own each, so that a session that waits for
@@ -62,7 +68,7 @@ struct Handle {
     counters: Arc<Counters>,
     control: mpsc::UnboundedSender<Control>,
     units: Mutex<Vec<UnitInfo>>,
-    disks: Mutex<BTreeMap<Lun, Disk>>,
+    disks: Disks,
     /// One scan at a time.
     scanning: Semaphore,
 }
@@ -103,6 +109,8 @@ impl UserKernel {
         let (inbox, counters) = (Arc::new(Inbox::default()), Arc::new(Counters::default()));
         let (control, obeyed) = mpsc::unbounded_channel();
         let target = spec.target.clone();
+        let disks = Disks::default();
+        let (doubted, doubts) = watch::channel(Instant::now());
         let driver = Driver::new(Start {
             id,
             spec,
@@ -112,6 +120,8 @@ impl UserKernel {
             counters: counters.clone(),
             control: obeyed,
             events: self.events.clone(),
+            disks: disks.clone(),
+            doubted,
         })?;
         let handle = Handle {
             target,
@@ -120,10 +130,12 @@ impl UserKernel {
             counters,
             control,
             units: Mutex::default(),
-            disks: Mutex::default(),
+            disks,
             scanning: Semaphore::new(1),
         };
-        self.sessions().insert(id, Arc::new(handle));
+        let handle = Arc::new(handle);
+        tokio::spawn(verify(handle.clone(), doubts));
+        self.sessions().insert(id, handle);
         tokio::spawn(driver.run());
         Ok(id)
     }
@@ -144,6 +156,9 @@ impl UserKernel {
         let scanner = Scanner::new(handle.inbox.clone());
         let cannot =
             |why: scan::NoAnswer| BridgeError::Failed(format!("the units could not be listed: {}", why.sentence()));
+        // What a doubt that comes up meanwhile is about, this scan may not have seen.
+        let connection = handle.counters.reconnects.load(Ordering::Relaxed);
+        let doubts: BTreeMap<Lun, u64> = handle.disks().iter().map(|(lun, disk)| (*lun, disk.0.doubts())).collect();
         let luns = scanner.list().await.map_err(cannot)?;
         let gate = Arc::new(Semaphore::new(PROBES));
         let mut probes = JoinSet::new();
@@ -166,45 +181,71 @@ impl UserKernel {
                 }
             }
         }
-        Ok(self.publish(&handle, found, &silent))
+        let units = self.publish(&handle, found, &silent, &doubts);
+        if handle.counters.reconnects.load(Ordering::Relaxed) != connection {
+            // What is new was found over another connection than the one that its I/O would use.
+            handle
+                .disks()
+                .iter()
+                .filter(|(lun, _)| !doubts.contains_key(lun))
+                .for_each(|(_, disk)| disk.0.doubt(Size::Must));
+        }
+        // Whether or not there is anything in doubt, or nothing any more: it is asked again.
+        drop(handle.control.send(Control::Recheck));
+        Ok(units)
     }
 
     /// Makes the registry hold what a scan has found. A disk that is in use goes only if the target does
-    /// not list it any more, or it has become another one: one that is `silent` or not ready comes back.
-    fn publish(&self, handle: &Handle, found: BTreeMap<Lun, Found>, silent: &BTreeSet<Lun>) -> Vec<UnitInfo> {
+    /// not list it any more: one that is `silent` or not ready comes back. One that has become another
+    /// disk stays, and takes no I/O: whoever uses it by its name does not mean that one.
+    fn publish(
+        &self,
+        handle: &Handle,
+        mut found: BTreeMap<Lun, Found>,
+        silent: &BTreeSet<Lun>,
+        doubts: &BTreeMap<Lun, u64>,
+    ) -> Vec<UnitInfo> {
         let mut disks = handle.disks();
-        let before = std::mem::take(&mut *handle.units.lock().unwrap_or_else(PoisonError::into_inner));
         disks.retain(|lun, disk| {
-            let was = before.iter().find(|unit| unit.lun == *lun);
-            let stays = match found.get(lun) {
-                Some(Found { info, .. }) => was.is_none_or(|was| same_disk(was, info)),
-                None => silent.contains(lun),
-            };
+            let stays = found.contains_key(lun) || silent.contains(lun);
             if !stays {
                 disk.0.retire();
                 self.registry.remove(&unit_name(&handle.target, *lun));
             }
             stays
         });
-        for (lun, Found { info, ways }) in &found {
-            let Some(geometry) = info.geometry else { continue };
-            match disks.get(lun) {
-                Some(disk) => disk.0.reshape(geometry, *ways),
-                None => {
-                    let unit = Unit::new(*lun, handle.inbox.clone(), handle.pool.clone(), geometry, *ways);
+        for (lun, found) in &mut found {
+            let Some(disk) = disks.get(lun) else {
+                if let Some(unit) = Unit::new(handle.inbox.clone(), handle.pool.clone(), found) {
                     let disk = Disk(Arc::new(unit));
                     self.registry.insert(unit_name(&handle.target, *lun), Arc::new(disk.clone()));
                     disks.insert(*lun, disk);
                 }
+                continue;
+            };
+            match disk.0.likeness(found) {
+                Likeness::Same => {
+                    if let Some(geometry) = found.info.geometry {
+                        disk.0.reshape(geometry, found.ways);
+                    }
+                    disk.0.trust(doubts.get(lun).copied().unwrap_or_default());
+                }
+                Likeness::Other(why) => {
+                    disk.0.refuse();
+                    tracing::error!(target = %handle.target, %lun, why, "a unit has become another disk");
+                    found.info.become_offline(&other_disk(&why));
+                }
+                Likeness::Unclear(_) => {}
             }
         }
+        let before = std::mem::take(&mut *handle.units());
         let unheard = before
             .into_iter()
             .filter(|unit| silent.contains(&unit.lun))
             .map(|unit| UnitInfo { problem: Some("it did not answer the last scan".to_owned()), ..unit });
         let mut units: Vec<UnitInfo> = found.into_values().map(|found| found.info).chain(unheard).collect();
         units.sort_by_key(|unit| unit.lun);
-        handle.units.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&units);
+        handle.units().clone_from(&units);
         units
     }
 
@@ -224,14 +265,47 @@ impl UserKernel {
 
 impl Handle {
     fn disks(&self) -> MutexGuard<'_, BTreeMap<Lun, Disk>> {
-        self.disks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disks.lock()
+    }
+
+    fn units(&self) -> MutexGuard<'_, Vec<UnitInfo>> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn log_out(&self, purpose: Purpose, deadline: Instant) -> Result<(), BridgeError> {
+        let (reply, answer) = oneshot::channel();
+        let order = Control::Logout { purpose, deadline, reply };
+        self.control.send(order).map_err(|_| BridgeError::NoSession)?;
+        answer.await.map_err(|_| BridgeError::NoSession)?
+    }
+
+    /// A unit was looked at: this is what it is.
+    fn note(&self, info: UnitInfo) {
+        let mut units = self.units();
+        if let Some(unit) = units.iter_mut().find(|unit| unit.lun == info.lun) {
+            *unit = info;
+        }
+    }
+
+    /// A unit takes no I/O any more, and why.
+    fn offline(&self, lun: Lun, why: &str) {
+        tracing::error!(target = %self.target, %lun, why, "a unit is offline");
+        if let Some(unit) = self.units().iter_mut().find(|unit| unit.lun == lun) {
+            unit.become_offline(why);
+        }
     }
 }
 
-/// Whether a unit is still the disk it was. One that does not tell its names now may be busy.
-fn same_disk(was: &UnitInfo, is: &UnitInfo) -> bool {
-    let same = |was: &Option<String>, is: &Option<String>| was.is_none() || is.is_none() || was == is;
-    was.device_type == is.device_type && same(&was.identifier, &is.identifier) && same(&was.serial, &is.serial)
+impl UnitInfo {
+    fn become_offline(&mut self, why: &str) {
+        self.geometry = None;
+        self.problem = Some(format!("it is offline: {why}"));
+    }
+}
+
+/// What to say of a unit that has become another disk.
+fn other_disk(how: &str) -> String {
+    format!("it is not the disk that it was ({how}); log out and in again to use what is there now")
 }
 
 /// Name of a unit in the registry: the target's and its number, or its address in hexadecimal where
@@ -274,22 +348,31 @@ impl KernelBridge for UserKernel {
 
     fn units(&self, session: SessionId) -> Vec<UnitInfo> {
         match self.session(session) {
-            Ok(handle) => handle.units.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Ok(handle) => handle.units().clone(),
             Err(_) => Vec::new(),
         }
     }
 
     fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {
         Box::pin(async move {
-            let deadline = tokio::time::Instant::now() + within;
+            let deadline = Instant::now() + within;
             let handle = self.session(session)?;
             if tokio::time::timeout_at(deadline, self.flush_all(&handle)).await.is_err() {
                 tracing::warn!(target = %handle.target, "its units were not flushed in time before the logout");
             }
             self.forget(session);
-            let (reply, answer) = oneshot::channel();
-            handle.control.send(Control::Logout { deadline, reply }).map_err(|_| BridgeError::NoSession)?;
-            answer.await.map_err(|_| BridgeError::NoSession)?
+            handle.log_out(Purpose::End, deadline).await
+        })
+    }
+
+    fn leave(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {
+        Box::pin(async move { self.session(session)?.log_out(Purpose::Return, Instant::now() + within).await })
+    }
+
+    fn is_alive(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, bool> {
+        Box::pin(async move {
+            let scanner = Scanner::new(self.session(session)?.inbox.clone());
+            Ok(matches!(tokio::time::timeout(within, scanner.answers()).await, Ok(true)))
         })
     }
 

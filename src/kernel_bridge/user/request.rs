@@ -80,11 +80,29 @@ pub(super) struct Request {
     pub(super) data: Data,
     pub(super) payload: Payload,
     pub(super) work: Work,
+    /// Its place among all requests of the session, given by the driver.
+    pub(super) number: u64,
+    /// How often it took too long.
+    pub(super) overdue: u8,
     /// How often it was issued again after an answer that asks for it.
     pub(super) attempts: u16,
 }
 
 impl Request {
+    /// Whether it and `other` must keep their order: one changes blocks that the other touches.
+    pub(super) fn collides(&self, other: &Request) -> bool {
+        let (Work::Block { op, lba, blocks, .. }, Work::Block { op: op2, lba: lba2, blocks: blocks2, .. }) =
+            (&self.work, &other.work)
+        else {
+            return false;
+        };
+        let changes = |op: &Op| matches!(op, Op::Write { .. } | Op::WriteZeroes { .. } | Op::Unmap);
+        self.lun == other.lun
+            && (changes(op) || changes(op2))
+            && *lba < lba2.saturating_add(u64::from(*blocks2))
+            && *lba2 < lba.saturating_add(u64::from(*blocks))
+    }
+
     /// Answers it with an error.
     pub(super) fn fail(self, error: IoError) {
         match self.work {

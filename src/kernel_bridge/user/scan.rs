@@ -75,13 +75,19 @@ impl Scanner {
             room => (Data::In(room), Payload::Bytes(vec![0; room as usize])),
         };
         let work = Work::Raw { reply };
-        self.inbox.put([Request { lun, cdb: cdb.padded(), data, payload, work, attempts: 0 }]);
+        self.inbox.put([Request { lun, cdb: cdb.padded(), data, payload, work, number: 0, attempts: 0, overdue: 0 }]);
         match answer.await {
             Ok(Ok(RawDone { status: ScsiStatus::Good, data, .. })) => Ok(data),
             Ok(Ok(RawDone { sense, .. })) => Err(NoAnswer::Refused(sense)),
             Ok(Err(error)) => Err(NoAnswer::Failed(error)),
             Err(_) => Err(NoAnswer::Failed(IoError::Aborted)),
         }
+    }
+
+    /// Whether the target answers anything at all. INQUIRY is answered by every unit, and by an address
+    /// without one (SPC-5 §6.4.1).
+    pub(super) async fn answers(&self) -> bool {
+        !matches!(self.ask(Lun(0), cdb::inquiry(36), 36).await, Err(NoAnswer::Failed(_)))
     }
 
     /// The units' addresses. A target that refuses the question has unit 0.

@@ -8,6 +8,7 @@
 //! | becoming ready, ALUA transition (2/04/01, 2/04/0a) | wait, issue it again |
 //! | ABORTED COMMAND (b), TASK ABORTED | issue it again, a few times |
 //! | invalid opcode (5/20/00) for a 16-byte command | issue it again with ten bytes |
+//! | nothing: it was taken back, or ended by task management | issue it again |
 //! | RESERVATION CONFLICT and everything else | it fails |
 
 use std::time::Duration;
@@ -38,8 +39,10 @@ pub(super) fn judge(request: &mut Request, result: &TaskResult, sense: Option<Se
     match result.outcome {
         Outcome::Status(status) => judge_status(request, status, result, sense),
         Outcome::TargetFailure(_) | Outcome::Rejected(_) => prompt(request, target_error(sense)),
-        // Aborted by us at the end of a session, or lost for good.
-        Outcome::Aborted | Outcome::ConnectionLost => Verdict::Done(Err(IoError::Offline)),
+        // Taken back by us, unsent or by task management: it has its turn again.
+        Outcome::Aborted => Verdict::Again,
+        // It was under way and must not be issued twice, or the session is over.
+        Outcome::ConnectionLost => Verdict::Done(Err(IoError::Offline)),
     }
 }
 

@@ -9,14 +9,19 @@ use super::Request;
 /// A request that is issued again later.
 pub(super) struct Delayed {
     pub(super) at: Instant,
-    /// Tells two of the same moment apart.
-    pub(super) order: u64,
     pub(super) request: Request,
+}
+
+impl Delayed {
+    /// Of the same moment, the one that arrived first.
+    fn key(&self) -> (Instant, u64) {
+        (self.at, self.request.number)
+    }
 }
 
 impl PartialEq for Delayed {
     fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
+        self.key() == other.key()
     }
 }
 
@@ -30,6 +35,6 @@ impl PartialOrd for Delayed {
 
 impl Ord for Delayed {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
+        self.key().cmp(&other.key())
     }
 }

@@ -1,0 +1,150 @@
+//! How a session ends, or makes room for another connection.
+//!
+//! ```text
+//!   No ── leave ──► Draining ── nothing under way ──► LoggingOut ── answered ──► Gone, or No
+//!                       └────────────── deadline, connection lost ──────────────►┘
+//! ```
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use iscsi_proto::pdu::LogoutReason;
+
+use super::{Driver, Link, Purpose};
+use crate::kernel_bridge::BridgeError;
+
+/// Where the driver is on its way out.
+pub(super) enum Leaving {
+    No,
+    /// Everything under way first, then the logout.
+    Draining(Departure),
+    /// The logout is out.
+    LoggingOut(Departure),
+    Gone,
+}
+
+pub(super) struct Departure {
+    purpose: Purpose,
+    deadline: Instant,
+    /// Who comes back does not wait longer than until then for what is under way: it is issued again.
+    drained: Option<Instant>,
+    reply: oneshot::Sender<Result<(), BridgeError>>,
+}
+
+impl Leaving {
+    /// Whether new commands may be issued: for an end, those that were taken on before it.
+    pub(super) fn lets_issue(&self) -> bool {
+        match self {
+            Leaving::No => true,
+            Leaving::Draining(departure) => departure.purpose == Purpose::End,
+            Leaving::LoggingOut(_) | Leaving::Gone => false,
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self, Leaving::Draining(_))
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Leaving::Draining(Departure { deadline, drained, .. }) => Some(drained.unwrap_or(*deadline)),
+            Leaving::LoggingOut(Departure { deadline, .. }) => Some(*deadline),
+            Leaving::No | Leaving::Gone => None,
+        }
+    }
+}
+
+impl Departure {
+    /// Answers who wanted it, who may have stopped waiting, and says where the driver is now.
+    fn over(self, result: Result<(), BridgeError>) -> Leaving {
+        drop(self.reply.send(result));
+        match self.purpose {
+            Purpose::End => Leaving::Gone,
+            Purpose::Return => Leaving::No,
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn leave(
+        &mut self,
+        purpose: Purpose,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<(), BridgeError>>,
+    ) {
+        let now = Instant::now();
+        let drained = (purpose == Purpose::Return).then(|| now + deadline.saturating_duration_since(now) / 2);
+        let departure = Departure { purpose, deadline, drained, reply };
+        if purpose == Purpose::End {
+            self.inbox.close();
+        }
+        self.leaving = match self.link {
+            Link::Down { .. } => {
+                let lost = "there was no connection to log out of".to_owned();
+                departure.over(Err(BridgeError::ConnectionLost(lost)))
+            }
+            Link::Up(_) => Leaving::Draining(departure),
+        };
+    }
+
+    /// Whether there is nothing to wait for before the logout.
+    pub(super) fn is_idle(&self) -> bool {
+        match &self.leaving {
+            // What waits outside the session waits for the next connection.
+            Leaving::Draining(departure) if departure.purpose == Purpose::Return => self.session.in_flight() == 0,
+            _ => self.session.in_flight() == 0 && self.queue.is_empty(),
+        }
+    }
+
+    pub(super) fn log_out(&mut self) {
+        self.leaving = match std::mem::replace(&mut self.leaving, Leaving::No) {
+            Leaving::Draining(departure) => match self.session.logout(LogoutReason::CloseSession) {
+                Ok(_) => Leaving::LoggingOut(departure),
+                Err(_) => {
+                    let lost = "there was no connection to log out of".to_owned();
+                    departure.over(Err(BridgeError::ConnectionLost(lost)))
+                }
+            },
+            other => other,
+        };
+    }
+
+    /// The target has answered our logout.
+    pub(super) fn logged_out(&mut self) {
+        if let Leaving::LoggingOut(departure) = std::mem::replace(&mut self.leaving, Leaving::No) {
+            self.part();
+            self.leaving = departure.over(Ok(()));
+        }
+    }
+
+    /// The connection was lost on the way out, or not; whether anybody must be told.
+    pub(super) fn left_by_loss(&mut self, why: &str) -> bool {
+        match std::mem::replace(&mut self.leaving, Leaving::No) {
+            Leaving::No => true,
+            Leaving::Draining(departure) | Leaving::LoggingOut(departure) => {
+                self.leaving = departure.over(Err(BridgeError::ConnectionLost(why.to_owned())));
+                false
+            }
+            Leaving::Gone => {
+                self.leaving = Leaving::Gone;
+                false
+            }
+        }
+    }
+
+    pub(super) fn leave_on_time(&mut self, now: Instant) {
+        let late = self.leaving.deadline().is_some_and(|deadline| deadline <= now);
+        match &self.leaving {
+            Leaving::Draining(Departure { deadline, .. }) if late && now < *deadline => self.log_out(),
+            Leaving::Draining(_) | Leaving::LoggingOut(_) if late => {
+                self.part();
+                if let Leaving::Draining(departure) | Leaving::LoggingOut(departure) =
+                    std::mem::replace(&mut self.leaving, Leaving::No)
+                {
+                    self.leaving = departure.over(Err(BridgeError::TimedOut));
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Whether units that are in doubt are still the disks they were.
+//!
+//! ```text
+//!   doubt ──► probe ──► the same      ──► trusted: what waited goes on
+//!               ▲  ├──► another one   ──► refused, and why, until the next doubt or scan
+//!               └──┴──► not clear yet ──► refused once I/O has waited long enough, and looked at again
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iscsi_proto::ids::Lun;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::driver::Control;
+use super::identity::Likeness;
+use super::lun::{Disk, Pass};
+use super::scan::{NoAnswer, Scanner};
+use super::{Handle, PROBES, other_disk};
+
+/// The first wait before a unit is looked at again; doubled up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// The longest wait before a unit is looked at again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Looks at every unit of a session that is in doubt, until its driver ends. `doubted` changes with each
+/// doubt; its value is how long I/O may wait.
+pub(super) async fn verify(handle: Arc<Handle>, mut doubted: watch::Receiver<Instant>) {
+    let gate = Arc::new(Semaphore::new(PROBES));
+    let mut checks: JoinSet<Lun> = JoinSet::new();
+    let mut checked = BTreeSet::new();
+    loop {
+        tokio::select! {
+            changed = doubted.changed() => if changed.is_err() { return },
+            Some(ended) = checks.join_next() => match ended {
+                Ok(lun) => drop(checked.remove(&lun)),
+                Err(error) => {
+                    // Which one it was is not told: look at all of them again.
+                    tracing::error!(target = %handle.target, "looking at a unit ended early: {error}");
+                    checks.abort_all();
+                    checked.clear();
+                }
+            },
+        }
+        let disks: Vec<(Lun, Disk)> = handle.disks().iter().map(|(lun, disk)| (*lun, disk.clone())).collect();
+        for (lun, disk) in disks {
+            if disk.0.in_doubt() && checked.insert(lun) {
+                let check = Check { handle: handle.clone(), gate: gate.clone(), doubted: doubted.clone(), lun, disk };
+                checks.spawn(check.run());
+            }
+        }
+    }
+}
+
+/// One unit that is looked at.
+struct Check {
+    handle: Arc<Handle>,
+    gate: Arc<Semaphore>,
+    doubted: watch::Receiver<Instant>,
+    lun: Lun,
+    disk: Disk,
+}
+
+impl Check {
+    async fn run(self) -> Lun {
+        let unit = &self.disk.0;
+        let mut wait = FIRST_WAIT;
+        while unit.in_doubt() {
+            let doubt = unit.doubts();
+            let deadline = *self.doubted.borrow();
+            let look = async {
+                // Nobody closes it.
+                let _turn = self.gate.acquire().await;
+                Scanner::new(self.handle.inbox.clone()).probe(self.lun).await
+            };
+            // After the deadline I/O does not wait for the answer any more, but the answer is still wanted.
+            tokio::pin!(look);
+            let found = match timeout_at(deadline, &mut look).await {
+                Ok(found) => found,
+                Err(_) => {
+                    self.refuse("it does not answer");
+                    look.await
+                }
+            };
+            let unclear = match found {
+                Ok(Some(found)) => match unit.likeness(&found) {
+                    Likeness::Same => {
+                        if let Some(geometry) = found.info.geometry {
+                            unit.reshape(geometry, found.ways);
+                        }
+                        if unit.trust(doubt) {
+                            self.handle.note(found.info);
+                            self.recheck();
+                            return self.lun;
+                        }
+                        // It was put in doubt again meanwhile.
+                        continue;
+                    }
+                    Likeness::Other(why) => {
+                        self.refuse(&other_disk(&why));
+                        unit.settle(doubt);
+                        continue;
+                    }
+                    Likeness::Unclear(why) => why,
+                },
+                Ok(None) => "the target has no such unit now".to_owned(),
+                Err(NoAnswer::Refused(None)) => "it refuses to tell what it is".to_owned(),
+                Err(why) => why.sentence(),
+            };
+            if Instant::now() >= deadline {
+                self.refuse(&unclear);
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        self.lun
+    }
+
+    fn refuse(&self, why: &str) {
+        if self.disk.0.pass() == Pass::Refused {
+            return;
+        }
+        self.disk.0.refuse();
+        self.handle.offline(self.lun, why);
+        self.recheck();
+    }
+
+    fn recheck(&self) {
+        // A driver that has ended has answered everything.
+        drop(self.handle.control.send(Control::Recheck));
+    }
+}
