@@ -17,7 +17,6 @@ pub(crate) const OPEN: &[(&str, &str)] = &[
     ("chap-secret-core-dump", "no test yet"),
     ("async-capacity", "no test yet"),
     ("tmf-escalation", "no test yet"),
-    ("logout-graceful", "no test yet"),
     ("recovery-isid", "no test yet"),
 ];
 

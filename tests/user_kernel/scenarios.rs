@@ -1,6 +1,8 @@
 //! The user kernel against the simulated target: what an export asks reaches the unit as it must, and
 //! what the target does to us never reaches the export as something else.
 //!
+//! The name of this module says how bytes pass between them: `whole`, `cut` or `glued`.
+//!
 //! Every scenario ends by asking the target what it had to complain about: it looks at each PDU as
 //! strictly as RFC 7143 allows.
 
@@ -13,6 +15,7 @@ use iscsi_proto::scsi::vpd::BlockLimits;
 use iscsi_proto::scsi::{Sense, SenseKey, cdb::opcode};
 use iscsid::kernel_bridge::user::block::{Block, Buffer, Completions, Done, Io, IoError, Op, run};
 use iscsid::lab::Lab;
+use sim_target::proxy::{Proxy, Segmentation};
 use sim_target::{Action, Builder, Hold, Negotiation, SimDisk, SimTarget, Twist};
 
 const TARGET: &str = "iqn.2026-11.test.sim:disk";
@@ -22,6 +25,8 @@ struct Scene {
     target: SimTarget,
     lab: Lab,
     disk: Arc<dyn Block>,
+    /// What stands between the two, if anything.
+    _proxy: Option<Proxy>,
 }
 
 impl Scene {
@@ -31,10 +36,15 @@ impl Scene {
 
     async fn over(disk: SimDisk, shape: impl FnOnce(Builder) -> Builder, keys: &[(&str, &str)]) -> Scene {
         let target = shape(SimTarget::builder(TARGET).lun(0, disk)).start().await.expect("a free port");
-        let lab = Lab::log_in(TARGET, target.address(), keys, None).await.expect("a login");
+        let proxy = match how() {
+            Segmentation::Whole => None,
+            how => Some(Proxy::start(target.address(), how).expect("a free port")),
+        };
+        let portal = proxy.as_ref().map_or(target.address(), Proxy::address);
+        let lab = Lab::log_in(TARGET, portal, keys, None).await.expect("a login");
         let disk = lab.disk().expect("a disk");
         target.forget_commands();
-        Scene { target, lab, disk }
+        Scene { target, lab, disk, _proxy: proxy }
     }
 
     /// A buffer of `blocks` blocks, each of which begins with its number, from `lba` on.
@@ -79,6 +89,20 @@ impl Scene {
     }
 }
 
+/// How bytes pass between target and initiator.
+fn how() -> Segmentation {
+    match module_path!().rsplit("::").next() {
+        Some("cut") => Segmentation::Cut,
+        Some("glued") => Segmentation::Glue,
+        _ => Segmentation::Whole,
+    }
+}
+
+/// So many, or as many as are worth it where each byte is a segment.
+fn up_to(count: u32) -> u32 {
+    if how() == Segmentation::Cut { count.min(40) } else { count }
+}
+
 fn disk() -> SimDisk {
     SimDisk::new(131_072, 512)
 }
@@ -86,9 +110,10 @@ fn disk() -> SimDisk {
 #[tokio::test]
 async fn what_is_written_is_read_back() {
     let scene = Scene::with(disk()).await;
-    scene.write(7, 1000, false).await.expect("written");
-    let read = scene.read(7, 1000).await.expect("read");
-    assert_eq!(read, *scene.filled(7, 1000));
+    let blocks = up_to(1000);
+    scene.write(7, blocks, false).await.expect("written");
+    let read = scene.read(7, blocks).await.expect("read");
+    assert_eq!(read, *scene.filled(7, blocks));
     assert_eq!(scene.target.content(0, 7 * 512, 8), 7u64.to_be_bytes());
     scene.end().await;
 }
@@ -220,7 +245,7 @@ async fn writes_of_all_sizes_arrive_whole_however_the_data_go_out() {
             };
             let keys = [("InitialR2T", initial_r2t), ("ImmediateData", immediate_data)];
             let scene = Scene::over(disk(), |builder| builder.negotiation(negotiation), &keys).await;
-            for blocks in [1, 2, 8, 9, 12, 13, 33, 257, 2048] {
+            for blocks in [1, 2, 8, 9, 12, 13, 33, up_to(257), up_to(2048)] {
                 scene.write(3, blocks, false).await.expect("written");
                 let content = scene.target.content(0, 3 * 512, u64::from(blocks) * 512);
                 assert_eq!(content, *scene.filled(3, blocks), "{blocks} blocks, {keys:?}");
@@ -235,8 +260,9 @@ async fn writes_of_all_sizes_arrive_whole_however_the_data_go_out() {
 async fn a_narrow_window_is_kept_to_and_everything_gets_through() {
     let negotiation = Negotiation { window: 3, ..Negotiation::default() };
     let scene = Scene::over(disk(), |builder| builder.negotiation(negotiation), &[]).await;
+    let count = u64::from(up_to(200));
     let completions = Completions::new();
-    let mut batch: Vec<Io> = (0..200u64)
+    let mut batch: Vec<Io> = (0..count)
         .map(|n| Io {
             op: Op::Write { fua: false },
             lba: n * 8,
@@ -247,11 +273,11 @@ async fn a_narrow_window_is_kept_to_and_everything_gets_through() {
         .collect();
     scene.disk.submit(&mut batch);
     let mut done = Vec::new();
-    while done.len() < 200 {
+    while (done.len() as u64) < count {
         completions.wait(&mut done).await;
     }
     assert!(done.iter().all(|done: &Done| done.result.is_ok()));
-    assert_eq!(scene.read(0, 1600).await.expect("read"), *scene.filled(0, 1600));
+    assert_eq!(scene.read(0, up_to(200) * 8).await.expect("read"), *scene.filled(0, up_to(200) * 8));
     scene.end().await;
 }
 
@@ -259,14 +285,15 @@ async fn a_narrow_window_is_kept_to_and_everything_gets_through() {
 #[tokio::test]
 async fn data_in_odd_pieces_and_a_status_apart_are_put_together() {
     let scene = Scene::with(disk()).await;
-    scene.write(0, 64, false).await.expect("written");
+    let blocks = up_to(64) / 5;
+    scene.write(0, blocks, false).await.expect("written");
     for twist in [
         Twist { pieces: 999, ..Twist::default() },
         Twist { pieces: 1, status_apart: true, ..Twist::default() },
         Twist { status_apart: true, ..Twist::default() },
     ] {
         scene.target.on_command(move |_| Action::Twist(twist));
-        assert_eq!(scene.read(0, 64).await.expect("read"), *scene.filled(0, 64), "{twist:?}");
+        assert_eq!(scene.read(0, blocks).await.expect("read"), *scene.filled(0, blocks), "{twist:?}");
         scene.target.clear_command_hook();
     }
     scene.end().await;
@@ -277,7 +304,7 @@ async fn data_in_odd_pieces_and_a_status_apart_are_put_together() {
 async fn digests_on_both_sides_change_nothing() {
     let keys = [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")];
     let scene = Scene::over(disk(), |builder| builder, &keys).await;
-    for blocks in [1, 7, 64, 2048] {
+    for blocks in [1, 7, up_to(64), up_to(2048)] {
         scene.write(9, blocks, false).await.expect("written");
         assert_eq!(scene.read(9, blocks).await.expect("read"), *scene.filled(9, blocks));
     }
@@ -437,7 +464,7 @@ async fn the_target_goes_away_and_everything_is_answered() {
 #[tokio::test]
 async fn a_disk_that_is_held_after_the_logout_is_offline() {
     let scene = Scene::with(disk()).await;
-    let Scene { target, lab, disk } = scene;
+    let Scene { target, lab, disk, _proxy } = scene;
     lab.log_out().await.expect("a clean logout");
     let buffer = disk.pool().get(4096).await;
     let late = run(&*disk, Op::Read, 0, 8, Some(buffer)).await;
@@ -545,4 +572,65 @@ async fn a_disk_that_has_grown_is_used_to_its_new_end() {
     assert_eq!(scene.disk.geometry().blocks, 262_144);
     scene.write(262_136, 8, false).await.expect("written");
     scene.end().await;
+}
+
+// check: logout-graceful
+#[tokio::test]
+async fn a_logout_waits_for_what_is_under_way_and_flushes() {
+    let scene = Scene::with(disk()).await;
+    scene.write(0, 64, false).await.expect("written");
+    let hold = Hold::new();
+    let held = hold.clone();
+    let is_read = |command: &sim_target::Command| command.opcode() == opcode::READ_16;
+    scene.target.on_command(move |command| if is_read(command) { Action::Hold(held.clone()) } else { Action::Proceed });
+    let Scene { target, lab, disk, _proxy } = scene;
+    let buffer = disk.pool().get(4096).await;
+    let read = tokio::spawn(async move { run(&*disk, Op::Read, 0, 8, Some(buffer)).await.map(drop) });
+    hold.reached(1).await;
+    let logout = tokio::spawn(lab.log_out());
+    tokio::task::yield_now().await;
+    assert_eq!(target.counters().logouts, 0, "something is under way");
+    hold.release();
+    assert_eq!(read.await.expect("a task"), Ok(()));
+    logout.await.expect("a task").expect("a clean logout");
+    assert_eq!((target.counters().logouts, target.volatile_bytes()), (1, 0));
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: logout-unanswered
+#[tokio::test]
+async fn a_logout_that_is_not_answered_ends_all_the_same() {
+    let scene = Scene::over(disk(), Builder::ignore_logout, &[]).await;
+    scene.write(0, 8, false).await.expect("written");
+    let Scene { target: _target, lab, disk, _proxy } = scene;
+    tokio::time::pause();
+    let started = tokio::time::Instant::now();
+    assert!(lab.log_out().await.is_err());
+    assert!(started.elapsed().as_secs() <= 10);
+    let buffer = disk.pool().get(4096).await;
+    assert_eq!(run(&*disk, Op::Read, 0, 8, Some(buffer)).await.map(drop), Err(IoError::Offline));
+}
+
+// check: stream-end
+#[tokio::test]
+async fn a_connection_that_breaks_off_at_any_byte_ends_the_command_once() {
+    // Header digest, data, data digest, and the response behind it.
+    for cut_after in [1, 4, 47, 48, 49, 51, 52, 53, 300, 1075, 1076, 1077, 1079, 1080, 1081, 1127, 1131] {
+        let keys = [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")];
+        let scene = Scene::over(disk(), |builder| builder, &keys).await;
+        scene.target.on_command(move |_| Action::Twist(Twist { cut_after, status_apart: true, ..Twist::default() }));
+        let completions = Completions::new();
+        let mut batch = vec![Io {
+            op: Op::Read,
+            lba: 0,
+            blocks: 2,
+            buffer: Some(scene.filled(0, 2)),
+            completion: completions.completion(1),
+        }];
+        scene.disk.submit(&mut batch);
+        let mut done = Vec::new();
+        completions.wait(&mut done).await;
+        assert!(matches!(&done[..], [Done { result: Err(IoError::Offline), .. }]), "{cut_after}: {done:?}");
+        scene.end_without_logout();
+    }
 }
