@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +71,7 @@ pub fn run(options: &Options) -> ExitCode {
 
 fn start(options: &Options) -> Result<(), Failure> {
     log::start(&options.log)?;
+    forbid_core_dumps();
     let broken = |error: std::io::Error| {
         Failure::new(ipc::ExitCode::Internal, format!("the system does not let iscsid run: {error}"))
     };
@@ -81,6 +83,13 @@ fn start(options: &Options) -> Result<(), Failure> {
     // A name server that does not answer keeps a thread busy, which is no reason to stay.
     runtime.shutdown_background();
     result
+}
+
+/// A core dump would take the CHAP secrets to wherever such files go.
+fn forbid_core_dumps() {
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        warn!("core dumps, which would hold secrets, cannot be switched off: {error}");
+    }
 }
 
 /// The signals that end the daemon.

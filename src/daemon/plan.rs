@@ -142,8 +142,9 @@ pub(crate) async fn open_any(
         if tried + 1 < portals.len() && !last {
             tell(format!("{} {failed}; the next portal is tried", plan.what()));
         }
-        let says_more = |worst: &Failed| worst.cause.again() == Again::Later && failed.cause.again() != Again::Later;
-        if worst.as_ref().is_none_or(says_more) {
+        // A target that says "later" (03xx) says more than a way that is closed.
+        let of_target = |cause: &Cause| cause.again() != Again::Later || matches!(cause, Cause::Refused { .. });
+        if worst.as_ref().is_none_or(|worst| !of_target(&worst.cause) && of_target(&failed.cause)) {
             worst = Some(failed);
         }
         if last {
@@ -159,5 +160,34 @@ pub(crate) async fn open_any(
 impl From<&Portal> for Endpoint {
     fn from(portal: &Portal) -> Endpoint {
         Endpoint { host: portal.address.clone(), port: portal.port, interface: portal.interface.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // check: recovery-isid
+    #[test]
+    fn an_isid_is_stable_for_a_target_and_differs_between_targets_names_and_installations() {
+        let ours = isid("seed", "iqn.2026-11.org.example:host", "iqn.2026-11.org.example:disk");
+        assert_eq!(ours, isid("seed", "iqn.2026-11.org.example:host", "iqn.2026-11.org.example:disk"));
+        // RFC 7143 §11.12.5: type 10b, "random", whose other bits of byte 0 are reserved.
+        assert_eq!(ours.0[0], 0x80);
+        for other in [
+            isid("another seed", "iqn.2026-11.org.example:host", "iqn.2026-11.org.example:disk"),
+            isid("seed", "iqn.2026-11.org.example:host2", "iqn.2026-11.org.example:disk"),
+            isid("seed", "iqn.2026-11.org.example:host", "iqn.2026-11.org.example:disk2"),
+            isid("seed", "iqn.2026-11.org.example:host", ""),
+        ] {
+            assert_ne!(ours, other);
+        }
+    }
+
+    // check: recovery-isid
+    #[test]
+    fn the_isids_of_a_thousand_targets_differ() {
+        let all = (0..1000).map(|n| isid("seed", "iqn.2026-11.org.example:host", &format!("disk{n}")).0);
+        assert_eq!(all.collect::<std::collections::BTreeSet<_>>().len(), 1000);
     }
 }

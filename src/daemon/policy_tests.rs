@@ -445,6 +445,18 @@ async fn a_target_that_says_later_is_asked_again_and_one_that_says_no_is_not() {
     assert_eq!(stage.script.tried().len(), 4, "each portal once");
 }
 
+// check: login-03xx
+#[tokio::test(start_paused = true)]
+async fn one_portal_that_says_later_is_reason_enough_to_ask_again() {
+    let stage = stage().await;
+    stage.script.set(ONE, [Act::Fail(Cause::Closed)]);
+    stage.script.set(TWO, [Act::Fail(Cause::Refused { class: 3, detail: 1 }), Act::LetIn]);
+    let started = Instant::now();
+    stage.log_in(A).await.expect("the second time");
+    assert_eq!(stage.script.tried(), [ONE, TWO, ONE, TWO]);
+    assert!(started.elapsed() >= Duration::from_millis(750), "after a while");
+}
+
 #[tokio::test]
 async fn logging_out_of_what_is_not_logged_in_is_refused() {
     let stage = stage().await;

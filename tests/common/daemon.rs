@@ -16,7 +16,7 @@ use super::process::{self, Output, Process};
 pub(crate) const ISCSID: &str = env!("CARGO_BIN_EXE_iscsid");
 
 /// How long the daemon may take to come up, and to go down with every session logged out.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where a daemon keeps its things, and the command line that belongs to it; the daemon need not run.
 pub(crate) struct Home {
@@ -106,6 +106,10 @@ impl Daemon {
             answers.then_some(())
         });
         Daemon { process, home }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     pub(crate) fn home(&self) -> &Home {

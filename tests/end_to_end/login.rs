@@ -7,8 +7,8 @@ use crate::common::{Daemon, RandomFile, need, run, scratch_dir};
 use crate::targets::{Auth, CHAP_NAME, CHAP_SECRET, Istgt, MUTUAL_NAME, MUTUAL_SECRET, Spec, Target, Tgt};
 
 /// Logs in sixteen times: digests {none, header, data, both} × the four InitialR2T/ImmediateData pairs.
-/// Each session writes and reads the whole disk and is logged out.
-fn log_in_every_way(target: &Target, portal: &str, auth: Auth, initial_r2t_may_be_no: bool) {
+/// Each session writes and reads the whole disk and is logged out. The daemon's log comes back.
+fn log_in_every_way(target: &Target, portal: &str, auth: Auth, initial_r2t_may_be_no: bool) -> String {
     let daemon = Daemon::start();
     let iqn = target.iqn.as_str();
     daemon.add(iqn, portal);
@@ -41,6 +41,7 @@ fn log_in_every_way(target: &Target, portal: &str, auth: Auth, initial_r2t_may_b
                 Auth::Mutual => "mutual CHAP MD5",
             };
             assert_eq!(negotiated.authentication, authentication, "{cell}");
+            assert!(!daemon.log().contains(CHAP_SECRET) && !daemon.log().contains(MUTUAL_SECRET), "{cell}");
 
             let disks = daemon.disks(iqn);
             assert_eq!(disks.len(), 1, "{cell}: {disks:?}");
@@ -55,6 +56,7 @@ fn log_in_every_way(target: &Target, portal: &str, auth: Auth, initial_r2t_may_b
             assert_eq!(daemon.session(iqn), None, "{cell}");
         }
     }
+    daemon.log()
 }
 
 fn with_tgt(auth: Auth, portal: impl Fn(&Target) -> String) {
@@ -62,7 +64,9 @@ fn with_tgt(auth: Auth, portal: impl Fn(&Target) -> String) {
         return;
     }
     let tgt = Tgt::start(&Spec::new().auth(auth).key("InitialR2T", "No").key("ImmediateData", "Yes"));
-    log_in_every_way(&tgt, &portal(&tgt), auth, true);
+    // It picks SHA-256 and then cannot do it.
+    let log = log_in_every_way(&tgt, &portal(&tgt), auth, true);
+    assert_eq!(log.contains("trying once more with MD5 alone"), auth != Auth::None);
     assert_eq!(tgt.sessions(), 0);
 }
 
@@ -84,7 +88,7 @@ fn tgt_without_authentication_over_ipv6() {
     with_tgt(Auth::None, Target::ipv6);
 }
 
-// check: chap-md5-retry, login-digests-after
+// check: chap-md5-retry, chap-secret-log, login-digests-after
 #[test]
 fn tgt_with_chap_over_ipv4() {
     with_tgt(Auth::Chap, Target::ipv4);

@@ -14,6 +14,7 @@ mod common;
 mod targets;
 
 mod ancestor;
+mod conduct;
 mod discovery;
 mod dissection;
 mod durability;
@@ -26,5 +27,6 @@ mod integrity;
 mod life;
 mod login;
 mod recovery;
+mod segments;
 mod units;
 mod wrong_input;

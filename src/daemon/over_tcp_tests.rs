@@ -1,0 +1,324 @@
+//! Logins over real connections: to peers that are no targets, that keep silent, that send us elsewhere,
+//! and to targets that want CHAP.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use iscsi_proto::ids::Isid;
+use iscsi_proto::keys::Offer;
+use sim_target::proxy::{Proxy, Segmentation};
+use sim_target::{Builder, Chap, LoginAction, LoginRecord, SimDisk, SimTarget};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::config::{Mutual, SecretBytes};
+use crate::ipc;
+
+fn plan() -> Plan {
+    Plan {
+        initiator: "iqn.2026-11.org.example:host".parse().expect("a name"),
+        alias: String::new(),
+        target: Some("iqn.2026-11.org.example:disk".parse().expect("a name")),
+        isid: Isid::random(1, 2),
+        offer: Offer::default(),
+        chap: None,
+        timeout: Duration::from_secs(15),
+    }
+}
+
+async fn listen() -> (TcpListener, Portal) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("its number").port();
+    (listener, Portal { address: "127.0.0.1".into(), port, interface: None, group_tag: None })
+}
+
+/// What a login comes to at a peer that sends `greeting`, and then closes or waits.
+async fn greeted(greeting: &'static [u8], closes: bool) -> Cause {
+    let (listener, portal) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.write_all(greeting).await.expect("sent");
+        let mut request = [0; 48];
+        stream.read_exact(&mut request).await.expect("a login request");
+        if !closes {
+            let () = std::future::pending().await;
+        }
+    });
+    OverTcp.open(&plan(), &portal).await.expect_err("no target").cause
+}
+
+// check: login-silence
+#[tokio::test(start_paused = true)]
+async fn a_silent_target_costs_the_login_timeout_and_no_more() {
+    let started = Instant::now();
+    assert_eq!(greeted(b"", false).await, Cause::Silent { after: Duration::from_secs(15) });
+    assert!(started.elapsed() < Duration::from_secs(16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_greeting_of_another_protocol_is_recognised() {
+    assert_eq!(
+        greeted(b"SSH-2.0-OpenSSH_9.2\r\n", false).await,
+        Cause::NotIscsi { why: "it says \"SSH-2.0-OpenSSH_9.2\"".into() }
+    );
+}
+
+#[tokio::test]
+async fn a_web_server_is_not_iscsi() {
+    let answer = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Type: text/html\r\n\r\n<html>";
+    assert!(matches!(greeted(answer, true).await, Cause::NotIscsi { .. }));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_without_an_answer_is_said_so() {
+    assert!(matches!(greeted(b"", true).await, Cause::Dropped { .. }));
+}
+
+fn redirection(to: &str) -> Vec<u8> {
+    use iscsi_proto::pdu::{self, LoginFlags, LoginResponse, LoginStage, Wire};
+    use iscsi_proto::sn::StatSn;
+    let flags = LoginFlags {
+        transit: false,
+        more: false,
+        current: LoginStage::SecurityNegotiation,
+        next: LoginStage::SecurityNegotiation,
+    };
+    let mut bhs = LoginResponse {
+        flags: flags.encode(),
+        version_max: 0,
+        version_active: 0,
+        isid: Isid::random(1, 2),
+        tsih: Tsih(0),
+        itt: iscsi_proto::ids::Itt(0),
+        stat_sn: StatSn(0),
+        exp_cmd_sn: CmdSn(1),
+        max_cmd_sn: CmdSn(1),
+        status_class: 1,
+        status_detail: 1,
+    }
+    .encode();
+    let text = format!("TargetAddress={to}\0");
+    pdu::set_lengths(&mut bhs, 0, text.len() as u32);
+    let mut whole = bhs.to_vec();
+    whole.extend_from_slice(text.as_bytes());
+    whole.resize(whole.len() + pdu::padding(text.len()), 0);
+    whole
+}
+
+// check: redirect-loop
+#[tokio::test]
+async fn a_target_that_redirects_in_a_circle_is_left() {
+    let (listener, portal) = listen().await;
+    let here = portal.endpoint();
+    let visits = tokio::spawn(async move {
+        let mut visits = 0;
+        while let Ok(Ok((mut stream, _))) = tokio::time::timeout(Duration::from_secs(1), listener.accept()).await {
+            visits += 1;
+            let mut bhs = [0; 48];
+            stream.read_exact(&mut bhs).await.expect("a login request");
+            let length = iscsi_proto::pdu::data_segment_len(&bhs) as usize;
+            let mut text = vec![0; length + iscsi_proto::pdu::padding(length)];
+            stream.read_exact(&mut text).await.expect("its text");
+            // The answer belongs to the request by its tag.
+            let mut answer = redirection(&here);
+            answer[16..20].copy_from_slice(&bhs[16..20]);
+            stream.write_all(&answer).await.expect("sent");
+        }
+        visits
+    });
+    let failed = OverTcp.open(&plan(), &portal).await.expect_err("a circle");
+    assert!(matches!(failed.cause, Cause::Redirected { .. }), "{failed:?}");
+    assert_eq!(visits.await.expect("the target"), MAX_HOPS + 1);
+}
+
+// check: chap-md5-retry
+#[test]
+fn md5_alone_is_tried_once_and_only_where_it_is_allowed() {
+    let credentials = |algorithms: &[&str]| Credentials {
+        name: "host".into(),
+        secret: SecretBytes::from(&ipc::Secret("correct horse".into())),
+        mutual: None,
+        algorithms: algorithms.iter().map(ToString::to_string).collect(),
+    };
+    let both = chap_config(&credentials(&["SHA-256", "MD5"])).expect("settings");
+    let strong = chap_config(&credentials(&["SHA-256"])).expect("settings");
+    let refused = Cause::Refused { class: 2, detail: 0 };
+    let weaker = md5_alone(&refused, Some(ChapAlgorithm::Sha256), Some(&both)).expect("one more attempt");
+    assert_eq!(weaker.algorithms, [ChapAlgorithm::Md5]);
+    for (cause, algorithm, chap) in [
+        (&refused, Some(ChapAlgorithm::Md5), Some(&weaker)),
+        (&refused, Some(ChapAlgorithm::Sha256), Some(&strong)),
+        (&refused, None, Some(&both)),
+        (&refused, Some(ChapAlgorithm::Sha256), None),
+        (&Cause::Refused { class: 2, detail: 3 }, Some(ChapAlgorithm::Sha256), Some(&both)),
+    ] {
+        assert!(md5_alone(cause, algorithm, chap).is_none(), "{cause:?} {algorithm:?}");
+    }
+}
+
+const DISK: &str = "iqn.2026-11.org.example:disk";
+
+fn target(name: &str) -> Builder {
+    SimTarget::builder(name).lun(0, SimDisk::new(1024, 512))
+}
+
+async fn start(builder: Builder) -> SimTarget {
+    builder.start().await.expect("a free port")
+}
+
+fn at(address: SocketAddr) -> Portal {
+    Portal { address: address.ip().to_string(), port: address.port(), interface: None, group_tag: None }
+}
+
+fn secret(text: &str) -> SecretBytes {
+    SecretBytes::from(&ipc::Secret(text.into()))
+}
+
+/// With CHAP, mutual if `theirs` is given.
+fn with_chap(theirs: Option<&str>) -> Plan {
+    let mutual = theirs.map(|theirs| Mutual { name: None, secret: secret(theirs) });
+    let algorithms = ["SHA3-256", "SHA-256", "SHA1", "MD5"].map(str::to_owned).into();
+    let chap = Credentials { name: "host".into(), secret: secret("a secret of ours"), mutual, algorithms };
+    Plan { chap: Some(chap), ..plan() }
+}
+
+fn chap_keys(login: &LoginRecord) -> Vec<&str> {
+    login.keys.iter().map(|(key, _)| key.as_str()).filter(|key| key.starts_with("CHAP")).collect()
+}
+
+fn value<'a>(login: &'a LoginRecord, key: &str) -> &'a str {
+    login.keys.iter().find_map(|(name, value)| (name == key).then_some(value)).unwrap_or_else(|| panic!("no {key}"))
+}
+
+fn elsewhere(address: SocketAddr, permanent: bool) -> LoginAction {
+    LoginAction::Redirect { address: Some(address.to_string()), permanent }
+}
+
+// check: redirect-followed, redirect-same-name
+#[tokio::test]
+async fn behind_a_redirection_the_same_name_is_asked_for() {
+    for permanent in [false, true] {
+        let there = start(target(DISK).chap(Chap::new("host", "a secret of ours"))).await;
+        let here = start(target(DISK)).await;
+        let address = there.address();
+        here.on_login(move |_| elsewhere(address, permanent));
+        let opened = OverTcp.open(&with_chap(None), &at(here.address())).await.expect("a login");
+        assert_eq!((opened.portal, opened.via), (address.to_string(), here.address().to_string()));
+        assert_eq!(opened.authentication, "CHAP SHA3-256");
+        assert_eq!(chap_keys(&here.logins()[0]), Vec::<&str>::new());
+        assert_eq!(value(&there.logins()[0], "TargetName"), DISK);
+        assert_eq!(here.violations(), there.violations());
+    }
+}
+
+// check: redirect-same-name
+#[tokio::test]
+async fn no_credentials_go_to_a_target_of_another_name() {
+    let there = start(target("iqn.2026-11.org.example:other").chap(Chap::new("host", "a secret of ours"))).await;
+    let here = start(target(DISK)).await;
+    let address = there.address();
+    here.on_login(move |_| elsewhere(address, false));
+    let failed = OverTcp.open(&with_chap(None), &at(here.address())).await.expect_err("another target");
+    assert_eq!(failed.cause, Cause::Refused { class: 2, detail: 3 });
+    assert_eq!(failed.portal, address.to_string());
+    assert_eq!(value(&there.logins()[0], "TargetName"), DISK);
+    assert_eq!(chap_keys(&there.logins()[0]), Vec::<&str>::new());
+}
+
+// check: redirect-same-name
+#[tokio::test]
+async fn a_name_in_a_redirection_is_not_followed() {
+    let there = start(target(DISK)).await;
+    let (listener, portal) = listen().await;
+    let address = there.address();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut bhs = [0; 48];
+        stream.read_exact(&mut bhs).await.expect("a login request");
+        let to = format!("{address}\0TargetName=iqn.2026-11.org.example:other");
+        stream.write_all(&redirection(&to)).await.expect("sent");
+    });
+    let opened = OverTcp.open(&plan(), &portal).await.expect("a login");
+    assert_eq!(opened.portal, address.to_string());
+    assert_eq!(value(&there.logins()[0], "TargetName"), DISK);
+}
+
+// check: redirect-nowhere
+#[tokio::test]
+async fn a_redirection_without_an_address_fails_at_once() {
+    let here = start(target(DISK)).await;
+    here.on_login(|_| LoginAction::Redirect { address: None, permanent: true });
+    let failed = OverTcp.open(&plan(), &at(here.address())).await.expect_err("nowhere");
+    assert!(matches!(failed.cause, Cause::NotIscsi { .. }), "{failed:?}");
+    assert_eq!(here.counters().connections, 1);
+}
+
+// check: login-02xx, login-03xx, login-unknown-status
+#[tokio::test]
+async fn a_refusal_is_not_answered_by_another_attempt() {
+    for (class, detail) in [(2, 0), (2, 1), (2, 0x42), (3, 0), (3, 1), (3, 0x42), (7, 7)] {
+        let here = start(target(DISK).chap(Chap::new("host", "a secret of ours"))).await;
+        here.on_login(move |_| LoginAction::Refuse(class, detail));
+        let failed = OverTcp.open(&with_chap(None), &at(here.address())).await.expect_err("refused");
+        assert_eq!(failed.cause, Cause::Refused { class, detail });
+        assert_eq!(here.counters().connections, 1, "{class:02x}{detail:02x}");
+    }
+}
+
+// check: chap-md5-retry
+#[tokio::test]
+async fn a_wrong_secret_costs_one_more_attempt_with_md5_and_no_third() {
+    let here = start(target(DISK).chap(Chap::new("host", "a secret of theirs"))).await;
+    let failed = OverTcp.open(&with_chap(None), &at(here.address())).await.expect_err("a wrong secret");
+    assert_eq!(failed.cause, Cause::Refused { class: 2, detail: 1 });
+    let offers: Vec<_> = here.logins().iter().map(|login| value(login, "CHAP_A").to_owned()).collect();
+    assert_eq!(offers, ["8,7,6,5", "5"]);
+}
+
+// check: chap-random
+#[tokio::test]
+async fn each_login_has_a_challenge_of_its_own() {
+    let chap = Chap::new("host", "a secret of ours").mutual("disk", "a secret of theirs");
+    let here = start(target(DISK).chap(chap)).await;
+    let mut seen = Vec::new();
+    for n in 0..20 {
+        OverTcp.open(&with_chap(Some("a secret of theirs")), &at(here.address())).await.expect("a login");
+        let challenge = value(&here.logins()[n], "CHAP_C").to_owned();
+        assert!(challenge.len() > 32 && !seen.contains(&challenge), "{challenge}");
+        seen.push(challenge);
+    }
+}
+
+// check: chap-discovery
+#[tokio::test]
+async fn a_discovery_session_proves_itself_to_the_portal() {
+    let here = start(target(DISK).chap(Chap::new("host", "a secret of ours"))).await;
+    let discovery = Plan { target: None, ..with_chap(None) };
+    let opened = OverTcp.open(&discovery, &at(here.address())).await.expect("a login");
+    assert_eq!(opened.authentication, "CHAP SHA3-256");
+}
+
+/// {however the stream is cut} × {however the target's text is cut} × {every first StatSN}.
+// check: stream-segments, login-continuation-in, login-statsn-anywhere
+#[tokio::test]
+async fn a_login_is_the_same_however_it_arrives() {
+    let chap = || Chap::new("host", "a secret of ours").mutual("disk", "a secret of theirs");
+    let mut seen = Vec::new();
+    for segmentation in Segmentation::ALL {
+        for chunk in [None, Some(1), Some(7)] {
+            let mut builder = target(DISK).chap(chap()).first_stat_sn(u32::MAX - 1).alias("größe");
+            if let Some(bytes) = chunk {
+                builder = builder.text_chunk(bytes);
+            }
+            let here = start(builder).await;
+            let proxy = Proxy::start(here.address(), segmentation).expect("a free port");
+            let plan = with_chap(Some("a secret of theirs"));
+            let opened = OverTcp.open(&plan, &at(proxy.address())).await.expect("a login");
+            assert_eq!(opened.authentication, "mutual CHAP SHA3-256", "{segmentation:?} {chunk:?}");
+            assert_eq!(here.violations(), Vec::<String>::new(), "{segmentation:?} {chunk:?}");
+            seen.push((opened.keys, opened.alias));
+        }
+    }
+    assert_eq!(seen[0].1.as_deref(), Some("größe"));
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+}

@@ -1,0 +1,162 @@
+//! What the daemon does about what a target does of its own accord: moves, wants us to leave, changes its
+//! units.
+
+use std::time::{Duration, Instant};
+
+use iscsi_proto::ids::Lun;
+use iscsi_proto::pdu::AsyncEvent;
+use iscsi_proto::scsi::{Sense, SenseKey};
+use iscsid::ipc::{self, SessionState};
+use sim_target::{Builder, LoginAction, SimDisk, SimTarget};
+use tokio::runtime::Runtime;
+
+use crate::common::Daemon;
+use crate::common::daemon::LIMIT;
+use crate::common::process::eventually;
+
+const TARGET: &str = "iqn.2026-11.test.sim:conduct";
+
+fn start(runtime: &Runtime, shape: impl FnOnce(Builder) -> Builder) -> SimTarget {
+    let builder = SimTarget::builder(TARGET).lun(0, SimDisk::new(32_768, 512)).own_thread();
+    runtime.block_on(shape(builder).start()).expect("a free port")
+}
+
+/// A target, and a daemon that is logged in to it and has forgotten the way there.
+fn scene() -> (Runtime, SimTarget, Daemon) {
+    let runtime = Runtime::new().expect("a runtime");
+    let target = start(&runtime, |builder| builder);
+    let daemon = Daemon::start();
+    daemon.log_in(TARGET, &target.address().to_string());
+    (runtime, target, daemon)
+}
+
+/// Waits for the `count`th login, and until the daemon says that the session is up.
+fn logged_in(daemon: &Daemon, target: &SimTarget, count: usize) {
+    eventually("another login", LIMIT, || {
+        let up = daemon.session(TARGET).is_some_and(|session| session.state == SessionState::Active);
+        (up && target.logins().iter().filter(|login| login.succeeded).count() == count).then_some(())
+    });
+}
+
+// check: redirect-configuration, redirect-followed
+#[test]
+fn a_permanent_move_is_followed_and_not_written_down() {
+    let runtime = Runtime::new().expect("a runtime");
+    let (here, there) = (start(&runtime, |builder| builder), start(&runtime, |builder| builder));
+    let address = there.address().to_string();
+    here.on_login(move |_| LoginAction::Redirect { address: Some(address.clone()), permanent: true });
+    let daemon = Daemon::start();
+    daemon.add(TARGET, &here.address().to_string());
+    let written = std::fs::read(daemon.home().config()).expect("the configuration");
+    daemon.ctl_ok(["login", TARGET]);
+    assert_eq!(daemon.session(TARGET).expect("a session").portal, there.address().to_string());
+    assert!(std::fs::read(daemon.home().config()).expect("the configuration") == written, "it was rewritten");
+    let details: ipc::TargetDetails = daemon.ctl_json(&["show", "target", TARGET]);
+    let ports: Vec<u16> = details.target.portals.iter().map(|portal| portal.port).collect();
+    assert_eq!(ports, [here.address().port()]);
+    // And the next login asks here again.
+    daemon.ctl_ok(["logout", TARGET]);
+    daemon.ctl_ok(["login", TARGET]);
+    assert_eq!((here.counters().connections, there.counters().connections), (2, 2));
+    assert_eq!(there.violations(), Vec::<String>::new());
+}
+
+// check: async-logout, async-negotiation
+#[test]
+fn a_target_that_wants_us_to_leave_is_left_in_time_and_logged_in_to_again() {
+    for event in [AsyncEvent::LogoutRequest, AsyncEvent::NegotiationRequest] {
+        let (_runtime, target, daemon) = scene();
+        let asked = Instant::now();
+        target.send_async(event, Lun(0), [0, 0, 10], &[]);
+        eventually("the logout", Duration::from_secs(10), || (target.counters().logouts == 1).then_some(()));
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        logged_in(&daemon, &target, 2);
+        assert_eq!(target.violations(), Vec::<String>::new());
+    }
+}
+
+// check: async-drop, recovery-time2wait
+#[test]
+fn a_target_that_announces_its_going_is_given_the_time_it_asked_for() {
+    for event in [AsyncEvent::ConnectionDrop, AsyncEvent::SessionDrop] {
+        let (_runtime, target, daemon) = scene();
+        let announced = Instant::now();
+        target.send_async(event, Lun(0), [0, 2, 20], &[]);
+        target.disconnect_all(false);
+        logged_in(&daemon, &target, 2);
+        assert!(announced.elapsed() >= Duration::from_secs(2), "{:?}", announced.elapsed());
+        let logins = target.logins();
+        assert_eq!(logins[0].isid, logins[1].isid);
+        assert_eq!(target.violations(), Vec::<String>::new());
+    }
+}
+
+// check: async-luns-changed
+#[test]
+fn a_unit_that_the_target_reports_is_found() {
+    let (_runtime, target, daemon) = scene();
+    target.add_lun(1, SimDisk::new(2048, 512));
+    target.send_scsi_event(Lun(0), &Sense::new(SenseKey::UnitAttention, 0x3f, 0x0e));
+    eventually("the new unit", LIMIT, || (daemon.disks(TARGET).len() == 2).then_some(()));
+    target.remove_lun(0);
+    target.send_scsi_event(Lun(0), &Sense::new(SenseKey::UnitAttention, 0x3f, 0x0e));
+    eventually("its end", LIMIT, || {
+        let disks = daemon.disks(TARGET);
+        (disks.len() == 1 && disks[0].lun == 1).then_some(())
+    });
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: async-capacity
+#[test]
+fn a_capacity_that_the_target_reports_is_read() {
+    let (_runtime, target, daemon) = scene();
+    target.resize(0, 65_536);
+    target.send_scsi_event(Lun(0), &Sense::new(SenseKey::UnitAttention, 0x2a, 0x09));
+    eventually("the new size", LIMIT, || (daemon.disks(TARGET)[0].blocks == 65_536).then_some(()));
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: async-vendor
+#[test]
+fn an_event_nobody_knows_is_in_the_log_and_changes_nothing() {
+    let (_runtime, target, daemon) = scene();
+    for event in [AsyncEvent::VendorSpecific, AsyncEvent::Unknown(100)] {
+        target.send_async(event, Lun(0), [1, 2, 3], b"whatever");
+    }
+    eventually("two lines in the log", LIMIT, || {
+        let log = daemon.log();
+        (log.contains("Notice { event: 255") && log.contains("Notice { event: 100")).then_some(())
+    });
+    assert_eq!(daemon.session(TARGET).map(|session| session.state), Some(SessionState::Active));
+    assert_eq!(target.counters().connections, 1);
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: recovery-isid, recovery-restart
+#[test]
+fn a_daemon_that_was_killed_takes_its_own_session_over_and_another_one_keeps_out_of_it() {
+    let (_runtime, target, daemon) = scene();
+    daemon.ctl_ok(["modify", "target", TARGET, "--auto-login", "yes"]);
+    let daemon = Daemon::start_in(daemon.crash());
+    logged_in(&daemon, &target, 2);
+    let logins = target.logins();
+    assert_eq!(logins[0].isid, logins[1].isid);
+    assert_eq!(target.sessions().len(), 1, "reinstated, not beside the old one");
+    // Another installation on the same machine.
+    let other = Daemon::start();
+    other.log_in(TARGET, &target.address().to_string());
+    assert_ne!(target.logins()[2].isid, logins[0].isid);
+    assert_eq!(target.sessions().len(), 2);
+    assert!(daemon.session(TARGET).is_some_and(|session| session.state == SessionState::Active));
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: chap-secret-core-dump
+#[test]
+fn the_daemon_leaves_no_core_dump() {
+    let daemon = Daemon::start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).expect("the limits of a process");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("that limit");
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
+}
