@@ -8,13 +8,14 @@ use std::time::Duration;
 use iscsi_proto::ids::Isid;
 use iscsi_proto::keys::Offer;
 use iscsi_proto::names::IscsiName;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::config::{Credentials, Portal};
-use crate::daemon::{OverTcp, Plan, open_any};
+use crate::daemon::{Opened, OverTcp, Plan, open_any};
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::user::block::{Block, Registry};
 use crate::kernel_bridge::user::{UserKernel, unit_name};
-use crate::kernel_bridge::{KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
+use crate::kernel_bridge::{BridgeError, BridgeEvent, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
 
 /// Who logs in.
 const INITIATOR: &str = "iqn.2026-11.org.iscsid:lab";
@@ -22,10 +23,22 @@ const INITIATOR: &str = "iqn.2026-11.org.iscsid:lab";
 /// How long a login or a logout may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A session's timers in a [`Lab`]; zero is as in [`SessionSpec`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timers {
+    /// How long I/O waits for a lost connection.
+    pub replacement: Duration,
+    /// How long a command may take.
+    pub task: Duration,
+}
+
 /// A logged-in session and its units.
 pub struct Lab {
-    target: String,
+    plan: Plan,
+    portal: Portal,
+    spec: SessionSpec,
     kernel: Arc<UserKernel>,
+    events: UnboundedReceiver<BridgeEvent>,
     session: SessionId,
     units: Vec<UnitInfo>,
     /// How the two were authenticated.
@@ -46,7 +59,20 @@ impl Lab {
         keys: &[(&str, &str)],
         chap: Option<Credentials>,
     ) -> Result<Lab, Failure> {
-        let wrong = |why: String| Failure::new(ExitCode::Internal, why);
+        Lab::with_timers(target, portal, keys, chap, Timers::default()).await
+    }
+
+    /// As [`log_in`](Lab::log_in), for who is going to lose the connection.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn with_timers(
+        target: &str,
+        portal: SocketAddr,
+        keys: &[(&str, &str)],
+        chap: Option<Credentials>,
+        timers: Timers,
+    ) -> Result<Lab, Failure> {
         let name = |text: &str| IscsiName::parse(text).map_err(|error| wrong(error.to_string()));
         let mut offer = Offer::default();
         for (key, value) in keys {
@@ -62,22 +88,48 @@ impl Lab {
             timeout: PATIENCE,
         };
         let portal = Portal { address: portal.ip().to_string(), port: portal.port(), interface: None, group_tag: None };
-        let opened = open_any(&OverTcp, &plan, &[portal], |_| {}).await.map_err(|failed| wrong(failed.to_string()))?;
-        let (kernel, _events) = UserKernel::new();
+        let opened = open(&plan, &portal).await?;
+        let (kernel, events) = UserKernel::new();
         let spec = SessionSpec {
             target: target.to_owned(),
             depth: 256,
             nop_interval: Duration::from_secs(5),
             nop_timeout: Duration::from_secs(5),
-            // There is nobody here to log in again.
-            replacement_timeout: Duration::ZERO,
-            task_timeout: Duration::ZERO,
+            replacement_timeout: timers.replacement,
+            task_timeout: timers.task,
         };
-        let failed = |error: crate::kernel_bridge::BridgeError| wrong(error.to_string());
-        let session = kernel.handoff(spec, opened.handoff, opened.stream, None).await.map_err(failed)?;
+        let session = kernel.handoff(spec.clone(), opened.handoff, opened.stream, None).await.map_err(failed)?;
         let units = kernel.scan(session).await.map_err(failed)?;
         let (authentication, keys) = (opened.authentication, opened.keys);
-        Ok(Lab { target: target.to_owned(), kernel, session, units, authentication, keys })
+        Ok(Lab { plan, portal, spec, kernel, events, session, units, authentication, keys })
+    }
+
+    /// Logs in again, as the same initiator port: the session goes on over another connection.
+    ///
+    /// # Errors
+    /// Whatever stands in the way.
+    pub async fn log_in_again(&self) -> Result<(), Failure> {
+        let opened = open(&self.plan, &self.portal).await?;
+        let handoff = self.kernel.handoff(self.spec.clone(), opened.handoff, opened.stream, Some(self.session));
+        handoff.await.map(drop).map_err(failed)
+    }
+
+    /// Logs out and keeps the units.
+    ///
+    /// # Errors
+    /// The target did not answer.
+    pub async fn leave(&self) -> Result<(), Failure> {
+        self.kernel.leave(self.session, PATIENCE).await.map_err(failed)
+    }
+
+    /// What the kernel tells the daemon next; `None` after its end.
+    pub async fn event(&mut self) -> Option<BridgeEvent> {
+        self.events.recv().await
+    }
+
+    /// The units as they are now.
+    pub fn units_now(&self) -> Vec<UnitInfo> {
+        self.kernel.units(self.session)
     }
 
     /// Looks for the units again.
@@ -86,7 +138,7 @@ impl Lab {
     /// The target did not list them.
     pub async fn rescan(&self) -> Result<Vec<UnitInfo>, Failure> {
         let units = self.kernel.scan(self.session).await;
-        units.map_err(|error| Failure::new(ExitCode::Internal, format!("rescan of {}: {error}", self.target)))
+        units.map_err(|error| wrong(format!("rescan of {}: {error}", self.spec.target)))
     }
 
     /// What the first scan found.
@@ -97,7 +149,7 @@ impl Lab {
     /// The first disk among them.
     pub fn disk(&self) -> Option<Arc<dyn Block>> {
         let disk = self.units.iter().find(|unit| unit.geometry.is_some())?;
-        self.registry().get(&unit_name(&self.target, disk.lun))
+        self.registry().get(&unit_name(&self.spec.target, disk.lun))
     }
 
     /// All disks, as an export sees them.
@@ -121,6 +173,19 @@ impl Lab {
     /// The target did not answer properly; the session has ended all the same.
     pub async fn log_out(self) -> Result<(), Failure> {
         let done = self.kernel.logout(self.session, PATIENCE).await;
-        done.map_err(|error| Failure::new(ExitCode::Internal, format!("logout of {}: {error}", self.target)))
+        done.map_err(|error| wrong(format!("logout of {}: {error}", self.spec.target)))
     }
+}
+
+async fn open(plan: &Plan, portal: &Portal) -> Result<Opened, Failure> {
+    let opened = open_any(&OverTcp, plan, std::slice::from_ref(portal), |_| {}).await;
+    opened.map_err(|failed| wrong(failed.to_string()))
+}
+
+fn wrong(why: String) -> Failure {
+    Failure::new(ExitCode::Internal, why)
+}
+
+fn failed(error: BridgeError) -> Failure {
+    wrong(error.to_string())
 }

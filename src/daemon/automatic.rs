@@ -13,13 +13,16 @@ use super::keeper::back_off;
 use super::login::log_in;
 use super::state::{Daemon, all};
 
-/// Pursues every target that is to be logged in to automatically.
+/// Pursues every target that is to be logged in to automatically, or that a daemon which died was logged
+/// in to.
 pub(crate) fn pursue_all(daemon: &Arc<Daemon>) {
     let current = daemon.settings.current();
-    for target in current.config.targets.keys() {
-        if current.config.effective(target, daemon.as_root).auto_login {
-            pursue(daemon, target);
+    for target in current.config.targets.keys().filter(|target| is_wanted(daemon, target)) {
+        if daemon.left.contains(target) {
+            info!("logging in to {target} again, as before iscsid died");
+            daemon.roster.enter(target);
         }
+        pursue(daemon, target);
     }
 }
 
@@ -30,13 +33,16 @@ pub(crate) fn pursue(daemon: &Arc<Daemon>, target: &str) {
     }
 }
 
+fn is_wanted(daemon: &Daemon, target: &str) -> bool {
+    let current = daemon.settings.current();
+    current.config.targets.contains_key(target)
+        && (daemon.left.contains(target) || current.config.effective(target, daemon.as_root).auto_login)
+}
+
 async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {
     let mut failures: u32 = 0;
     loop {
-        let current = daemon.settings.current();
-        let wanted = current.config.targets.contains_key(&target)
-            && current.config.effective(&target, daemon.as_root).auto_login
-            && daemon.slot(&target).live().is_none();
+        let wanted = is_wanted(&daemon, &target) && daemon.slot(&target).live().is_none();
         if !wanted || stop.is_cancelled() {
             break;
         }

@@ -75,6 +75,7 @@ pub(crate) async fn log_in(
     let (keeper, events) = mpsc::unbounded_channel();
     daemon.router.subscribe(id, keeper.clone());
     attempt.up(live.clone());
+    daemon.roster.enter(target);
     tokio::spawn(keeper::keep(daemon.clone(), live.clone(), keeper, events));
     info!("logged in to {target} over {portal}");
     progress.say(format!("logged in to {target} over {portal}"));

@@ -30,6 +30,7 @@ pub(crate) async fn log_out(
         match slot.close() {
             Ok(closing) => break closing,
             Err(Busy::Idle) if pursued => {
+                daemon.roster.leave(target);
                 return Ok(vec![format!(
                     "{target} was not logged in; the automatic login is given up until iscsid starts again"
                 )]);
@@ -76,6 +77,7 @@ pub(crate) async fn log_out(
     } else {
         end(daemon, &live).await
     };
+    daemon.roster.leave(target);
     drop(closing);
     info!("logged out of {target}");
     progress.say(format!("logged out of {target}"));

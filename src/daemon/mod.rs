@@ -26,6 +26,7 @@ mod plan;
 #[cfg(test)]
 mod policy_tests;
 mod requests;
+mod roster;
 mod runtime_dir;
 mod send_targets;
 mod settings;
@@ -44,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub(crate) use self::over_tcp::OverTcp;
-pub(crate) use self::plan::{Plan, open_any};
+pub(crate) use self::plan::{Opened, Plan, open_any};
 use self::runtime_dir::RuntimeDir;
 use self::settings::Settings;
 use self::state::{Daemon, Partners};
@@ -170,6 +171,7 @@ async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
         }
         name = signals.end() => warn!("{name} again: iscsid ends at once"),
     }
+    daemon.roster.clear();
     for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
         daemon.bridge.abandon(live.id());
     }

@@ -510,6 +510,7 @@ async fn a_target_that_is_not_persistent_is_forgotten_with_its_logout() {
     assert!(!stage.daemon.settings.current().config.targets.contains_key(A));
 }
 
+// check: recovery-forced-removal
 #[tokio::test(start_paused = true)]
 async fn a_dead_target_is_removed_at_once_while_a_login_to_it_is_under_way() {
     let stage = stage().await;

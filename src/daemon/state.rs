@@ -1,7 +1,7 @@
 //! What the daemon knows and whom it asks: shared by all its tasks. No lock in it is ever held while
 //! something is waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::disks::Disks;
 use super::events::Router;
 use super::plan::Opener;
+use super::roster::Roster;
 use super::settings::Settings;
 use super::slot::Slot;
 use crate::config::Portal;
@@ -32,6 +33,10 @@ pub(crate) struct Daemon {
     pub(crate) registry: Arc<Registry>,
     /// Which session an event belongs to.
     pub(crate) router: Router,
+    /// Who is logged in, for the next daemon if this one dies.
+    pub(crate) roster: Roster,
+    /// Who was, when the last one died.
+    pub(crate) left: BTreeSet<String>,
     /// Where the sockets are.
     pub(crate) runtime_dir: PathBuf,
     /// What tells this installation from another one on the same machine.
@@ -74,7 +79,10 @@ impl Daemon {
         let Partners { bridge, opener, disks, registry } = partners;
         let path = settings.path();
         let seed = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
+        let (roster, left) = Roster::open(&runtime_dir);
         Arc::new(Daemon {
+            roster,
+            left,
             settings,
             bridge,
             opener,

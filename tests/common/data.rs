@@ -27,6 +27,11 @@ impl RandomFile {
         self.path.to_str().expect("a path in UTF-8")
     }
 
+    /// All of it.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.path).expect("our file")
+    }
+
     /// Fails at the first byte that differs, up to this file's length.
     pub(crate) fn assert_same_as(&self, other: &Path, what: &str) {
         let mut ours = BufReader::with_capacity(1 << 20, File::open(&self.path).expect("our file"));

@@ -11,9 +11,7 @@ pub(crate) struct Group {
 }
 
 /// Checks without a test, and why; to be empty.
-pub(crate) const OPEN: &[(&str, &str)] = &[
-    ("tmf-escalation", "being built, together with the timers of commands"),
-];
+pub(crate) const OPEN: &[(&str, &str)] = &[];
 
 /// All checks.
 #[rustfmt::skip]
@@ -491,6 +489,18 @@ pub(crate) const GROUPS: &[Group] = &[
                 "Two initiators on a host do not clash, and a daemon that restarts takes its own session over: the ISID is stable per target and unique per installation.",
                 "10.1.1, 11.12.5",
             ),
+            (
+                "recovery-identity",
+                "After a loss, no I/O goes to a unit before it shows the names and the size it had; another disk stays offline and says why.",
+                "SPC-5 7.7.3, SBC-4",
+            ),
+            (
+                "recovery-units-changed",
+                "A unit that reports changed units or inquiry data is looked at before any other command goes there.",
+                "SPC-5",
+            ),
+            ("recovery-capacity", "A unit that has grown is used to its end, one that has shrunk refuses what is beyond.", "SBC-4"),
+            ("recovery-forced-removal", "A dead target is removed by force in less than a second.", ""),
             ("recovery-restart", "A daemon that is killed and started again logs in again without a command.", "6.3.5"),
         ],
     },

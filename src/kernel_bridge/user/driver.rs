@@ -342,6 +342,7 @@ impl Driver {
         let Some(slot) = self.slots.get_mut(itt.slot()) else { return };
         slot.issued = None;
         let Some(mut request) = slot.request.take() else { return };
+        self.queue.came_back(&request);
         if let Some(sense) = sense.filter(Sense::is_unit_attention) {
             self.hear(request.lun, &sense);
         }

@@ -104,6 +104,8 @@ impl Unit {
             self.unwatched.store(true, Ordering::Release);
         }
         self.doubts.fetch_add(1, Ordering::AcqRel);
+        // A refusal is looked into again as well.
+        self.refused.store(false, Ordering::Release);
     }
 
     /// How often it was put in doubt so far, to be given to [`trust`](Unit::trust) by whoever looks now.
@@ -216,7 +218,7 @@ impl Unit {
             (Op::Flush | Op::Read | Op::Write { .. }, _) => (flush(), Data::None, Payload::None),
         };
         let work = Work::Block { unit: self.clone(), op, lba, blocks, then_flush, completion };
-        Ok(Request { lun: self.lun, cdb, data, payload, work, number: 0, attempts: 0, overdue: 0 })
+        Ok(Request { lun: self.lun, cdb, data, payload, work, number: 0, reissued: false, attempts: 0, overdue: 0 })
     }
 }
 

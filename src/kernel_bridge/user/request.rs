@@ -82,25 +82,39 @@ pub(super) struct Request {
     pub(super) work: Work,
     /// Its place among all requests of the session, given by the driver.
     pub(super) number: u64,
+    /// It was issued before: nothing later to the same blocks goes before it is through.
+    pub(super) reissued: bool,
     /// How often it took too long.
     pub(super) overdue: u8,
     /// How often it was issued again after an answer that asks for it.
     pub(super) attempts: u16,
 }
 
+/// Blocks that a request reads or changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// The request's.
+    pub(super) number: u64,
+    lun: Lun,
+    start: u64,
+    end: u64,
+    changes: bool,
+}
+
+impl Extent {
+    /// Whether the order of the two matters: one changes blocks that the other touches.
+    pub(super) fn collides(&self, other: &Extent) -> bool {
+        self.lun == other.lun && (self.changes || other.changes) && self.start < other.end && other.start < self.end
+    }
+}
+
 impl Request {
-    /// Whether it and `other` must keep their order: one changes blocks that the other touches.
-    pub(super) fn collides(&self, other: &Request) -> bool {
-        let (Work::Block { op, lba, blocks, .. }, Work::Block { op: op2, lba: lba2, blocks: blocks2, .. }) =
-            (&self.work, &other.work)
-        else {
-            return false;
-        };
-        let changes = |op: &Op| matches!(op, Op::Write { .. } | Op::WriteZeroes { .. } | Op::Unmap);
-        self.lun == other.lun
-            && (changes(op) || changes(op2))
-            && *lba < lba2.saturating_add(u64::from(*blocks2))
-            && *lba2 < lba.saturating_add(u64::from(*blocks))
+    /// The blocks it reads or changes; `None` for what has none.
+    pub(super) fn extent(&self) -> Option<Extent> {
+        let Work::Block { op, lba, blocks, .. } = &self.work else { return None };
+        let changes = matches!(op, Op::Write { .. } | Op::WriteZeroes { .. } | Op::Unmap);
+        let end = lba.saturating_add(u64::from(*blocks));
+        Some(Extent { number: self.number, lun: self.lun, start: *lba, end, changes })
     }
 
     /// Answers it with an error.

@@ -75,7 +75,17 @@ impl Scanner {
             room => (Data::In(room), Payload::Bytes(vec![0; room as usize])),
         };
         let work = Work::Raw { reply };
-        self.inbox.put([Request { lun, cdb: cdb.padded(), data, payload, work, number: 0, attempts: 0, overdue: 0 }]);
+        self.inbox.put([Request {
+            lun,
+            cdb: cdb.padded(),
+            data,
+            payload,
+            work,
+            number: 0,
+            reissued: false,
+            attempts: 0,
+            overdue: 0,
+        }]);
         match answer.await {
             Ok(Ok(RawDone { status: ScsiStatus::Good, data, .. })) => Ok(data),
             Ok(Ok(RawDone { sense, .. })) => Err(NoAnswer::Refused(sense)),

@@ -1,14 +1,14 @@
 //! Requests that wait for their turn.
 //!
 //! ```text
-//!   arrive ──► ready ──► next ──► under way
-//!               ▲ ▲ └──► parked: their unit is in doubt ──► recheck ─┐
-//!               │ └──────────────────────────────────────────────────┤
-//!               └── delayed: the unit was busy ◄── later             │
-//!   again ───────────────────────────────────────────────────────────┘
+//!   arrive ──► ready ──► next ──► under way ── again, later ──┐
+//!               ▲ └──► aside: in doubt, or behind another one │
+//!               │        │ recheck                            │
+//!               └────────┴──────────────── delayed ◄──────────┘
 //! ```
 //! `ready` is in the order in which requests arrived, also of those that are to be issued again: a write
-//! whose answer was lost goes before any later one to the same blocks.
+//! whose answer was lost, or that the unit was too busy for, is through before any later one to the same
+//! blocks is issued.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -18,22 +18,30 @@ use tokio::time::Instant;
 use super::delayed::Delayed;
 use crate::kernel_bridge::user::block::IoError;
 use crate::kernel_bridge::user::lun::Pass;
-use crate::kernel_bridge::user::request::{Request, Work};
+use crate::kernel_bridge::user::request::{Extent, Request, Work};
 
 pub(super) struct Queue {
     ready: VecDeque<Request>,
-    parked: Vec<Request>,
+    aside: Vec<Request>,
     delayed: BinaryHeap<Reverse<Delayed>>,
+    /// Those under way that were issued before.
+    reissued: Vec<Extent>,
     arrived: u64,
 }
 
 impl Queue {
     pub(super) fn with_capacity(depth: usize) -> Queue {
-        Queue { ready: VecDeque::with_capacity(depth), parked: Vec::new(), delayed: BinaryHeap::new(), arrived: 0 }
+        Queue {
+            ready: VecDeque::with_capacity(depth),
+            aside: Vec::new(),
+            delayed: BinaryHeap::new(),
+            reissued: Vec::new(),
+            arrived: 0,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.parked.is_empty() && self.delayed.is_empty()
+        self.ready.is_empty() && self.aside.is_empty() && self.delayed.is_empty()
     }
 
     /// Whether [`next`](Queue::next) may have one.
@@ -51,46 +59,62 @@ impl Queue {
     }
 
     /// Takes one back that is to be issued again, before everything that arrived after it.
-    pub(super) fn again(&mut self, request: Request) {
+    pub(super) fn again(&mut self, mut request: Request) {
+        request.reissued = true;
+        self.put(request);
+    }
+
+    /// Takes one back that is to be issued again at `at`.
+    pub(super) fn later(&mut self, mut request: Request, at: Instant) {
+        request.reissued = true;
+        self.delayed.push(Reverse(Delayed { at, request }));
+    }
+
+    fn put(&mut self, request: Request) {
         let later = self.ready.iter().position(|later| later.number > request.number);
         self.ready.insert(later.unwrap_or(self.ready.len()), request);
     }
 
-    /// Takes one back that is to be issued again at `at`.
-    pub(super) fn later(&mut self, request: Request, at: Instant) {
-        self.delayed.push(Reverse(Delayed { at, request }));
-    }
-
-    /// The next one to issue. Those whose unit is in doubt wait aside; those whose unit is refused fail.
+    /// The next one to issue. Those whose unit is in doubt, or that must not overtake another one, wait
+    /// aside; those whose unit is refused fail.
     pub(super) fn next(&mut self) -> Option<Request> {
         loop {
             let request = self.ready.pop_front()?;
-            if let Work::Block { unit, .. } = &request.work {
-                match unit.pass() {
-                    Pass::Open => {}
-                    Pass::Waits => {
-                        self.parked.push(request);
-                        continue;
+            let Work::Block { unit, .. } = &request.work else { return Some(request) };
+            match unit.pass() {
+                Pass::Open if self.is_behind(&request) => self.aside.push(request),
+                Pass::Open => {
+                    if request.reissued {
+                        self.reissued.extend(request.extent());
                     }
-                    Pass::Refused => {
-                        request.fail(IoError::Offline);
-                        continue;
-                    }
+                    return Some(request);
                 }
-            }
-            match self.held_back_by(&request) {
-                Some(at) => self.later(request, at),
-                None => return Some(request),
+                Pass::Waits => self.aside.push(request),
+                Pass::Refused => request.fail(IoError::Offline),
             }
         }
     }
 
-    /// When an earlier request to the same blocks, which is delayed, is issued again.
-    fn held_back_by(&self, request: &Request) -> Option<Instant> {
-        let mut delayed = self.delayed.iter().map(|Reverse(delayed)| delayed);
-        let before =
-            delayed.find(|earlier| earlier.request.number < request.number && earlier.request.collides(request));
-        before.map(|earlier| earlier.at)
+    /// One that [`next`](Queue::next) gave has come back: who was behind it may go.
+    pub(super) fn came_back(&mut self, request: &Request) {
+        if !self.reissued.is_empty() && request.reissued {
+            self.reissued.retain(|extent| extent.number != request.number);
+            self.recheck();
+        }
+    }
+
+    /// Whether an earlier request to the same blocks that is issued again is not through yet.
+    fn is_behind(&self, request: &Request) -> bool {
+        if self.reissued.is_empty() && self.delayed.is_empty() && self.aside.is_empty() {
+            return false;
+        }
+        let Some(extent) = request.extent() else { return false };
+        let delayed = self.delayed.iter().map(|Reverse(delayed)| &delayed.request);
+        let waiting = delayed.chain(self.aside.iter().filter(|aside| aside.reissued));
+        waiting
+            .filter_map(Request::extent)
+            .chain(self.reissued.iter().copied())
+            .any(|earlier| earlier.number < extent.number && earlier.collides(&extent))
     }
 
     /// When the first of the delayed ones is due.
@@ -103,21 +127,21 @@ impl Queue {
         while self.due().is_some_and(|at| at <= now)
             && let Some(Reverse(delayed)) = self.delayed.pop()
         {
-            self.again(delayed.request);
+            self.put(delayed.request);
         }
     }
 
-    /// What is known of units has changed: whoever waits for that asks again.
+    /// What others wait for has changed: they ask again.
     pub(super) fn recheck(&mut self) {
-        for request in std::mem::take(&mut self.parked) {
-            self.again(request);
+        for request in std::mem::take(&mut self.aside) {
+            self.put(request);
         }
     }
 
     /// Answers all of them with an error.
     pub(super) fn fail_all(&mut self, error: IoError) {
         self.ready.drain(..).for_each(|request| request.fail(error));
-        self.parked.drain(..).for_each(|request| request.fail(error));
+        self.aside.drain(..).for_each(|request| request.fail(error));
         self.delayed.drain().for_each(|Reverse(delayed)| delayed.request.fail(error));
     }
 }

@@ -1,0 +1,113 @@
+//! Who is logged in, on disk: a daemon that dies leaves a list behind, and the next one logs in again.
+//!
+//! ```text
+//!   login ──► enter ──► sessions.json ◄── leave ◄── logout, end of the daemon
+//!                          │ kill -9, crash
+//!                          ▼
+//!                       the next start pursues them
+//! ```
+//! It is in the runtime directory, which does not survive a restart of the machine: then only automatic
+//! logins count.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::NamedTempFile;
+
+const NAME: &str = "sessions.json";
+
+/// The targets that are logged in, by their normalised names.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    path: PathBuf,
+    names: Mutex<BTreeSet<String>>,
+}
+
+impl Roster {
+    /// An empty list in that runtime directory, and the names that a daemon which died has left there.
+    pub(crate) fn open(runtime_dir: &Path) -> (Roster, BTreeSet<String>) {
+        let path = runtime_dir.join(NAME);
+        let left = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                tracing::warn!("{} is not a list of targets: {error}; it is not used", path.display());
+                BTreeSet::new()
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => BTreeSet::new(),
+            Err(error) => {
+                tracing::warn!("{} cannot be read: {error}; sessions do not come back by themselves", path.display());
+                BTreeSet::new()
+            }
+        };
+        (Roster { path, names: Mutex::default() }, left)
+    }
+
+    /// A target is logged in.
+    pub(crate) fn enter(&self, target: &str) {
+        self.change(|names| names.insert(target.to_owned()));
+    }
+
+    /// It is not any more, and not to be.
+    pub(crate) fn leave(&self, target: &str) {
+        self.change(|names| names.remove(target));
+    }
+
+    /// Nobody is.
+    pub(crate) fn clear(&self) {
+        self.change(|names| {
+            names.clear();
+            true
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<String>) -> bool) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if change(&mut names)
+            && let Err(error) = save(&self.path, &names)
+        {
+            let path = self.path.display();
+            tracing::warn!("{path} cannot be written: {error}; after a crash, sessions do not come back by themselves");
+        }
+    }
+}
+
+/// Replaces the file. Not synced: it need not outlive the machine.
+fn save(path: &Path, names: &BTreeSet<String>) -> std::io::Result<()> {
+    if names.is_empty() {
+        return match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
+    let mut file = NamedTempFile::with_prefix_in(".sessions.", path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(&serde_json::to_vec(names)?)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_entered_and_did_not_leave_is_left_for_the_next() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (roster, left) = Roster::open(dir.path());
+        assert!(left.is_empty());
+        roster.enter("iqn.a:1");
+        roster.enter("iqn.a:2");
+        roster.leave("iqn.a:1");
+        let (_, left) = Roster::open(dir.path());
+        assert_eq!(left.into_iter().collect::<Vec<_>>(), ["iqn.a:2"]);
+        roster.clear();
+        assert!(!dir.path().join(NAME).exists());
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_not_used() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join(NAME), b"{\xff").expect("written");
+        assert!(Roster::open(dir.path()).1.is_empty());
+    }
+}
