@@ -14,7 +14,6 @@ pub(crate) struct Group {
 pub(crate) const OPEN: &[(&str, &str)] = &[];
 
 /// All checks.
-#[rustfmt::skip]
 pub(crate) const GROUPS: &[Group] = &[
     Group {
         title: "Login and negotiation",
@@ -499,7 +498,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "A unit that reports changed units or inquiry data is looked at before any other command goes there.",
                 "SPC-5",
             ),
-            ("recovery-capacity", "A unit that has grown is used to its end, one that has shrunk refuses what is beyond.", "SBC-4"),
+            (
+                "recovery-capacity",
+                "A unit that has grown is used to its end, one that has shrunk refuses what is beyond.",
+                "SBC-4",
+            ),
             ("recovery-forced-removal", "A dead target is removed by force in less than a second.", ""),
             ("recovery-restart", "A daemon that is killed and started again logs in again without a command.", "6.3.5"),
         ],

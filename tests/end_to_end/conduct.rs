@@ -4,15 +4,15 @@
 use std::time::{Duration, Instant};
 
 use iscsi_proto::ids::Lun;
-use iscsi_proto::pdu::AsyncEvent;
+use iscsi_proto::pdu::{AsyncEvent, RejectReason};
 use iscsi_proto::scsi::{Sense, SenseKey};
 use iscsid::ipc::{self, SessionState};
-use sim_target::{Builder, LoginAction, SimDisk, SimTarget};
+use sim_target::{Action, Builder, LoginAction, SimDisk, SimTarget};
 use tokio::runtime::Runtime;
 
-use crate::common::Daemon;
-use crate::common::daemon::LIMIT;
+use crate::common::daemon::{LIMIT, uri};
 use crate::common::process::eventually;
+use crate::common::{Daemon, need, run, scratch_dir};
 
 const TARGET: &str = "iqn.2026-11.test.sim:conduct";
 
@@ -73,6 +73,37 @@ fn a_target_that_wants_us_to_leave_is_left_in_time_and_logged_in_to_again() {
         logged_in(&daemon, &target, 2);
         assert_eq!(target.violations(), Vec::<String>::new());
     }
+}
+
+// check: reject-waiting-for-logout
+#[test]
+fn a_target_that_waits_for_a_logout_gets_it() {
+    let (_runtime, target, daemon) = scene();
+    target.send_reject(RejectReason::WaitingForLogout.into(), &[0; 48]);
+    eventually("the logout", LIMIT, || (target.counters().logouts == 1).then_some(()));
+    logged_in(&daemon, &target, 2);
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: reject-waiting-for-logout, recovery-replay-order
+#[test]
+fn whoever_reads_while_the_target_waits_for_a_logout_sees_no_error() {
+    if !need(&["nbdcopy"]) {
+        return;
+    }
+    let (_runtime, target, daemon) = scene();
+    let content = vec![0x5a; 1 << 20];
+    target.set_content(0, 0, &content);
+    target.on_command(|command| match command.connection {
+        0 => Action::Reject(RejectReason::WaitingForLogout),
+        _ => Action::Proceed,
+    });
+    let dir = scratch_dir();
+    let copy = dir.path().join("copy");
+    run("nbdcopy", [uri(&daemon.disks(TARGET)[0]), copy.to_str().expect("a path in UTF-8")]);
+    assert!(std::fs::read(copy).expect("the copy")[..content.len()] == content);
+    logged_in(&daemon, &target, 2);
+    assert_eq!(target.violations(), Vec::<String>::new());
 }
 
 // check: async-drop, recovery-time2wait

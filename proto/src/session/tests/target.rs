@@ -201,6 +201,17 @@ fn each_of_several_r2ts_gets_a_sequence_of_its_own() {
     assert_eq!(bench.buffer(itt), sent.iter().flat_map(|pdu| pdu.data.clone()).collect::<Vec<_>>());
 }
 
+// check: login-first-burst-bounded, data-out-first-burst
+#[test]
+fn unsolicited_data_stay_within_both_bursts_whichever_is_smaller() {
+    for (first_burst_length, max_burst_length) in [(16_384, 6000), (6000, 16_384)] {
+        let mut bench = Bench::new(Handoff { first_burst_length, max_burst_length, ..handoff() });
+        bench.write(vec![1; 20_000]);
+        let sent: usize = bench.sent().iter().map(|pdu| pdu.data.len()).sum();
+        assert_eq!(sent, 6000);
+    }
+}
+
 // check: r2t-echo
 #[test]
 fn the_units_address_in_an_r2t_is_the_one_that_goes_back() {
