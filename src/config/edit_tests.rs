@@ -162,6 +162,20 @@ fn what_a_target_says_wins_over_the_defaults_and_those_over_ours() {
     assert_eq!(keys, [("HeaderDigest", "CRC32C"), ("ImmediateData", "No")]);
 }
 
+// check: nop-own, nop-off, recovery-replacement-timeout
+#[test]
+fn timers_have_the_defaults_that_are_promised_and_those_of_pings_can_be_0() {
+    let (mut config, mut secrets) = with_disk();
+    let timers = config.effective(DISK, false).timers;
+    assert_eq!((timers.nop_interval.as_secs(), timers.nop_timeout.as_secs()), (5, 5));
+    assert_eq!(timers.replacement.as_secs(), 120);
+    let off = vec![("NopInterval".into(), 0), ("NopTimeout".into(), 0)];
+    let changes = TargetChanges { timers: off, ..TargetChanges::default() };
+    config.modify_target(&mut secrets, DISK, &changes).expect("changed");
+    let timers = config.effective(DISK, false).timers;
+    assert!(timers.nop_interval.is_zero() && timers.nop_timeout.is_zero());
+}
+
 #[test]
 fn units_are_attached_unasked_for_root_only() {
     let (mut config, mut secrets) = with_disk();

@@ -33,6 +33,7 @@ fn without_a_file_the_defaults_hold_and_a_name_is_made_once_and_kept() {
     assert_eq!(mode(&path), 0o600);
 }
 
+// check: nop-off
 #[test]
 fn what_is_edited_is_there_after_a_restart() {
     let directory = directory();

@@ -291,6 +291,7 @@ pub(crate) const GROUPS: &[Group] = &[
                 "DataSN restarts at 0 in each sequence, offsets are contiguous, F stands on the last of a sequence only.",
                 "11.7.1, 11.7.5, 11.7.6",
             ),
+            ("data-out-order", "Unsolicited data go out in the order of their commands.", "4.2.5.2"),
             ("r2t-echo", "Data-Out echoes the R2T's Target Transfer Tag and LUN.", "11.7.4"),
             (
                 "r2t-several",
@@ -393,6 +394,7 @@ pub(crate) const GROUPS: &[Group] = &[
                 "A text response over several PDUs is gathered by empty requests with the target's tag, up to a bound.",
                 "6.2, 11.10, 11.11",
             ),
+            ("text-one", "One text exchange is under way at a time.", "11.10"),
             ("stream-segments", "A byte at a time, in any pieces or all in one segment: the same result.", "4.1"),
             (
                 "stream-end",
@@ -416,6 +418,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "tmf-scope",
                 "A function that is complete ends the tasks sent before it, within its scope, and no others.",
                 "11.5.1, 11.6.1",
+            ),
+            (
+                "tmf-affected",
+                "Until a function is answered, R2Ts of the tasks it will end are answered and their responses count.",
+                "4.2.3.3",
             ),
             (
                 "tmf-task-not-there",

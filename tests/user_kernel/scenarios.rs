@@ -594,6 +594,7 @@ async fn a_logout_waits_for_what_is_under_way_and_flushes() {
     assert_eq!(read.await.expect("a task"), Ok(()));
     logout.await.expect("a task").expect("a clean logout");
     assert_eq!((target.counters().logouts, target.volatile_bytes()), (1, 0));
+    target.wait_until(|target| target.open_connections() == 0).await;
     assert_eq!(target.violations(), Vec::<String>::new());
 }
 

@@ -212,6 +212,15 @@ fn unsolicited_data_stay_within_both_bursts_whichever_is_smaller() {
     }
 }
 
+// check: data-out-order
+#[test]
+fn unsolicited_data_go_out_in_the_order_of_their_commands() {
+    let mut bench = Bench::new(Handoff { immediate_data: 0, ..handoff() });
+    let (first, second) = (bench.write(vec![1; 6000]), bench.write(vec![2; 6000]));
+    let order: Vec<(u8, Itt)> = bench.sent().iter().map(|pdu| (opcode(&pdu.bhs), Itt::get(&pdu.bhs, 16))).collect();
+    assert_eq!(order, [(1, first), (5, first), (5, first), (1, second), (5, second), (5, second)]);
+}
+
 // check: r2t-echo
 #[test]
 fn the_units_address_in_an_r2t_is_the_one_that_goes_back() {
@@ -758,6 +767,25 @@ fn a_response_that_overtakes_the_one_to_its_abort_counts() {
     }
 }
 
+// check: tmf-affected
+#[test]
+fn tasks_that_a_reset_will_end_go_on_until_it_has() {
+    let mut bench = Bench::new(solicited());
+    let (write, read, other) = (bench.write(vec![1; 512]), bench.read(512), bench.read(512));
+    bench.sent();
+    let manage = bench.session.manage(Manage::LogicalUnitReset(LUN)).expect("room");
+    bench.one();
+    let mut stream = bench.r2t(write, 0, 0, 512);
+    stream.extend(bench.data_in(read, 0, 0, &[7; 512], true));
+    bench.feed(&stream).expect("legal");
+    assert_eq!(bench.one().is::<DataOut>().itt, write);
+    assert_eq!(bench.done(), (read, TaskResult { outcome: GOOD, transferred: 512, residual: Residual::None }));
+    let wire = manage_response(&mut bench, manage, 0);
+    bench.feed(&wire).expect("legal");
+    let ended = [bench.done(), bench.done()].map(|(itt, result)| (itt, result.outcome));
+    assert_eq!(ended, [(write, Outcome::Aborted), (other, Outcome::Aborted)]);
+}
+
 // check: tmf-scope
 #[test]
 fn a_function_that_failed_ends_nothing() {
@@ -833,6 +861,19 @@ fn text_that_never_ends_ends_without_an_answer() {
         }
     }
     assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, text: None }));
+}
+
+// check: text-one
+#[test]
+fn one_text_exchange_is_under_way_at_a_time() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    assert!(bench.session.text(b"SendTargets=\0".to_vec()).is_err());
+    bench.one();
+    assert!(bench.session.text(b"SendTargets=\0".to_vec()).is_err());
+    let wire = text_response(&mut bench, itt, FINAL, Ttt::RESERVED, b"");
+    bench.feed(&wire).expect("legal");
+    bench.session.text(b"SendTargets=\0".to_vec()).expect("it has ended");
 }
 
 // check: text-continued
