@@ -175,6 +175,35 @@ fn a_daemon_that_is_killed_logs_in_again_when_it_is_started_without_being_told()
     assert_eq!(target.logins().len(), 2);
 }
 
+// check: recovery-restart
+#[test]
+fn the_disk_of_a_daemon_that_was_killed_is_cleared_away_and_comes_back_with_what_was_synced() {
+    if !need_root() || !need(&["mkfs.ext4", "mount", "umount", "losetup", "sync"]) {
+        return;
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    let (target, daemon) = (sim(&runtime), Daemon::start());
+    daemon.log_in(SIM, &target.address().to_string());
+    daemon.ctl_ok(["modify", "target", SIM, "--attach", "yes"]);
+    daemon.ctl_ok(["attach", SIM]);
+    let device = daemon.disks(SIM)[0].device.clone().expect("a device");
+    run("mkfs.ext4", ["-q", &device]);
+    let mounted = Mounted::new(&device);
+    let file = mounted.at.join("file");
+    std::fs::write(&file, vec![7; 1 << 20]).expect("written");
+    run("sync", ["--file-system", file.to_str().expect("text")]);
+
+    let daemon = Daemon::start_in(daemon.crash());
+    let device = eventually("the disk", Duration::from_secs(30), || daemon.disks(SIM).first()?.device.clone());
+    drop(mounted);
+    let luns = daemon.home().runtime_dir().join("luns");
+    let served = run("losetup", ["--list", "--noheadings", "--output", "BACK-FILE"]);
+    assert_eq!(served.lines().filter(|file| file.starts_with(luns.to_str().expect("text"))).count(), 1, "{served}");
+    let mounted = Mounted::new(&device);
+    assert!(std::fs::read(mounted.at.join("file")).expect("the file") == vec![7; 1 << 20]);
+    mounted.unmount();
+}
+
 // check: recovery-forced-removal
 #[test]
 fn a_dead_target_with_a_mounted_disk_is_removed_by_force_at_once() {

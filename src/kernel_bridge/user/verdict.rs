@@ -23,8 +23,9 @@ use super::request::{Request, Work};
 /// Issued again at once at most so often.
 const PROMPT_ATTEMPTS: u16 = 8;
 
-/// Issued again after a wait at most so often: with waits up to a second, half a minute.
-const PATIENT_ATTEMPTS: u16 = 40;
+/// Issued again after a wait at most so often: with waits up to a second, two minutes, as long as I/O waits
+/// for a lost connection by default.
+const PATIENT_ATTEMPTS: u16 = 125;
 
 /// What to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
