@@ -4,6 +4,8 @@
 #   make test     everything, real targets included; installs them where it may (apt, as root)
 #   make test-lio the same against LIO, the target in the Linux kernel, in a QEMU guest of its own
 #   make build    target/release/iscsid and, beside it, the symlink iscsictl
+#   make soak     faults on sessions under load, nothing lost: FAULTS=500 SEED=… SECONDS=7200 say how many, until when
+#   make hold     64 sessions held with I/O, what one costs: SESSIONS=64 SECONDS=600
 #   make bench    the benchmarks
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
 #   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
@@ -18,7 +20,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test test-lio bench bench-smoke conformance lint apple no-std
+.PHONY: build demo test test-lio soak soak-short hold hold-short bench bench-smoke conformance lint apple no-std
 
 build:
 	$(CARGO) build --release --locked
@@ -48,6 +50,31 @@ test-lio:
 	else \
 	    tests/targets/lio/guest run $(CARGO) test --test lio --locked -- --test-threads=1 $(TESTS); \
 	fi
+
+# Of what users run, not of a debug build. ONLY=reset: only faults with that in their name.
+soak: export FAULTS ?= 500
+soak: export SECONDS ?= 7200
+soak: export SEED ?=
+soak:
+	tests/scripts/install-tools
+	$(CARGO) test --release --locked --test soak -- --ignored --nocapture --exact soak::soak
+
+soak-short: export FAULTS ?= 40
+soak-short: export SECONDS ?= 120
+soak-short: export SEED ?=
+soak-short:
+	tests/scripts/install-tools
+	$(CARGO) test --locked --test soak -- --ignored --nocapture --exact soak::soak
+
+hold: export SESSIONS ?= 64
+hold: export SECONDS ?= 600
+hold:
+	$(CARGO) test --release --locked --test soak -- --ignored --nocapture --exact hold::hold
+
+hold-short: export SESSIONS ?= 64
+hold-short: export SECONDS ?= 20
+hold-short:
+	$(CARGO) test --locked --test soak -- --ignored --nocapture --exact hold::hold
 
 bench:
 	$(CARGO) bench --workspace --bench '*' --locked

@@ -9,6 +9,7 @@
 //! runtime, and so that what it sends is not put together again before it is looked at. A FIN is passed on
 //! after the bytes before it, an RST as an RST.
 
+mod fault;
 mod pump;
 mod segment;
 
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+pub use fault::{Digests, Fault, FaultyProxy, Injection, Toward};
 pub use segment::Segmentation;
 
 /// A proxy that runs until it is dropped; then its connections are reset.
