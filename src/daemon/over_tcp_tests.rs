@@ -211,6 +211,23 @@ async fn behind_a_redirection_the_same_name_is_asked_for() {
     }
 }
 
+// check: redirect-followed
+#[tokio::test]
+async fn a_redirection_may_name_an_ipv6_address_or_a_host() {
+    let there = start(target(DISK).portal("127.0.0.1:0").portal("[::1]:0")).await;
+    let [v4, v6] = there.addresses() else { panic!("two portals") };
+    let by_name = format!("localhost:{}", v4.port());
+    for (to, shown) in
+        [(v6.to_string(), v6.to_string()), (format!("{v4},1"), v4.to_string()), (by_name.clone(), by_name)]
+    {
+        let here = start(target(DISK)).await;
+        let address = Some(to);
+        here.on_login(move |_| LoginAction::Redirect { address: address.clone(), permanent: false });
+        let opened = OverTcp.open(&plan(), &at(here.address())).await.expect("a login");
+        assert_eq!(opened.portal, shown);
+    }
+}
+
 // check: redirect-same-name
 #[tokio::test]
 async fn no_credentials_go_to_a_target_of_another_name() {

@@ -1,6 +1,8 @@
 //! A session over a stream that is cut into bytes or glued together is the same session.
 
+use sim_target::SimTarget;
 use sim_target::proxy::{Proxy, Segmentation};
+use tokio::runtime::Runtime;
 
 use crate::common::daemon::{key, uri};
 use crate::common::{Daemon, RandomFile, need, run, scratch_dir};
@@ -35,6 +37,26 @@ fn use_it(target: &Target) {
         seen.push((negotiated.keys, negotiated.authentication, disk));
     }
     assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+}
+
+// check: stream-segments, discovery-several-pdus, discovery-ipv6
+#[test]
+fn a_discovery() {
+    let runtime = Runtime::new().expect("a runtime");
+    let mut builder = SimTarget::builder("iqn.2026-11.test.sim:one").own_thread().text_chunk(100);
+    for n in 0..50 {
+        builder = builder
+            .also_list(&format!("iqn.2026-11.test.sim:number-{n}"), &["192.0.2.1:3260,1", "[2001:db8::1]:3260,2"]);
+    }
+    let target = runtime.block_on(builder.advertise(&["[::1]:3260,1"]).start()).expect("a free port");
+    let daemon = Daemon::start();
+    let lists = Segmentation::ALL.map(|how| {
+        let proxy = Proxy::start(target.address(), how).expect("a free port");
+        daemon.ctl_ok(["discover", &proxy.address().to_string(), "--format", "json"])
+    });
+    assert!(lists.iter().all(|list| *list == lists[0]), "{lists:?}");
+    assert!(lists[0].contains("iqn.2026-11.test.sim:number-49") && lists[0].contains("2001:db8::1"), "{}", lists[0]);
+    assert_eq!(target.violations(), Vec::<String>::new());
 }
 
 /// As small as these targets make them: each byte is a segment.
