@@ -7,7 +7,7 @@ use iscsi_proto::ids::Lun;
 use iscsi_proto::pdu::{AsyncEvent, RejectReason};
 use iscsi_proto::scsi::{Sense, SenseKey};
 use iscsid::ipc::{self, SessionState};
-use sim_target::{Action, Builder, LoginAction, SimDisk, SimTarget};
+use sim_target::{Action, Builder, Chap, LoginAction, SimDisk, SimTarget};
 use tokio::runtime::Runtime;
 
 use crate::common::daemon::{LIMIT, uri};
@@ -59,6 +59,67 @@ fn a_permanent_move_is_followed_and_not_written_down() {
     daemon.ctl_ok(["login", TARGET]);
     assert_eq!((here.counters().connections, there.counters().connections), (2, 2));
     assert_eq!(there.violations(), Vec::<String>::new());
+}
+
+// check: login-silence
+#[test]
+fn a_silent_portal_costs_the_login_timeout_and_then_comes_the_next() {
+    let runtime = Runtime::new().expect("a runtime");
+    let (silent, there) = (start(&runtime, |builder| builder), start(&runtime, |builder| builder));
+    silent.on_login(|_| LoginAction::Silence);
+    let daemon = Daemon::start();
+    daemon.add(TARGET, &silent.address().to_string());
+    daemon.ctl_ok(["add", "target", TARGET, "--portal", &there.address().to_string()]);
+    daemon.ctl_ok(["modify", "target", TARGET, "--login-timeout", "1"]);
+    let asked = Instant::now();
+    daemon.ctl_ok(["login", TARGET]);
+    assert!(asked.elapsed() >= Duration::from_secs(1));
+    assert_eq!(daemon.session(TARGET).expect("a session").portal, there.address().to_string());
+    assert_eq!((silent.counters().connections, there.counters().connections), (1, 1));
+}
+
+// check: chap-secret-log
+#[test]
+fn no_secret_comes_out_of_the_daemon_again() {
+    const SECRETS: [&str; 4] = ["first-of-secrets", "second-of-secrets", "third-of-secrets", "fourth-of-secrets"];
+    let runtime = Runtime::new().expect("a runtime");
+    let chap = || Chap::new("us", SECRETS[0]).mutual("them", SECRETS[1]);
+    let target = start(&runtime, |builder| builder.chap(chap()));
+    let daemon = Daemon::start();
+    daemon.add(TARGET, &target.address().to_string());
+    let chap = |ours: &'static str, theirs: &'static str| {
+        ["--chap-name", "us", "--chap-secret", ours, "--chap-mutual-name", "them", "--chap-mutual-secret", theirs]
+    };
+    let set = |whom: &[&str], chap: [&str; 8]| daemon.ctl_ok([&["modify"], whom, &chap[..]].concat());
+    let mut said = vec![set(&["initiator"], chap(SECRETS[2], SECRETS[3]))];
+    // A wrong one of ours, a wrong one of the target's, and then the right ones.
+    for (ours, theirs) in [(SECRETS[2], SECRETS[1]), (SECRETS[0], SECRETS[3]), (SECRETS[0], SECRETS[1])] {
+        said.push(set(&["target", TARGET], chap(ours, theirs)));
+        let output = daemon.ctl(["login", TARGET]);
+        assert_eq!(output.code == 0, (ours, theirs) == (SECRETS[0], SECRETS[1]), "{output:?}");
+        said.extend([output.stdout, output.stderr]);
+    }
+    let session = daemon.session(TARGET).expect("a session").id.to_string();
+    for what in [
+        &["show", "target", TARGET][..],
+        &["show", "initiator"],
+        &["show", "discovery"],
+        &["show", "session", &session],
+        &["list", "targets"],
+        &["list", "sessions"],
+    ] {
+        for format in ["table", "json", "plist"] {
+            said.push(daemon.ctl_ok(what.iter().chain(&["--format", format])));
+        }
+    }
+    said.push(daemon.log());
+    said.push(std::fs::read_to_string(daemon.home().config()).expect("the configuration"));
+    for secret in SECRETS {
+        // As it is, and as bytes would be printed.
+        let bytes = format!("{:?}", secret.as_bytes());
+        let told = said.iter().find(|text| text.contains(secret) || text.contains(bytes.trim_matches(['[', ']'])));
+        assert_eq!(told, None, "{secret}");
+    }
 }
 
 // check: async-logout, async-negotiation
