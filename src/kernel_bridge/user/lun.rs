@@ -131,7 +131,7 @@ impl Unit {
 
     /// Whether a doubt is not looked into yet.
     pub(super) fn in_doubt(&self) -> bool {
-        self.settled.load(Ordering::Acquire) != self.doubts()
+        !self.gone.load(Ordering::Acquire) && self.settled.load(Ordering::Acquire) != self.doubts()
     }
 
     /// Commands fail, until it is trusted again.
@@ -141,7 +141,7 @@ impl Unit {
 
     /// Whether commands may go to it.
     pub(super) fn pass(&self) -> Pass {
-        if self.refused.load(Ordering::Acquire) {
+        if self.refused.load(Ordering::Acquire) || self.gone.load(Ordering::Acquire) {
             Pass::Refused
         } else if self.in_doubt() {
             Pass::Waits

@@ -6,13 +6,13 @@
 //!               └──┴──► not clear yet ──► refused once I/O has waited long enough, and looked at again
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use iscsi_proto::ids::Lun;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::driver::Control;
@@ -31,26 +31,30 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// doubt; its value is how long I/O may wait.
 pub(super) async fn verify(handle: Arc<Handle>, mut doubted: watch::Receiver<Instant>) {
     let gate = Arc::new(Semaphore::new(PROBES));
-    let mut checks: JoinSet<Lun> = JoinSet::new();
-    let mut checked = BTreeSet::new();
+    let mut checks: JoinSet<()> = JoinSet::new();
+    let mut checked: BTreeMap<task::Id, Lun> = BTreeMap::new();
     loop {
         tokio::select! {
             changed = doubted.changed() => if changed.is_err() { return },
-            Some(ended) = checks.join_next() => match ended {
-                Ok(lun) => drop(checked.remove(&lun)),
-                Err(error) => {
-                    // Which one it was is not told: look at all of them again.
-                    tracing::error!(target = %handle.target, "looking at a unit ended early: {error}");
-                    checks.abort_all();
-                    checked.clear();
-                }
-            },
+            Some(ended) = checks.join_next_with_id() => {
+                let id = match ended {
+                    Ok((id, ())) => id,
+                    Err(error) => {
+                        tracing::error!(target = %handle.target, "looking at a unit ended early: {error}");
+                        error.id()
+                    }
+                };
+                checked.remove(&id);
+            }
         }
-        let disks: Vec<(Lun, Disk)> = handle.disks().iter().map(|(lun, disk)| (*lun, disk.clone())).collect();
-        for (lun, disk) in disks {
-            if disk.0.in_doubt() && checked.insert(lun) {
+        let doubtful: Vec<(Lun, Disk)> = {
+            let disks = handle.disks();
+            disks.iter().filter(|(_, disk)| disk.0.in_doubt()).map(|(lun, disk)| (*lun, disk.clone())).collect()
+        };
+        for (lun, disk) in doubtful {
+            if !checked.values().any(|checked| *checked == lun) {
                 let check = Check { handle: handle.clone(), gate: gate.clone(), doubted: doubted.clone(), lun, disk };
-                checks.spawn(check.run());
+                checked.insert(checks.spawn(check.run()).id(), lun);
             }
         }
     }
@@ -66,12 +70,13 @@ struct Check {
 }
 
 impl Check {
-    async fn run(self) -> Lun {
+    async fn run(self) {
         let unit = &self.disk.0;
+        let mut doubted = self.doubted.clone();
         let mut wait = FIRST_WAIT;
         while unit.in_doubt() {
             let doubt = unit.doubts();
-            let deadline = *self.doubted.borrow();
+            let deadline = *doubted.borrow_and_update();
             let look = async {
                 // Nobody closes it.
                 let _turn = self.gate.acquire().await;
@@ -95,7 +100,7 @@ impl Check {
                         if unit.trust(doubt) {
                             self.handle.note(found.info);
                             self.recheck();
-                            return self.lun;
+                            return;
                         }
                         // It was put in doubt again meanwhile.
                         continue;
@@ -114,10 +119,12 @@ impl Check {
             if Instant::now() >= deadline {
                 self.refuse(&unclear);
             }
-            sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            tokio::select! {
+                () = sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                // Perhaps there is another connection.
+                _ = doubted.changed() => wait = FIRST_WAIT,
+            }
         }
-        self.lun
     }
 
     fn refuse(&self, why: &str) {
