@@ -61,12 +61,12 @@ impl Lun {
     }
 
     /// The number a person knows the unit by, if its address is of a single level: peripheral
-    /// device (bus 0), flat space or extended flat space; `None` for well-known and multi-level
-    /// addresses.
+    /// device, flat space or extended flat space; `None` for well-known and multi-level addresses.
+    /// A bus number counts in: LIO writes the units from 256 on as peripheral devices of bus 1 and up.
     pub const fn number(self) -> Option<u32> {
         let first = (self.0 >> 48) as u16;
         match first >> 14 {
-            0b00 if first < 0x100 && self.0 << 16 == 0 => Some(first as u32),
+            0b00 if self.0 << 16 == 0 => Some(first as u32),
             0b01 if self.0 << 16 == 0 => Some((first & 0x3fff) as u32),
             0b11 if first >> 8 == 0xd2 && self.0 << 32 == 0 => Some(((self.0 >> 32) & 0xff_ffff) as u32),
             _ => None,
@@ -126,11 +126,12 @@ mod tests {
         }
         assert_eq!(Lun::from_number(0x100_0000), None);
         assert_eq!(Lun(0x4001_0000_0000_0000).number(), Some(1), "flat space below 256 is legal");
+        assert_eq!(Lun(0x0101_0000_0000_0000).number(), Some(257), "as LIO writes it");
     }
 
     #[test]
     fn multi_level_and_well_known_addresses_have_no_number() {
-        for raw in [0x0001_0002_0000_0000, 0xc101_0000_0000_0000, 0x0101_0000_0000_0000, 0x8001_0000_0000_0000] {
+        for raw in [0x0001_0002_0000_0000, 0xc101_0000_0000_0000, 0x8001_0000_0000_0000] {
             assert_eq!(Lun(raw).number(), None, "{raw:#x}");
         }
     }

@@ -8,7 +8,7 @@ use iscsid::ipc::{self, SessionState};
 
 use crate::common::daemon::uri;
 use crate::common::process::{Process, eventually};
-use crate::common::{Daemon, need, scratch_dir};
+use crate::common::{Daemon, RandomFile, need, run, scratch_dir};
 use crate::lio::{Guest, Lio};
 use crate::targets::Spec;
 
@@ -94,4 +94,73 @@ fn a_power_cut_of_the_target_under_load_loses_nothing() {
     await_state(&daemon, &lio, SessionState::Active);
     assert_eq!(counters(&daemon, &lio).reconnects, 1);
     assert_verified(&mut fio);
+}
+
+/// LIO announces nothing: it closes the connections, and refuses logins until it is back.
+#[test]
+fn a_target_that_is_taken_out_of_service_for_a_while_under_load_loses_nothing() {
+    if !need(&["fio"]) {
+        return;
+    }
+    let Some(guest) = Guest::get() else { return };
+    let (lio, daemon, dir) = (Lio::start(&guest, &Spec::new().bytes(4 << 20)), Daemon::start(), scratch_dir());
+    let disks = log_in_watchful(&daemon, &lio);
+    let mut fio = verified_load(&disks[0], dir.path());
+    await_written(&daemon, &lio, &mut fio, 1 << 20);
+    lio.script("disable");
+    await_state(&daemon, &lio, SessionState::Recovering);
+    lio.script("enable");
+    await_state(&daemon, &lio, SessionState::Active);
+    assert_verified(&mut fio);
+}
+
+/// As an administrator would who deletes the target and makes it again from the same disks.
+#[test]
+fn a_target_that_is_removed_and_made_again_is_the_same_to_its_users() {
+    let Some(guest) = Guest::get() else { return };
+    let (lio, daemon) = (Lio::start(&guest, &Spec::new().disks(2).bytes(64 << 10)), Daemon::start());
+    let disks = log_in_watchful(&daemon, &lio);
+    let content = RandomFile::of_bytes(disks[1].bytes);
+    run("nbdcopy", ["--flush", content.name(), uri(&disks[1])]);
+    lio.script("remove_target");
+    await_state(&daemon, &lio, SessionState::Recovering);
+    guest.script(&format!("target {}\nunit 0 disk0\nunit 1 disk1\nportal 3260\nenable", lio.iqn));
+    await_state(&daemon, &lio, SessionState::Active);
+    let dir = scratch_dir();
+    let back = dir.path().join("read");
+    run("nbdcopy", [uri(&disks[1]), back.to_str().expect("a path in UTF-8")]);
+    content.assert_same_as(&back, "what was read back");
+}
+
+/// Another disk in the place of the one that was there is not written to.
+#[test]
+fn a_unit_that_became_another_disk_meanwhile_stays_offline() {
+    let Some(guest) = Guest::get() else { return };
+    let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
+    log_in_watchful(&daemon, &lio);
+    lio.script("disable\nno_unit 0\ndisk other 65536 512\nunit 0 other");
+    await_state(&daemon, &lio, SessionState::Recovering);
+    lio.script("enable");
+    await_state(&daemon, &lio, SessionState::Active);
+    let problem = eventually("a word about the disk", LIMIT, || {
+        daemon.disks(&lio.iqn).into_iter().next().and_then(|disk| disk.problem)
+    });
+    assert!(problem.contains("another"), "{problem}");
+    assert_eq!(guest.script("tr -d '\\0' </disks/other | wc -c").trim(), "0");
+}
+
+#[test]
+fn a_logout_from_a_target_that_stands_still_is_soon_over() {
+    let Some(guest) = Guest::get() else { return };
+    let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
+    log_in_watchful(&daemon, &lio);
+    guest.freeze();
+    let began = std::time::Instant::now();
+    daemon.ctl_ok(["logout", &lio.iqn, "--force"]);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(daemon.session(&lio.iqn), None);
+    guest.thaw();
+    eventually("the end of the session at the target", LIMIT, || (lio.sessions() == 0).then_some(()));
+    daemon.ctl_ok(["login", &lio.iqn]);
+    assert_eq!(daemon.disks(&lio.iqn).len(), 1);
 }

@@ -20,9 +20,11 @@ mod lio;
 mod targets;
 
 mod chap;
+mod data;
 mod discovery;
 mod login;
 mod loss;
+mod units;
 
 /// The SHA-256 of a file of this machine, in hexadecimal.
 fn sha256(file: &str) -> String {

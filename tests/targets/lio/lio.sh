@@ -7,10 +7,8 @@ wipe() {
     echo 0 >$iscsi/discovery_auth/enforce_discovery_auth
     for target in $iscsi/iqn.*; do
         [ -d "$target" ] || continue
-        for group in "$target"/tpgt_*; do
-            remove_group "$group"
-        done
-        rmdir "$target"
+        group=$target/tpgt_1
+        remove_target
     done
     for device in $core/fileio_*/* $core/iblock_*/* $core/rd_mcp_*/*; do
         [ ! -e "$device/info" ] || rmdir "$device"
@@ -21,13 +19,17 @@ wipe() {
     rm -f /disks/*
 }
 
-remove_group() {
-    echo 0 >"$1/enable"
-    find "$1/lun" "$1/acls" -type l -exec rm {} +
-    for directory in "$1"/acls/*/lun_* "$1"/acls/* "$1"/lun/lun_* "$1"/np/*; do
-        [ ! -d "$directory" ] || rmdir "$directory"
-    done
-    rmdir "$1"
+# remove_target: the one the words are about; its disks stay.
+remove_target() {
+    if [ -d "$group" ]; then
+        disable
+        find "$group/lun" -type l -exec rm {} +
+        for directory in "$group"/lun/lun_* "$group"/np/*; do
+            [ ! -d "$directory" ] || rmdir "$directory"
+        done
+        rmdir "$group"
+    fi
+    rmdir "${group%/*}"
 }
 
 # device_of NAME: where configfs has it.
@@ -135,4 +137,10 @@ disable() {
 # Initiators that are logged in, one per line.
 sessions() {
     tr '\0' '\n' <"$group/dynamic_sessions" | grep . || true
+}
+
+# resize NAME BYTES: of a disk in memory.
+resize() {
+    truncate -s "$2" "/disks/$1"
+    echo "fd_dev_size=$2" >"$core/fileio_0/$1/control"
 }
