@@ -25,6 +25,7 @@ fn refused(daemon: &Daemon, lio: &Lio) -> String {
     login.stderr
 }
 
+// check: chap-algorithms
 #[test]
 fn one_way_with_each_algorithm() {
     let Some(guest) = Guest::get() else { return };
@@ -40,6 +41,7 @@ fn one_way_with_each_algorithm() {
     }
 }
 
+// check: chap-algorithms
 #[test]
 fn mutual_with_each_algorithm() {
     let Some(guest) = Guest::get() else { return };
@@ -65,6 +67,7 @@ fn the_strongest_is_taken_where_nothing_is_configured() {
     assert_eq!(daemon.negotiated(&lio.iqn).authentication, "mutual CHAP SHA3-256");
 }
 
+// check: login-02xx
 #[test]
 fn a_wrong_secret_is_refused_by_the_target() {
     let Some(guest) = Guest::get() else { return };
@@ -85,6 +88,7 @@ fn a_wrong_name_is_refused_by_the_target() {
     refused(&daemon, &lio);
 }
 
+// check: chap-wrong-response
 #[test]
 fn a_target_with_a_wrong_secret_is_refused_by_us() {
     let Some(guest) = Guest::get() else { return };
@@ -95,6 +99,7 @@ fn a_target_with_a_wrong_secret_is_refused_by_us() {
     refused(&daemon, &lio);
 }
 
+// check: chap-target-silent
 #[test]
 fn a_target_that_does_not_authenticate_itself_is_refused_by_us() {
     let Some(guest) = Guest::get() else { return };

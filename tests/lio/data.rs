@@ -84,7 +84,7 @@ fn what_was_flushed_survives_a_power_cut() {
     let Some(guest) = Guest::get() else { return };
     let (spec, unit) = (Spec::new().disks(0), "drive drive0 67108864 512\nunit 0 drive0");
     let (lio, daemon) = (Lio::start_with(&guest, &spec, unit), Daemon::start());
-    let disks = daemon.log_in(&lio.iqn, &lio.portal());
+    let disks = super::loss::log_in_watchful(&daemon, &lio);
     let mut seed = [0];
     getrandom::fill(&mut seed).expect("entropy");
     let (one, two) = (seed[0] | 1, seed[0] ^ 0xff);

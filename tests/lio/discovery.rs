@@ -25,6 +25,7 @@ fn all_targets_and_all_their_portals_are_named() {
 }
 
 /// The answer is longer than a PDU's text may be.
+// check: discovery-several-pdus
 #[test]
 fn an_answer_over_several_pdus_is_put_together() {
     let Some(guest) = Guest::get() else { return };
@@ -49,6 +50,7 @@ fn a_session_needs_no_more_than_what_discovery_said() {
     assert_eq!(daemon.session(&lio.iqn).expect("a session").group_tag, 1);
 }
 
+// check: chap-discovery
 #[test]
 fn discovery_authenticates_both_ways() {
     let Some(guest) = Guest::get() else { return };

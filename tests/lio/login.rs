@@ -17,6 +17,7 @@ pub(crate) fn copy_there_and_back(daemon: &Daemon, lio: &Lio, what: &str) {
     random.assert_same_as(&read, &format!("what was read back, {what}"));
 }
 
+// check: login-digests-negotiated
 #[test]
 fn every_pair_of_digests_carries_data() {
     let Some(guest) = Guest::get() else { return };
@@ -35,6 +36,7 @@ fn every_pair_of_digests_carries_data() {
     }
 }
 
+// check: login-flags, data-out-unsolicited
 #[test]
 fn every_pair_of_initial_r2t_and_immediate_data_carries_data() {
     let Some(guest) = Guest::get() else { return };
@@ -52,6 +54,7 @@ fn every_pair_of_initial_r2t_and_immediate_data_carries_data() {
     }
 }
 
+// check: login-numbers
 #[test]
 fn small_bursts_and_segments_carry_data() {
     let Some(guest) = Guest::get() else { return };
@@ -66,6 +69,7 @@ fn small_bursts_and_segments_carry_data() {
     copy_there_and_back(&daemon, &lio, "small bursts");
 }
 
+// check: r2t-several
 #[test]
 fn several_requests_for_data_at_once_are_answered() {
     let Some(guest) = Guest::get() else { return };
@@ -79,6 +83,7 @@ fn several_requests_for_data_at_once_are_answered() {
     copy_there_and_back(&daemon, &lio, "eight requests at once");
 }
 
+// check: login-numbers
 #[test]
 fn a_target_that_offers_error_recovery_level_2_gets_0() {
     let Some(guest) = Guest::get() else { return };
@@ -89,4 +94,29 @@ fn a_target_that_offers_error_recovery_level_2_gets_0() {
     let negotiated = daemon.negotiated(&lio.iqn);
     assert_eq!((key(&negotiated, "ErrorRecoveryLevel"), key(&negotiated, "MaxConnections")), ("0", "1"));
     copy_there_and_back(&daemon, &lio, "ErrorRecoveryLevel 2 refused");
+}
+
+// check: window-opens
+#[test]
+fn a_target_that_takes_one_command_at_a_time_gets_one_at_a_time() {
+    let Some(guest) = Guest::get() else { return };
+    let narrow = "attribute default_cmdsn_depth=1";
+    let (lio, daemon) = (Lio::start_with(&guest, &Spec::new().bytes(1 << 20), narrow), Daemon::start());
+    daemon.log_in(&lio.iqn, &lio.portal());
+    copy_there_and_back(&daemon, &lio, "a window of one command");
+    assert_eq!(crate::counters(&daemon, &lio).errors, 0);
+}
+
+// check: recovery-isid
+#[test]
+fn two_daemons_on_one_machine_have_a_session_each() {
+    let Some(guest) = Guest::get() else { return };
+    let (lio, one, two) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start(), Daemon::start());
+    one.log_in(&lio.iqn, &lio.portal());
+    two.log_in(&lio.iqn, &lio.portal());
+    copy_there_and_back(&one, &lio, "by the first");
+    copy_there_and_back(&two, &lio, "by the second");
+    assert_ne!(one.session(&lio.iqn).expect("a session").isid, two.session(&lio.iqn).expect("a session").isid);
+    one.ctl_ok(["logout", &lio.iqn]);
+    copy_there_and_back(&two, &lio, "by the second alone");
 }

@@ -9,6 +9,7 @@ use iscsid::ipc::{self, SessionState};
 use crate::common::daemon::uri;
 use crate::common::process::{Process, eventually};
 use crate::common::{Daemon, RandomFile, need, run, scratch_dir};
+use crate::counters;
 use crate::lio::{Guest, Lio};
 use crate::targets::Spec;
 
@@ -17,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Random writes, 32 under way, each block with its checksum; in the end all of it is read and checked.
 fn verified_load(disk: &ipc::Lun, dir: &Path) -> Process {
     let mut fio = Command::new("fio");
-    fio.args(["--name=load", "--ioengine=nbd", "--rw=randwrite", "--bs=8k", "--iodepth=32", "--size=4M", "--loops=6"]);
+    fio.args(["--name=load", "--ioengine=nbd", "--rw=randwrite", "--bs=8k", "--iodepth=32", "--size=4M", "--loops=4"]);
     fio.args(["--verify=crc32c", "--verify_fatal=1", "--do_verify=1", "--verify_state_save=0", "--rate=,2m"]);
     fio.arg(format!("--uri={}", uri(disk)));
     Process::start(&fio, &dir.join("fio.log"))
@@ -26,11 +27,6 @@ fn verified_load(disk: &ipc::Lun, dir: &Path) -> Process {
 fn assert_verified(fio: &mut Process) {
     let status = eventually("the end of fio", LIMIT, || fio.exited());
     assert!(status.success() && !fio.log().contains("verify:"), "{}", fio.log());
-}
-
-fn counters(daemon: &Daemon, lio: &Lio) -> iscsid::kernel_bridge::SessionStats {
-    let stats: Vec<ipc::Stats> = daemon.ctl_json(&["stats", &lio.iqn]);
-    stats.into_iter().next().unwrap_or_else(|| panic!("no counters of {}", lio.iqn)).counters
 }
 
 /// Waits until the load has written so much more.
@@ -47,14 +43,17 @@ fn await_state(daemon: &Daemon, lio: &Lio, state: SessionState) {
 }
 
 /// Adds and logs in, with pings that notice a silent target soon.
-fn log_in_watchful(daemon: &Daemon, lio: &Lio) -> Vec<ipc::Lun> {
+pub(crate) fn log_in_watchful(daemon: &Daemon, lio: &Lio) -> Vec<ipc::Lun> {
     daemon.add(&lio.iqn, &lio.portal());
-    let timers = ["--nop-interval", "1", "--nop-timeout", "2", "--default-time2wait", "0"];
-    daemon.ctl_ok([&["modify", "target", &lio.iqn][..], &timers].concat());
+    let pings = ["--nop-interval", "1", "--nop-timeout", "2"];
+    // A guest that boots takes connections and says nothing.
+    let logins = ["--default-time2wait", "0", "--login-timeout", "2"];
+    daemon.ctl_ok([&["modify", "target", &lio.iqn][..], &pings, &logins].concat());
     daemon.ctl_ok(["login", &lio.iqn]);
     daemon.disks(&lio.iqn)
 }
 
+// check: nop-own
 #[test]
 fn a_target_that_stands_still_for_a_while_under_load_loses_nothing() {
     if !need(&["fio"]) {
@@ -96,7 +95,8 @@ fn a_power_cut_of_the_target_under_load_loses_nothing() {
     assert_verified(&mut fio);
 }
 
-/// LIO announces nothing: it closes the connections, and refuses logins until it is back.
+/// LIO announces nothing: it closes the connections, and refuses logins with 0301 until it is back.
+// check: login-03xx
 #[test]
 fn a_target_that_is_taken_out_of_service_for_a_while_under_load_loses_nothing() {
     if !need(&["fio"]) {
@@ -108,7 +108,7 @@ fn a_target_that_is_taken_out_of_service_for_a_while_under_load_loses_nothing() 
     let mut fio = verified_load(&disks[0], dir.path());
     await_written(&daemon, &lio, &mut fio, 1 << 20);
     lio.script("disable");
-    await_state(&daemon, &lio, SessionState::Recovering);
+    eventually("a login refused", LIMIT, || daemon.log().contains("(status 0301)").then_some(()));
     lio.script("enable");
     await_state(&daemon, &lio, SessionState::Active);
     assert_verified(&mut fio);
@@ -133,6 +133,7 @@ fn a_target_that_is_removed_and_made_again_is_the_same_to_its_users() {
 }
 
 /// Another disk in the place of the one that was there is not written to.
+// check: recovery-identity
 #[test]
 fn a_unit_that_became_another_disk_meanwhile_stays_offline() {
     let Some(guest) = Guest::get() else { return };
@@ -145,10 +146,11 @@ fn a_unit_that_became_another_disk_meanwhile_stays_offline() {
     let problem = eventually("a word about the disk", LIMIT, || {
         daemon.disks(&lio.iqn).into_iter().next().and_then(|disk| disk.problem)
     });
-    assert!(problem.contains("another"), "{problem}");
+    assert!(problem.contains("not the disk that it was"), "{problem}");
     assert_eq!(guest.script("tr -d '\\0' </disks/other | wc -c").trim(), "0");
 }
 
+// check: logout-unanswered
 #[test]
 fn a_logout_from_a_target_that_stands_still_is_soon_over() {
     let Some(guest) = Guest::get() else { return };
@@ -163,4 +165,45 @@ fn a_logout_from_a_target_that_stands_still_is_soon_over() {
     eventually("the end of the session at the target", LIMIT, || (lio.sessions() == 0).then_some(()));
     daemon.ctl_ok(["login", &lio.iqn]);
     assert_eq!(daemon.disks(&lio.iqn).len(), 1);
+}
+
+/// Both portals belong to one group; the session goes on over the one that is left.
+// check: recovery-portal-dead
+#[test]
+fn a_session_moves_to_the_portal_that_is_left() {
+    let Some(guest) = Guest::get() else { return };
+    let lio = Lio::start_with(&guest, &Spec::new().bytes(64 << 10), "portal 3261");
+    let daemon = Daemon::start();
+    daemon.ctl_ok(["add", "target", &lio.iqn, "--portal", &guest.portal(3260)]);
+    daemon.ctl_ok(["add", "target", &lio.iqn, "--portal", &guest.portal(3261)]);
+    let settings = ["--attach", "no", "--default-time2wait", "0"];
+    daemon.ctl_ok([&["modify", "target", &lio.iqn][..], &settings].concat());
+    daemon.ctl_ok(["login", &lio.iqn]);
+    assert_eq!(daemon.session(&lio.iqn).expect("a session").portal, guest.portal(3260));
+    lio.script("disable\nno_portal 3260\nenable");
+    eventually("the other portal", LIMIT, || {
+        let session = daemon.session(&lio.iqn)?;
+        (session.state == SessionState::Active && session.portal == guest.portal(3261)).then_some(())
+    });
+    super::login::copy_there_and_back(&daemon, &lio, "over the other portal");
+    assert_eq!(lio.sessions(), 1);
+}
+
+/// The new session takes the place of the one that the target still holds (RFC 7143 §6.3.5).
+// check: recovery-isid
+#[test]
+fn a_daemon_that_was_killed_and_started_again_replaces_its_session() {
+    let Some(guest) = Guest::get() else { return };
+    let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
+    log_in_watchful(&daemon, &lio);
+    // The target hears nothing of the end, and a moment later finds the old session in the way.
+    guest.freeze();
+    let home = daemon.crash();
+    guest.thaw();
+    let daemon = Daemon::start_in(home);
+    if daemon.session(&lio.iqn).is_none() {
+        daemon.ctl_ok(["login", &lio.iqn]);
+    }
+    super::login::copy_there_and_back(&daemon, &lio, "after the daemon was killed");
+    assert_eq!(lio.sessions(), 1);
 }

@@ -32,3 +32,9 @@ fn sha256(file: &str) -> String {
     let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{file}: {error}"));
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// What a session with a target has counted.
+fn counters(daemon: &common::Daemon, lio: &lio::Lio) -> iscsid::kernel_bridge::SessionStats {
+    let stats: Vec<iscsid::ipc::Stats> = daemon.ctl_json(&["stats", &lio.iqn]);
+    stats.into_iter().next().unwrap_or_else(|| panic!("no counters of {}", lio.iqn)).counters
+}

@@ -74,6 +74,7 @@ fn a_write_protected_unit_is_read_and_not_written() {
     assert_eq!(guest.sha256("/disks/disk0"), crate::sha256(back));
 }
 
+// check: status-unit-attention
 #[test]
 fn a_unit_that_is_added_appears_by_itself() {
     let Some(guest) = Guest::get() else { return };
@@ -81,6 +82,7 @@ fn a_unit_that_is_added_appears_by_itself() {
     let disks = daemon.log_in(&lio.iqn, &lio.portal());
     lio.script("disk extra 131072 512\nunit 5 extra");
     read(&disks[0]);
+    assert_eq!(crate::counters(&daemon, &lio).errors, 0, "being told is no error");
     eventually("the new unit", LIMIT, || (numbers(&daemon, &lio) == [0, 5]).then_some(()));
     let disks = daemon.disks(&lio.iqn);
     assert_eq!(disks[1].bytes, 131072);
@@ -89,6 +91,7 @@ fn a_unit_that_is_added_appears_by_itself() {
     assert_eq!(guest.sha256("/disks/extra"), crate::sha256(content.name()));
 }
 
+// check: recovery-units-changed
 #[test]
 fn a_unit_that_is_removed_disappears_by_itself() {
     let Some(guest) = Guest::get() else { return };
@@ -101,6 +104,7 @@ fn a_unit_that_is_removed_disappears_by_itself() {
 }
 
 /// LIO tells nobody: it knows no unit attention for it. A rescan asks.
+// check: recovery-capacity
 #[test]
 fn a_unit_that_has_grown_is_written_to_its_new_end_after_a_rescan() {
     let Some(guest) = Guest::get() else { return };
@@ -121,4 +125,18 @@ fn a_unit_that_has_shrunk_has_its_new_size_after_a_rescan() {
     daemon.ctl_ok(["rescan", &lio.iqn]);
     assert_eq!(daemon.disks(&lio.iqn)[0].bytes, 65536);
     super::login::copy_there_and_back(&daemon, &lio, "after it has shrunk");
+}
+
+/// LIO says of its units what the ALUA state of their group allows: for two seconds nothing but "wait".
+#[test]
+fn reads_and_writes_wait_for_a_unit_that_changes_its_alua_state() {
+    let Some(guest) = Guest::get() else { return };
+    let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
+    daemon.log_in(&lio.iqn, &lio.portal());
+    lio.script("alua disk0 trans_delay_msecs=2000\n(alua disk0 alua_access_state=1) >/dev/null 2>&1 &");
+    eventually("the transition", LIMIT, || lio.script("alua_state 0").contains("Transition").then_some(()));
+    super::login::copy_there_and_back(&daemon, &lio, "across a transition");
+    let state = lio.script("alua_state 0");
+    assert!(state.contains("Active/NonOptimized"), "{state}");
+    assert_eq!(crate::counters(&daemon, &lio).errors, 0);
 }

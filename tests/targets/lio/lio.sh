@@ -54,8 +54,9 @@ drive() {
 
 set_up() {
     device=$1
-    echo 1 >"$device/enable" 
-    echo "lio-$2" >"$device/wwn/vpd_unit_serial"
+    echo 1 >"$device/enable"
+    # Its NAA identifier is made of the hexadecimal digits in this.
+    echo -n "$2" | md5sum | cut -c 1-32 >"$device/wwn/vpd_unit_serial"
     echo "$4" >"$device/attrib/block_size"
     shift 4
     for pair; do
@@ -126,6 +127,11 @@ portal() {
     mkdir -p "$group/np/$address:$1"
 }
 
+# no_portal PORT
+no_portal() {
+    rmdir "$group/np/$address:$1"
+}
+
 enable() {
     echo 1 >"$group/enable"
 }
@@ -143,4 +149,14 @@ sessions() {
 resize() {
     truncate -s "$2" "/disks/$1"
     echo "fd_dev_size=$2" >"$core/fileio_0/$1/control"
+}
+
+# alua NAME ATTRIBUTE=VALUE: of the port group every disk is in.
+alua() {
+    echo "${2#*=}" >"$(device_of "$1")/alua/default_tg_pt_gp/${2%%=*}"
+}
+
+# alua_state NUMBER: of a unit.
+alua_state() {
+    grep 'Primary Access State' "$group/lun/lun_$1/alua_tg_pt_gp"
 }
