@@ -201,9 +201,8 @@ fn a_daemon_that_was_killed_and_started_again_replaces_its_session() {
     let home = daemon.crash();
     guest.thaw();
     let daemon = Daemon::start_in(home);
-    if daemon.session(&lio.iqn).is_none() {
-        daemon.ctl_ok(["login", &lio.iqn]);
-    }
+    await_state(&daemon, &lio, SessionState::Active);
+    eventually("the unit", LIMIT, || (daemon.disks(&lio.iqn).len() == 1).then_some(()));
     super::login::copy_there_and_back(&daemon, &lio, "after the daemon was killed");
     assert_eq!(lio.sessions(), 1);
 }
