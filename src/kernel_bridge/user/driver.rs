@@ -212,7 +212,14 @@ impl Driver {
             }
             match (&self.leaving, self.has_work()) {
                 (Leaving::Gone, _) => break,
-                (_, true) => tokio::task::yield_now().await,
+                (_, true) => {
+                    tokio::task::yield_now().await;
+                    // Orders and timers have their turn however much there is to do.
+                    while let Ok(control) = self.control.try_recv() {
+                        self.obey(control);
+                    }
+                    self.on_time();
+                }
                 (_, false) => self.wait().await,
             }
         }
