@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(answer, Ok(Vec::new()));
     }
 
-    // check: discovery-several-pdus
+    // check: discovery-several-pdus, text-total
     #[tokio::test]
     async fn an_endless_list_ends() {
         let (mut exchange, mut peer) = pair();

@@ -4,8 +4,11 @@
 //! Every scenario runs three times at once ([`lines`]): what comes arrives whole, byte by byte and glued.
 
 mod bench;
+mod data;
+mod ends;
 mod lines;
-mod target;
+mod messages;
+mod numbers;
 
 use alloc::vec;
 use alloc::vec::Vec;

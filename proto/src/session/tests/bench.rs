@@ -4,8 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::*;
-use super::LUN;
 use super::lines::{Sent, Sessions};
+use super::{LUN, handoff};
 use crate::error::PeerMisbehaved;
 use crate::pdu::*;
 use crate::sn::{CmdSn, DataSn, StatSn};
@@ -186,4 +186,52 @@ impl Bench {
             other => panic!("the target should have been caught, not {other:?}"),
         }
     }
+}
+
+pub(super) fn digests() -> Handoff {
+    Handoff { header_digest: 1, data_digest: 1, ..handoff() }
+}
+
+/// Every write waits for R2Ts.
+pub(super) fn solicited() -> Handoff {
+    Handoff { initial_r2t: 1, immediate_data: 0, ..handoff() }
+}
+
+/// A session that never pings.
+pub(super) fn without_pings() -> Bench {
+    let pings = PingTimers { interval: None, timeout: None };
+    Bench::with(handoff(), SessionConfig { depth: 8, pings })
+}
+
+pub(super) fn numbers(sent: &[Sent]) -> Vec<u32> {
+    sent.iter().map(|pdu| CmdSn::get(&pdu.bhs, 24).0).collect()
+}
+
+pub(super) fn manage_response(bench: &mut Bench, itt: Itt, response: u8) -> Vec<u8> {
+    let (stat_sn, exp_cmd_sn, max_cmd_sn) = bench.status();
+    let pdu = TaskManagementResponse { flags: FINAL, response, itt, stat_sn, exp_cmd_sn, max_cmd_sn };
+    bench.pdu(pdu.encode(), &[])
+}
+
+pub(super) fn text_response(bench: &mut Bench, itt: Itt, flags: u8, ttt: Ttt, data: &[u8]) -> Vec<u8> {
+    let (stat_sn, exp_cmd_sn, max_cmd_sn) = bench.status();
+    let pdu = TextResponse { flags, lun: Lun(0), itt, ttt, stat_sn, exp_cmd_sn, max_cmd_sn };
+    bench.pdu(pdu.encode(), data)
+}
+
+/// A header back out of the bytes of a PDU.
+pub(super) fn header(wire: &[u8]) -> Bhs {
+    *wire.first_chunk().expect("a header")
+}
+
+pub(super) fn is_unknown(how: &PeerMisbehaved) -> bool {
+    matches!(how, PeerMisbehaved::UnknownTask(_))
+}
+
+pub(super) fn logout_response(bench: &mut Bench, itt: Itt) -> Vec<u8> {
+    let (stat_sn, exp_cmd_sn, max_cmd_sn) = bench.status();
+    let (time2wait, time2retain) = (0, 0);
+    let pdu =
+        LogoutResponse { flags: FINAL, response: 0, itt, stat_sn, exp_cmd_sn, max_cmd_sn, time2wait, time2retain };
+    bench.pdu(pdu.encode(), &[])
 }

@@ -1,0 +1,262 @@
+//! Pings, asynchronous messages, task management, text.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::super::*;
+use super::bench::*;
+use super::{GOOD, LUN, async_message, handoff};
+use crate::error::PeerMisbehaved;
+use crate::pdu::*;
+use crate::time::Duration;
+
+// Pings.
+
+// check: nop-answered
+#[test]
+fn a_ping_that_is_longer_than_the_target_takes_is_answered_with_its_beginning() {
+    let mut bench = Bench::new(handoff());
+    let data: Vec<u8> = (0..6000u32).map(|n| n as u8).collect();
+    let ping = bench.nop_in(Itt::RESERVED, Ttt(3), &data);
+    bench.feed(&ping).expect("legal");
+    assert_eq!(bench.one().data, data[..4096]);
+}
+
+// check: nop-answered
+#[test]
+fn a_ping_that_wants_no_answer_gets_none() {
+    let mut bench = Bench::new(handoff());
+    let ping = bench.nop_in(Itt::RESERVED, Ttt::RESERVED, b"hello");
+    bench.feed(&ping).expect("legal");
+    assert!(bench.sent().is_empty());
+}
+
+// check: nop-flood
+#[test]
+fn a_flood_of_pings_ends_the_connection_before_it_fills_the_memory() {
+    let mut bench = Bench::new(handoff());
+    let ping = bench.nop_in(Itt::RESERVED, Ttt(3), &[0; 4096]);
+    let taken = (0..1000).take_while(|_| bench.feed(&ping).is_ok()).count();
+    assert!((32..=64).contains(&taken), "{taken}");
+    // Whoever reads the answers may ping for ever.
+    let mut bench = Bench::new(handoff());
+    for _ in 0..1000 {
+        let ping = bench.nop_in(Itt::RESERVED, Ttt(3), &[0; 64]);
+        bench.feed(&ping).expect("legal");
+        bench.one();
+    }
+}
+
+// check: nop-off
+#[test]
+fn pings_can_be_switched_off() {
+    let mut bench = without_pings();
+    assert_eq!(bench.session.poll_timeout(), None);
+    bench.session.handle_timeout(Instant::from_millis(1_000_000)).expect("nothing is due");
+    assert!(bench.sent().is_empty());
+    let pings = PingTimers { interval: Some(Duration::from_secs(5)), timeout: None };
+    let mut bench = Bench::with(handoff(), SessionConfig { depth: 8, pings });
+    bench.session.handle_timeout(Instant::from_millis(5000)).expect("a ping is due");
+    bench.one();
+    assert_eq!(bench.session.poll_timeout(), None, "and no answer is waited for");
+}
+
+// check: nop-own
+#[test]
+fn whatever_arrives_shows_that_the_target_lives() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.read(1024);
+    bench.one();
+    bench.session.handle_timeout(Instant::from_millis(5000)).expect("a ping is due");
+    bench.one();
+    // No pong, but data, a byte before the time is over.
+    bench.now = Instant::from_millis(9000);
+    let data = bench.data_in(itt, 0, 0, &[1; 512], false);
+    bench.feed(&data[..1]).expect("the beginning of a header");
+    assert_eq!(bench.session.poll_timeout(), Some(Instant::from_millis(14_000)));
+    bench.session.handle_timeout(Instant::from_millis(13_999)).expect("it lives");
+    let dead = bench.session.handle_timeout(Instant::from_millis(14_000));
+    assert_eq!(dead, Err(PeerMisbehaved::Silent.into()));
+}
+
+// Asynchronous messages.
+
+// check: async-vendor
+#[test]
+fn events_nobody_knows_are_told_and_change_nothing() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.read(512);
+    bench.one();
+    for event in [5, 6, 100, 248, 255] {
+        let wire = async_message(&mut bench, event, [1, 2, 3], b"whatever");
+        bench.feed(&wire).expect("legal");
+        assert_eq!(bench.session.poll_event(), Some(Event::Notice { event, vendor_code: 9 }));
+    }
+    let response = bench.good(itt);
+    bench.feed(&response).expect("legal");
+    assert_eq!(bench.done().0, itt);
+}
+
+// check: async-sense-bounds
+#[test]
+fn a_report_of_a_unit_is_read_as_far_as_it_came() {
+    for (segment, told) in [
+        (&[][..], None),
+        (&[0], None),
+        (&[0, 0], Some(vec![])),
+        (&[0xff, 0xff, 0x70, 0, 6], Some(vec![0x70, 0, 6])),
+        (&[0, 1, 0x70, 0, 6], Some(vec![0x70])),
+    ] {
+        let mut bench = Bench::new(handoff());
+        let wire = async_message(&mut bench, 0, [0; 3], segment);
+        bench.feed(&wire).expect("legal");
+        let expected = told.map(|sense| Event::UnitReport { lun: LUN, sense });
+        assert_eq!(bench.session.poll_event(), expected);
+    }
+}
+
+// Task management.
+
+// check: tmf-task-not-there, response-once
+#[test]
+fn a_task_that_the_target_does_not_know_may_still_be_answered_and_ends_once() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.read(512);
+    bench.one();
+    let manage = bench.session.manage(Manage::AbortTask(itt)).expect("under way");
+    bench.one();
+    let wire = manage_response(&mut bench, manage, 1);
+    bench.feed(&wire).expect("legal");
+    let response = Some(TaskFunctionResponse::TaskDoesNotExist);
+    let answered = Event::ManageDone { itt: manage, function: TaskFunction::AbortTask, response };
+    assert_eq!(bench.session.poll_event(), Some(answered));
+    assert_eq!(bench.session.in_flight(), 1, "the command goes on");
+    let late = bench.good(itt);
+    bench.feed(&late).expect("legal");
+    assert_eq!(bench.done().0, itt);
+    let again = bench.good(itt);
+    assert!(is_unknown(&bench.fails_with(&again)));
+    assert_eq!(bench.session.poll_event(), None);
+}
+
+// check: tmf-task-not-there, tmf-scope
+#[test]
+fn a_response_that_overtakes_the_one_to_its_abort_counts() {
+    for code in [0, 1] {
+        let mut bench = Bench::new(handoff());
+        let itt = bench.read(512);
+        bench.one();
+        let manage = bench.session.manage(Manage::AbortTask(itt)).expect("under way");
+        bench.one();
+        let mut stream = bench.good(itt);
+        stream.extend(manage_response(&mut bench, manage, code));
+        bench.feed(&stream).expect("legal");
+        assert_eq!(bench.done().1.outcome, GOOD);
+        assert!(matches!(bench.session.poll_event(), Some(Event::ManageDone { .. })));
+        assert_eq!(bench.session.poll_event(), None);
+    }
+}
+
+// check: tmf-affected
+#[test]
+fn tasks_that_a_reset_will_end_go_on_until_it_has() {
+    let mut bench = Bench::new(solicited());
+    let (write, read, other) = (bench.write(vec![1; 512]), bench.read(512), bench.read(512));
+    bench.sent();
+    let manage = bench.session.manage(Manage::LogicalUnitReset(LUN)).expect("room");
+    bench.one();
+    let mut stream = bench.r2t(write, 0, 0, 512);
+    stream.extend(bench.data_in(read, 0, 0, &[7; 512], true));
+    bench.feed(&stream).expect("legal");
+    assert_eq!(bench.one().is::<DataOut>().itt, write);
+    assert_eq!(bench.done(), (read, TaskResult { outcome: GOOD, transferred: 512, residual: Residual::None }));
+    let wire = manage_response(&mut bench, manage, 0);
+    bench.feed(&wire).expect("legal");
+    let ended = [bench.done(), bench.done()].map(|(itt, result)| (itt, result.outcome));
+    assert_eq!(ended, [(write, Outcome::Aborted), (other, Outcome::Aborted)]);
+}
+
+// check: tmf-scope
+#[test]
+fn a_function_that_failed_ends_nothing() {
+    for code in [2, 3, 4, 5, 6, 0x77, 255] {
+        let mut bench = Bench::new(handoff());
+        let itt = bench.read(512);
+        bench.one();
+        let manage = bench.session.manage(Manage::TargetWarmReset).expect("room");
+        bench.one();
+        let wire = manage_response(&mut bench, manage, code);
+        bench.feed(&wire).expect("legal");
+        assert!(matches!(bench.session.poll_event(), Some(Event::ManageDone { .. })));
+        let response = bench.good(itt);
+        bench.feed(&response).expect("legal");
+        assert_eq!(bench.done().1.outcome, GOOD, "{code}");
+    }
+}
+
+// check: tmf-scope, response-once
+#[test]
+fn what_was_never_asked_is_not_answered() {
+    type Say = fn(&mut Bench) -> Vec<u8>;
+    let ways: [(&str, Say); 4] = [
+        ("task management", |bench| manage_response(bench, Itt(3), 0)),
+        ("text", |bench| text_response(bench, Itt(3), FINAL, Ttt::RESERVED, b"A=1\0")),
+        ("a ping", |bench| bench.nop_in(Itt(3), Ttt::RESERVED, &[])),
+        ("a logout", |bench| logout_response(bench, Itt(3))),
+    ];
+    for (what, say) in ways {
+        let mut bench = Bench::new(handoff());
+        let itt = bench.read(512);
+        bench.one();
+        let wire = say(&mut bench);
+        assert!(is_unknown(&bench.fails_with(&wire)), "{what}");
+        // Nor does a tag of another kind of task do.
+        let mut bench = Bench::new(handoff());
+        assert_eq!(bench.read(512), itt);
+        bench.one();
+        let mut wire = say(&mut bench);
+        wire[16..20].copy_from_slice(&itt.0.to_be_bytes());
+        assert!(is_unknown(&bench.fails_with(&wire)), "{what}");
+    }
+}
+
+// Text.
+
+// check: text-continued
+#[test]
+fn text_that_never_ends_ends_without_an_answer() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    bench.one();
+    for _ in 0..100 {
+        let wire = text_response(&mut bench, itt, CONTINUE, Ttt(7), &[b'x'; 8000]);
+        bench.feed(&wire).expect("legal");
+        if bench.sent().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, text: None }));
+}
+
+// check: text-one
+#[test]
+fn one_text_exchange_is_under_way_at_a_time() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    assert!(bench.session.text(b"SendTargets=\0".to_vec()).is_err());
+    bench.one();
+    assert!(bench.session.text(b"SendTargets=\0".to_vec()).is_err());
+    let wire = text_response(&mut bench, itt, FINAL, Ttt::RESERVED, b"");
+    bench.feed(&wire).expect("legal");
+    bench.session.text(b"SendTargets=\0".to_vec()).expect("it has ended");
+}
+
+// check: text-continued
+#[test]
+fn text_that_goes_on_without_a_tag_is_refused() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    bench.one();
+    let wire = text_response(&mut bench, itt, CONTINUE, Ttt::RESERVED, b"x");
+    assert!(matches!(bench.fails_with(&wire), PeerMisbehaved::Rule(rule) if rule.contains("Target Transfer Tag")));
+}
