@@ -389,6 +389,33 @@ async fn a_second_loss_before_the_units_were_looked_at_loses_nothing() {
     scene.end().await;
 }
 
+#[tokio::test]
+async fn a_unit_that_was_found_over_a_connection_that_was_lost_meanwhile_is_looked_at_and_works() {
+    let scene = Scene::new().await;
+    let hold = Hold::new();
+    let held = hold.clone();
+    scene.target.add_lun(1, disk("NEW"));
+    scene.target.on_command(move |command| match command.opcode() {
+        opcode::INQUIRY if command.lun == Lun(1 << 48) => Action::Hold(held.clone()),
+        _ => Action::Proceed,
+    });
+    let trouble = async {
+        hold.reached(1).await;
+        scene.target.clear_command_hook();
+        scene.lab.log_in_again().await.expect("a login");
+        hold.release();
+    };
+    let (units, ()) = tokio::join!(scene.lab.rescan(), trouble);
+    assert_eq!(units.expect("a scan").len(), 2);
+    let new = scene.lab.registry().get(&format!("{TARGET}/1")).expect("the new unit");
+    let buffer = new.pool().try_get(512).expect("budget");
+    let written = run(&*new, Op::Write { fua: false }, 0, 1, Some(buffer));
+    let written = tokio::time::timeout(LONG, written).await.expect("an answer");
+    assert_eq!(written.map(drop), Ok(()));
+    drop(new);
+    scene.end().await;
+}
+
 // check: recovery-isid
 #[tokio::test]
 async fn a_session_is_reinstated_with_the_same_isid_and_no_tsih() {

@@ -73,6 +73,8 @@ pub(super) enum Control {
     Logout { purpose: Purpose, deadline: Instant, reply: oneshot::Sender<Result<(), BridgeError>> },
     /// Some units are not in doubt any more, or refused.
     Recheck,
+    /// A unit was put in doubt by whoever says so: it has to be looked at.
+    Look,
     /// End at once.
     Abandon,
 }
@@ -413,11 +415,16 @@ impl Driver {
         let another = sense.reported_luns_changed() || sense.inquiry_data_changed();
         if another && let Some(disk) = self.disks.lock().get(&lun) {
             disk.0.doubt(Size::May);
-            self.doubted.send_replace(Instant::now() + self.spec.replacement_timeout.max(LOOK_LIMIT));
+            self.look();
         }
         if another || sense.capacity_changed() {
             self.tell(BridgeEvent::UnitsChanged { session: self.id });
         }
+    }
+
+    /// Has units looked at that are in doubt though the connection is as it was.
+    fn look(&self) {
+        self.doubted.send_replace(Instant::now() + self.spec.replacement_timeout.max(LOOK_LIMIT));
     }
 
     fn tell(&self, event: BridgeEvent) {
@@ -459,13 +466,14 @@ impl Driver {
             Link::Up(_) => Instant::now(),
         };
         self.session.reinstate(handoff, self.now()).map_err(|error| BridgeError::BadHandoff(error.to_string()))?;
+        // Before the doubts: a scan that publishes a unit after these sees that it has to doubt it itself.
+        add(&self.counters.reconnects, 1);
         for disk in self.disks.lock().values() {
             disk.0.doubt(Size::Must);
         }
         self.link = Link::Up(stream);
         self.large = false;
         self.watchdog.forget(Instant::now());
-        add(&self.counters.reconnects, 1);
         let deadline = (since + self.spec.replacement_timeout).max(Instant::now() + LOOK_LIMIT);
         self.doubted.send_replace(deadline);
         Ok(())
@@ -567,6 +575,7 @@ impl Driver {
             }
             Control::Logout { purpose, deadline, reply } => self.leave(purpose, deadline, reply),
             Control::Recheck => self.queue.recheck(),
+            Control::Look => self.look(),
             Control::Abandon => self.leaving = Leaving::Gone,
         }
     }

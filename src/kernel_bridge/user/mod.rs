@@ -189,6 +189,7 @@ impl UserKernel {
                 .iter()
                 .filter(|(lun, _)| !doubts.contains_key(lun))
                 .for_each(|(_, disk)| disk.0.doubt(Size::Must));
+            drop(handle.control.send(Control::Look));
         }
         // Whether or not there is anything in doubt, or nothing any more: it is asked again.
         drop(handle.control.send(Control::Recheck));
