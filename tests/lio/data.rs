@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use iscsid::ipc;
+
 use crate::common::daemon::uri;
 use crate::common::process::{self, need};
 use crate::common::{Daemon, RandomFile, run};
@@ -91,6 +93,7 @@ fn what_was_flushed_survives_a_power_cut() {
     qemu_io(uri(&disks[0]), &[&format!("write -P {one} 0 64k"), "flush", &format!("write -f -P {two} 64k 64k")]);
     guest.power_cut();
     Lio::start_with(&guest, &spec, unit);
+    super::loss::await_state(&daemon, &lio, ipc::SessionState::Active);
     let shown = qemu_io(uri(&disks[0]), &[&format!("read -P {one} 0 64k"), &format!("read -P {two} 64k 64k")]);
     assert!(!shown.contains("verification failed"), "{shown}");
 }

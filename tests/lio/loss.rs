@@ -13,7 +13,8 @@ use crate::counters;
 use crate::lio::{Guest, Lio};
 use crate::targets::Spec;
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// A session that was refused for a while comes back after a wait twice as long as the last.
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// Random writes, 32 under way, each block with its checksum; in the end all of it is read and checked.
 fn verified_load(disk: &ipc::Lun, dir: &Path) -> Process {
@@ -38,7 +39,7 @@ fn await_written(daemon: &Daemon, lio: &Lio, fio: &mut Process, more: u64) {
     });
 }
 
-fn await_state(daemon: &Daemon, lio: &Lio, state: SessionState) {
+pub(crate) fn await_state(daemon: &Daemon, lio: &Lio, state: SessionState) {
     eventually(&format!("{state:?}"), LIMIT, || daemon.session(&lio.iqn).filter(|session| session.state == state));
 }
 
@@ -46,8 +47,8 @@ fn await_state(daemon: &Daemon, lio: &Lio, state: SessionState) {
 pub(crate) fn log_in_watchful(daemon: &Daemon, lio: &Lio) -> Vec<ipc::Lun> {
     daemon.add(&lio.iqn, &lio.portal());
     let pings = ["--nop-interval", "1", "--nop-timeout", "2"];
-    // A guest that boots takes connections and says nothing.
-    let logins = ["--default-time2wait", "0", "--login-timeout", "2"];
+    // A guest that boots takes connections and says nothing; on a busy machine it does so for a minute.
+    let logins = ["--default-time2wait", "0", "--login-timeout", "2", "--replacement-timeout", "600"];
     daemon.ctl_ok([&["modify", "target", &lio.iqn][..], &pings, &logins].concat());
     daemon.ctl_ok(["login", &lio.iqn]);
     daemon.disks(&lio.iqn)
