@@ -74,7 +74,8 @@ mod tests {
         let data = answer(48, &raw);
         let report = ReportLuns::parse(&data).unwrap();
         let numbers: Vec<_> = report.luns().map(Lun::number).collect();
-        assert_eq!(numbers, [Some(0), Some(1), Some(256), Some(16_384), None, None]);
+        // The last is a peripheral device of bus 1, as LIO writes unit 258.
+        assert_eq!(numbers, [Some(0), Some(1), Some(256), Some(16_384), None, Some(258)]);
         assert!(report.is_complete());
         assert_eq!(report.needed(), 56);
         every_prefix(&data, |data| ReportLuns::parse(data).map(|report| report.luns().count()));
