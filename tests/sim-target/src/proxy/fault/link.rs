@@ -11,7 +11,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::RwLock;
 
 use super::framing::{Framing, Part};
-use super::{Armed, Fault, Shared, State, Toward};
+use super::{Fault, Shared, State, Toward};
 
 /// How much is read at a time, in bytes.
 const READ: usize = 64 << 10;
@@ -83,12 +83,12 @@ async fn strike(link: &Link, shared: &Shared) -> End {
                 Fault::Delay(time) => {
                     let _closed = link.gate.write().await;
                     tokio::time::sleep(time).await;
-                    armed.happened();
+                    drop(armed);
                     continue;
                 }
                 _ => End::Reset,
             };
-            armed.happened();
+            drop(armed);
             return end;
         }
         if changes.changed().await.is_err() {
@@ -119,7 +119,8 @@ async fn pump(toward: Toward, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, lin
             };
             before && is_ours && state.current == Some(link.number)
         };
-        if let Some(Armed { fault, seed, done }) = shared.take(wanted) {
+        if let Some(armed) = shared.take(wanted) {
+            let (fault, seed) = (armed.fault, armed.seed);
             let is_wanted: fn(&Part) -> bool = match fault {
                 Fault::CorruptHeader(_) => is_header,
                 Fault::CorruptData(_) => is_data,
@@ -134,7 +135,6 @@ async fn pump(toward: Toward, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, lin
                     _ => bytes[at] ^= 1 << (seed & 7),
                 }
             }
-            Armed { fault, seed, done }.happened();
         }
         if full_feature && !before {
             // Before the initiator can know it and act on it.

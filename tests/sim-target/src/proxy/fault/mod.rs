@@ -65,7 +65,7 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// Whether it has happened and is over.
+    /// Whether it has happened and is over, or never will.
     pub fn is_done(&self) -> bool {
         *self.done.borrow()
     }
@@ -112,9 +112,10 @@ struct Armed {
     done: Option<watch::Sender<bool>>,
 }
 
-impl Armed {
-    fn happened(self) {
-        if let Some(done) = self.done {
+impl Drop for Armed {
+    /// However it ended: its connection may be gone before it is over.
+    fn drop(&mut self) {
+        if let Some(done) = &self.done {
             done.send_replace(true);
         }
     }
@@ -225,7 +226,7 @@ async fn accept(mut listener: TcpListener, address: SocketAddr, shared: Arc<Shar
             () = unmuted => {
                 shared.set_muted(false);
                 if let Some((_, armed)) = unmute.take() {
-                    armed.happened();
+                    drop(armed);
                 }
             }
             _ = changes.changed() => {
@@ -244,7 +245,7 @@ async fn accept(mut listener: TcpListener, address: SocketAddr, shared: Arc<Shar
                         // There may have been no connection to reset.
                         shared.take(|_, fault| fault == Fault::Reset);
                         listener = listen(address)?;
-                        armed.happened();
+                        drop(armed);
                     }
                     _ => {}
                 }
