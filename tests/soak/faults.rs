@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   per session:  load runs ─► a fault by the dice ─► it has happened ─► login ─► load runs ─► …
-//!   every fiftieth, for all: kill -9 of the daemon, restart ─► load runs on all of them
+//!   one in fifty, for all: kill -9 of the daemon, restart ─► load runs on all of them
 //! ```
 //! Nothing is timed: each step waits for what has to come about, and fails if it does not.
 
@@ -19,9 +19,6 @@ use tokio::time::timeout;
 
 use crate::endpoints::{Behind, Endpoint};
 use crate::pattern::Noise;
-
-/// A fault in every so many is the daemon's death.
-pub(crate) const KILL_EVERY: u64 = 50;
 
 /// A load goes on when so many requests have been done, several times what can be under way.
 pub(crate) const AGAIN: u64 = 128;
@@ -73,6 +70,8 @@ impl fmt::Display for Kind {
 /// How many faults there shall be, and were.
 pub(crate) struct Schedule {
     faults: u64,
+    /// One in every so many is the daemon's death.
+    kill_every: u64,
     until: Instant,
     injected: watch::Sender<u64>,
     by_kind: Mutex<BTreeMap<Kind, u64>>,
@@ -80,16 +79,16 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// So many faults, or as many as there is time for.
-    pub(crate) fn new(faults: u64, seconds: u64) -> Schedule {
+    /// So many faults, or as many as there is time for; one in every `kill_every` is the daemon's death.
+    pub(crate) fn new(faults: u64, kill_every: u64, seconds: u64) -> Schedule {
         let started = Instant::now();
         let until = started + Duration::from_secs(seconds);
-        Schedule { faults, until, injected: watch::Sender::new(0), by_kind: Mutex::default(), started }
+        Schedule { faults, kill_every, until, injected: watch::Sender::new(0), by_kind: Mutex::default(), started }
     }
 
     /// How many of them are one session's.
     fn share(&self) -> u64 {
-        let kills = (self.faults + KILL_EVERY / 2) / KILL_EVERY;
+        let kills = (self.faults + self.kill_every / 2) / self.kill_every;
         (self.faults - kills).div_ceil(SESSIONS)
     }
 
@@ -123,8 +122,8 @@ impl Schedule {
 
     /// Waits until the daemon is due to die, for the `kill`th time; `None` when it will not any more.
     pub(crate) async fn kill_due(&self, kill: u64) -> Option<u64> {
-        // The middle of each fifty, so that a short run has one too.
-        let due = KILL_EVERY * kill + KILL_EVERY / 2;
+        // In the middle, so that a short run has one too.
+        let due = self.kill_every * kill + self.kill_every / 2;
         if due > self.faults {
             return None;
         }

@@ -4,8 +4,8 @@
 //!   load (32 under way each, every block checked) ══ NBD ══ iscsid ══ FaultyProxy ══ tgt, sim-target
 //!     └── remembers outside of the daemon what was acknowledged        └── breaks, when told to
 //! ```
-//! `FAULTS`, `SEED`, `SECONDS`, `SESSIONS` in the environment say how much, `ONLY` which kinds of faults (a part of
-//! their names); the same seed makes the same choices, though not at the same moments.
+//! `FAULTS`, `KILL_EVERY`, `SEED`, `SECONDS`, `SESSIONS` in the environment say how much, `ONLY` which kinds of faults
+//! (a part of their names); the same seed makes the same choices, though not at the same moments.
 
 #![cfg(target_os = "linux")]
 #![allow(dead_code, unused_imports, reason = "the harness is shared with tests that use more of it")]

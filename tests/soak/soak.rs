@@ -54,7 +54,7 @@ async fn soak() {
     .expect("every session works before it is disturbed");
     let memory_at_start = victim.daemon().resident_bytes();
 
-    let schedule = Schedule::new(faults, seconds);
+    let schedule = Schedule::new(faults, setting("KILL_EVERY", 50).max(1), seconds);
     let mut trouble = disturb(&endpoints, &schedule, &mut victim, &mut dice).await.err();
     let memory_at_end = victim.daemon().resident_bytes();
     if trouble.is_none() {
