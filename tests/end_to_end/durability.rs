@@ -24,6 +24,12 @@ fn syncs(target: &SimTarget) -> usize {
     target.commands().iter().filter(|command| SYNCHRONIZE_CACHE.contains(&command.opcode())).count()
 }
 
+/// Attaches the one disk; gives its device.
+fn attach(daemon: &Daemon) -> String {
+    daemon.ctl_ok(["attach", TARGET]);
+    daemon.disks(TARGET)[0].device.clone().expect("a device")
+}
+
 fn qemu_io(disk: &Lun, commands: &[&str]) {
     let mut line = Command::new("qemu-io");
     // "writeback": a write may stay in the cache until a flush, as with any disk.
@@ -74,8 +80,7 @@ fn fsync_on_the_attached_disk_is_a_synchronize_cache() {
     let runtime = Runtime::new().expect("a runtime");
     let (target, daemon) = (target(&runtime), Daemon::start());
     daemon.log_in(TARGET, &target.address().to_string());
-    daemon.ctl_ok(["attach", TARGET]);
-    let device = daemon.disks(TARGET)[0].device.clone().expect("a device");
+    let device = attach(&daemon);
     let before = syncs(&target);
     run("dd", ["if=/dev/urandom", &format!("of={device}"), "bs=64k", "count=32", "conv=fsync", "status=none"]);
     assert!(syncs(&target) > before);
@@ -85,8 +90,7 @@ fn fsync_on_the_attached_disk_is_a_synchronize_cache() {
 
     runtime.block_on(async { target.power_cut() });
     daemon.ctl_ok(["login", TARGET]);
-    daemon.ctl_ok(["attach", TARGET]);
-    let device = daemon.disks(TARGET)[0].device.clone().expect("a device");
+    let device = attach(&daemon);
     let digest = |line: &str| line.split_whitespace().next().map(str::to_owned);
     assert_eq!(digest(&run("sha256sum", [&device])), digest(&read), "a power cut took nothing");
     assert_eq!(target.violations(), Vec::<String>::new());
@@ -100,8 +104,7 @@ fn the_end_of_the_daemon_under_a_mounted_file_system_loses_nothing_that_was_writ
     let runtime = Runtime::new().expect("a runtime");
     let (target, daemon) = (target(&runtime), Daemon::start());
     daemon.log_in(TARGET, &target.address().to_string());
-    daemon.ctl_ok(["attach", TARGET]);
-    let device = daemon.disks(TARGET)[0].device.clone().expect("a device");
+    let device = attach(&daemon);
     run("mkfs.ext4", ["-q", &device]);
     let mounted = Mounted::new(&device);
     let mut content = vec![0; 1 << 20];
@@ -116,8 +119,7 @@ fn the_end_of_the_daemon_under_a_mounted_file_system_loses_nothing_that_was_writ
     runtime.block_on(async { target.power_cut() });
     let daemon = Daemon::start();
     daemon.log_in(TARGET, &target.address().to_string());
-    daemon.ctl_ok(["attach", TARGET]);
-    let device = daemon.disks(TARGET)[0].device.clone().expect("a device");
+    let device = attach(&daemon);
     let mounted = Mounted::new(&device);
     assert!(std::fs::read(mounted.at.join("file")).expect("the file") == content, "the file has other bytes");
     mounted.unmount();
@@ -131,8 +133,7 @@ fn an_attached_disk_grows_with_its_unit() {
     let runtime = Runtime::new().expect("a runtime");
     let (target, daemon) = (target(&runtime), Daemon::start());
     daemon.log_in(TARGET, &target.address().to_string());
-    daemon.ctl_ok(["attach", TARGET]);
-    let device = daemon.disks(TARGET)[0].device.clone().expect("a device");
+    let device = attach(&daemon);
     let bytes = || run("blockdev", ["--getsize64", &device]).trim().parse::<u64>().expect("a number");
     assert_eq!(bytes(), 32_768 * 512);
     target.resize(0, 65_536);

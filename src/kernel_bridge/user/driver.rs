@@ -320,6 +320,10 @@ impl Driver {
                 Event::Rejected { reason } => {
                     tracing::warn!(target = %self.spec.target, ?reason, "the target rejected a PDU");
                 }
+                Event::Notice { event, vendor_code } => {
+                    let target = &self.spec.target;
+                    tracing::info!(%target, event, vendor_code, "an asynchronous event that is nobody's business here");
+                }
                 other => tracing::debug!(target = %self.spec.target, event = ?other, "event of the session"),
             }
         }
