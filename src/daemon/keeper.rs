@@ -175,6 +175,8 @@ impl Keeper {
         };
         let Err((why, again)) = result else { return Step::Watch };
         let failures = failures.saturating_add(1);
+        // It has let us in before: one that comes up may not know its own targets yet.
+        let again = if again == Again::Elsewhere { Again::Later } else { again };
         let wait = back_off(failures, again);
         warn!("{} is not logged in again: {why}; the next attempt is in {} s", self.live.target, wait.as_secs().max(1));
         Step::Wait { failures, wait }

@@ -510,6 +510,21 @@ async fn a_target_that_is_not_persistent_is_forgotten_with_its_logout() {
     assert!(!stage.daemon.settings.current().config.targets.contains_key(A));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_target_that_does_not_know_its_name_while_it_comes_up_is_asked_again_soon() {
+    let stage = stage().await;
+    stage.log_in(A).await.expect("in");
+    let not_found = || Act::Fail(Cause::Refused { class: 2, detail: 3 });
+    stage.script.set(ONE, [not_found()]);
+    stage.script.set(TWO, [not_found()]);
+    stage.lose();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    stage.script.set(ONE, [Act::LetIn]);
+    let started = Instant::now();
+    stage.until(SessionState::Active).await;
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
+}
+
 // check: recovery-forced-removal
 #[tokio::test(start_paused = true)]
 async fn a_dead_target_is_removed_at_once_while_a_login_to_it_is_under_way() {
