@@ -55,6 +55,7 @@ test-lio:
 soak: export FAULTS ?= 500
 soak: export SECONDS ?= 7200
 soak: export SEED ?=
+soak: export KILL_EVERY ?= 50
 soak:
 	tests/scripts/install-tools
 	$(CARGO) test --release --locked --test soak -- --ignored --nocapture --exact soak::soak
