@@ -10,7 +10,7 @@ use crate::pdu::{
     data_in_flags, opcode, residual,
 };
 use crate::rx::{self, Framing, RxPlan};
-use crate::session::{Event, Session, Urgent};
+use crate::session::{Event, MAX_PONGS, Session, Urgent};
 use crate::sn::{CmdSn, DataSn};
 use crate::task::{Data, Kind, Outcome, Residual, State, Transfer};
 use crate::time::Instant;
@@ -347,9 +347,11 @@ impl<D: Crc32c> Session<D> {
             // §11.18: an answer carries the ping's data, as much as the target takes.
             let limit = self.connection.params.max_send_data_segment_length as usize;
             let data = segment.get(..limit).unwrap_or(segment).to_vec();
-            if self.urgent.iter().filter(|urgent| matches!(urgent, Urgent::Pong { .. })).count() >= 64 {
+            let len = Urgent::pong_len(data.len());
+            if self.pong_bytes > 0 && self.pong_bytes.saturating_add(len) > MAX_PONGS {
                 return Err(PeerMisbehaved::Rule("a flood of pings").into());
             }
+            self.pong_bytes = self.pong_bytes.saturating_add(len);
             self.urgent.push_back(Urgent::Pong { lun: pdu.lun, ttt: pdu.ttt, data });
         }
         Ok(())

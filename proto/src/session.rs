@@ -48,6 +48,10 @@ const CONTROL_SLOTS: u16 = 16;
 /// The most text that a target may answer, in bytes.
 const MAX_TEXT: usize = 64 << 10;
 
+/// The most memory that answers to a target's pings may take, in bytes: far more than a read of the driver
+/// brings in, so that it does not matter how many of them come at once.
+pub(crate) const MAX_PONGS: usize = 1 << 20;
+
 /// Something the driver should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,6 +127,13 @@ pub(crate) enum Urgent {
     Logout { itt: Itt, reason: LogoutReason },
 }
 
+impl Urgent {
+    /// Memory that an answer with so much data takes, in bytes.
+    pub(crate) const fn pong_len(data: usize) -> usize {
+        size_of::<Urgent>() + data
+    }
+}
+
 /// How a session is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionConfig {
@@ -145,6 +156,8 @@ pub struct Session<D = SoftCrc32c> {
     pub(crate) held: bool,
     pub(crate) bursts: VecDeque<Burst>,
     pub(crate) urgent: VecDeque<Urgent>,
+    /// Memory that the answers to pings among them take, in bytes.
+    pub(crate) pong_bytes: usize,
     events: VecDeque<Event>,
     pub(crate) framing: Framing,
     pub(crate) scratch_need: usize,
@@ -177,6 +190,7 @@ impl<D: Crc32c> Session<D> {
             held: false,
             bursts: VecDeque::with_capacity(room),
             urgent: VecDeque::with_capacity(usize::from(CONTROL_SLOTS)),
+            pong_bytes: 0,
             events: VecDeque::with_capacity(room),
             framing: Framing::Header,
             scratch_need: crate::pdu::BHS_LEN,
@@ -361,6 +375,7 @@ impl<D: Crc32c> Session<D> {
         self.connection.phase = Phase::Down;
         self.bursts.clear();
         self.urgent.clear();
+        self.pong_bytes = 0;
         self.waiting.clear();
         self.held = false;
         self.framing = Framing::Header;

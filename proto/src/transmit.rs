@@ -118,6 +118,7 @@ impl<D: Crc32c> Session<D> {
                 NopOut { flags: FINAL, lun: Lun(0), itt, ttt: Ttt::RESERVED, cmd_sn, exp_stat_sn }.encode()
             }
             Urgent::Pong { lun, ttt, data } => {
+                self.pong_bytes = self.pong_bytes.saturating_sub(Urgent::pong_len(data.len()));
                 self.core_payload = data;
                 NopOut { flags: FINAL, lun, itt: Itt::RESERVED, ttt, cmd_sn, exp_stat_sn }.encode()
             }

@@ -208,10 +208,10 @@ fn cause(error: LoginError) -> Cause {
 }
 
 /// MD5 alone, if the target failed on another algorithm that it chose itself and MD5 is allowed: tgt
-/// takes SHA-256 and then refuses every response to it, with 0200.
+/// takes SHA-256 and then refuses every response to it, with 0200. Others might just hang up.
 fn md5_alone(cause: &Cause, algorithm: Option<ChapAlgorithm>, chap: Option<&ChapConfig>) -> Option<ChapConfig> {
     let chap = chap?;
-    let failed = matches!(cause, Cause::Refused { class: 2, detail: 0 | 1 });
+    let failed = matches!(cause, Cause::Refused { class: 2, detail: 0 | 1 } | Cause::Dropped { .. });
     let stronger = algorithm.is_some_and(|algorithm| algorithm != ChapAlgorithm::Md5);
     let allowed = chap.algorithms.contains(&ChapAlgorithm::Md5);
     (failed && stronger && allowed).then(|| ChapConfig { algorithms: vec![ChapAlgorithm::Md5], ..chap.clone() })

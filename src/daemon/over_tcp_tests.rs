@@ -145,7 +145,10 @@ fn md5_alone_is_tried_once_and_only_where_it_is_allowed() {
     let refused = Cause::Refused { class: 2, detail: 0 };
     let weaker = md5_alone(&refused, Some(ChapAlgorithm::Sha256), Some(&both)).expect("one more attempt");
     assert_eq!(weaker.algorithms, [ChapAlgorithm::Md5]);
+    let dropped = Cause::Dropped { why: "end of the stream".into() };
+    assert!(md5_alone(&dropped, Some(ChapAlgorithm::Sha3_256), Some(&both)).is_some());
     for (cause, algorithm, chap) in [
+        (&dropped, None, Some(&both)),
         (&refused, Some(ChapAlgorithm::Md5), Some(&weaker)),
         (&refused, Some(ChapAlgorithm::Sha256), Some(&strong)),
         (&refused, None, Some(&both)),

@@ -103,9 +103,12 @@ pub(crate) fn offer(effective: &Effective) -> Result<Offer, Failure> {
         offer.set(key, value).map_err(|error| Failure::new(ExitCode::Configuration, error.to_string()))?;
     }
     // Whatever is configured: a session has one connection here, and a lost one is recovered by
-    // reinstatement alone. More must not be promised (RFC 7143 §13.2, §13.20).
+    // reinstatement alone. More must not be promised (RFC 7143 §13.2, §13.18 to §13.20).
     offer.max_connections = 1;
     offer.error_recovery_level = 0;
+    // Data in another order are legal once both sides have said No, and the core takes them in order only.
+    offer.data_pdu_in_order = true;
+    offer.data_sequence_in_order = true;
     Ok(offer)
 }
 
@@ -166,6 +169,27 @@ impl From<&Portal> for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // check: login-promises
+    #[test]
+    fn nothing_is_offered_that_we_do_not_do() {
+        let mut config = crate::config::Config::default();
+        let mut secrets = crate::config::Secrets::default();
+        let disk = "iqn.2026-11.org.example:disk";
+        config.add_target(disk, "192.0.2.1", None).expect("added");
+        let keys = [
+            ("MaxConnections", "4"),
+            ("ErrorRecoveryLevel", "2"),
+            ("DataPDUInOrder", "No"),
+            ("DataSequenceInOrder", "No"),
+        ];
+        let keys = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let changes = crate::ipc::TargetChanges { keys, ..crate::ipc::TargetChanges::default() };
+        config.modify_target(&mut secrets, disk, &changes).expect("changed");
+        let offer = offer(&config.effective(disk, false)).expect("an offer");
+        assert_eq!((offer.max_connections, offer.error_recovery_level), (1, 0));
+        assert!(offer.data_pdu_in_order && offer.data_sequence_in_order);
+    }
 
     // check: recovery-isid
     #[test]

@@ -33,6 +33,7 @@ pub(crate) struct Exchange<S> {
     max_cmd_sn: CmdSn,
     exp_stat_sn: StatSn,
     max_receive: u32,
+    max_send: u32,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
@@ -51,6 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
             max_cmd_sn: CmdSn(handoff.max_cmd_sn),
             exp_stat_sn: StatSn(handoff.exp_stat_sn),
             max_receive: handoff.max_recv_data_segment_length,
+            max_send: handoff.max_send_data_segment_length,
         })
     }
 
@@ -159,7 +161,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         .encode();
         // RFC 7143 §11.18.1: without an ITT it is immediate.
         set_immediate(&mut bhs);
-        self.send(bhs, data).await
+        // As much as the target takes.
+        self.send(bhs, data.get(..self.max_send as usize).unwrap_or(data)).await
     }
 
     async fn send(&mut self, mut bhs: Bhs, data: &[u8]) -> Result<(), Cause> {
@@ -213,7 +216,7 @@ mod tests {
             first_burst_length: 512,
             max_burst_length: 512,
             max_recv_data_segment_length: 8192,
-            max_send_data_segment_length: 8192,
+            max_send_data_segment_length: 4096,
             tsih: 1,
             cid: 0,
             max_outstanding_r2t: 1,
@@ -292,6 +295,7 @@ mod tests {
         assert_eq!(answer.expect("an answer"), b"TargetName=iqn.2026-11.org.example:a\0");
     }
 
+    // check: nop-answered
     #[tokio::test]
     async fn a_ping_in_between_is_answered_with_its_data() {
         let (mut exchange, mut peer) = pair();
@@ -306,11 +310,13 @@ mod tests {
                 exp_cmd_sn: CmdSn(8),
                 max_cmd_sn: CmdSn(9),
             };
-            peer.send(ping.encode(), b"hello").await;
+            // More than it takes itself.
+            peer.send(ping.encode(), &[b'x'; 8000]).await;
             let (bhs, data) = peer.receive().await;
             let pong = NopOut::decode(&bhs);
             assert!(pdu::is_immediate(&bhs));
-            assert_eq!((pong.ttt, pong.itt, pong.lun, data.as_slice()), (Ttt(9), Itt::RESERVED, Lun(3), &b"hello"[..]));
+            assert_eq!((pong.ttt, pong.itt, pong.lun), (Ttt(9), Itt::RESERVED, Lun(3)));
+            assert_eq!(data, [b'x'; 4096]);
             peer.text(FINAL, Ttt::RESERVED, u32::MAX, b"").await;
         };
         let (answer, ()) = tokio::join!(exchange.send_targets(), target);

@@ -127,6 +127,11 @@ pub(crate) const GROUPS: &[Group] = &[
             ("login-max-connections", "MaxConnections above our offer is refused.", "13.2"),
             ("login-markers", "Marker keys are answered No or Reject.", "13.25"),
             (
+                "login-promises",
+                "Nothing is offered that we do not do: one connection, ErrorRecoveryLevel 0, data in order, whatever is configured.",
+                "13.2, 13.18 to 13.20",
+            ),
+            (
                 "login-numbers",
                 "DefaultTime2Wait takes the larger; DefaultTime2Retain, MaxOutstandingR2T, ErrorRecoveryLevel and the burst lengths the smaller.",
                 "13.13 to 13.17, 13.20",
