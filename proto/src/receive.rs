@@ -447,6 +447,14 @@ impl<D: Crc32c> Session<D> {
         let named = rejected.map(|bhs| (opcode(bhs), Itt::get(bhs, 16)));
         let task = named.and_then(|(code, itt)| self.tasks.get_mut(itt).map(|task| (code, itt, task)));
         match task {
+            Some((code, ..))
+                if reason == RejectReason::DataDigestError && Opcode::from(code) == Opcode::ScsiCommand =>
+            {
+                // Issued again under another number, it would leave a gap that the target waits for.
+                let rule = "a command arrived with a wrong data digest and was discarded with its CmdSN (Reject 02h, \
+                            RFC 7143 §7.8)";
+                return Err(PeerMisbehaved::Rule(rule).into());
+            }
             Some((code, itt, task)) if task.state == State::Active && matches!(task.kind, Kind::Scsi(_)) => {
                 let opcode = Opcode::from(code);
                 match &mut task.kind {

@@ -381,6 +381,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "A Reject that names no task of ours, or is cut short, is told and ends nothing.",
                 "11.17",
             ),
+            (
+                "reject-data-digest",
+                "A command that the target discarded for its data digest leaves a gap in CmdSN: the connection is replaced.",
+                "7.8, 11.17.1",
+            ),
             ("reject-waiting-for-logout", "Reject reason 0x0c leads to a logout.", "11.17.1"),
             (
                 "nop-answered",

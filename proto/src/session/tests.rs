@@ -409,6 +409,17 @@ fn a_rejected_command_ends() {
     assert_eq!((done, result.outcome), (itt, Outcome::Rejected(RejectReason::ProtocolError)));
 }
 
+// check: reject-data-digest
+#[test]
+fn a_command_that_was_discarded_with_its_number_ends_the_connection_and_is_issued_over_the_next() {
+    let mut bench = Bench::new(handoff());
+    bench.write(vec![1; 512]);
+    let sent = bench.one();
+    let wire = reject(&mut bench, 0x02, &sent.bhs);
+    assert!(matches!(bench.fails_with(&wire), PeerMisbehaved::Rule(_)));
+    assert_eq!(bench.session.poll_event(), None, "it has not ended");
+}
+
 // check: reject-ends, response-once
 #[test]
 fn a_rejected_data_out_ends_its_command_and_the_response_owed_does_no_harm() {

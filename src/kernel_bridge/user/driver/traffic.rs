@@ -6,9 +6,10 @@
 //!   a large Data-In     ──► the task's buffer, and the next header into the ring
 //! ```
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 
 use iscsi_proto::session::{Head, Payload, RxPlan};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -138,25 +139,25 @@ fn read(stream: &TcpStream, place: &mut [u8], ring: &mut Ring, large: bool) -> R
     let spare = ring.spare();
     let room = if large { PEEK.min(spare.len()) } else { spare.len() };
     let (wanted, asked) = (place.len(), place.len() + room);
-    let got = match stream.try_read_vectored(&mut [IoSliceMut::new(place), IoSliceMut::new(&mut spare[..room])]) {
-        Ok(0) => return Err(Lost("the target closed the connection".into())),
-        Ok(got) => got,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-        Err(error) => return Err(Lost(error.to_string())),
+    let mut got = None;
+    let read = stream.try_io(Interest::READABLE, || {
+        let slices = &mut [IoSliceMut::new(place), IoSliceMut::new(&mut spare[..room])];
+        let read = (&*SockRef::from(stream)).read_vectored(slices)?;
+        got = Some(read);
+        // Less than was asked for has emptied the socket: the next bytes raise a new edge, and the read
+        // that would say "nothing" can be spared. Only here: an edge that comes after this read counts.
+        if read < asked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    let got = match (got, read) {
+        (Some(0), _) => return Err(Lost("the target closed the connection".into())),
+        (Some(got), _) => got,
+        (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        (None, Err(error)) => return Err(Lost(error.to_string())),
+        (None, Ok(())) => return Ok(None),
     };
     let placed = got.min(wanted);
     ring.arrived(got - placed);
-    if got < asked {
-        drained(stream);
-    }
     Ok(Some(Got { placed, emptied: got < asked }))
-}
-
-/// A read that got less than it asked for has emptied the socket: the next bytes raise a new edge, so
-/// the read that would say "nothing" can be spared.
-fn drained(stream: &TcpStream) {
-    let nothing = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-    debug_assert!(nothing.is_err());
 }
 
 /// The core's word on a connection is final.
