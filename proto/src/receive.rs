@@ -122,17 +122,6 @@ impl<D: Crc32c> Session<D> {
                 }
                 Ok(used)
             }
-            Framing::Skip { pdu, left } => {
-                let used = bytes.len().min(left);
-                if used == left {
-                    self.next_header();
-                    self.settle_haunted(&pdu)?;
-                } else {
-                    self.framing = Framing::Skip { pdu, left: left - used };
-                    self.scratch_need = 1;
-                }
-                Ok(used)
-            }
         }
     }
 
@@ -143,7 +132,7 @@ impl<D: Crc32c> Session<D> {
 
     fn read_header(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let params = &self.connection.params;
-        let (header_digest, data_digest) = (params.header_digest, params.data_digest);
+        let header_digest = params.header_digest;
         let announced = match rx::header::<D>(bytes, header_digest, params.max_recv_data_segment_length)? {
             Ok(announced) => announced,
             Err(need) => {
@@ -161,9 +150,6 @@ impl<D: Crc32c> Session<D> {
         } else {
             self.next_header();
             self.dispatch(&bhs, &[])?;
-        }
-        if let Framing::Skip { left, .. } = &mut self.framing {
-            *left += rx::trailer_len(segment_len, data_digest);
         }
         Ok(header_len)
     }
@@ -193,14 +179,6 @@ impl<D: Crc32c> Session<D> {
                 }
                 self.framing = Framing::Place { pdu, offset: transfer.moved, left: len, len, crc: 0 };
             }
-            (Kind::Scsi(_), State::Settled | State::Haunted) if task.owed => {
-                self.framing = Framing::Skip { pdu, left: len as usize };
-                self.scratch_need = 1;
-                if len == 0 {
-                    self.next_header();
-                    self.settle_haunted(&pdu)?;
-                }
-            }
             _ => return Err(unknown.into()),
         }
         Ok(())
@@ -227,35 +205,11 @@ impl<D: Crc32c> Session<D> {
         self.complete(pdu.itt, ending)
     }
 
-    /// The last word of a target on a task whose PDU it rejected, in a Data-In.
-    fn settle_haunted(&mut self, pdu: &DataIn) -> Result<(), Error> {
-        if pdu.flags & data_in_flags::STATUS == 0 {
-            return Ok(());
-        }
-        self.connection.accept_status(pdu.stat_sn)?;
-        self.last_word(pdu.itt)
-    }
-
-    /// The response that was owed after a Reject has come: the slot is free once it has retired.
-    fn last_word(&mut self, itt: Itt) -> Result<(), Error> {
-        match self.tasks.get_mut(itt) {
-            Some(task) if task.owed && task.state == State::Haunted => {
-                self.tasks.remove(itt);
-                Ok(())
-            }
-            Some(task) if task.owed => {
-                task.owed = false;
-                Ok(())
-            }
-            _ => Err(PeerMisbehaved::UnknownTask(itt.0).into()),
-        }
-    }
-
     fn complete(&mut self, itt: Itt, ending: Ending) -> Result<(), Error> {
         let Some(task) = self.tasks.get_mut(itt) else { return Err(PeerMisbehaved::UnknownTask(itt.0).into()) };
         let Kind::Scsi(transfer) = &task.kind else { return Err(PeerMisbehaved::UnknownTask(itt.0).into()) };
         if task.state != State::Active {
-            return self.last_word(itt);
+            return Err(PeerMisbehaved::UnknownTask(itt.0).into());
         }
         if ending.sent.is_some_and(|sent| transfer.sn.is_before(sent)) {
             let rule = "the target sent more Data-In or R2T than arrived (ExpDataSN, RFC 7143 §11.4.8)";
@@ -329,7 +283,6 @@ impl<D: Crc32c> Session<D> {
                 self.bursts.push_back(burst);
                 Ok(())
             }
-            (Kind::Scsi(_), _) if task.owed => Ok(()),
             _ => Err(unknown.into()),
         }
     }
@@ -465,10 +418,9 @@ impl<D: Crc32c> Session<D> {
                         task.state = State::Waiting;
                         self.waiting.push_back(itt);
                     }
-                    _ => {
-                        task.owed = opcode == Opcode::DataOut;
-                        self.settle(itt, Outcome::Rejected(reason), 0, Residual::None);
-                    }
+                    // §11.17.1: the target waits for the rest of the data, and ends the command itself.
+                    _ if opcode == Opcode::DataOut => self.tell(Event::Rejected { reason }),
+                    _ => self.settle(itt, Outcome::Rejected(reason), 0, Residual::None),
                 }
             }
             Some((_, itt, task)) => match task.kind {

@@ -4,7 +4,7 @@
 //!            48 bytes, AHS, digest          Data-In of a live task
 //!   Header ─────────────────────────┬───────────────────────────────► Place ─► Trailer ─► Header
 //!      ▲                            ├─ any other data segment ─► Collect ─┐
-//!      └────────────────────────────┴─ Data-In nobody waits for ─► Skip ──┴─► Header
+//!      └──────────────────────────────────────────────────────────────────┘
 //! ```
 //! The order of trust on receive: 48 bytes → an opcode that is legal now → lengths within the limits
 //! → header digest → the task the tag names → offset and length within its data → only then the bytes
@@ -56,7 +56,6 @@ pub(crate) enum Framing {
     Place { pdu: DataIn, offset: u32, left: u32, len: u32, crc: u32 },
     Trailer { pdu: DataIn, len: u32, crc: u32 },
     Collect { bhs: Bhs, segment_len: u32 },
-    Skip { pdu: DataIn, left: usize },
 }
 
 /// Whether a target may send this in the full-feature phase.
@@ -132,7 +131,7 @@ impl Framing {
     pub(crate) fn plan(&self, scratch_need: usize) -> RxPlan {
         match *self {
             Framing::Place { pdu, offset, left, .. } => RxPlan::Place { itt: pdu.itt, offset, len: left },
-            Framing::Header | Framing::Trailer { .. } | Framing::Collect { .. } | Framing::Skip { .. } => {
+            Framing::Header | Framing::Trailer { .. } | Framing::Collect { .. } => {
                 RxPlan::Scratch { need: scratch_need }
             }
         }

@@ -334,11 +334,7 @@ impl<D: Crc32c> Session<D> {
             return Err(Error::Misuse("retired before it finished"));
         }
         self.commands -= 1;
-        if task.owed {
-            task.state = State::Haunted;
-        } else {
-            self.tasks.remove(itt);
-        }
+        self.tasks.remove(itt);
         Ok(())
     }
 
@@ -398,7 +394,7 @@ impl<D: Crc32c> Session<D> {
                         Replay::Never => self.settle(itt, Outcome::ConnectionLost, 0, Residual::None),
                     }
                 }
-                (Kind::Scsi(_), State::Settled) => task.owed = false,
+                (Kind::Scsi(_), State::Settled) => {}
                 (Kind::Manage { function, .. }, _) => {
                     self.tasks.remove(itt);
                     self.events.push_back(Event::ManageDone { itt, function, response: None });

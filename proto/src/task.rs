@@ -130,14 +130,10 @@ impl Transfer {
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    Free {
-        next: u16,
-    },
+    Free { next: u16 },
     Waiting,
     Active,
     Settled,
-    /// Settled and retired, but the target may still answer: the slot waits for that.
-    Haunted,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -148,8 +144,6 @@ pub(crate) struct Task {
     pub(crate) cmd_sn: CmdSn,
     /// Counts submissions: the order in which a replay issues them again.
     pub(crate) order: u64,
-    /// The target rejected a data PDU of it and owes a response all the same (§11.17.1).
-    pub(crate) owed: bool,
     pub(crate) sense_len: u8,
 }
 
@@ -173,7 +167,6 @@ impl Tasks {
                 kind: Kind::Ping,
                 cmd_sn: CmdSn(0),
                 order: 0,
-                owed: false,
                 sense_len: 0,
             })
             .collect();
@@ -193,7 +186,6 @@ impl Tasks {
             kind,
             cmd_sn: CmdSn(0),
             order: self.submitted,
-            owed: false,
             sense_len: 0,
         };
         Some(Itt::new(slot, task.generation))

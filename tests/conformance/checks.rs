@@ -371,15 +371,16 @@ pub(crate) const GROUPS: &[Group] = &[
                 "7.7, 11.2.1.2",
             ),
             ("unknown-ahs", "An AHS that nobody asked for is passed over.", "11.2.2"),
-            (
-                "reject-ends",
-                "A rejected command, task management, text or ping ends and does not hang; a rejected Data-Out too, and the response that follows does no harm.",
-                "7.3, 11.17",
-            ),
+            ("reject-ends", "A rejected command, task management, text or ping ends and does not hang.", "7.3, 11.17"),
             (
                 "reject-nothing",
                 "A Reject that names no task of ours, or is cut short, is told and ends nothing.",
                 "11.17",
+            ),
+            (
+                "reject-data-out",
+                "After a rejected Data-Out the rest of the data is sent, and the response that the target owes ends the command.",
+                "11.17.1",
             ),
             (
                 "reject-data-digest",

@@ -420,19 +420,21 @@ fn a_command_that_was_discarded_with_its_number_ends_the_connection_and_is_issue
     assert_eq!(bench.session.poll_event(), None, "it has not ended");
 }
 
-// check: reject-ends, response-once
+// check: reject-data-out, response-once
 #[test]
-fn a_rejected_data_out_ends_its_command_and_the_response_owed_does_no_harm() {
+fn a_command_whose_data_out_was_rejected_sends_the_rest_and_ends_with_the_response() {
     let mut bench = Bench::new(handoff());
     let itt = bench.write(vec![1; 8192]);
     let sent = bench.sent();
     let wire = reject(&mut bench, 0x02, &sent[1].bhs);
     bench.feed(&wire).expect("legal");
-    assert_eq!(bench.done().1.outcome, Outcome::Rejected(RejectReason::DataDigestError));
-    bench.session.retire(itt).expect("finished");
+    assert_eq!(bench.session.poll_event(), Some(Event::Rejected { reason: RejectReason::DataDigestError }));
+    assert_eq!(bench.session.poll_event(), None, "the target waits for the rest and ends it then");
+    assert!(bench.session.retire(itt).is_err());
     let response = bench.respond(itt, 2, 0, 0, &[]);
-    bench.feed(&response).expect("it was owed");
-    assert_eq!(bench.session.poll_event(), None, "each command ends once");
+    bench.feed(&response).expect("its end");
+    assert_eq!(bench.done().0, itt);
+    bench.session.retire(itt).expect("finished");
     let again = bench.good(itt);
     assert_eq!(bench.fails_with(&again), PeerMisbehaved::UnknownTask(itt.0));
 }
