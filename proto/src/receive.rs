@@ -12,7 +12,7 @@ use crate::pdu::{
 use crate::rx::{self, Framing, RxPlan};
 use crate::session::{Event, MAX_PONGS, Session, Urgent};
 use crate::sn::{CmdSn, DataSn};
-use crate::task::{Data, Kind, Outcome, Residual, State, Transfer};
+use crate::task::{Data, Kind, Outcome, Residual, State, Task, Transfer};
 use crate::time::Instant;
 use crate::{tmf, transfer};
 
@@ -287,10 +287,15 @@ impl<D: Crc32c> Session<D> {
         }
     }
 
+    /// The task of that tag, if its request has gone out: nothing else can be answered.
+    fn sent(&self, itt: Itt) -> Option<&Task> {
+        self.tasks.get(itt).filter(|task| task.state == State::Active)
+    }
+
     fn nop_in(&mut self, pdu: &NopIn, segment: &[u8]) -> Result<(), Error> {
         if pdu.itt != Itt::RESERVED {
             self.connection.accept_status(pdu.stat_sn)?;
-            match self.tasks.get(pdu.itt).map(|task| task.kind) {
+            match self.sent(pdu.itt).map(|task| task.kind) {
                 Some(Kind::Ping) => self.tasks.remove(pdu.itt),
                 _ => return Err(PeerMisbehaved::UnknownTask(pdu.itt.0).into()),
             };
@@ -312,7 +317,7 @@ impl<D: Crc32c> Session<D> {
 
     fn manage_response(&mut self, pdu: &TaskManagementResponse) -> Result<(), Error> {
         self.connection.accept_status(pdu.stat_sn)?;
-        let (kind, sent) = match self.tasks.get(pdu.itt) {
+        let (kind, sent) = match self.sent(pdu.itt) {
             Some(task) => (task.kind, task.cmd_sn),
             None => return Err(PeerMisbehaved::UnknownTask(pdu.itt.0).into()),
         };
@@ -337,7 +342,7 @@ impl<D: Crc32c> Session<D> {
 
     fn text_response(&mut self, pdu: &TextResponse, segment: &[u8]) -> Result<(), Error> {
         self.connection.accept_status(pdu.stat_sn)?;
-        if !matches!(self.tasks.get(pdu.itt).map(|task| task.kind), Some(Kind::Text)) {
+        if !matches!(self.sent(pdu.itt).map(|task| task.kind), Some(Kind::Text)) {
             return Err(PeerMisbehaved::UnknownTask(pdu.itt.0).into());
         }
         let last = pdu.flags & FINAL != 0 && pdu.flags & CONTINUE == 0;
@@ -352,7 +357,7 @@ impl<D: Crc32c> Session<D> {
 
     fn logout_response(&mut self, pdu: &LogoutResponse) -> Result<(), Error> {
         self.connection.accept_status(pdu.stat_sn)?;
-        if !matches!(self.tasks.get(pdu.itt).map(|task| task.kind), Some(Kind::Logout)) {
+        if !matches!(self.sent(pdu.itt).map(|task| task.kind), Some(Kind::Logout)) {
             return Err(PeerMisbehaved::UnknownTask(pdu.itt.0).into());
         }
         self.connection.phase = Phase::Down;
@@ -423,7 +428,7 @@ impl<D: Crc32c> Session<D> {
                     _ => self.settle(itt, Outcome::Rejected(reason), 0, Residual::None),
                 }
             }
-            Some((_, itt, task)) => match task.kind {
+            Some((_, itt, task)) if task.state == State::Active => match task.kind {
                 Kind::Manage { function, .. } => {
                     self.tasks.remove(itt);
                     let response = Some(TaskFunctionResponse::Rejected);
@@ -437,7 +442,7 @@ impl<D: Crc32c> Session<D> {
                 }
                 Kind::Scsi(_) | Kind::Logout => self.tell(Event::Rejected { reason }),
             },
-            None => self.tell(Event::Rejected { reason }),
+            Some(_) | None => self.tell(Event::Rejected { reason }),
         }
         Ok(())
     }

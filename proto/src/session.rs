@@ -31,7 +31,7 @@ use crate::ids::{Itt, Lun, Ttt};
 use crate::pdu::{LogoutOutcome, LogoutReason, RejectReason, TaskFunction, TaskFunctionResponse};
 use crate::recovery::{Replay, replay};
 use crate::rx::{Collected, Framing};
-use crate::task::{Kind, Residual, State, Tasks, Transfer};
+use crate::task::{Kind, State, Tasks, Transfer};
 use crate::time::Instant;
 use crate::tmf::Manage;
 use crate::transfer::Burst;
@@ -39,7 +39,7 @@ use crate::window::Window;
 
 pub use crate::connection::PingTimers;
 pub use crate::rx::RxPlan;
-pub use crate::task::{Command, Data, Outcome, SENSE_LEN, TaskResult};
+pub use crate::task::{Command, Data, Outcome, Residual, SENSE_LEN, TaskResult};
 pub use crate::tx::{HEAD_LEN, Head, Payload, Trailer, Transmit, trailer};
 
 /// Slots beyond the caller's depth, for pings, task management, text and logout.
@@ -209,7 +209,8 @@ impl<D: Crc32c> Session<D> {
 
     /// How many more commands [`submit`](Self::submit) takes now.
     pub fn room(&self) -> usize {
-        self.depth - self.commands
+        // Many control PDUs may have taken the slots.
+        (self.depth - self.commands).min(self.tasks.free())
     }
 
     /// PDUs that have arrived, over all connections.
@@ -455,7 +456,13 @@ impl<D: Crc32c> Session<D> {
             text.extend_from_slice(part);
         }
         match goes_on {
-            Some((lun, ttt)) if fits => self.urgent.push_back(Urgent::Text { itt, lun, ttt, data: Vec::new() }),
+            Some((lun, ttt)) if fits => {
+                // It is our turn: until that is sent, there is nothing to answer.
+                if let Some(task) = self.tasks.get_mut(itt) {
+                    task.state = State::Waiting;
+                }
+                self.urgent.push_back(Urgent::Text { itt, lun, ttt, data: Vec::new() });
+            }
             _ => {
                 let text = self.text.take().map(|(_, text)| text).filter(|_| fits);
                 self.tasks.remove(itt);

@@ -155,6 +155,7 @@ pub(crate) struct Tasks {
     slots: Vec<Task>,
     sense: Vec<[u8; SENSE_LEN]>,
     free: u16,
+    used: usize,
     submitted: u64,
 }
 
@@ -171,7 +172,7 @@ impl Tasks {
             })
             .collect();
         let sense = (0..count).map(|_| [0; SENSE_LEN]).collect();
-        Tasks { slots, sense, free: if count == 0 { NONE } else { 0 }, submitted: 0 }
+        Tasks { slots, sense, free: if count == 0 { NONE } else { 0 }, used: 0, submitted: 0 }
     }
 
     pub(crate) fn insert(&mut self, kind: Kind) -> Option<Itt> {
@@ -179,6 +180,7 @@ impl Tasks {
         let task = self.slots.get_mut(usize::from(slot))?;
         let State::Free { next } = task.state else { return None };
         self.free = next;
+        self.used += 1;
         self.submitted += 1;
         *task = Task {
             state: State::Waiting,
@@ -208,7 +210,13 @@ impl Tasks {
         task.state = State::Free { next: free };
         task.generation = task.generation.wrapping_add(1);
         self.free = itt.slot() as u16;
+        self.used -= 1;
         true
+    }
+
+    /// How many slots are free.
+    pub(crate) fn free(&self) -> usize {
+        self.slots.len() - self.used
     }
 
     pub(crate) fn sense(&self, itt: Itt) -> &[u8] {

@@ -221,6 +221,10 @@ impl Sessions {
         self.all(|line| line.session.reinstate(handoff, now))
     }
 
+    pub(super) fn room(&mut self) -> usize {
+        self.all(|line| line.session.room())
+    }
+
     pub(super) fn in_flight(&mut self) -> usize {
         self.all(|line| line.session.in_flight())
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::super::*;
 use super::bench::*;
-use super::{GOOD, LUN, async_message, handoff};
+use super::{GOOD, LUN, async_message, handoff, reject};
 use crate::error::PeerMisbehaved;
 use crate::pdu::*;
 use crate::time::Duration;
@@ -245,7 +245,57 @@ fn what_was_never_asked_is_not_answered() {
     }
 }
 
+// check: response-once, itt-unique
+#[test]
+fn nothing_is_answered_before_it_was_asked() {
+    type Ask = fn(&mut Bench) -> Vec<u8>;
+    let ways: [(&str, Ask); 3] = [
+        ("task management", |bench| {
+            let itt = bench.session.manage(Manage::TargetWarmReset).expect("room");
+            manage_response(bench, itt, 0)
+        }),
+        ("text", |bench| {
+            let itt = bench.session.text(b"A=1\0".to_vec()).expect("none is under way");
+            text_response(bench, itt, FINAL, Ttt::RESERVED, b"A=1\0")
+        }),
+        ("a ping", |bench| {
+            bench.session.handle_timeout(Instant::from_millis(5000)).expect("a ping is due");
+            bench.nop_in(Itt(0), Ttt::RESERVED, &[])
+        }),
+    ];
+    for (what, ask) in ways {
+        let mut bench = Bench::new(handoff());
+        let wire = ask(&mut bench);
+        assert!(is_unknown(&bench.fails_with(&wire)), "{what}");
+    }
+}
+
+// check: response-once
+#[test]
+fn a_request_is_not_rejected_before_it_was_sent() {
+    let mut bench = Bench::new(handoff());
+    let text = bench.session.text(b"A=1\0".to_vec()).expect("none is under way");
+    let mut named = [0; BHS_LEN];
+    named[0] = TextRequest::OPCODE;
+    named[16..20].copy_from_slice(&text.0.to_be_bytes());
+    let wire = reject(&mut bench, 0x04, &named);
+    bench.feed(&wire).expect("legal");
+    assert_eq!(bench.session.poll_event(), Some(Event::Rejected { reason: RejectReason::ProtocolError }));
+    assert_eq!(bench.one().is::<TextRequest>().itt, text);
+}
+
 // Text.
+
+// check: text-continued
+#[test]
+fn the_rest_of_a_text_does_not_come_before_we_asked_for_it() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    bench.one();
+    let mut stream = text_response(&mut bench, itt, CONTINUE, Ttt(7), b"TargetName=iqn.");
+    stream.extend(text_response(&mut bench, itt, FINAL, Ttt::RESERVED, b"2001-04.com.example:a\0"));
+    assert!(is_unknown(&bench.fails_with(&stream)));
+}
 
 // check: text-continued
 #[test]

@@ -126,3 +126,13 @@ fn tags_of_tasks_under_way_differ_and_a_retired_one_does_not_come_back() {
         bench.max_cmd_sn += 1;
     }
 }
+
+// check: window-huge
+#[test]
+fn there_is_room_for_what_there_is_a_slot_for() {
+    let mut bench = Bench::new(handoff());
+    let command = Command { lun: LUN, cdb: [0; 16], attribute: TaskAttribute::Simple, data: Data::None };
+    let functions = (0..).take_while(|_| bench.session.manage(Manage::TargetWarmReset).is_ok()).count();
+    assert_eq!((functions, bench.session.room()), (24, 0));
+    assert!(bench.session.try_submit(command).is_err());
+}
