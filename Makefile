@@ -7,6 +7,8 @@
 #   make soak     faults on sessions under load, nothing lost: FAULTS=500 SEED=… SECONDS=7200 say how many, until when
 #   make hold     64 sessions held with I/O, what one costs: SESSIONS=64 SECONDS=600
 #   make bench    the benchmarks
+#   make fuzz     each fuzz target for a minute; FUZZ_SECONDS=600 for longer, TARGETS=session for one of them
+#   make miri     the protocol core in Miri; needs a nightly toolchain with it
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
 #   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
 #   make apple    clippy for both Macs, from any machine
@@ -20,7 +22,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test test-lio soak soak-short hold hold-short bench bench-smoke conformance lint apple no-std
+.PHONY: build demo test test-lio soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple no-std
 
 build:
 	$(CARGO) build --release --locked
@@ -77,6 +79,11 @@ hold-short: export SECONDS ?= 20
 hold-short:
 	$(CARGO) test --locked --test soak -- --ignored --nocapture --exact hold::hold
 
+fuzz: export FUZZ_SECONDS ?= 60
+fuzz: export FUZZ_JOBS ?= 2
+fuzz:
+	tests/scripts/fuzz $(TARGETS)
+
 bench:
 	$(CARGO) bench --workspace --bench '*' --locked
 
@@ -91,6 +98,7 @@ conformance:
 
 lint:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@if ! PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --version >/dev/null 2>&1; then \

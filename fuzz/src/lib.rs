@@ -1,0 +1,17 @@
+//! What a target, a client or a file may do to us, made up by libFuzzer; each module is one fuzz target.
+//!
+//! ```text
+//!   bytes ──► pdu      headers come back as they were; a stream means the same whole and cut into pieces
+//!         ──► text     pairs, negotiation, names, lists of targets, texts in pieces
+//!         ──► login    a target that knows the protocol and bends it, or sends anything at all
+//!         ──► scsi     answers of a unit
+//!         ──► session  commands, time, losses and a target: the oracle is in there
+//! ```
+//! A target panics where something is wrong; libFuzzer keeps the input.
+
+pub mod login;
+pub mod memory;
+pub mod pdu;
+pub mod scsi;
+pub mod session;
+pub mod text;

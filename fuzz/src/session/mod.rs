@@ -1,0 +1,117 @@
+//! A session, its driver and its target, led by the input; what must hold is asserted all the way.
+//!
+//! ```text
+//!   input ──► operations ─┬─► driver: submit, cancel, manage, text, logout, time, loss, new connection
+//!                         └─► target: PDUs that answer what is under way, right or wrong; bytes of any kind
+//!                                        │
+//!        Model ◄── events, transmits, plans ── Session
+//! ```
+//! The oracle ([`model`]):
+//! - a command ends once, also if the session is given up;
+//! - data is placed only for a read that is under way, and within its buffer;
+//! - what is sent is well-formed, in the order of submission, numbered without a gap, within the target's window, and
+//!   data goes only where an R2T or the first burst allows;
+//! - a PDU that is in order is taken, one that is not ends the connection;
+//! - memory is bounded.
+//!
+//! After bytes of any kind ("wild") it is not known what the target is entitled to; until the next connection only
+//! what holds in any case is asserted.
+
+mod model;
+mod peer;
+mod sent;
+
+use arbitrary::Unstructured;
+use iscsi_proto::handoff::{HANDOFF_VERSION, Handoff};
+
+use crate::memory;
+use model::Model;
+
+/// More than a session of this size and its model ever need.
+const LIMIT: usize = 3 << 20;
+
+/// One session.
+pub fn run(data: &[u8]) {
+    let before = memory::mark();
+    // Input that ends in the middle is one with fewer operations.
+    let _ = drive(&mut Unstructured::new(data), &before);
+    before.at_most(0, "a session that is over");
+}
+
+fn drive(u: &mut Unstructured<'_>, before: &memory::Mark) -> arbitrary::Result<()> {
+    let handoff = handoff(u)?;
+    let mut model = Model::new(u, &handoff)?;
+    let mut result = Ok(());
+    while !u.is_empty() && result.is_ok() {
+        result = operation(&mut model, u);
+        before.at_most(LIMIT, "a session");
+    }
+    model.end();
+    result
+}
+
+fn operation(model: &mut Model, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+    match u.int_in_range(0..=31)? {
+        0..=5 => model.submit(u)?,
+        6..=9 => model.transmit_all(),
+        10 => {
+            model.transmit();
+        }
+        11..=22 => peer::say(model, u)?,
+        23 => model.retire(u)?,
+        24 => model.cancel(u)?,
+        25 => model.manage(u)?,
+        26 => model.text(u)?,
+        27 => model.time(u)?,
+        28 => peer::flood(model, u)?,
+        29 => peer::anything(model, u)?,
+        30 => match u.int_in_range(0..=3)? {
+            0 => model.logout(u)?,
+            1 => model.give_up(),
+            _ => model.lose(),
+        },
+        _ => {
+            let handoff = handoff(u)?;
+            model.reinstate(&handoff);
+        }
+    }
+    Ok(())
+}
+
+/// A connection that has logged in.
+pub fn handoff(u: &mut Unstructured<'_>) -> arbitrary::Result<Handoff> {
+    let cmd_sn = *u.choose(&[1, 0, u32::MAX, u32::MAX - 2, 0x7fff_ffff])?;
+    let [first_burst_length, max_burst_length, max_recv_data_segment_length, max_send_data_segment_length] = {
+        let mut lengths = [0; 4];
+        for length in &mut lengths {
+            *length = *u.choose(&[512, 513, 1024, 2048, 4096, 8192])?;
+        }
+        lengths
+    };
+    let flags: u8 = u.arbitrary()?;
+    let flag = |bit: u8| flags >> bit & 1;
+    Ok(Handoff {
+        version: HANDOFF_VERSION,
+        cmd_sn,
+        exp_stat_sn: *u.choose(&[1, 0, u32::MAX, 0x7fff_ffff])?,
+        // From a closed window to one of 15.
+        max_cmd_sn: cmd_sn.wrapping_sub(1).wrapping_add(u.int_in_range(0..=15)?),
+        first_burst_length,
+        max_burst_length,
+        max_recv_data_segment_length,
+        max_send_data_segment_length,
+        tsih: 1,
+        cid: 0,
+        max_outstanding_r2t: u.int_in_range(1..=3)?,
+        default_time2wait: 0,
+        default_time2retain: 0,
+        target_portal_group_tag: 1,
+        isid: [0x80, 0, 0, 0, 0, 1],
+        header_digest: flag(0),
+        data_digest: flag(1),
+        initial_r2t: flag(2),
+        immediate_data: flag(3),
+        error_recovery_level: 0,
+        reserved: [0; 3],
+    })
+}
