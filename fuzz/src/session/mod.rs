@@ -28,7 +28,7 @@ use crate::memory;
 use model::Model;
 
 /// More than a session of this size and its model ever need.
-const LIMIT: usize = 3 << 20;
+const LIMIT: usize = 6 << 20;
 
 /// One session.
 pub fn run(data: &[u8]) {

@@ -18,8 +18,8 @@ use iscsi_proto::tmf::Manage;
 
 use crate::text::sentence;
 
-/// Control PDUs that a session has room for beside its commands.
-const CONTROL: usize = 16;
+/// Control PDUs that a session has room for beside its commands, and beside a ping that waits to be sent.
+const CONTROL: usize = 15;
 
 /// An R2T that was sent: what we may answer it with.
 #[derive(Debug)]
@@ -81,8 +81,6 @@ pub(super) struct Model {
     pub(super) logouts: BTreeMap<u32, bool>,
     /// Answers to pings of the target that have not been sent.
     pub(super) pongs: VecDeque<(Lun, Ttt, Vec<u8>)>,
-    /// The target rejected a Data-Out of these and owes a response.
-    pub(super) owed: BTreeSet<u32>,
 
     // The connection.
     /// It can be used: nothing has gone wrong, no logout was answered.
@@ -130,7 +128,6 @@ impl Model {
             pings: BTreeSet::new(),
             logouts: BTreeMap::new(),
             pongs: VecDeque::new(),
-            owed: BTreeSet::new(),
             up: true,
             lost: false,
             logged_out: false,
@@ -150,6 +147,12 @@ impl Model {
         assert!(itt != Itt::RESERVED && self.tags.insert(itt.0), "the tag {itt:?} a second time");
     }
 
+    pub(super) fn knows(&self, itt: Itt) -> bool {
+        let text = self.text.is_some_and(|(text, _)| text == itt.0);
+        let others = self.manages.contains_key(&itt.0) || self.logouts.contains_key(&itt.0);
+        text || others || self.pings.contains(&itt.0) || self.tasks.contains_key(&itt.0)
+    }
+
     fn controls(&self) -> usize {
         self.manages.len() + usize::from(self.text.is_some()) + self.pings.len() + self.logouts.len()
     }
@@ -158,9 +161,8 @@ impl Model {
     pub(super) fn pick(&self, u: &mut Unstructured<'_>) -> arbitrary::Result<Itt> {
         let any: Vec<u32> = match u.int_in_range(0..=9)? {
             0 => self.tasks.keys().copied().collect(),
-            1 => self.owed.iter().copied().collect(),
-            2 => self.tags.iter().copied().collect(),
-            3 => return Ok(Itt(u.arbitrary()?)),
+            1 => self.tags.iter().copied().collect(),
+            2 => return Ok(Itt(u.arbitrary()?)),
             _ => self.tasks.iter().filter(|(_, task)| task.under_way()).map(|(itt, _)| *itt).collect(),
         };
         match any.is_empty() {
@@ -192,7 +194,7 @@ impl Model {
         let room = self.session.room();
         assert!(room + self.session.in_flight() <= self.depth);
         // What is not a command's own has 16 slots of its own; a target cannot take more of them.
-        let spare = CONTROL.saturating_sub(self.controls() + self.owed.len());
+        let spare = CONTROL.saturating_sub(self.controls());
         assert!(self.wild || spare == 0 || room + self.session.in_flight() == self.depth);
         match self.session.submit(command) {
             Ok(itt) => {
@@ -263,7 +265,7 @@ impl Model {
             }
             Err(error) => {
                 sentence(error);
-                assert!(!possible || self.wild || self.controls() + self.owed.len() >= CONTROL);
+                assert!(!possible || self.wild || self.controls() >= CONTROL);
             }
         }
         Ok(())
@@ -281,7 +283,7 @@ impl Model {
             }
             Err(error) => {
                 sentence(error);
-                assert!(!free || !fits || self.wild || self.controls() + self.owed.len() >= CONTROL);
+                assert!(!free || !fits || self.wild || self.controls() >= CONTROL);
             }
         }
         Ok(())
@@ -297,7 +299,7 @@ impl Model {
             }
             Err(error) => {
                 sentence(error);
-                assert!(!self.up || self.logged_out || self.wild || self.controls() + self.owed.len() >= CONTROL);
+                assert!(!self.up || self.logged_out || self.wild || self.controls() >= CONTROL);
             }
         }
         Ok(())
@@ -345,7 +347,6 @@ impl Model {
         self.up = false;
         self.lost = true;
         self.arrived.clear();
-        self.owed.clear();
         self.pings.clear();
         self.pongs.clear();
         self.logouts.clear();

@@ -15,6 +15,8 @@ use super::model::{Asked, Model, pattern};
 enum Due {
     Taken,
     Refused,
+    /// It is one of too many, or the last that is not.
+    Either,
 }
 
 /// A PDU on its way.
@@ -116,7 +118,6 @@ fn response(model: &mut Model, u: &mut Unstructured<'_>, itt: Itt, head: Numbers
     let due = match under_way {
         Some(_) if missing => Due::Refused,
         Some(_) => Due::Taken,
-        None if model.owed.contains(&itt.0) => Due::Taken,
         None => Due::Refused,
     };
     Ok(Saying { bhs, data, status: true, due })
@@ -180,7 +181,6 @@ fn data_in(model: &mut Model, u: &mut Unstructured<'_>, itt: Itt, head: Numbers)
             Due::Taken
         }
         Some(Data::None | Data::Out(_)) if length == 0 => Due::Taken,
-        None if model.owed.contains(&itt.0) => Due::Taken,
         _ => Due::Refused,
     };
     Ok(Saying { bhs, data, status, due })
@@ -226,7 +226,6 @@ fn r2t(model: &mut Model, u: &mut Unstructured<'_>, itt: Itt, head: Numbers) -> 
         && open < usize::from(model.params.max_outstanding_r2t);
     let due = match task {
         Some(_) if right => Due::Taken,
-        None if model.owed.contains(&itt.0) => Due::Taken,
         _ => Due::Refused,
     };
     Ok(Saying { bhs, data: Vec::new(), status: false, due })
@@ -244,9 +243,17 @@ fn nop_in(model: &mut Model, u: &mut Unstructured<'_>, head: Numbers) -> arbitra
     let Numbers { stat_sn, exp_cmd_sn, max_cmd_sn } = head;
     let bhs = NopIn { flags: FINAL, lun, itt, ttt, stat_sn, exp_cmd_sn, max_cmd_sn }.encode();
     let known = itt == Itt::RESERVED || model.pings.contains(&itt.0);
-    let flood = ttt != Ttt::RESERVED && model.pongs.len() >= 64;
-    let due = if known && !flood { Due::Taken } else { Due::Refused };
+    let due = if known { ping(model, ttt) } else { Due::Refused };
     Ok(Saying { bhs, data: segment(u)?, status: itt != Itt::RESERVED, due })
+}
+
+/// What becomes of a ping: there is a limit to what is kept for those who do not read the answers.
+fn ping(model: &Model, ttt: Ttt) -> Due {
+    let kept: usize = model.pongs.iter().map(|(_, _, data)| data.len() + 256).sum();
+    match ttt == Ttt::RESERVED || kept < 1 << 19 {
+        true => Due::Taken,
+        false => Due::Either,
+    }
 }
 
 /// A tag of those sent, one that has not been sent, or any.
@@ -324,10 +331,12 @@ fn reject(model: &mut Model, u: &mut Unstructured<'_>, itt: Itt, head: Numbers) 
     if u.ratio(1, 16)? {
         data.truncate(u.int_in_range(0..=48)?);
     }
-    let new =
-        code & 0x3f == 0x05 && data.len() == BHS_LEN && model.tasks.get(&itt.0).is_some_and(|task| task.under_way());
-    // Each keeps a slot.
-    let due = if new && model.owed.len() >= 16 { Due::Refused } else { Due::Taken };
+    // A command that was discarded leaves a gap in CmdSN. A ping that waits to be sent has a tag, too.
+    let due = match (reason == 0x02 && code & 0x3f == 0x01 && data.len() == BHS_LEN, model.knows(itt)) {
+        (true, true) => Due::Refused,
+        (true, false) => Due::Either,
+        (false, _) => Due::Taken,
+    };
     Ok(Saying { bhs: bhs.encode(), data, status: true, due })
 }
 
@@ -366,7 +375,7 @@ fn send(model: &mut Model, u: &mut Unstructured<'_>, saying: &Saying) -> arbitra
         }
         _ => {}
     }
-    if !model.wild && due == Due::Taken {
+    if !model.wild && due != Due::Refused {
         about_to(model, saying);
     }
     let result = model.deliver(&wire);
@@ -376,9 +385,9 @@ fn send(model: &mut Model, u: &mut Unstructured<'_>, saying: &Saying) -> arbitra
     match (due, &result) {
         (Due::Taken, Err(error)) => panic!("in order, and refused: {error}: {saying:02x?}"),
         (Due::Refused, Ok(())) => panic!("not in order, and taken: {saying:02x?}"),
-        (Due::Refused, Err(Error::PeerMisbehaved(_))) => {}
-        (Due::Refused, Err(error)) => panic!("a fault of ours: {error}"),
-        (Due::Taken, Ok(())) => taken(model, saying),
+        (Due::Refused | Due::Either, Err(Error::PeerMisbehaved(_))) => {}
+        (Due::Refused | Due::Either, Err(error)) => panic!("a fault of ours: {error}"),
+        (Due::Taken | Due::Either, Ok(())) => taken(model, saying),
     }
     Ok(())
 }
@@ -408,12 +417,8 @@ fn rejected(model: &mut Model, saying: &Saying) {
     let itt = Itt::get(named, 16);
     model.pings.remove(&itt.0);
     let Some(task) = model.tasks.get_mut(&itt.0).filter(|task| task.under_way()) else { return };
-    match Opcode::from(opcode(named)) {
-        Opcode::ScsiCommand if waits_for_logout => task.sent = None,
-        Opcode::DataOut => {
-            model.owed.insert(itt.0);
-        }
-        _ => {}
+    if waits_for_logout && opcode(named) == ScsiCommand::OPCODE {
+        task.sent = None;
     }
 }
 
@@ -455,11 +460,9 @@ fn taken(model: &mut Model, saying: &Saying) {
     }
 }
 
-/// The last word on a task was said: either it has ended by it, or had before.
+/// It was answered, and so has ended.
 fn ended(model: &mut Model, itt: Itt) {
-    if !model.owed.remove(&itt.0) {
-        assert!(model.tasks.get(&itt.0).is_some_and(|task| task.ended), "answered, and has not ended");
-    }
+    assert!(model.tasks.get(&itt.0).is_some_and(|task| task.ended), "answered, and has not ended");
 }
 
 /// Much of the same.
@@ -480,7 +483,7 @@ pub(super) fn flood(model: &mut Model, u: &mut Unstructured<'_>) -> arbitrary::R
             _ => {
                 let (itt, ttt, max_cmd_sn) = (Itt::RESERVED, Ttt(1), exp_cmd_sn);
                 let bhs = NopIn { flags: FINAL, lun: Lun(0), itt, ttt, stat_sn, exp_cmd_sn, max_cmd_sn }.encode();
-                let due = if model.pongs.len() >= 64 { Due::Refused } else { Due::Taken };
+                let due = ping(model, ttt);
                 Saying { bhs, data, status: false, due }
             }
         };
