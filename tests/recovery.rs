@@ -306,6 +306,33 @@ async fn a_command_that_is_never_answered_fails_in_the_end() {
     scene.end().await;
 }
 
+// check: recovery-fatal-command
+#[tokio::test]
+async fn a_command_that_costs_the_connection_every_time_fails_and_the_others_go_on() {
+    let timers = Timers { replacement: Duration::from_millis(200), task: Duration::ZERO };
+    let mut scene = Scene::with(disk("ONE"), timers).await;
+    scene.target.on_command(|command| match is_write(command) && command.lba == 7 {
+        true => Action::Disconnect,
+        false => Action::Proceed,
+    });
+    let mut pending = scene.write(7, 1);
+    let mut losses = 0;
+    let result = loop {
+        tokio::select! {
+            result = &mut pending => break result,
+            event = scene.lab.event() => if let BridgeEvent::ConnectionLost { .. } = event.expect("a kernel") {
+                losses += 1;
+                assert!(losses < 1000, "it is issued for ever");
+                scene.lab.log_in_again().await.expect("a login");
+            },
+        }
+    };
+    assert_eq!(result, Err(IoError::TimedOut));
+    scene.lab.log_in_again().await.expect("a login");
+    assert_eq!(scene.write(8, 1).await, Ok(()));
+    scene.end().await;
+}
+
 // check: async-logout
 #[tokio::test]
 async fn a_logout_in_between_lets_answers_arrive_and_keeps_the_rest() {
@@ -413,6 +440,23 @@ async fn a_unit_that_was_found_over_a_connection_that_was_lost_meanwhile_is_look
     let written = tokio::time::timeout(LONG, written).await.expect("an answer");
     assert_eq!(written.map(drop), Ok(()));
     drop(new);
+    scene.end().await;
+}
+
+// check: scan-incomplete
+#[tokio::test]
+async fn units_stay_when_the_target_cannot_list_them_now() {
+    let scene = Scene::new().await;
+    scene.target.add_lun(1, disk("NEW"));
+    assert_eq!(scene.lab.rescan().await.expect("a scan").len(), 2);
+    let standby = Sense::new(SenseKey::NotReady, 0x04, 0x0b);
+    scene.target.on_command(move |command| match command.opcode() {
+        opcode::REPORT_LUNS => Action::CheckCondition(standby),
+        _ => Action::Proceed,
+    });
+    assert!(scene.lab.rescan().await.is_err(), "it is not known what there is");
+    assert!(scene.lab.registry().get(&format!("{TARGET}/1")).is_some());
+    assert_eq!(scene.lab.units_now().len(), 2);
     scene.end().await;
 }
 

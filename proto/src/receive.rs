@@ -434,7 +434,7 @@ impl<D: Crc32c> Session<D> {
                     let response = Some(TaskFunctionResponse::Rejected);
                     self.tell(Event::ManageDone { itt, function, response });
                 }
-                Kind::Text => self.text_arrived(itt, &[], None),
+                Kind::Text => self.text_rejected(itt),
                 Kind::Ping => {
                     // A target that rejects pings is alive.
                     self.tasks.remove(itt);

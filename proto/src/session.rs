@@ -448,6 +448,14 @@ impl<D: Crc32c> Session<D> {
         self.events.push_back(event);
     }
 
+    /// The target does not answer our text.
+    pub(crate) fn text_rejected(&mut self, itt: Itt) {
+        if self.text.take_if(|(current, _)| *current == itt).is_some() {
+            self.tasks.remove(itt);
+            self.events.push_back(Event::TextDone { itt, text: None });
+        }
+    }
+
     /// Takes a part of the text that the target answers; ends the exchange where it is the last.
     pub(crate) fn text_arrived(&mut self, itt: Itt, part: &[u8], goes_on: Option<(Lun, Ttt)>) {
         let Some((_, text)) = self.text.as_mut().filter(|(current, _)| *current == itt) else { return };

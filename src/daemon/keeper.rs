@@ -46,7 +46,12 @@ pub(crate) fn back_off(failures: u32, again: Again) -> Duration {
         Again::Later => MAX_WAIT,
         Again::Elsewhere | Again::Never => MAX_WAIT_REFUSED,
     };
-    let wait = Duration::from_secs(1 << failures.saturating_sub(1).min(16)).min(bound);
+    let first = match again {
+        Again::Later | Again::Elsewhere => 1,
+        // Wrong secrets, again and again, lock accounts.
+        Again::Never => 60,
+    };
+    let wait = Duration::from_secs(first << failures.saturating_sub(1).min(16)).min(bound);
     // Without randomness everybody comes back at the same moment, which is no reason to fail.
     let jitter = getrandom::u32().map_or(50, |random| random % 101);
     wait * (75 + jitter / 2) / 100

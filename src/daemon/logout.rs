@@ -63,6 +63,7 @@ pub(crate) async fn log_out(
     let names = unit_names(daemon, &live);
     let dead = force && !answers(daemon, &live).await;
     if dead {
+        live.stop.cancel();
         // Whoever still uses its units gets errors at once, instead of waiting for a target that is gone.
         daemon.bridge.abandon(live.id());
     }
@@ -73,6 +74,8 @@ pub(crate) async fn log_out(
     }
     let notes = if dead {
         stop_keeping(daemon, &live).await;
+        // It may have come back at the last moment.
+        daemon.bridge.abandon(live.id());
         vec![format!("the session with {target} is ended without a logout: the target does not answer")]
     } else {
         end(daemon, &live).await

@@ -521,6 +521,16 @@ pub(crate) const GROUPS: &[Group] = &[
                 "A unit that has grown is used to its end, one that has shrunk refuses what is beyond.",
                 "SBC-4",
             ),
+            (
+                "recovery-fatal-command",
+                "A command that costs the connection every time is not issued for ever: it fails, and the others go on.",
+                "",
+            ),
+            (
+                "scan-incomplete",
+                "A target that cannot list its units now is not taken for one that has none: disks stay.",
+                "SPC-5 6.34",
+            ),
             ("recovery-forced-removal", "A dead target is removed by force in less than a second.", ""),
             ("recovery-restart", "A daemon that is killed and started again logs in again without a command.", "6.3.5"),
         ],

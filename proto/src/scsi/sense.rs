@@ -127,6 +127,11 @@ impl Sense {
         self.has_code(0x2a, 0x09)
     }
 
+    /// MODE PARAMETERS CHANGED: the write cache or the write protection may be others now.
+    pub const fn mode_parameters_changed(&self) -> bool {
+        self.has_code(0x2a, 0x01)
+    }
+
     /// INQUIRY DATA HAS CHANGED: ask for the identity again.
     pub const fn inquiry_data_changed(&self) -> bool {
         self.has_code(0x3f, 0x03) || self.has_code(0x3f, 0x05)
@@ -370,6 +375,7 @@ mod tests {
         assert!(sense(6, 0x3f, 0x0e).reported_luns_changed());
         assert!(sense(6, 0x2a, 0x09).capacity_changed());
         assert!(sense(6, 0x3f, 0x03).inquiry_data_changed());
+        assert!(sense(6, 0x2a, 0x01).mode_parameters_changed() && !sense(6, 0x2a, 0x09).mode_parameters_changed());
         assert!(sense(7, 0x27, 0x00).write_protected() && !sense(7, 0x27, 0x00).space_exhausted());
         assert!(sense(7, 0x27, 0x07).space_exhausted() && !sense(7, 0x27, 0x07).write_protected());
         assert!(sense(5, 0x20, 0x00).invalid_opcode() && sense(5, 0x24, 0x00).invalid_field());

@@ -24,7 +24,7 @@ use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::{Itt, Lun};
 use iscsi_proto::pdu::TaskAttribute;
 use iscsi_proto::scsi::Sense;
-use iscsi_proto::session::{Command, Data, Event, Outcome, PingTimers, Session, SessionConfig, TaskResult};
+use iscsi_proto::session::{Command, Data, Event, Outcome, PingTimers, RxPlan, Session, SessionConfig, TaskResult};
 use iscsi_proto::time::Instant as CoreInstant;
 use iscsi_proto::tmf::Manage;
 use tokio::io::Interest;
@@ -53,6 +53,9 @@ const FUNCTION_LIMIT: Duration = Duration::from_secs(10);
 
 /// I/O waits at least so long for a look at its unit that is in doubt.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// A request that was under way when the connection was lost so often is not issued for ever.
+const LOSSES: u8 = 5;
 
 /// CRC32C in hardware where there is one.
 #[derive(Debug)]
@@ -249,6 +252,9 @@ impl Driver {
             self.accept();
             self.transmit()?;
             self.settle();
+            if matches!(self.link, Link::Up(_)) && self.session.rx_plan() == RxPlan::Stop {
+                return Err(Lost("the target has ended the session".into()));
+            }
         } else {
             self.settle();
         }
@@ -276,20 +282,26 @@ impl Driver {
         let now = Instant::now();
         while self.session.room() > 0 {
             let Some(request) = self.queue.next() else { break };
-            self.issue(request, now);
+            if !self.issue(request, now) {
+                break;
+            }
         }
     }
 
-    fn issue(&mut self, request: Request, now: Instant) {
+    /// Whether the session has taken it; else it waits for its turn.
+    fn issue(&mut self, request: Request, now: Instant) -> bool {
         let attribute = TaskAttribute::Simple;
         let command = Command { lun: request.lun, cdb: request.cdb, attribute, data: request.data };
-        match self.session.submit(command) {
-            Ok(itt) => match self.slots.get_mut(itt.slot()) {
-                Some(slot) => (slot.request, slot.issued) = (Some(request), Some((itt, now))),
-                None => request.fail(IoError::Aborted),
-            },
-            Err(_) => self.queue.again(request),
+        let Ok(itt) = self.session.submit(command) else {
+            self.queue.came_back(&request);
+            self.queue.again(request);
+            return false;
+        };
+        match self.slots.get_mut(itt.slot()) {
+            Some(slot) => (slot.request, slot.issued) = (Some(request), Some((itt, now))),
+            None => request.fail(IoError::Aborted),
         }
+        true
     }
 
     /// Hands finished tasks to whoever waits for them.
@@ -360,13 +372,20 @@ impl Driver {
             self.hear(request.lun, &sense);
         }
         match verdict::judge(&mut request, result, sense) {
-            Verdict::Again if request.overdue >= PATIENCE => {
+            Verdict::Again if request.overdue >= PATIENCE || self.is_fatal(&request) => {
                 self.answer(request, result, sense, Err(IoError::TimedOut))
             }
             Verdict::Again => self.queue.again(request),
             Verdict::AgainAfter(wait) => self.queue.later(request, Instant::now() + wait),
             Verdict::Done(done) => self.answer(request, result, sense, done),
         }
+    }
+
+    /// Whether a request was under way at so many losses, for so long, that it may be their cause: a target
+    /// that does not survive a command must not be given it for ever.
+    fn is_fatal(&self, request: &Request) -> bool {
+        request.losses >= LOSSES
+            && request.first_loss.is_some_and(|first| first.elapsed() >= self.spec.replacement_timeout)
     }
 
     fn answer(&mut self, mut request: Request, result: &TaskResult, sense: Option<Sense>, done: Result<(), IoError>) {
@@ -421,7 +440,7 @@ impl Driver {
             disk.0.doubt(Size::May);
             self.look();
         }
-        if another || sense.capacity_changed() {
+        if another || sense.capacity_changed() || sense.mode_parameters_changed() {
             self.tell(BridgeEvent::UnitsChanged { session: self.id });
         }
     }
@@ -453,7 +472,12 @@ impl Driver {
         self.link = Link::Down { since: Instant::now(), gave_up: false };
         self.forget_outbox();
         self.ring.clear();
-        self.watchdog.forget(Instant::now());
+        let now = Instant::now();
+        self.watchdog.forget(now);
+        for request in self.slots.iter_mut().filter_map(|slot| slot.request.as_mut()) {
+            request.losses = request.losses.saturating_add(1);
+            request.first_loss.get_or_insert(now);
+        }
         self.session.connection_lost();
         self.session.cancel_all();
         self.settle();
@@ -554,6 +578,12 @@ impl Driver {
     fn on_time(&mut self) {
         let now = Instant::now();
         self.queue.wake(now);
+        // What has arrived counts, however late we look.
+        if self.session.poll_timeout().is_some_and(|at| at <= self.now())
+            && let Err(Lost(why)) = self.receive()
+        {
+            self.lost(&why);
+        }
         if let Err(error) = self.session.handle_timeout(self.now()) {
             self.lost(&error.to_string());
         }

@@ -27,6 +27,8 @@ pub(super) struct Ways {
     pub(super) fua: bool,
     /// Freed blocks read as zero (LBPRZ).
     pub(super) unmapped_reads_zero: bool,
+    /// WRITE SAME may free blocks (LBPWS).
+    pub(super) write_same_frees: bool,
     /// How to free blocks.
     pub(super) unmap: UnmapWay,
 }
@@ -126,7 +128,8 @@ impl Unit {
 
     /// That doubt is looked into, for good or bad.
     pub(super) fn settle(&self, doubt: u64) {
-        self.settled.store(doubt, Ordering::Release);
+        // Never back: a scan may come with what it knew before a later look.
+        self.settled.fetch_max(doubt, Ordering::AcqRel);
     }
 
     /// Whether a doubt is not looked into yet.
@@ -207,7 +210,7 @@ impl Unit {
             }
             (Op::Unmap | Op::WriteZeroes { .. }, _) => {
                 let free = match op {
-                    Op::WriteZeroes { unmap, .. } => unmap && ways.unmapped_reads_zero && ways.unmap != UnmapWay::None,
+                    Op::WriteZeroes { unmap, .. } => unmap && ways.unmapped_reads_zero && ways.write_same_frees,
                     _ => true,
                 };
                 then_flush = matches!(op, Op::WriteZeroes { fua: true, .. }) && geometry.write_cache;
@@ -218,7 +221,7 @@ impl Unit {
             (Op::Flush | Op::Read | Op::Write { .. }, _) => (flush(), Data::None, Payload::None),
         };
         let work = Work::Block { unit: self.clone(), op, lba, blocks, then_flush, completion };
-        Ok(Request { lun: self.lun, cdb, data, payload, work, number: 0, reissued: false, attempts: 0, overdue: 0 })
+        Ok(Request::new(self.lun, cdb, data, payload, work))
     }
 }
 

@@ -8,6 +8,7 @@ use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::scsi::Sense;
 use iscsi_proto::session::Data;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::block::{Buffer, Completion, IoError, Op};
 use super::lun::Unit;
@@ -84,6 +85,9 @@ pub(super) struct Request {
     pub(super) number: u64,
     /// It was issued before: nothing later to the same blocks goes before it is through.
     pub(super) reissued: bool,
+    /// How often it was under way when the connection was lost, and when first.
+    pub(super) losses: u8,
+    pub(super) first_loss: Option<Instant>,
     /// How often it took too long.
     pub(super) overdue: u8,
     /// How often it was issued again after an answer that asks for it.
@@ -109,6 +113,23 @@ impl Extent {
 }
 
 impl Request {
+    /// One that was not issued yet.
+    pub(super) fn new(lun: Lun, cdb: [u8; 16], data: Data, payload: Payload, work: Work) -> Request {
+        Request {
+            lun,
+            cdb,
+            data,
+            payload,
+            work,
+            number: 0,
+            reissued: false,
+            losses: 0,
+            first_loss: None,
+            overdue: 0,
+            attempts: 0,
+        }
+    }
+
     /// The blocks it reads or changes; `None` for what has none.
     pub(super) fn extent(&self) -> Option<Extent> {
         let Work::Block { op, lba, blocks, .. } = &self.work else { return None };

@@ -15,7 +15,7 @@ use iscsi_proto::scsi::inquiry::StandardInquiry;
 use iscsi_proto::scsi::mode::{CACHING_PAGE, ModeParameters};
 use iscsi_proto::scsi::report_luns::ReportLuns;
 use iscsi_proto::scsi::vpd::{self, BlockLimits, Provisioning, RotationRate, page};
-use iscsi_proto::scsi::{Cdb, Sense};
+use iscsi_proto::scsi::{Cdb, Sense, SenseKey};
 use iscsi_proto::session::Data;
 use tokio::sync::oneshot;
 
@@ -75,19 +75,15 @@ impl Scanner {
             room => (Data::In(room), Payload::Bytes(vec![0; room as usize])),
         };
         let work = Work::Raw { reply };
-        self.inbox.put([Request {
-            lun,
-            cdb: cdb.padded(),
-            data,
-            payload,
-            work,
-            number: 0,
-            reissued: false,
-            attempts: 0,
-            overdue: 0,
-        }]);
+        self.inbox.put([Request::new(lun, cdb.padded(), data, payload, work)]);
         match answer.await {
             Ok(Ok(RawDone { status: ScsiStatus::Good, data, .. })) => Ok(data),
+            // The command was done (SPC-5 §4.4.8).
+            Ok(Ok(RawDone { sense: Some(sense), data, .. }))
+                if sense.key == SenseKey::RecoveredError && !sense.deferred =>
+            {
+                Ok(data)
+            }
             Ok(Ok(RawDone { sense, .. })) => Err(NoAnswer::Refused(sense)),
             Ok(Err(error)) => Err(NoAnswer::Failed(error)),
             Err(_) => Err(NoAnswer::Failed(IoError::Aborted)),
@@ -100,16 +96,19 @@ impl Scanner {
         !matches!(self.ask(Lun(0), cdb::inquiry(36), 36).await, Err(NoAnswer::Failed(_)))
     }
 
-    /// The units' addresses. A target that refuses the question has unit 0.
+    /// The units' addresses. A target that does not know the question has unit 0; one that only cannot
+    /// answer it now must not be taken for that, or its other units would seem to be gone.
     pub(super) async fn list(&self) -> Result<Vec<Lun>, NoAnswer> {
         let mut room = LIST_LEN;
         loop {
             let data = match self.ask(Lun(0), cdb::report_luns(SelectReport::Logical, room), room).await {
                 Ok(data) => data,
-                Err(NoAnswer::Refused(_)) => return Ok(vec![Lun(0)]),
+                Err(NoAnswer::Refused(Some(sense))) if sense.key == SenseKey::IllegalRequest => {
+                    return Ok(vec![Lun(0)]);
+                }
                 Err(failed) => return Err(failed),
             };
-            let Some(list) = ReportLuns::parse(&data) else { return Ok(vec![Lun(0)]) };
+            let Some(list) = ReportLuns::parse(&data) else { return Err(NoAnswer::Refused(None)) };
             if list.is_complete() || room == MAX_LIST_LEN {
                 return Ok(list.luns().collect());
             }
@@ -140,7 +139,7 @@ impl Scanner {
                 product: inquiry.product.clone(),
                 revision: inquiry.revision.clone(),
             },
-            ways: Ways { fua: false, unmapped_reads_zero: false, unmap: UnmapWay::None },
+            ways: Ways { fua: false, unmapped_reads_zero: false, write_same_frees: false, unmap: UnmapWay::None },
         };
         if inquiry.is_disk() {
             match self.shape(lun, &pages).await {
@@ -163,6 +162,10 @@ impl Scanner {
         // It may have to spin up or to change sides first: the verdict waits for that.
         self.ask(lun, cdb::test_unit_ready(), 0).await.map_err(|why| format!("it is not ready: {}", why.sentence()))?;
         let capacity = self.capacity(lun).await?;
+        let bytes = u128::from(capacity.blocks) * u128::from(capacity.block_size);
+        if bytes > i64::MAX as u128 {
+            return Err(format!("it says that it has {} blocks, which nobody could address", capacity.blocks));
+        }
         let mode = self.mode(lun).await;
         let limits = self.page_of(pages, lun, page::BLOCK_LIMITS).await;
         let limits = limits.as_deref().and_then(BlockLimits::parse);
@@ -242,6 +245,11 @@ fn combine(
         rotational: matches!(rotation, Some(RotationRate::Rpm(_))),
     };
     let reads_zero = capacity.unmapped_reads_zero || provisioning.as_ref().is_some_and(|how| how.unmapped_reads_zero);
-    let ways = Ways { fua: mode.as_ref().is_some_and(|mode| mode.fua), unmapped_reads_zero: reads_zero, unmap };
+    let ways = Ways {
+        fua: mode.as_ref().is_some_and(|mode| mode.fua),
+        unmapped_reads_zero: reads_zero,
+        write_same_frees: provisioning.as_ref().is_some_and(|how| how.write_same_16),
+        unmap,
+    };
     (geometry, ways)
 }

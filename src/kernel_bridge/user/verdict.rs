@@ -5,7 +5,8 @@
 //! | GOOD, RECOVERED ERROR | done, if all bytes moved |
 //! | unit attention (6) | issue it again: the condition is cleared by having been told (SAM-5 §5.14) |
 //! | BUSY, TASK SET FULL | wait, issue it again (SAM-5 §5.3.1) |
-//! | becoming ready, ALUA transition (2/04/01, 2/04/0a) | wait, issue it again |
+//! | becoming ready, an operation in progress, ALUA transition (2/04/01, 2/04/04–0a, 2/04/14) | wait, issue it again |
+//! | a deferred error: of an earlier command; this one was not executed | it fails, so that somebody hears; a recovered one: issue it again |
 //! | ABORTED COMMAND (b), TASK ABORTED | issue it again, a few times |
 //! | invalid opcode (5/20/00) for a 16-byte command | issue it again with ten bytes |
 //! | nothing: it was taken back, or ended by task management | issue it again |
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::scsi::{Sense, SenseKey, cdb};
-use iscsi_proto::session::{Outcome, TaskResult};
+use iscsi_proto::session::{Outcome, Residual, TaskResult};
 
 use super::block::IoError;
 use super::request::{Request, Work};
@@ -61,22 +62,35 @@ fn judge_status(request: &mut Request, status: ScsiStatus, result: &TaskResult, 
     }
 }
 
-/// GOOD counts only if every byte moved: a short read must not deliver stale bytes.
 fn whole(request: &Request, result: &TaskResult) -> Verdict {
     let is_block = matches!(request.work, Work::Block { .. });
-    if is_block && result.transferred != request.data.len() {
+    if is_block && !is_whole(request.data.len(), result) {
         return Verdict::Done(Err(target_error(None)));
     }
     Verdict::Done(Ok(()))
 }
 
+/// GOOD counts only if every byte moved, and there were no more: a short read must not deliver stale
+/// bytes, and a unit that had more to say has other blocks than we think.
+fn is_whole(expected: u32, result: &TaskResult) -> bool {
+    result.transferred == expected && !matches!(result.residual, Residual::Overflow(1..))
+}
+
 fn judge_sense(request: &mut Request, result: &TaskResult, sense: Sense) -> Verdict {
     let failed = Verdict::Done(Err(target_error(Some(sense))));
+    if sense.deferred {
+        // It is about an earlier command, and this one was not executed (SPC-5 §4.4.5).
+        tracing::error!(%sense, lun = %request.lun, "a unit reports an error of an earlier command");
+        return match sense.key {
+            SenseKey::RecoveredError => prompt(request, target_error(Some(sense))),
+            _ => failed,
+        };
+    }
     match sense.key {
         SenseKey::RecoveredError => whole(request, result),
         SenseKey::UnitAttention => prompt(request, target_error(Some(sense))),
         SenseKey::AbortedCommand => prompt(request, target_error(Some(sense))),
-        SenseKey::NotReady if (sense.asc, sense.ascq) == (0x04, 0x01) || (sense.asc, sense.ascq) == (0x04, 0x0a) => {
+        SenseKey::NotReady if sense.asc == 0x04 && matches!(sense.ascq, 0x01 | 0x04..=0x0a | 0x14) => {
             patient(request, target_error(Some(sense)))
         }
         SenseKey::IllegalRequest if sense.invalid_opcode() => match &mut request.work {
@@ -117,4 +131,42 @@ fn patient(request: &mut Request, otherwise: IoError) -> Verdict {
     }
     let wait = Duration::from_millis(20 << request.attempts.min(6));
     Verdict::AgainAfter(wait.min(Duration::from_secs(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use iscsi_proto::ids::Lun;
+    use iscsi_proto::session::Data;
+    use tokio::sync::oneshot;
+
+    use super::super::request::Payload;
+    use super::*;
+
+    fn judged(sense: Sense) -> Verdict {
+        let (reply, _answer) = oneshot::channel();
+        let data = Data::Out(512);
+        let mut request = Request::new(Lun(0), [0x8a; 16], data, Payload::None, Work::Raw { reply });
+        let outcome = Outcome::Status(ScsiStatus::CheckCondition);
+        let result = TaskResult { outcome, transferred: 512, residual: Residual::None };
+        judge(&mut request, &result, Some(sense))
+    }
+
+    #[test]
+    fn a_deferred_error_is_no_answer_to_the_command_that_carries_it() {
+        let deferred = |key| Sense { deferred: true, ..Sense::new(key, 0x0c, 0x02) };
+        assert_eq!(judged(deferred(SenseKey::RecoveredError)), Verdict::Again, "it was not executed");
+        for key in [SenseKey::MediumError, SenseKey::AbortedCommand, SenseKey::UnitAttention] {
+            assert!(matches!(judged(deferred(key)), Verdict::Done(Err(_))), "{key:?}: somebody must hear of it");
+        }
+        assert_eq!(judged(Sense::new(SenseKey::RecoveredError, 0x0c, 0x00)), Verdict::Done(Ok(())));
+    }
+
+    #[test]
+    fn good_with_more_data_than_expected_is_no_success() {
+        let result = |residual| TaskResult { outcome: Outcome::Status(ScsiStatus::Good), transferred: 4096, residual };
+        assert!(is_whole(4096, &result(Residual::None)));
+        assert!(is_whole(4096, &result(Residual::Overflow(0))));
+        assert!(!is_whole(4096, &result(Residual::Overflow(28_672))));
+        assert!(!is_whole(8192, &result(Residual::None)));
+    }
 }

@@ -173,7 +173,7 @@ fn rejected_pings_texts_and_task_management_end() {
         let wire = reject(&mut bench, 0x06, &pdu.bhs);
         bench.feed(&wire).expect("legal");
     }
-    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt: text, text: Some(Vec::new()) }));
+    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt: text, text: None }));
     let response = Some(TaskFunctionResponse::Rejected);
     let ended = Event::ManageDone { itt: manage, function: TaskFunction::AbortTask, response };
     assert_eq!(bench.session.poll_event(), Some(ended));

@@ -78,12 +78,15 @@ impl Driver {
         if purpose == Purpose::End {
             self.inbox.close();
         }
-        self.leaving = match self.link {
-            Link::Down { .. } => {
+        self.leaving = match (std::mem::replace(&mut self.leaving, Leaving::No), &self.link) {
+            (Leaving::Gone, _) => Leaving::Gone,
+            (_, Link::Down { .. }) => {
                 let lost = "there was no connection to log out of".to_owned();
                 departure.over(Err(BridgeError::ConnectionLost(lost)))
             }
-            Link::Up(_) => Leaving::Draining(departure),
+            // The logout is out already: only what follows is another matter now.
+            (Leaving::LoggingOut(_), Link::Up(_)) => Leaving::LoggingOut(departure),
+            (Leaving::No | Leaving::Draining(_), Link::Up(_)) => Leaving::Draining(departure),
         };
     }
 
@@ -111,9 +114,12 @@ impl Driver {
 
     /// The target has answered our logout.
     pub(super) fn logged_out(&mut self) {
-        if let Leaving::LoggingOut(departure) = std::mem::replace(&mut self.leaving, Leaving::No) {
-            self.part();
-            self.leaving = departure.over(Ok(()));
+        match std::mem::replace(&mut self.leaving, Leaving::No) {
+            Leaving::LoggingOut(departure) => {
+                self.part();
+                self.leaving = departure.over(Ok(()));
+            }
+            other => self.leaving = other,
         }
     }
 
