@@ -282,9 +282,13 @@ impl<D: Crc32c> Session<D> {
     /// as RFC 7143 §11.10 has it.
     ///
     /// # Errors
-    /// [`Error::Misuse`] if one is under way, or `data` is longer than the target's
+    /// [`Error::Misuse`] if one is under way, there is no connection, or `data` is longer than the target's
     /// MaxRecvDataSegmentLength.
     pub fn text(&mut self, data: Vec<u8>) -> Result<Itt, Error> {
+        // The next connection's target may take less at a time than the last one's.
+        if self.connection.phase != Phase::FullFeature {
+            return Err(Error::Misuse("text without a connection"));
+        }
         if self.text.is_some() {
             return Err(Error::Misuse("a text exchange is under way"));
         }

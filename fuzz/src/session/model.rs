@@ -277,13 +277,14 @@ impl Model {
         let free = self.text.is_none();
         match self.session.text(vec![b'k'; length]) {
             Ok(itt) => {
-                assert!(free && fits);
+                assert!(free && fits && self.up && !self.logged_out);
                 self.note_tag(itt);
                 self.text = Some((itt.0, false));
             }
             Err(error) => {
                 sentence(error);
-                assert!(!free || !fits || self.wild || self.controls() >= CONTROL);
+                let up = self.up && !self.logged_out;
+                assert!(!up || !free || !fits || self.wild || self.controls() >= CONTROL);
             }
         }
         Ok(())

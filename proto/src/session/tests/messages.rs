@@ -286,6 +286,18 @@ fn a_request_is_not_rejected_before_it_was_sent() {
 
 // Text.
 
+// check: text-one
+#[test]
+fn no_text_waits_for_a_connection_whose_target_may_take_less() {
+    let mut bench = Bench::new(handoff());
+    bench.session.connection_lost();
+    assert!(bench.session.text(vec![b'k'; 600]).is_err());
+    let smaller = Handoff { max_send_data_segment_length: 512, ..handoff() };
+    bench.session.reinstate(&smaller, bench.now).expect("down");
+    assert!(bench.session.text(vec![b'k'; 600]).is_err());
+    bench.session.text(vec![b'k'; 512]).expect("it fits");
+}
+
 // check: text-continued
 #[test]
 fn the_rest_of_a_text_does_not_come_before_we_asked_for_it() {
