@@ -10,6 +10,7 @@
 
 mod delayed;
 mod leaving;
+mod link;
 mod queue;
 mod traffic;
 mod watchdog;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep};
 
 use self::leaving::Leaving;
+use self::link::Link;
 use self::queue::Queue;
 use self::watchdog::{Act, Overdue, PATIENCE, UnderWay, Watchdog};
 use super::block::{IoError, Op};
@@ -116,15 +118,6 @@ impl UnderWay for [Slot] {
     fn has(&self, itt: Itt) -> bool {
         self.get(itt.slot()).and_then(|slot| slot.issued).is_some_and(|(issued, _)| issued == itt)
     }
-}
-
-enum Link {
-    Up(TcpStream),
-    /// No connection since then; after the replacement timeout, requests fail at once.
-    Down {
-        since: Instant,
-        gave_up: bool,
-    },
 }
 
 /// Everything a new driver needs.
@@ -454,57 +447,6 @@ impl Driver {
         if self.events.send(event).is_err() {
             tracing::debug!("the daemon does not listen any more");
         }
-    }
-
-    fn lost(&mut self, why: &str) {
-        if matches!(self.link, Link::Down { .. }) {
-            return;
-        }
-        tracing::warn!(target = %self.spec.target, why, "the connection was lost");
-        self.part();
-        if self.left_by_loss(why) {
-            self.tell(BridgeEvent::ConnectionLost { session: self.id, why: why.to_owned() });
-        }
-    }
-
-    /// There is no connection any more. What was under way waits for the next one.
-    fn part(&mut self) {
-        self.link = Link::Down { since: Instant::now(), gave_up: false };
-        self.forget_outbox();
-        self.ring.clear();
-        let now = Instant::now();
-        self.watchdog.forget(now);
-        for request in self.slots.iter_mut().filter_map(|slot| slot.request.as_mut()) {
-            request.losses = request.losses.saturating_add(1);
-            request.first_loss.get_or_insert(now);
-        }
-        self.session.connection_lost();
-        self.session.cancel_all();
-        self.settle();
-    }
-
-    /// Goes on over another connection. It may lead to another target's disks: each unit is looked at
-    /// before its I/O goes on.
-    fn reinstate(&mut self, handoff: &Handoff, stream: TcpStream) -> Result<(), BridgeError> {
-        if matches!(self.link, Link::Up(_)) {
-            self.part();
-        }
-        let since = match self.link {
-            Link::Down { since, .. } => since,
-            Link::Up(_) => Instant::now(),
-        };
-        self.session.reinstate(handoff, self.now()).map_err(|error| BridgeError::BadHandoff(error.to_string()))?;
-        // Before the doubts: a scan that publishes a unit after these sees that it has to doubt it itself.
-        add(&self.counters.reconnects, 1);
-        for disk in self.disks.lock().values() {
-            disk.0.doubt(Size::Must);
-        }
-        self.link = Link::Up(stream);
-        self.large = false;
-        self.watchdog.forget(Instant::now());
-        let deadline = (since + self.spec.replacement_timeout).max(Instant::now() + LOOK_LIMIT);
-        self.doubted.send_replace(deadline);
-        Ok(())
     }
 
     /// Does what is due about commands that take too long.
