@@ -30,8 +30,8 @@ fn use_it(target: &Target) {
         let read = back.path().join("read");
         run("nbdcopy", [uri(&disks[0]), read.to_str().expect("a path in UTF-8")]);
         random.assert_same_as(&read, &format!("what was read back, {how:?}"));
-        daemon.ctl_ok(["logout", iqn]);
         assert!(!daemon.log().contains("the connection was lost"), "{how:?}");
+        daemon.ctl_ok(["logout", iqn]);
         let mut disk = disks[0].clone();
         disk.nbd = None;
         seen.push((negotiated.keys, negotiated.authentication, disk));
