@@ -84,6 +84,14 @@ fuzz: export FUZZ_JOBS ?= 2
 fuzz:
 	tests/scripts/fuzz $(TARGETS)
 
+# What stands on the wire, SCSI, tasks and the hashes: the rest takes Miri an hour. MIRI_TESTS= for all of it.
+miri: MIRI_TESTS ?= pdu:: digest:: sn:: ids:: scsi:: tmf task window login::chap
+miri:
+	@if ! $(CARGO) +nightly miri --version >/dev/null 2>&1; then \
+	    echo "There is no Miri here: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; \
+	fi
+	$(CARGO) +nightly miri test -p iscsi-proto --features login --locked --lib --target-dir target/miri -- $(MIRI_TESTS)
+
 bench:
 	$(CARGO) bench --workspace --bench '*' --locked
 

@@ -96,6 +96,8 @@ pub(super) struct Model {
     pub(super) max_cmd_sn: CmdSn,
     pub(super) last_order: u64,
     pub(super) ttt: u32,
+    /// How often the target may still say much of the same: it takes its time.
+    pub(super) floods: u8,
     arrived: Vec<u8>,
     chunk: usize,
 }
@@ -138,6 +140,7 @@ impl Model {
             max_cmd_sn: params.max_cmd_sn,
             last_order: 0,
             ttt: 0,
+            floods: 3,
             arrived: Vec::new(),
             chunk: *u.choose(&[usize::MAX, 1, 7, 48, 600])?,
         })

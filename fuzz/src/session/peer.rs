@@ -467,6 +467,8 @@ fn ended(model: &mut Model, itt: Itt) {
 
 /// Much of the same.
 pub(super) fn flood(model: &mut Model, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+    let Some(floods) = model.floods.checked_sub(1) else { return Ok(()) };
+    model.floods = floods;
     let kind = u.int_in_range(0..=2)?;
     let data = vec![0x42; u.int_in_range(0..=512)?];
     for _ in 0..u.int_in_range(0..=200)? {
