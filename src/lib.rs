@@ -7,6 +7,7 @@ pub mod export;
 pub mod ipc;
 pub mod kernel_bridge;
 pub mod lab;
+pub mod load;
 pub mod options;
 mod printable;
 pub mod selftest;

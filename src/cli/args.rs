@@ -88,6 +88,8 @@ pub(super) enum Command {
     Rescan(Scope),
     /// Show the counters of sessions
     Stats(Stats),
+    /// Measure how fast a unit is; writing destroys what is on it
+    Bench(Bench),
     /// Try everything against a target of our own, in this process: needs no daemon, leaves nothing
     Selftest(Output),
 }
@@ -493,6 +495,70 @@ pub(super) struct Stats {
     pub(super) scope: Scope,
     #[command(flatten)]
     pub(super) output: Output,
+}
+
+/// What `bench` takes.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_HELP)]
+pub(super) struct Bench {
+    /// The target's name
+    #[arg(value_name = "IQN")]
+    pub(super) target: String,
+    /// This unit; without, the only disk or number 0
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) lun: Option<u32>,
+    /// What to do: read, randread, write, randwrite, or randrw (half reads, half writes)
+    #[arg(long, value_enum, value_name = "LOAD", default_value = "read", hide_possible_values = true)]
+    pub(super) rw: Load,
+    /// Length of an operation, such as 512, 4k or 1m: a multiple of the unit's block
+    #[arg(long, value_name = "SIZE", default_value = "4k", value_parser = size)]
+    pub(super) bs: u32,
+    /// Operations under way at a time: 1 to 1024
+    #[arg(long, value_name = "NUMBER", default_value_t = 32)]
+    pub(super) depth: u16,
+    /// For so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub(super) seconds: u32,
+    /// Read back what was written and compare
+    #[arg(long)]
+    pub(super) verify: bool,
+    /// Yes, what is on the unit may be overwritten
+    #[arg(long)]
+    pub(super) destroy_data: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+const BENCH_HELP: &str = "\
+It runs in iscsid, on the session that is there, and Ctrl-C ends it. Loads that write take --destroy-data and a unit \
+that nobody else uses: detached, without NBD clients. With --verify they keep to the first 1048576 times SIZE bytes of \
+the unit, and making and comparing the data costs time: take no numbers from it.
+
+Latency is from submission to completion. CPU time is that of the whole iscsid process, so other work of it counts; \
+system calls are those of the session's connection.";
+
+/// A load, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(super) enum Load {
+    Read,
+    RandRead,
+    Write,
+    RandWrite,
+    RandRw,
+}
+
+/// Bytes, with k for 1024 and m for 1048576.
+fn size(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1 << 10),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    let number = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    number
+        .and_then(|digits| digits.parse::<u32>().ok()?.checked_mul(unit))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "say a number of bytes, such as 512, 4k, 64k or 1m".to_owned())
 }
 
 /// yes, no, and what the older grammars say instead.

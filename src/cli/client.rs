@@ -9,7 +9,16 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
-use crate::ipc::{ExitCode, Failure, Frame, Hello, MAX_FRAME, Reply, Request, VERSION};
+use crate::ipc::{BenchProgress, ExitCode, Failure, Frame, Hello, MAX_FRAME, Reply, Request, VERSION};
+
+/// What the daemon says before it answers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Meanwhile {
+    /// Something to show.
+    Sentence(String),
+    /// How far a benchmark is.
+    Bench(BenchProgress),
+}
 
 /// A connection to the daemon.
 #[derive(Debug)]
@@ -46,16 +55,17 @@ impl Client {
         Err(failure.unwrap_or_else(|| Failure::new(ExitCode::Internal, "there is no runtime directory to look in")))
     }
 
-    /// Asks one thing and waits for the answer, however long it takes; `progress` gets what the
-    /// daemon says meanwhile.
+    /// Asks one thing and waits for the answer, however long it takes; `meanwhile` gets what the
+    /// daemon says until then.
     ///
     /// # Errors
     /// The daemon's own, or what went wrong on the way.
-    pub(super) fn ask(&mut self, request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Reply, Failure> {
+    pub(super) fn ask(&mut self, request: &Request, meanwhile: &mut dyn FnMut(Meanwhile)) -> Result<Reply, Failure> {
         self.send(request)?;
         loop {
             match self.receive()? {
-                Frame::Progress(sentence) => progress(&sentence),
+                Frame::Progress(sentence) => meanwhile(Meanwhile::Sentence(sentence)),
+                Frame::Bench(progress) => meanwhile(Meanwhile::Bench(progress)),
                 Frame::Reply(reply) => return reply,
             }
         }

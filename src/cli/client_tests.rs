@@ -22,10 +22,10 @@ impl Daemon {
     }
 
     /// What the client gets for `ListTargets`, and what was said meanwhile.
-    fn asked(self) -> (Result<Reply, Failure>, Vec<String>) {
+    fn asked(self) -> (Result<Reply, Failure>, Vec<Meanwhile>) {
         let mut said = Vec::new();
         let mut client = Client::connect(&[self.directory.path().to_owned()]).expect("connected");
-        let reply = client.ask(&Request::ListTargets, &mut |sentence| said.push(sentence.to_owned()));
+        let reply = client.ask(&Request::ListTargets, &mut |meanwhile| said.push(meanwhile));
         drop(client);
         self.thread.join().expect("the script went through");
         (reply, said)
@@ -59,7 +59,7 @@ fn says_its_version_first_then_asks_and_hears_progress_and_the_reply() {
     });
     let (reply, said) = daemon.asked();
     assert_eq!(reply, Ok(Reply::Targets(vec![])));
-    assert_eq!(said, ["asking"]);
+    assert_eq!(said, [Meanwhile::Sentence("asking".into())]);
 }
 
 #[test]

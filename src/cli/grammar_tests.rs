@@ -3,7 +3,8 @@
 use super::args::{Format, Typed};
 use super::meant::{Ask, Meant, Nothing, Source, meant};
 use crate::ipc::{
-    ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Secret, TargetChanges, Which,
+    ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Rw, Secret, TargetChanges, Which,
+    Workload,
 };
 
 const IQN: &str = "iqn.2026-11.org.example:disk1";
@@ -401,4 +402,56 @@ fn help_is_a_text_and_not_an_error() {
     for word in ["discover", "login", "Exit codes", "69", "control.sock"] {
         assert!(help.contains(word), "{word} in {help}");
     }
+}
+
+#[test]
+fn bench_has_a_default_for_everything_but_the_target() {
+    let defaults = Workload {
+        target: IQN.into(),
+        lun: None,
+        rw: Rw::Read,
+        block_size: 4096,
+        depth: 32,
+        seconds: 5,
+        verify: false,
+        destroy_data: false,
+    };
+    assert_means("bench IQN", Request::Bench(defaults.clone()));
+    let all = "bench IQN --lun 3 --rw randrw --bs 64K --depth 8 --seconds 60 --verify --destroy-data --format json";
+    let meant = understand(all).expect("good");
+    let workload = Workload {
+        lun: Some(3),
+        rw: Rw::RandRw,
+        block_size: 65_536,
+        depth: 8,
+        seconds: 60,
+        verify: true,
+        destroy_data: true,
+        ..defaults.clone()
+    };
+    assert_eq!((meant.requests, meant.format), (vec![Request::Bench(workload)], Format::Json));
+    for (typed, rw) in [("read", Rw::Read), ("randread", Rw::RandRead)] {
+        assert_means(&format!("bench IQN --rw {typed}"), Request::Bench(Workload { rw, ..defaults.clone() }));
+    }
+    for (typed, rw) in [("write", Rw::Write), ("randwrite", Rw::RandWrite)] {
+        let workload = Workload { rw, destroy_data: true, ..defaults.clone() };
+        assert_means(&format!("bench IQN --rw {typed} --destroy-data"), Request::Bench(workload));
+    }
+    for (typed, block_size) in [("512", 512), ("4k", 4096), ("64K", 65_536), ("1m", 1 << 20), ("1M", 1 << 20)] {
+        assert_means(&format!("bench IQN --bs {typed}"), Request::Bench(Workload { block_size, ..defaults.clone() }));
+    }
+}
+
+#[test]
+fn a_load_that_makes_no_sense_is_refused_before_anybody_is_asked() {
+    assert_wrong("bench", "not provided");
+    assert_wrong("bench IQN --rw sideways", "sideways");
+    for size in ["0", "4x", "k", "", "-1", "4kk", "1.5k", "99999999999", "4194304k"] {
+        assert_wrong(&format!("bench IQN --bs={size}"), "--bs");
+    }
+    assert_wrong("bench IQN --depth 0", "--depth must be 1 to 1024");
+    assert_wrong("bench IQN --depth 2000", "--depth must be 1 to 1024");
+    assert_wrong("bench IQN --seconds 0", "--seconds must be 1 to 86400");
+    assert_wrong("bench IQN --rw write", "--destroy-data");
+    assert_wrong("bench IQN --rw randread --verify", "writes nothing");
 }

@@ -6,12 +6,13 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::args::{
-    Add, Attach, Chap, Command, Detach, Discover, Format, List, Listed, Login, Logout, Modify, ModifyTarget, Remove,
-    Scope, Show, Shown, Stats, Typed, Which,
+    Add, Attach, Bench, Chap, Command, Detach, Discover, Format, List, Listed, Load, Login, Logout, Modify,
+    ModifyTarget, Remove, Scope, Show, Shown, Stats, Typed, Which,
 };
 use super::older;
 use crate::ipc::{
-    self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Secret, TargetChanges,
+    self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Rw, Secret, TargetChanges,
+    Workload,
 };
 
 /// A line, understood.
@@ -142,9 +143,27 @@ fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Nothing>
             format = output.format;
             Request::Stats { target: scope.target }
         }
+        Command::Bench(bench) => {
+            format = bench.output.format;
+            Request::Bench(workload(bench)?)
+        }
         Command::Selftest(output) => return Err(Nothing::SelfTest(output.format)),
     };
     Ok((request, format))
+}
+
+fn workload(typed: Bench) -> Result<Workload, Failure> {
+    let Bench { target, lun, rw, bs, depth, seconds, verify, destroy_data, output: _ } = typed;
+    let rw = match rw {
+        Load::Read => Rw::Read,
+        Load::RandRead => Rw::RandRead,
+        Load::Write => Rw::Write,
+        Load::RandWrite => Rw::RandWrite,
+        Load::RandRw => Rw::RandRw,
+    };
+    let workload = Workload { target, lun, rw, block_size: bs, depth, seconds, verify, destroy_data };
+    workload.check()?;
+    Ok(workload)
 }
 
 fn which(typed: Which) -> Result<ipc::Which, Failure> {

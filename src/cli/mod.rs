@@ -7,6 +7,7 @@
 //! What was asked for goes to standard output; progress and errors go to standard error.
 
 mod args;
+mod bar;
 mod client;
 #[cfg(test)]
 mod grammar_tests;
@@ -23,6 +24,7 @@ use crate::ipc::{ExitCode, Failure};
 use crate::printable::clean;
 use crate::selftest;
 use args::Format;
+use bar::Bar;
 use client::Client;
 use meant::{Meant, Nothing};
 
@@ -57,7 +59,10 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     };
     let mut client = Client::connect(&runtime_dirs)?;
     for request in &requests {
-        let reply = client.ask(request, &mut |sentence| eprintln!("{}", clean(sentence)))?;
+        let mut bar = Bar::default();
+        let reply = client.ask(request, &mut |meanwhile| bar.hear(meanwhile));
+        bar.clear();
+        let reply = reply?;
         print(&show::reply(&reply, format)?)?;
     }
     Ok(())

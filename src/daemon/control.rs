@@ -7,7 +7,8 @@
 //!                     of the busiest user must go                  its own, to its end
 //! ```
 //! A client has [`PATIENCE`] for each frame it sends and each frame it takes. Nothing a client does
-//! or leaves undone costs more than its own connection.
+//! or leaves undone costs more than its own connection. Whether it has gone is known while its request runs;
+//! what that means is the request's to say ([`Progress::gone`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +25,7 @@ use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::ipc::{ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
+use crate::ipc::{BenchProgress, ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
 
 /// How long a client may take to send its next frame, and to take one of ours.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,18 +43,33 @@ pub(crate) trait Answer: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Reply, Failure>> + Send;
 }
 
-/// Where sentences go that a client shows while it waits.
+/// Where that goes which a client shows while it waits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
-    to: Option<mpsc::Sender<String>>,
+    to: Option<mpsc::Sender<Frame>>,
+    gone: CancellationToken,
 }
 
 impl Progress {
     /// Says `sentence`. A client that does not take them quickly enough misses some.
     pub(crate) fn say(&self, sentence: impl Into<String>) {
+        self.send(Frame::Progress(sentence.into()));
+    }
+
+    /// Shows how far a benchmark is.
+    pub(crate) fn show(&self, progress: BenchProgress) {
+        self.send(Frame::Bench(progress));
+    }
+
+    fn send(&self, frame: Frame) {
         if let Some(to) = &self.to {
-            let _ = to.try_send(sentence.into());
+            let _ = to.try_send(frame);
         }
+    }
+
+    /// Waits until nobody waits for the answer any more: the client has hung up.
+    pub(crate) async fn gone(&self) {
+        self.gone.cancelled().await;
     }
 }
 
@@ -167,10 +183,15 @@ impl Drop for Place {
     }
 }
 
+/// The next frame, or the end.
+type Early = Option<std::io::Result<BytesMut>>;
+
 /// One client's connection.
 struct Client {
     requests: FramedRead<OwnedReadHalf, LengthDelimitedCodec>,
     replies: FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>,
+    /// What came while a request ran.
+    early: Option<Early>,
     may_change: bool,
     place: Place,
 }
@@ -182,6 +203,7 @@ impl Client {
         Client {
             requests: FramedRead::new(read, codec(MAX_REQUEST)),
             replies: FramedWrite::new(write, codec(MAX_FRAME)),
+            early: None,
             may_change: uid == 0 || uid == Uid::effective().as_raw(),
             place,
         }
@@ -227,13 +249,27 @@ impl Client {
         Ok(())
     }
 
-    /// Runs a request in a task of its own, so that it comes to its end even if the client does not
-    /// wait for it.
+    /// Runs a request in a task of its own, so that it comes to its end, whichever that is, even if the client
+    /// does not wait for it.
     async fn run<A: Answer>(&mut self, answer: Arc<A>, request: Request) -> Result<Result<Reply, Failure>, Dropped> {
-        let (to, mut sentences) = mpsc::channel(64);
-        let work = tokio::spawn(answer.answer(request, Progress { to: Some(to) }));
-        while let Some(sentence) = sentences.recv().await {
-            self.send(&Frame::Progress(sentence)).await?;
+        let (to, mut frames) = mpsc::channel(64);
+        let gone = CancellationToken::new();
+        // Whatever ends this ends the waiting.
+        let _leaves = gone.clone().drop_guard();
+        let work = tokio::spawn(answer.answer(request, Progress { to: Some(to), gone: gone.clone() }));
+        loop {
+            tokio::select! {
+                frame = frames.recv() => match frame {
+                    Some(frame) => self.send(&frame).await?,
+                    None => break,
+                },
+                early = self.requests.next(), if self.early.is_none() => {
+                    if !matches!(early, Some(Ok(_))) {
+                        gone.cancel();
+                    }
+                    self.early = Some(early);
+                }
+            }
         }
         Ok(work.await.unwrap_or_else(|error| {
             tracing::error!("a request ended in a panic: {error}");
@@ -242,6 +278,9 @@ impl Client {
     }
 
     async fn receive(&mut self) -> Result<Option<BytesMut>, Dropped> {
+        if let Some(early) = self.early.take() {
+            return early.transpose().map_err(Dropped::Io);
+        }
         match timeout(PATIENCE, self.requests.next()).await {
             Err(_) => Err(Dropped::Silent),
             Ok(frame) => frame.transpose().map_err(Dropped::Io),

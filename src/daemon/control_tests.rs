@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
-/// Answers `list targets` at once, `rescan` when the gate opens.
+/// Answers `list targets` at once, `rescan` when the gate opens, `list sessions` when its client has gone.
 struct Scripted {
     gate: Semaphore,
     done: Semaphore,
@@ -22,6 +22,12 @@ impl Answer for Scripted {
                 self.gate.acquire().await.expect("open").forget();
                 self.done.add_permits(1);
                 Ok(Reply::Done(Vec::new()))
+            }
+            Request::ListSessions => {
+                progress.say("looking");
+                progress.gone().await;
+                self.done.add_permits(1);
+                Ok(Reply::Sessions(Vec::new()))
             }
             Request::ListLuns => panic!("a bug"),
             other => Err(Failure::new(ExitCode::Internal, format!("{other:?}"))),
@@ -165,6 +171,40 @@ async fn a_request_runs_to_its_end_though_its_client_leaves() {
     server.answer.gate.add_permits(1);
     server.answer.done.acquire().await.expect("it came to its end").forget();
     server.still_serves().await;
+}
+
+#[tokio::test]
+async fn a_request_knows_when_its_client_leaves() {
+    let server = server();
+    let mut stream = server.greet().await;
+    stream.write_all(&frame(&Request::ListSessions)).await.expect("written");
+    assert_eq!(next(&mut stream).await, Frame::Progress("looking".into()));
+    assert_eq!(server.answer.done.available_permits(), 0);
+    drop(stream);
+    server.answer.done.acquire().await.expect("it came to its end").forget();
+}
+
+#[tokio::test]
+async fn what_a_client_asks_before_it_was_answered_is_answered_next() {
+    let server = server();
+    let mut stream = server.greet().await;
+    let both = [frame(&Request::Rescan { target: None }), frame(&Request::ListTargets)].concat();
+    stream.write_all(&both).await.expect("written");
+    assert_eq!(next(&mut stream).await, Frame::Progress("looking".into()));
+    server.answer.gate.add_permits(1);
+    assert_eq!(next(&mut stream).await, Frame::Reply(Ok(Reply::Done(Vec::new()))));
+    assert_eq!(next(&mut stream).await, Frame::Reply(Ok(Reply::Targets(Vec::new()))));
+}
+
+#[tokio::test]
+async fn a_client_that_says_no_more_is_answered_all_the_same() {
+    let server = server();
+    let mut stream = server.greet().await;
+    stream.write_all(&frame(&Request::Rescan { target: None })).await.expect("written");
+    stream.shutdown().await.expect("half closed");
+    assert_eq!(next(&mut stream).await, Frame::Progress("looking".into()));
+    server.answer.gate.add_permits(1);
+    assert_eq!(next(&mut stream).await, Frame::Reply(Ok(Reply::Done(Vec::new()))));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::slot::{Busy, Facts, Live};
 use super::state::Daemon;
 use crate::config::{Effective, Portal};
 use crate::ipc::{ExitCode, Failure};
+use crate::kernel_bridge::user::block::Use;
 use crate::kernel_bridge::user::unit_name;
 use crate::kernel_bridge::{SessionSpec, UnitInfo};
 
@@ -181,6 +182,10 @@ pub(crate) async fn attach_unit(daemon: &Daemon, live: &Live, unit: &UnitInfo) -
         let why = unit.problem.as_deref().unwrap_or("it is not a disk");
         return Err(Failure::new(ExitCode::Data, format!("unit {} of {target} cannot be attached: {why}", unit.lun)));
     };
+    if daemon.registry.is_claimed(&name, Use::Writing) {
+        let message = format!("unit {} of {target} cannot be attached: a benchmark writes to it", unit.lun);
+        return Err(Failure::new(ExitCode::TryAgain, message));
+    }
     daemon.disks.attach(&name, block).await
 }
 

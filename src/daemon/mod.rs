@@ -5,12 +5,14 @@
 //!     clients       │          │ └───► bridge.handoff ─► keeper             one session, kept
 //!                   ├──► logout│ └───► bridge.scan ─► disks                 its units, attached
 //!                   ├──► discovery ──► send_targets
-//!                   └──► view                                               list, show, stats
+//!                   ├──► view                                               list, show, stats
+//!                   └──► bench ──► load                                        a unit, measured
 //!   automatic ──► login, discovery                                          without being asked
 //!   state: who knows what · slot: what a target is doing · failure: what went wrong, and what then
 //! ```
 
 mod automatic;
+mod bench;
 mod connect;
 mod control;
 mod discovery;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use iscsi_proto::names::PortalAddress;
 
 use super::automatic;
+use super::bench;
 use super::connect::check_interface;
 use super::control::{Answer, Progress};
 use super::discovery;
@@ -66,6 +67,9 @@ impl Answer for Daemon {
             Request::Detach { target, lun, force } => self.detach(&target, lun, force).await,
             Request::Rescan { target } => self.rescan(target.as_deref(), &progress).await,
             Request::Stats { target } => view::stats(&self, target.as_deref()).map(Reply::Stats),
+            Request::Bench(workload) => {
+                bench::run(&self, &workload, &progress).await.map(|report| Reply::Bench(Box::new(report)))
+            }
         }
     }
 }
@@ -234,7 +238,7 @@ impl Daemon {
     }
 
     /// The units of a target that is logged in: one, or all.
-    fn units(&self, typed: &str, lun: Option<u32>) -> Result<(Arc<Live>, Vec<UnitInfo>), Failure> {
+    pub(crate) fn units(&self, typed: &str, lun: Option<u32>) -> Result<(Arc<Live>, Vec<UnitInfo>), Failure> {
         let live = view::logged_in(self, typed)?;
         let mut units = self.bridge.units(live.id());
         let target = &live.target;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::bench::Benches;
 use super::disks::Disks;
 use super::events::Router;
 use super::plan::Opener;
@@ -47,6 +48,8 @@ pub(crate) struct Daemon {
     pub(crate) stop: CancellationToken,
     /// Discovery's settings have changed.
     pub(crate) discovery_changed: Notify,
+    /// What benchmarks hold of the sessions' buffers.
+    pub(crate) benches: Benches,
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     pursued: Mutex<BTreeMap<String, CancellationToken>>,
     asked: Mutex<BTreeMap<String, Asked>>,
@@ -94,6 +97,7 @@ impl Daemon {
             as_root: nix::unistd::geteuid().is_root(),
             stop: CancellationToken::new(),
             discovery_changed: Notify::new(),
+            benches: Benches::default(),
             slots: Mutex::default(),
             pursued: Mutex::default(),
             asked: Mutex::default(),

@@ -15,4 +15,4 @@ mod fuse;
 pub mod nbd;
 mod split;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

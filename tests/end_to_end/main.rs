@@ -14,6 +14,7 @@ mod common;
 mod targets;
 
 mod ancestor;
+mod bench;
 mod conduct;
 mod discovery;
 mod dissection;

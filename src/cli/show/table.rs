@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use super::clean;
 use crate::ipc::{
-    Chap, Discovered, Discovery, DiscoveryPortal, Initiator, Lun, Origin, Portal, Reply, Session, SessionDetails,
-    SessionState, Stats, Target, TargetDetails,
+    BenchReport, Chap, Discovered, Discovery, DiscoveryPortal, Initiator, Lun, Origin, Portal, Reply, Session,
+    SessionDetails, SessionState, Stats, Target, TargetDetails,
 };
 
 /// A reply as it is printed. Every line ends with a line feed.
@@ -23,6 +23,7 @@ pub(super) fn reply(reply: &Reply) -> String {
         Reply::Session(details) => session_details(details),
         Reply::Discovered(list) => discovered(list),
         Reply::Stats(list) => stats(list),
+        Reply::Bench(report) => bench(report),
     }
 }
 
@@ -355,4 +356,22 @@ fn stats(list: &[Stats]) -> String {
         format!("{} <sid {}>\n{}", clean(&stats.target), stats.session, properties(&rows))
     });
     blocks.collect::<Vec<_>>().join("\n")
+}
+
+fn bench(report: &BenchReport) -> String {
+    let BenchReport { iops, mb_per_s, latency_us, cpu_us_per_io, syscalls_per_io, seconds, rw, block_size, depth } =
+        report;
+    let microseconds = |time: f64| format!("{time:.1} us");
+    properties(&[
+        ("Load", format!("{rw}, {block_size} bytes each, {depth} under way")),
+        ("Time", format!("{seconds:.3} s")),
+        ("I/Os per second", format!("{iops:.0}")),
+        ("Throughput", format!("{mb_per_s:.1} MB/s")),
+        ("Latency, 50 %", microseconds(latency_us.p50)),
+        ("Latency, 99 %", microseconds(latency_us.p99)),
+        ("Latency, 99.9 %", microseconds(latency_us.p999)),
+        ("Latency, longest", microseconds(latency_us.max)),
+        ("CPU time per I/O", format!("{cpu_us_per_io:.2} us")),
+        ("System calls per I/O", format!("{syscalls_per_io:.3}")),
+    ])
 }

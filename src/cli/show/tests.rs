@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ipc::{
-    Chap, Discovered, DiscoveryPortal, Lun, Origin, Portal, Session, SessionDetails, SessionState, Stats, Target,
-    TargetDetails,
+    BenchReport, Chap, Discovered, DiscoveryPortal, Latency, Lun, Origin, Portal, Rw, Session, SessionDetails,
+    SessionState, Stats, Target, TargetDetails,
 };
 use crate::kernel_bridge::SessionStats;
 
@@ -294,4 +294,61 @@ fn no_control_character_of_a_target_reaches_the_terminal() {
     let list: serde_json::Value =
         serde_json::from_str(&reply(&replies[0], Format::Json).expect("printed")).expect("JSON");
     assert_eq!(list[0]["vendor"], nasty);
+}
+
+fn measured() -> Reply {
+    Reply::Bench(Box::new(BenchReport {
+        iops: 123_456.7,
+        mb_per_s: 505.679,
+        latency_us: Latency { p50: 250.1, p99: 400.0, p999: 900.5, max: 1234.5 },
+        cpu_us_per_io: 1.25,
+        syscalls_per_io: 0.0938,
+        seconds: 5.001,
+        rw: Rw::RandRead,
+        block_size: 4096,
+        depth: 32,
+    }))
+}
+
+#[test]
+fn a_benchmark_in_json_has_the_names_that_are_promised() {
+    let text = reply(&measured(), Format::Json).expect("printed");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "iops": 123_456.7, "mb_per_s": 505.679,
+            "latency_us": { "p50": 250.1, "p99": 400.0, "p999": 900.5, "max": 1234.5 },
+            "cpu_us_per_io": 1.25, "syscalls_per_io": 0.0938, "seconds": 5.001,
+            "rw": "randread", "block_size": 4096, "depth": 32,
+        })
+    );
+}
+
+#[test]
+fn a_benchmark_in_a_property_list_has_the_same_names() {
+    let text = reply(&measured(), Format::Plist).expect("printed");
+    let value: plist::Value = plist::from_bytes(text.as_bytes()).expect("a property list");
+    let top = value.as_dictionary().expect("a dictionary");
+    assert_eq!(top.len(), 9);
+    assert_eq!(top["iops"].as_real(), Some(123_456.7));
+    assert_eq!(top["depth"].as_unsigned_integer(), Some(32));
+    assert_eq!(top["latency_us"].as_dictionary().expect("a dictionary")["p99"].as_real(), Some(400.0));
+}
+
+#[test]
+fn a_benchmark_for_people_has_its_units() {
+    assert_eq!(
+        reply(&measured(), Format::Table).expect("printed"),
+        "Load                  randread, 4096 bytes each, 32 under way\n\
+         Time                  5.001 s\n\
+         I/Os per second       123457\n\
+         Throughput            505.7 MB/s\n\
+         Latency, 50 %         250.1 us\n\
+         Latency, 99 %         400.0 us\n\
+         Latency, 99.9 %       900.5 us\n\
+         Latency, longest      1234.5 us\n\
+         CPU time per I/O      1.25 us\n\
+         System calls per I/O  0.094\n"
+    );
 }

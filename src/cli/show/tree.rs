@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::is_harmful;
 use crate::ipc::{
-    Discovered, Discovery, DiscoveryPortal, ExitCode, Failure, Initiator, Lun, Reply, Session, SessionDetails, Stats,
-    Target, TargetDetails,
+    BenchReport, Discovered, Discovery, DiscoveryPortal, ExitCode, Failure, Initiator, Lun, Reply, Session,
+    SessionDetails, Stats, Target, TargetDetails,
 };
 
 fn bug(error: impl std::fmt::Display) -> Failure {
@@ -30,6 +30,7 @@ pub(super) enum Content<'a> {
     Session(&'a SessionDetails),
     Discovered(&'a [Discovered]),
     Stats(&'a [Stats]),
+    Bench(&'a BenchReport),
 }
 
 impl<'a> From<&'a Reply> for Content<'a> {
@@ -46,6 +47,7 @@ impl<'a> From<&'a Reply> for Content<'a> {
             Reply::Session(details) => Content::Session(details),
             Reply::Discovered(list) => Content::Discovered(list),
             Reply::Stats(list) => Content::Stats(list),
+            Reply::Bench(report) => Content::Bench(report),
         }
     }
 }

@@ -31,6 +31,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// under way then end on their own, unanswered.
 pub(super) async fn run(stream: UnixStream, agreed: Agreed, stop: CancellationToken) -> io::Result<()> {
     let completions = Completions::new();
+    let _client = agreed.claim;
     let pool = agreed.unit.pool().clone();
     let mut transmission = Transmission::new(agreed.unit, agreed.structured, completions.clone());
     let mut done = Vec::new();

@@ -21,7 +21,7 @@ use super::MAX_PAYLOAD;
 use super::wire::{
     INIT_MAGIC, MAX_STRING, OPTION_MAGIC, OPTION_REPLY_MAGIC, handshake_flag, info, option, reply, transmission_flag,
 };
-use crate::kernel_bridge::user::block::{Block, Geometry, Registry};
+use crate::kernel_bridge::user::block::{Block, Claim, Geometry, Registry, Use};
 
 /// A client that says nothing for that long during the handshake is let go.
 pub(super) const OPTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,6 +31,8 @@ const MAX_OPTION: u32 = 64 << 10;
 
 /// How many options a client may send; no client needs a tenth of it.
 const MAX_OPTIONS: usize = 1000;
+
+const IN_USE: &str = "a benchmark writes to this unit: it has no other users until that is over";
 
 pub(super) const NO_SUCH_UNIT: &str = "no unit of that name is logged in; the list of exports shows those that are";
 
@@ -42,6 +44,8 @@ pub(super) struct Agreed {
     pub(super) name: String,
     /// Replies are structured.
     pub(super) structured: bool,
+    /// The unit has a client for as long as this is kept.
+    pub(super) claim: Claim,
 }
 
 /// Shakes hands. `None` when the client has gone, by ABORT or without a word.
@@ -160,13 +164,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         else {
             return Next::Close;
         };
+        let Ok(claim) = self.registry.claim(name, Use::Client) else { return Next::Close };
         let geometry = unit.geometry();
         self.out.extend_from_slice(&geometry.bytes().to_be_bytes());
         self.out.extend_from_slice(&transmission_flags(&geometry, self.structured).to_be_bytes());
         if !self.no_zeroes {
             self.out.extend_from_slice(&[0; 124]);
         }
-        Next::Transmission(Agreed { name: name.to_owned(), unit, structured: self.structured })
+        Next::Transmission(Agreed { name: name.to_owned(), unit, structured: self.structured, claim })
     }
 
     fn list(&mut self, data: &[u8]) {
@@ -200,6 +205,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
             self.refuse(option, reply::ERR_UNKNOWN, NO_SUCH_UNIT);
             return Next::Option;
         };
+        let Ok(claim) = self.registry.claim(name, Use::Client) else {
+            self.refuse(option, reply::ERR_POLICY, IN_USE);
+            return Next::Option;
+        };
         let geometry = unit.geometry();
         let flags = transmission_flags(&geometry, self.structured);
         self.info(option, info::EXPORT, &[&geometry.bytes().to_be_bytes(), &flags.to_be_bytes()]);
@@ -214,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         }
         self.reply(option, reply::ACK, &[]);
         if option == option::GO {
-            return Next::Transmission(Agreed { name: name.to_owned(), unit, structured: self.structured });
+            return Next::Transmission(Agreed { name: name.to_owned(), unit, structured: self.structured, claim });
         }
         Next::Option
     }

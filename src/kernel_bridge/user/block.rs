@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Notify, watch};
 
+use super::claims::Claims;
+pub use super::claims::{Claim, Use};
 pub use super::pool::{Buffer, MAX_BUFFER, Pool};
 
 /// What an exporter must know of a unit. Lengths are in bytes unless they say blocks.
@@ -278,12 +280,13 @@ pub type UnitName = String;
 /// go subscribes.
 pub struct Registry {
     units: RwLock<BTreeMap<UnitName, Arc<dyn Block>>>,
+    claims: Arc<Claims>,
     changed: watch::Sender<u64>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Registry { units: RwLock::default(), changed: watch::Sender::new(0) }
+        Registry { units: RwLock::default(), claims: Arc::default(), changed: watch::Sender::new(0) }
     }
 }
 
@@ -310,6 +313,19 @@ impl Registry {
         let gone = self.units.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.changed.send_modify(|version| *version += 1);
         gone
+    }
+
+    /// Notes that a unit of that name is used so, until the claim is dropped.
+    ///
+    /// # Errors
+    /// The use that does not go together with it.
+    pub fn claim(&self, name: &str, wanted: Use) -> Result<Claim, Use> {
+        self.claims.claim(name, wanted)
+    }
+
+    /// Whether a unit of that name is used so now.
+    pub fn is_claimed(&self, name: &str, how: Use) -> bool {
+        self.claims.is(name, how)
     }
 
     /// Changes its value whenever a unit comes or goes.

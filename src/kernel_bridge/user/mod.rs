@@ -11,6 +11,7 @@
 //! (`verify`).
 
 pub mod block;
+mod claims;
 mod counters;
 mod driver;
 mod identity;

@@ -92,6 +92,16 @@ impl Pool {
         }
     }
 
+    /// What it may hold, in bytes.
+    pub fn budget(&self) -> usize {
+        self.shared.budget
+    }
+
+    /// What a buffer of `len` bytes takes of the budget: more than that, unless it is the size of a class.
+    pub fn footprint(len: usize) -> usize {
+        CLASSES.into_iter().find(|&size| len <= size).unwrap_or(MAX_BUFFER)
+    }
+
     /// Bytes allocated so far, in use or waiting for use.
     pub fn allocated(&self) -> usize {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).allocated

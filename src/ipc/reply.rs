@@ -1,0 +1,331 @@
+//! What the daemon answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::BenchReport;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done; sentences to print, often none.
+    Done(Vec<String>),
+    /// For [`Request::ListTargets`](super::Request::ListTargets), sorted by name.
+    Targets(Vec<Target>),
+    /// For [`Request::ListLuns`](super::Request::ListLuns), by target and number.
+    Luns(Vec<Lun>),
+    /// For [`Request::ListSessions`](super::Request::ListSessions).
+    Sessions(Vec<Session>),
+    /// For [`Request::ListDiscoveryPortals`](super::Request::ListDiscoveryPortals).
+    DiscoveryPortals(Vec<DiscoveryPortal>),
+    /// For [`Request::ShowTarget`](super::Request::ShowTarget).
+    Target(Box<TargetDetails>),
+    /// For [`Request::ShowInitiator`](super::Request::ShowInitiator).
+    Initiator(Initiator),
+    /// For [`Request::ShowDiscovery`](super::Request::ShowDiscovery).
+    Discovery(Discovery),
+    /// For [`Request::ShowSession`](super::Request::ShowSession).
+    Session(Box<SessionDetails>),
+    /// For [`Request::Discover`](super::Request::Discover).
+    Discovered(Vec<Discovered>),
+    /// For [`Request::Stats`](super::Request::Stats).
+    Stats(Vec<Stats>),
+    /// For [`Request::Bench`](super::Request::Bench).
+    Bench(Box<BenchReport>),
+}
+
+/// A portal of a target, and the connection over it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Portal {
+    /// Host: an address (IPv6 without brackets) or a name.
+    pub address: String,
+    /// TCP port.
+    pub port: u16,
+    /// The interface to connect from; `default` where none is set.
+    pub interface: String,
+    /// TargetPortalGroupTag, where known.
+    pub group_tag: Option<u16>,
+    /// The connection's CID, while there is one.
+    pub cid: Option<u16>,
+}
+
+/// How a target came into the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The user added it.
+    Static,
+    /// Discovery found it.
+    Dynamic,
+}
+
+/// What a session is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    /// Logged in.
+    Active,
+    /// The connection is lost and being replaced.
+    Recovering,
+    /// On its way out.
+    Closing,
+}
+
+/// A target in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its alias, where it has told one.
+    pub alias: Option<String>,
+    /// How it came here.
+    pub origin: Origin,
+    /// Logged in when the daemon starts.
+    pub auto_login: bool,
+    /// Its portals.
+    pub portals: Vec<Portal>,
+    /// Its session, while there is one.
+    pub session: Option<Session>,
+}
+
+/// A session in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its number, 0 for the first since the daemon's start.
+    pub id: u32,
+    /// The target's name.
+    pub target: String,
+    /// What it is doing.
+    pub state: SessionState,
+    /// Which kernel runs it: `user` or `kext`.
+    pub kernel: String,
+    /// ISID, twelve hexadecimal digits.
+    pub isid: String,
+    /// TSIH.
+    pub tsih: u16,
+    /// TargetPortalGroupTag.
+    pub group_tag: u16,
+    /// CID.
+    pub cid: u16,
+    /// Where it is connected to: `address:port`.
+    pub portal: String,
+    /// Seconds since the first login.
+    pub age_seconds: u64,
+}
+
+/// A session in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionDetails {
+    /// As in the list.
+    pub session: Session,
+    /// What was negotiated, by the RFC's key names, in its order.
+    #[serde(with = "dictionary")]
+    pub keys: Vec<(String, String)>,
+    /// How the target was authenticated: `None`, or `CHAP` and the algorithm.
+    pub authentication: String,
+    /// Counters.
+    pub stats: Stats,
+}
+
+/// A unit in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lun {
+    /// The target's name.
+    pub target: String,
+    /// Its number.
+    pub lun: u64,
+    /// Number of the session.
+    pub session: u32,
+    /// Peripheral device type.
+    pub r#type: u8,
+    /// Vendor.
+    pub vendor: String,
+    /// Product.
+    pub product: String,
+    /// Revision.
+    pub revision: String,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// Logical block, in bytes; 0 for what is not a disk.
+    pub block_size: u32,
+    /// How many.
+    pub blocks: u64,
+    /// Size.
+    pub bytes: u64,
+    /// Writes are refused.
+    pub read_only: bool,
+    /// The disk it is attached as, such as `/dev/loop3`.
+    pub device: Option<String>,
+    /// Its NBD URI.
+    pub nbd: Option<String>,
+    /// Why it is not usable.
+    pub problem: Option<String>,
+}
+
+/// A portal that is asked for targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryPortal {
+    /// Host.
+    pub address: String,
+    /// TCP port.
+    pub port: u16,
+    /// The interface to connect from; `default` where none is set.
+    pub interface: String,
+    /// What it named when it was asked last.
+    pub targets: Vec<String>,
+    /// Why it could not be asked last time.
+    pub problem: Option<String>,
+}
+
+/// A target that a portal named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovered {
+    /// Its name.
+    pub name: String,
+    /// `address:port,group-tag` of each of its portals, IPv6 in brackets.
+    pub portals: Vec<String>,
+}
+
+/// A target's settings and state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetDetails {
+    /// As in the list.
+    pub target: Target,
+    /// The discovery portal that named it.
+    pub discovered_from: Option<String>,
+    /// Kept in the configuration.
+    pub persistent: bool,
+    /// Units are attached after a login.
+    pub attach: bool,
+    /// Keys to offer, by the RFC's names, in its order.
+    #[serde(with = "dictionary")]
+    pub keys: Vec<(String, String)>,
+    /// Timers by their name in the property list, in seconds.
+    #[serde(with = "dictionary")]
+    pub timers: Vec<(String, u32)>,
+    /// CHAP.
+    pub chap: Chap,
+}
+
+/// CHAP settings, without secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chap {
+    /// Our name.
+    pub name: Option<String>,
+    /// A secret is stored.
+    pub secret_set: bool,
+    /// The target's name.
+    pub mutual_name: Option<String>,
+    /// A secret is stored.
+    pub mutual_secret_set: bool,
+    /// Algorithms, strongest first.
+    pub algorithms: Vec<String>,
+}
+
+/// The initiator's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initiator {
+    /// Its name.
+    pub name: String,
+    /// Its alias.
+    pub alias: String,
+    /// CHAP for every target that has none of its own.
+    pub chap: Chap,
+    /// Version of the daemon.
+    pub version: String,
+    /// The configuration file.
+    pub config: String,
+    /// Which kernel new sessions run in.
+    pub kernel: String,
+}
+
+/// Discovery's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovery {
+    /// Discovery portals are asked.
+    pub send_targets: bool,
+    /// Every so many seconds.
+    pub interval: u32,
+    /// Which.
+    pub portals: Vec<DiscoveryPortal>,
+}
+
+/// Counters of a target's session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The target's name.
+    pub target: String,
+    /// Number of the session.
+    pub session: u32,
+    /// The counters.
+    #[serde(flatten)]
+    pub counters: crate::kernel_bridge::SessionStats,
+}
+
+/// Pairs that are written as a dictionary and keep their order: whoever reads the JSON looks names up.
+/// Read they are from either.
+mod dictionary {
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+    use serde::ser::{Serialize, Serializer};
+
+    pub(super) fn serialize<V: Serialize, S: Serializer>(
+        pairs: &[(String, V)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+    }
+
+    pub(super) fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, V)>, D::Error> {
+        struct Pairs<V>(PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
+            type Value = Vec<(String, V)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a dictionary, or a list of pairs")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = entries.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = items.next_element()? {
+                    pairs.push(pair);
+                }
+                Ok(pairs)
+            }
+        }
+
+        deserializer.deserialize_any(Pairs(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Shown {
+        #[serde(with = "dictionary")]
+        keys: Vec<(String, u32)>,
+    }
+
+    #[test]
+    fn pairs_are_written_as_a_dictionary_in_their_order_and_read_from_either() {
+        let shown = Shown { keys: vec![("b".into(), 1), ("a".into(), 2)] };
+        let json = serde_json::to_string(&shown).expect("JSON");
+        assert_eq!(json, r#"{"keys":{"b":1,"a":2}}"#);
+        assert_eq!(serde_json::from_str::<Shown>(&json).expect("a dictionary"), shown);
+        assert_eq!(serde_json::from_str::<Shown>(r#"{"keys":[["b",1],["a",2]]}"#).expect("pairs"), shown);
+    }
+}
