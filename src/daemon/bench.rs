@@ -100,8 +100,11 @@ pub(crate) async fn run(daemon: &Daemon, workload: &Workload, progress: &Progres
         return Err(Failure::new(ExitCode::TryAgain, message));
     }
     let Some(block) = daemon.registry.get(&name).filter(|_| unit.geometry.is_some()) else {
-        let why = unit.problem.as_deref().unwrap_or("it is not a disk");
-        return Err(Failure::new(ExitCode::Unavailable, format!("{name} cannot be measured: {why}")));
+        let (code, why) = match &unit.problem {
+            Some(problem) => (ExitCode::Unavailable, problem.as_str()),
+            None => (ExitCode::Data, "it is not a disk"),
+        };
+        return Err(Failure::new(code, format!("{name} cannot be measured: {why}")));
     };
     let seed = getrandom::u64().map_err(|error| {
         Failure::new(ExitCode::Internal, format!("the system gives no random numbers for the data: {error}"))
