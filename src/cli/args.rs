@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::ipc::{MAX_BENCH_DEPTH, MAX_BENCH_SECONDS};
+
 /// Everything `iscsictl` takes.
 #[derive(Debug, Parser)]
 #[command(
@@ -514,10 +516,10 @@ pub(super) struct Bench {
     #[arg(long, value_name = "SIZE", default_value = "4k", value_parser = size)]
     pub(super) bs: u32,
     /// Operations under way at a time: 1 to 1024
-    #[arg(long, value_name = "NUMBER", default_value_t = 32)]
+    #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = depth)]
     pub(super) depth: u16,
     /// For so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(super) seconds: u32,
     /// Read back what was written and compare
     #[arg(long)]
@@ -559,6 +561,16 @@ fn size(text: &str) -> Result<u32, String> {
         .and_then(|digits| digits.parse::<u32>().ok()?.checked_mul(unit))
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| "say a number of bytes, such as 512, 4k, 64k or 1m".to_owned())
+}
+
+fn depth(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|depth| (1..=MAX_BENCH_DEPTH).contains(depth));
+    number.ok_or_else(|| format!("say 1 to {MAX_BENCH_DEPTH}"))
+}
+
+fn seconds(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|seconds| (1..=MAX_BENCH_SECONDS).contains(seconds));
+    number.ok_or_else(|| format!("say 1 to {MAX_BENCH_SECONDS}"))
 }
 
 /// yes, no, and what the older grammars say instead.

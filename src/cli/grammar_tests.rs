@@ -449,9 +449,12 @@ fn a_load_that_makes_no_sense_is_refused_before_anybody_is_asked() {
     for size in ["0", "4x", "k", "", "-1", "4kk", "1.5k", "99999999999", "4194304k"] {
         assert_wrong(&format!("bench IQN --bs={size}"), "--bs");
     }
-    assert_wrong("bench IQN --depth 0", "--depth must be 1 to 1024");
-    assert_wrong("bench IQN --depth 2000", "--depth must be 1 to 1024");
-    assert_wrong("bench IQN --seconds 0", "--seconds must be 1 to 86400");
+    for depth in ["0", "1025", "70000", "many", "1.5"] {
+        assert_wrong(&format!("bench IQN --depth {depth}"), "say 1 to 1024");
+    }
+    for seconds in ["0", "86401", "99999999999", "5s"] {
+        assert_wrong(&format!("bench IQN --seconds {seconds}"), "say 1 to 86400");
+    }
     assert_wrong("bench IQN --rw write", "--destroy-data");
     assert_wrong("bench IQN --rw randread --verify", "writes nothing");
 }
