@@ -4,14 +4,13 @@ use std::io::{self, IoSlice};
 use std::pin::pin;
 use std::time::Duration;
 
-use nix::sys::uio;
-use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::handshake::Agreed;
 use super::outbox::MAX_SLICES;
+use super::socket::Socket;
 use super::transmission::{Need, Transmission};
 use crate::kernel_bridge::user::block::Completions;
 
@@ -30,6 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// If the client breaks the protocol or stops in the middle, or the socket fails. Operations that are
 /// under way then end on their own, unanswered.
 pub(super) async fn run(stream: UnixStream, agreed: Agreed, stop: CancellationToken) -> io::Result<()> {
+    let mut socket = Socket::new(stream)?;
     let completions = Completions::new();
     let _client = agreed.claim;
     let pool = agreed.unit.pool().clone();
@@ -53,7 +53,7 @@ pub(super) async fn run(stream: UnixStream, agreed: Agreed, stop: CancellationTo
         }
         let mut need = transmission.digest()?;
         if need == Need::Bytes
-            && let Some(n) = receive(&stream, &mut transmission)?
+            && let Some(n) = receive(&mut socket, &mut transmission)?
         {
             moved = true;
             bytes_moved += n as u64;
@@ -63,7 +63,7 @@ pub(super) async fn run(stream: UnixStream, agreed: Agreed, stop: CancellationTo
             need = transmission.digest()?;
         }
         moved |= transmission.submit();
-        let sent = send(&stream, &mut transmission)?;
+        let sent = send(&mut socket, &mut transmission)?;
         bytes_moved += sent as u64;
         moved |= sent > 0;
 
@@ -76,18 +76,11 @@ pub(super) async fn run(stream: UnixStream, agreed: Agreed, stop: CancellationTo
             continue;
         }
 
-        let interest = match (need == Need::Bytes, !transmission.outbox.is_empty()) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
-        };
         let length = if let Need::Buffer(length) = need { Some(length) } else { None };
         tokio::select! {
             () = completions.wait(&mut done), if transmission.in_flight() > 0 => {}
-            ready = stream.ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
-                ready?;
-            }
+            ready = socket.readable(), if need == Need::Bytes => ready?,
+            ready = socket.writable(), if !transmission.outbox.is_empty() => ready?,
             buffer = pool.get(length.unwrap_or(1)), if length.is_some() => transmission.lend(buffer),
             () = &mut stopped, if deadline.is_none() => {
                 deadline = Some(Instant::now() + FAREWELL);
@@ -107,50 +100,18 @@ pub(super) async fn run(stream: UnixStream, agreed: Agreed, stop: CancellationTo
 }
 
 /// Receives once. `None` if there is nothing now; 0 if there will never be.
-fn receive(stream: &UnixStream, transmission: &mut Transmission) -> io::Result<Option<usize>> {
-    exhaust(stream, Interest::READABLE, || {
-        let mut wanted = 0;
-        let n = transmission.receive(|slices| {
-            wanted = slices.iter().map(|slice| slice.len()).sum();
-            Ok(uio::readv(stream, slices)?)
-        })?;
-        Ok((n, wanted))
-    })
+fn receive(socket: &mut Socket, transmission: &mut Transmission) -> io::Result<Option<usize>> {
+    socket.receive(|receive| transmission.receive(receive))
 }
 
 /// Writes once, as much as the socket takes. Returns how many bytes that was.
-fn send(stream: &UnixStream, transmission: &mut Transmission) -> io::Result<usize> {
+fn send(socket: &mut Socket, transmission: &mut Transmission) -> io::Result<usize> {
     if transmission.outbox.is_empty() {
         return Ok(0);
     }
-    let sent = exhaust(stream, Interest::WRITABLE, || {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let (count, bytes) = transmission.outbox.gather(&mut slices);
-        Ok((uio::writev(stream, &slices[..count])?, bytes))
-    })?;
-    transmission.written(sent.unwrap_or(0));
-    Ok(sent.unwrap_or(0))
-}
-
-/// Does `io`, which returns how many bytes it moved and how many it could have. If it moved fewer,
-/// the socket is not ready any more: that is known without a system call to tell it.
-fn exhaust(
-    stream: &UnixStream,
-    interest: Interest,
-    io: impl FnOnce() -> io::Result<(usize, usize)>,
-) -> io::Result<Option<usize>> {
-    let mut short = None;
-    let result = stream.try_io(interest, || match io()? {
-        (n, wanted) if n < wanted => {
-            short = Some(n);
-            Err(io::ErrorKind::WouldBlock.into())
-        }
-        (n, _) => Ok(n),
-    });
-    match result {
-        Ok(n) => Ok(Some(n)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(short),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-        Err(error) => Err(error),
-    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let (count, bytes) = transmission.outbox.gather(&mut slices);
+    let sent = socket.send(&slices[..count], bytes)?;
+    transmission.written(sent);
+    Ok(sent)
 }

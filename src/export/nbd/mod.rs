@@ -17,6 +17,7 @@ mod handshake;
 mod outbox;
 mod request;
 mod ring;
+mod socket;
 mod transmission;
 mod wire;
 
