@@ -578,6 +578,47 @@ async fn the_disk_keeps_many_requests_under_way_at_once() {
     readers.into_iter().for_each(|reader| reader.join().expect("reader").expect("reads"));
 }
 
+/// In KiB, as the kernel shows it.
+fn read_ahead(node: &Path) -> u32 {
+    let name = node.file_name().expect("a node").to_str().expect("text");
+    let text = fs::read_to_string(format!("/sys/block/{name}/queue/read_ahead_kb")).expect("a setting");
+    text.trim().parse().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_is_read_ahead_for_a_network_and_the_loop_device_does_not_keep_that() {
+    if !able() {
+        return;
+    }
+    let bench = Bench::of_bytes(8 * MIB);
+    let node = bench.attach().await;
+    assert_eq!(read_ahead(&node), 2048);
+    bench.attachments.detach(UNIT, false).await.expect("detaches");
+    assert_eq!(read_ahead(&node), 128);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_a_disk_in_order_has_reads_under_way_that_nobody_waits_for_yet() {
+    if !able() {
+        return;
+    }
+    const STEP: usize = 64 << 10;
+    let bench = Bench::of_bytes(64 * MIB);
+    let node = bench.attach().await;
+    assert!(within(Duration::from_secs(5), || bench.disk.waiting() == 0));
+    // What is asked from here on is asked for this test.
+    let before = bench.disk.asked().len();
+    let disk = File::open(&node).expect("opens");
+    let mut memory = vec![0; STEP];
+    for step in 0..64 {
+        disk.read_exact_at(&mut memory, step * STEP as u64).expect("reads");
+    }
+    let end = 64 * STEP as u64;
+    let ahead =
+        || bench.disk.asked().iter().skip(before).map(|(_, lba, blocks)| (lba + u64::from(*blocks)) * 512).max();
+    assert!(within(Duration::from_secs(5), || ahead() >= Some(end + MIB)), "{end} read, asked for {:?}", ahead());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_pool_slows_requests_down_and_loses_none() {
     if !able() {

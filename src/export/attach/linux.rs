@@ -310,16 +310,19 @@ impl Drop for Inner {
             else {
                 continue;
             };
-            // A process of its own goes on if this one ends now. It is not waited for here, because it
-            // may wait for I/O that needs this thread.
-            match std::process::Command::new("losetup").arg("--detach").arg(&node).spawn() {
-                Ok(mut losetup) => {
-                    let reaper = std::thread::Builder::new().name("losetup".to_owned());
-                    if let Err(error) = reaper.spawn(move || losetup.wait()) {
-                        tracing::warn!("nobody waits for losetup: {error}");
+            // Processes of their own go on if this one ends now. They are not waited for here, because
+            // they may wait for I/O that needs this thread.
+            for command in [loop_device::forget_read_ahead(&node), loop_device::let_go(&node)] {
+                let mut command = command.into_std();
+                match command.spawn() {
+                    Ok(mut process) => {
+                        let reaper = std::thread::Builder::new().name("losetup".to_owned());
+                        if let Err(error) = reaper.spawn(move || process.wait()) {
+                            tracing::warn!("nobody waits for {}: {error}", command.get_program().display());
+                        }
                     }
+                    Err(error) => tracing::warn!("{} could not be detached: {error}", node.display()),
                 }
-                Err(error) => tracing::warn!("{} could not be detached: {error}", node.display()),
             }
             let directory = mounted.file().parent().map(Path::to_owned).unwrap_or_default();
             drop(mounted);

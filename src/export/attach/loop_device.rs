@@ -19,6 +19,13 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// The kernel tells nobody when a loop device lets go of its file: it is looked for this often.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
 
+/// How far the kernel reads ahead of who reads a loop device in order, in sectors, where nobody says.
+const KERNEL_READ_AHEAD: u32 = 256;
+
+/// How far it does on ours: 2 MiB, more than a network of 10 Gb/s has under way at a round trip of a
+/// millisecond. With the kernel's own, whoever reads 64 KiB at a time waits a round trip for each 128 KiB.
+const READ_AHEAD: u32 = 4096;
+
 /// Puts a loop device on `file` and returns its node. Partitions on it get nodes of their own.
 pub(super) async fn set_up(file: &Path, block_size: u32, read_only: bool) -> Result<PathBuf, AttachError> {
     let mut command = Command::new("losetup");
@@ -34,7 +41,22 @@ pub(super) async fn set_up(file: &Path, block_size: u32, read_only: bool) -> Res
     if node.parent() != Some(Path::new("/dev")) {
         return Err(AttachError::Failed(format!("losetup answered \"{}\" instead of a device", output.trim())));
     }
+    if let Err(error) = run(read_ahead(&node, READ_AHEAD)).await {
+        tracing::debug!("{} keeps the kernel's read-ahead: {error}", node.display());
+    }
     Ok(node)
+}
+
+/// What takes our read-ahead off a loop device, where it would stay for whoever gets the device next.
+pub(super) fn forget_read_ahead(node: &Path) -> Command {
+    read_ahead(node, KERNEL_READ_AHEAD)
+}
+
+/// By the ioctl: a write to `read_ahead_kb` waits, on some kernels, for all I/O that is under way.
+fn read_ahead(node: &Path, sectors: u32) -> Command {
+    let mut command = Command::new("blockdev");
+    command.arg("--setra").arg(sectors.to_string()).arg(node);
+    command
 }
 
 /// Has the loop device as large as its file is now, which is `bytes` long.
@@ -59,9 +81,17 @@ pub(super) async fn fit(node: &Path, file: &Path, bytes: u64) -> Result<(), Atta
 
 /// Tells the loop device to let go of its file, at the latest when its last user does.
 pub(super) async fn detach(node: &Path) -> Result<(), AttachError> {
+    if let Err(error) = run(forget_read_ahead(node)).await {
+        tracing::debug!("{} keeps our read-ahead: {error}", node.display());
+    }
+    run(let_go(node)).await.map(drop)
+}
+
+/// What tells it so.
+pub(super) fn let_go(node: &Path) -> Command {
     let mut command = Command::new("losetup");
     command.arg("--detach").arg(node);
-    run(command).await.map(drop)
+    command
 }
 
 /// Waits until the loop device has let go of `file`, for at most `limit`, and says whether it did.
