@@ -98,6 +98,7 @@ pub struct Builder {
     pub(crate) ignore_nop: bool,
     pub(crate) record_commands: bool,
     pub(crate) own_thread: bool,
+    pub(crate) hasty: bool,
     pub(crate) command_hook: Option<CommandHook>,
     pub(crate) login_hook: Option<LoginHook>,
     pub(crate) tmf_hook: Option<TmfHook>,
@@ -124,6 +125,7 @@ impl Builder {
             ignore_nop: false,
             record_commands: true,
             own_thread: false,
+            hasty: false,
             command_hook: None,
             login_hook: None,
             tmf_hook: None,
@@ -254,6 +256,14 @@ impl Builder {
     #[must_use]
     pub fn own_thread(mut self) -> Builder {
         self.own_thread = true;
+        self
+    }
+
+    /// For benchmarks: each session has a thread of its own, which answers reads and writes of null units
+    /// at once, past hooks and records, and takes no event but the end. Everything else is as ever.
+    #[must_use]
+    pub fn hasty(mut self) -> Builder {
+        self.hasty = true;
         self
     }
 

@@ -171,7 +171,7 @@ pub(crate) struct Unit {
 }
 
 /// Longest piece of a null disk's data that goes out in one Data-In without a copy.
-const CONSTANT: usize = 256 * 1024;
+pub(crate) const CONSTANT: usize = 256 * 1024;
 
 impl Unit {
     pub(crate) fn new(disk: SimDisk) -> Unit {

@@ -3,7 +3,6 @@
 use std::io;
 
 use iscsi_proto::pdu::{BHS_LEN, Bhs, ahs_len, data_segment_len, padding};
-use tokio::net::TcpStream;
 
 /// A whole PDU.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ impl Inbox {
         Inbox { buffer: vec![0; 512 * 1024], start: 0, end: 0, header_digest: false, data_digest: false }
     }
 
-    /// Reads what has arrived, once. `Ok(None)` if nothing has, `Ok(Some(0))` at the end of the stream.
-    pub(crate) fn read_from(&mut self, stream: &TcpStream) -> io::Result<Option<usize>> {
+    /// Reads what has arrived, once, by `read`. `Ok(None)` if nothing has, `Ok(Some(0))` at the end of the stream.
+    pub(crate) fn read_by(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Option<usize>> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
@@ -44,7 +43,7 @@ impl Inbox {
         if self.end == self.buffer.len() {
             self.buffer.resize(2 * self.buffer.len(), 0);
         }
-        match stream.try_read(&mut self.buffer[self.end..]) {
+        match read(&mut self.buffer[self.end..]) {
             Ok(got) => {
                 self.end += got;
                 Ok(Some(got))

@@ -25,6 +25,7 @@ mod control;
 mod decode;
 mod disk;
 mod execute;
+mod hasty;
 mod header;
 mod inbox;
 mod login;

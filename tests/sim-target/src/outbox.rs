@@ -6,7 +6,6 @@ use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 use iscsi_proto::pdu::{Bhs, padding, set_lengths};
-use tokio::net::TcpStream;
 
 /// Data from this size on go out by reference where there is a reference.
 const BY_REFERENCE: usize = 16 * 1024;
@@ -132,11 +131,11 @@ impl Outbox {
         }
     }
 
-    /// Writes as much as the socket takes now. `WouldBlock` is an answer, not an error.
-    pub(crate) fn write_to(&mut self, stream: &TcpStream) -> io::Result<()> {
+    /// Writes by `write` as much as the socket takes now. `WouldBlock` is an answer, not an error.
+    pub(crate) fn write_by(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
         self.account();
         while self.pending > 0 {
-            let wrote = match self.write_once(stream) {
+            let wrote = match self.write_once(&mut write) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(wrote) => wrote,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -151,7 +150,7 @@ impl Outbox {
         Ok(())
     }
 
-    fn write_once(&self, stream: &TcpStream) -> io::Result<usize> {
+    fn write_once(&self, write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); GATHER];
         let mut at = self.written;
         let mut count = 0;
@@ -172,7 +171,7 @@ impl Outbox {
                 None => *slice = IoSlice::new(bytes),
             }
         }
-        stream.try_write_vectored(&slices[..count])
+        write(&slices[..count])
     }
 
     fn advance(&mut self, mut wrote: usize) {

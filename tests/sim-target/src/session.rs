@@ -19,7 +19,7 @@ use iscsi_proto::scsi::Sense;
 use iscsi_proto::sn::{CmdSn, StatSn};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::header;
 use crate::inbox::{Inbox, Pdu};
@@ -134,7 +134,7 @@ impl Session {
         Ttt(ttt)
     }
 
-    fn on_pdu(&mut self, pdu: &Pdu<'_>, out: &mut Outbox) -> Flow {
+    pub(crate) fn on_pdu(&mut self, pdu: &Pdu<'_>, out: &mut Outbox) -> Flow {
         self.shared.count_pdu_in();
         for rule in header::broken_rules(pdu.bhs) {
             self.complain(rule);
@@ -210,7 +210,7 @@ impl Session {
     }
 
     /// ExpStatSN never goes back and never past what was sent (§4.2.2.2).
-    fn check_exp_stat_sn(&mut self, bhs: &Bhs) {
+    pub(crate) fn check_exp_stat_sn(&mut self, bhs: &Bhs) {
         let exp = StatSn(u32::from_be_bytes([bhs[28], bhs[29], bhs[30], bhs[31]]));
         if exp.is_before(self.acknowledged) || self.stat_sn.is_before(exp) {
             self.complain(format!(
@@ -223,7 +223,7 @@ impl Session {
     }
 
     /// CmdSN in order and within the window (§4.2.2.1); false for what must be ignored.
-    fn take_cmd_sn(&mut self, bhs: &Bhs) -> bool {
+    pub(crate) fn take_cmd_sn(&mut self, bhs: &Bhs) -> bool {
         let got = CmdSn(u32::from_be_bytes([bhs[24], bhs[25], bhs[26], bhs[27]]));
         if got != self.cmd_sn {
             self.complain(format!("CmdSN {:#x}, {:#x} was due", got.0, self.cmd_sn.0));
@@ -381,16 +381,19 @@ pub(crate) async fn serve(
                     (inbox.header_digest, out.header_digest) =
                         (session.agreed.header_digest, session.agreed.header_digest);
                     (inbox.data_digest, out.data_digest) = (session.agreed.data_digest, session.agreed.data_digest);
+                    if session.shared.config.hasty && !session.discovery {
+                        return hasty(stream, session, inbox, out, events, stop).await;
+                    }
                 }
             }
         }
-        out.write_to(&stream)?;
+        out.write_by(|slices| stream.try_write_vectored(slices))?;
         if closing && out.is_empty() {
             return finish(stream).await;
         }
         let listening = !closing && out.pending() < HIGH_WATER;
         if listening {
-            match inbox.read_from(&stream)? {
+            match inbox.read_by(|room| stream.try_read(room))? {
                 Some(0) => return Ok(()),
                 Some(_) => {
                     tokio::task::coop::consume_budget().await;
@@ -414,6 +417,39 @@ pub(crate) async fn serve(
             _ = stop.changed() => return Ok(()),
         }
     }
+}
+
+/// Leaves the connection to a thread of its own, until it or the target ends.
+async fn hasty(
+    stream: TcpStream,
+    mut session: Session,
+    mut inbox: Inbox,
+    out: Outbox,
+    mut events: mpsc::UnboundedReceiver<Event>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    let handle = stream.try_clone()?;
+    let (tell, mut ended) = oneshot::channel();
+    std::thread::Builder::new().name("sim-target-hasty".into()).spawn(move || {
+        // Nobody waits any more where the target has ended.
+        drop(tell.send(crate::hasty::serve(&stream, &mut session, &mut inbox, out)));
+    })?;
+    loop {
+        tokio::select! {
+            result = &mut ended => return result.unwrap_or_else(|_| Err(io::Error::other("the thread panicked"))),
+            _ = stop.changed() => break,
+            event = events.recv() => match event {
+                Some(Event::Close { .. }) | None => break,
+                Some(_) => {}
+            },
+        }
+    }
+    // The thread waits for the socket, which it sees end.
+    handle.shutdown(std::net::Shutdown::Both)?;
+    drop(ended.await);
+    Ok(())
 }
 
 /// Sends FIN and waits for the other side's, so that what was sent is not lost to a reset.
