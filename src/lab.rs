@@ -1,10 +1,12 @@
 //! A session in this very process, without daemon and configuration: what the self-test and the
 //! benchmarks run on. The login, the kernel and the unit are the daemon's own.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Isid;
 use iscsi_proto::keys::Offer;
 use iscsi_proto::names::IscsiName;
@@ -19,6 +21,9 @@ use crate::kernel_bridge::{BridgeError, BridgeEvent, KernelBridge, SessionId, Se
 
 /// Who logs in.
 const INITIATOR: &str = "iqn.2026-11.org.iscsid:lab";
+
+/// Each is an initiator port of its own: a second session with the ISID of the first would end it (RFC 7143 §6.3.5).
+static LOGINS: AtomicU16 = AtomicU16::new(1);
 
 /// How long a login or a logout may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -73,21 +78,7 @@ impl Lab {
         chap: Option<Credentials>,
         timers: Timers,
     ) -> Result<Lab, Failure> {
-        let name = |text: &str| IscsiName::parse(text).map_err(|error| wrong(error.to_string()));
-        let mut offer = Offer::default();
-        for (key, value) in keys {
-            offer.set(key, value).map_err(|error| wrong(error.to_string()))?;
-        }
-        let plan = Plan {
-            initiator: name(INITIATOR)?,
-            alias: String::new(),
-            target: Some(name(target)?),
-            isid: Isid::random(1, 1),
-            offer,
-            chap,
-            timeout: PATIENCE,
-        };
-        let portal = Portal { address: portal.ip().to_string(), port: portal.port(), interface: None, group_tag: None };
+        let (plan, portal) = plan(target, portal, keys, chap)?;
         let opened = open(&plan, &portal).await?;
         let (kernel, events) = UserKernel::new();
         let spec = SessionSpec {
@@ -175,6 +166,45 @@ impl Lab {
         let done = self.kernel.logout(self.session, PATIENCE).await;
         done.map_err(|error| wrong(format!("logout of {}: {error}", self.spec.target)))
     }
+}
+
+/// Logs in as [`Lab::log_in`] does and stops there: what was agreed on, and the connection. For a benchmark
+/// that goes on by itself.
+///
+/// # Errors
+/// As there.
+pub async fn log_in_bare(
+    target: &str,
+    portal: SocketAddr,
+    keys: &[(&str, &str)],
+) -> Result<(Handoff, TcpStream), Failure> {
+    let (plan, portal) = plan(target, portal, keys, None)?;
+    let opened = open(&plan, &portal).await?;
+    Ok((opened.handoff, opened.stream))
+}
+
+fn plan(
+    target: &str,
+    portal: SocketAddr,
+    keys: &[(&str, &str)],
+    chap: Option<Credentials>,
+) -> Result<(Plan, Portal), Failure> {
+    let name = |text: &str| IscsiName::parse(text).map_err(|error| wrong(error.to_string()));
+    let mut offer = Offer::default();
+    for (key, value) in keys {
+        offer.set(key, value).map_err(|error| wrong(error.to_string()))?;
+    }
+    let plan = Plan {
+        initiator: name(INITIATOR)?,
+        alias: String::new(),
+        target: Some(name(target)?),
+        isid: Isid::random(1, LOGINS.fetch_add(1, Ordering::Relaxed)),
+        offer,
+        chap,
+        timeout: PATIENCE,
+    };
+    let portal = Portal { address: portal.ip().to_string(), port: portal.port(), interface: None, group_tag: None };
+    Ok((plan, portal))
 }
 
 async fn open(plan: &Plan, portal: &Portal) -> Result<Opened, Failure> {

@@ -27,6 +27,9 @@ use crate::kernel_bridge::user::block::{Block, Buffer, Completions, Done, Io, Io
 /// Latencies are told apart up to here, in nanoseconds; what takes longer counts as this.
 const SLOWEST: u64 = 600_000_000_000;
 
+/// Memory that was read into is given back at once from this length on, in bytes: what is in the cache is used again.
+const LONG: u32 = 16 << 10;
+
 /// Significant decimal digits of a latency.
 const DIGITS: u8 = 3;
 
@@ -320,8 +323,10 @@ impl Load {
         for slot in &mut self.slots {
             if slot.buffer.is_none() {
                 let mut buffer = self.unit.pool().get(self.job.length as usize).await;
-                // What a target cannot compress, nor find to be there already.
-                self.rng.fill(&mut buffer);
+                if self.job.mix != Mix::Reads {
+                    // What a target cannot compress, nor find to be there already.
+                    self.rng.fill(&mut buffer);
+                }
                 slot.buffer = Some(buffer);
             }
         }
@@ -456,6 +461,13 @@ impl Load {
         let slot = &mut self.slots[index];
         let Slot { started, place, write, number, .. } = *slot;
         slot.buffer = buffer;
+        if self.job.mix == Mix::Reads
+            && self.job.length >= LONG
+            && let Some(buffer) = &mut slot.buffer
+        {
+            // As an export does that has answered.
+            buffer.release();
+        }
         self.idle.push(index);
         self.places.end(place);
         let lba = place * u64::from(self.blocks);

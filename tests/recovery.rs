@@ -262,6 +262,23 @@ async fn a_command_that_is_not_answered_is_aborted_and_issued_again() {
     scene.end().await;
 }
 
+// A driver that looks at its socket instead of sleeping still looks at the clock.
+#[tokio::test]
+async fn a_command_that_is_not_answered_is_aborted_though_others_are_answered_at_once() {
+    let scene = Scene::with(disk("ONE"), Timers { replacement: LONG, task: TASK_LIMIT }).await;
+    scene.target.on_command(first_writes(1, Action::Ignore));
+    let written = scene.write(7, 1);
+    let reads = async {
+        while scene.functions().is_empty() {
+            scene.read(0).await.expect("a read");
+        }
+    };
+    tokio::time::timeout(LONG, reads).await.expect("an abort");
+    written.await.expect("the second time");
+    assert_eq!(scene.functions(), [TaskFunction::AbortTask]);
+    scene.end().await;
+}
+
 // check: tmf-escalation
 #[tokio::test]
 async fn an_abort_that_is_refused_is_followed_by_a_reset_of_the_unit_and_that_by_one_of_the_target() {

@@ -88,8 +88,27 @@ impl Drop for Held {
     }
 }
 
-/// Measures a unit.
-pub(crate) async fn run(daemon: &Daemon, workload: &Workload, progress: &Progress) -> Result<BenchReport, Failure> {
+/// Measures a unit, on the thread of its driver, as an export that serves it is.
+pub(crate) async fn run(
+    daemon: &Arc<Daemon>,
+    workload: &Workload,
+    progress: &Progress,
+) -> Result<BenchReport, Failure> {
+    let (daemon, workload, progress) = (daemon.clone(), workload.clone(), progress.clone());
+    let lane = daemon.units(&workload.target, workload.lun).ok().and_then(|(live, units)| {
+        let unit = choose(&live, &units).ok()?;
+        daemon.registry.get(&unit_name(&live.target, unit.lun))?.lane()
+    });
+    let measured = async move { measure(&daemon, &workload, &progress).await };
+    match lane {
+        None => measured.await,
+        Some(lane) => lane.spawn(measured).await.unwrap_or_else(|ended| {
+            Err(Failure::new(ExitCode::Internal, format!("the benchmark ended by a bug: {ended}")))
+        }),
+    }
+}
+
+async fn measure(daemon: &Daemon, workload: &Workload, progress: &Progress) -> Result<BenchReport, Failure> {
     workload.check()?;
     let (live, units) = daemon.units(&workload.target, workload.lun)?;
     let unit = choose(&live, &units)?;

@@ -54,7 +54,7 @@ use self::state::{Daemon, Partners};
 use crate::config::Store;
 use crate::ipc::{self, Failure};
 use crate::kernel_bridge::BridgeEvent;
-use crate::kernel_bridge::user::UserKernel;
+use crate::kernel_bridge::user::{Lanes, UserKernel};
 use crate::options::{Bridge, Options};
 use crate::printable::clean;
 
@@ -128,7 +128,12 @@ async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
     let settings = Settings::new(Store::open(&options.config())?);
     let (kernel, events) = match options.bridge {
-        Bridge::Auto | Bridge::User => UserKernel::new(),
+        Bridge::Auto | Bridge::User => {
+            let lanes = Lanes::start().map_err(|error| {
+                Failure::new(ipc::ExitCode::Internal, format!("the system gives no threads for the sessions: {error}"))
+            })?;
+            UserKernel::on_lanes(lanes)
+        }
         Bridge::Kext => {
             let message = "no kernel extension is loaded; start iscsid with --bridge user, which needs none";
             return Err(Failure::new(ipc::ExitCode::Unavailable, message));

@@ -148,7 +148,7 @@ impl<A: Answer> Bytes<A> {
             stopped: CancellationToken::new(),
             runtime: runtime.clone(),
         });
-        runtime.spawn(pump(shared.clone()));
+        shared.unit.lane().unwrap_or_else(|| runtime.clone()).spawn(pump(shared.clone()));
         Bytes { shared }
     }
 

@@ -41,17 +41,18 @@ pub trait Field: Copy {
 impl<const N: usize> Field for [u8; N] {
     const LEN: usize = N;
 
+    #[inline(always)]
     fn get(bhs: &Bhs, at: usize) -> Self {
-        let mut out = [0; N];
-        for (to, from) in out.iter_mut().zip(bhs.iter().skip(at)) {
-            *to = *from;
+        match bhs.get(at..).and_then(|rest| rest.first_chunk()) {
+            Some(field) => *field,
+            None => [0; N],
         }
-        out
     }
 
+    #[inline(always)]
     fn put(self, bhs: &mut Bhs, at: usize) {
-        for (to, from) in bhs.iter_mut().skip(at).zip(self) {
-            *to = from;
+        if let Some(field) = bhs.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+            *field = self;
         }
     }
 }

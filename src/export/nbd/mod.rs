@@ -24,6 +24,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::handshake::Agreed;
 use crate::kernel_bridge::user::block::Registry;
 
 /// The longest payload of a request or a reply: what every client may assume.
@@ -92,7 +94,7 @@ async fn converse(mut stream: UnixStream, registry: Arc<Registry>, stop: Cancell
         Ok(Some(agreed)) => {
             let name = agreed.name.clone();
             debug!("an NBD client uses {name}");
-            match connection::run(stream, agreed, stop).await {
+            match beside_the_unit(stream, agreed, stop).await {
                 Ok(()) => debug!("an NBD client of {name} is done"),
                 Err(error) => debug!("an NBD client of {name} was let go: {error}"),
             }
@@ -100,4 +102,13 @@ async fn converse(mut stream: UnixStream, registry: Arc<Registry>, stop: Cancell
         Ok(None) => {}
         Err(error) => debug!("an NBD client was let go: {error}"),
     }
+}
+
+/// Serves a client on the thread of the unit's driver, where it has one.
+async fn beside_the_unit(stream: UnixStream, agreed: Agreed, stop: CancellationToken) -> io::Result<()> {
+    let Some(lane) = agreed.unit.lane() else { return connection::run(stream, agreed, stop).await };
+    let stream = stream.into_std()?;
+    let served = lane.spawn(async move { connection::run(UnixStream::from_std(stream)?, agreed, stop).await });
+    // The lanes have ended, or a bug has ended it.
+    served.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Notify, watch};
 
 use super::claims::Claims;
@@ -172,6 +173,12 @@ pub trait Block: Send + Sync + 'static {
 
     /// The pool to take buffers from.
     fn pool(&self) -> &Pool;
+
+    /// The thread on which the unit's operations are driven, if it is always the same: a task that uses the
+    /// unit much runs best there, too. It must not block.
+    fn lane(&self) -> Option<Runtime> {
+        None
+    }
 }
 
 /// An operation's result.
@@ -219,15 +226,49 @@ impl Completions {
         any
     }
 
-    fn push(&self, done: Done) {
+    fn push(&self, done: impl IntoIterator<Item = Done>) {
         let was_empty = {
             let mut queue = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.push(done);
-            queue.len() == 1
+            let was_empty = queue.is_empty();
+            queue.extend(done);
+            was_empty
         };
         if was_empty {
             self.arrived.notify_one();
         }
+    }
+}
+
+/// Results on their way: those of one round go to whoever waits in one piece, under one lock and with one
+/// wake-up for each [`Completions`].
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    queue: Option<Arc<Completions>>,
+    done: Vec<Done>,
+}
+
+impl Finished {
+    /// Answers an operation and gives its buffer back, at the next [`send`](Finished::send).
+    pub(super) fn add(&mut self, mut completion: Completion, result: Result<(), IoError>, buffer: Option<Buffer>) {
+        let Some(queue) = completion.queue.take() else { return };
+        if !self.queue.as_ref().is_some_and(|current| Arc::ptr_eq(current, &queue)) {
+            self.send();
+            self.queue = Some(queue);
+        }
+        self.done.push(Done { token: completion.token, result, buffer });
+    }
+
+    /// Lets go of everything.
+    pub(super) fn send(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            queue.push(self.done.drain(..));
+        }
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        self.send();
     }
 }
 
@@ -242,7 +283,7 @@ impl Completion {
     /// Answers and gives the buffer back.
     pub fn finish(mut self, result: Result<(), IoError>, buffer: Option<Buffer>) {
         if let Some(queue) = self.queue.take() {
-            queue.push(Done { token: self.token, result, buffer });
+            queue.push([Done { token: self.token, result, buffer }]);
         }
     }
 }
@@ -250,7 +291,7 @@ impl Completion {
 impl Drop for Completion {
     fn drop(&mut self) {
         if let Some(queue) = self.queue.take() {
-            queue.push(Done { token: self.token, result: Err(IoError::Aborted), buffer: None });
+            queue.push([Done { token: self.token, result: Err(IoError::Aborted), buffer: None }]);
         }
     }
 }

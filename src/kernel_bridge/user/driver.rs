@@ -12,6 +12,7 @@ mod delayed;
 mod leaving;
 mod link;
 mod queue;
+mod spin;
 mod traffic;
 mod watchdog;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use iscsi_proto::digest::Crc32c;
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::{Itt, Lun};
@@ -36,8 +38,9 @@ use tokio::time::{Instant, Sleep};
 use self::leaving::Leaving;
 use self::link::Link;
 use self::queue::Queue;
+use self::spin::Spin;
 use self::watchdog::{Act, Overdue, PATIENCE, UnderWay, Watchdog};
-use super::block::{IoError, Op};
+use super::block::{Finished, IoError, Op};
 use super::counters::{Counters, add};
 use super::identity::Size;
 use super::lun::{self, Disks};
@@ -143,12 +146,15 @@ pub(super) struct Driver {
     control: mpsc::UnboundedReceiver<Control>,
     events: mpsc::UnboundedSender<BridgeEvent>,
     epoch: Instant,
+    /// When this round began: one look at the clock for all that is done in it.
+    present: Instant,
     session: Session<Hardware>,
     link: Link,
     leaving: Leaving,
     slots: Vec<Slot>,
     /// Tasks that had ended before their last part went out, and now have sent it.
     sent: Vec<(Itt, TaskResult)>,
+    finished: Finished,
     arriving: Vec<Request>,
     queue: Queue,
     watchdog: Watchdog,
@@ -158,7 +164,12 @@ pub(super) struct Driver {
     ring: Ring,
     /// The last Data-In was large: the next one is not read through the ring.
     large: bool,
+    /// Its task, and where in its data it ends.
+    placing: (Itt, usize),
+    /// The last round has left something in the socket.
+    unread: bool,
     timer: Pin<Box<Sleep>>,
+    spin: Spin,
 }
 
 /// A connection is over, and why.
@@ -185,11 +196,13 @@ impl Driver {
             control,
             events,
             epoch,
+            present: epoch,
             session,
             link: Link::Up(stream),
             leaving: Leaving::No,
             slots,
             sent: Vec::new(),
+            finished: Finished::default(),
             arriving: Vec::with_capacity(depth),
             queue: Queue::with_capacity(depth),
             watchdog,
@@ -198,7 +211,10 @@ impl Driver {
             outbox: Outbox::default(),
             ring: Ring::new(),
             large: false,
+            placing: (Itt::RESERVED, 0),
+            unread: false,
             timer: Box::pin(tokio::time::sleep(Duration::from_secs(3600))),
+            spin: Spin::default(),
         })
     }
 
@@ -212,6 +228,7 @@ impl Driver {
                 (Leaving::Gone, _) => break,
                 (_, true) => {
                     tokio::task::yield_now().await;
+                    self.present = Instant::now();
                     // Orders and timers have their turn however much there is to do.
                     while let Ok(control) = self.control.try_recv() {
                         self.obey(control);
@@ -229,11 +246,13 @@ impl Driver {
         let up = matches!(self.link, Link::Up(_));
         let issue = self.may_issue() && self.queue.is_ready() && self.session.room() > 0;
         let send = up && self.outbox.is_empty() && self.session.wants_to_transmit();
-        issue || send
+        issue || send || (up && self.unread)
     }
 
+    /// As the core counts time.
     fn now(&self) -> CoreInstant {
-        CoreInstant::from_nanos(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        let since = self.present.saturating_duration_since(self.epoch);
+        CoreInstant::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Everything that can be done without waiting.
@@ -265,24 +284,33 @@ impl Driver {
     /// Takes requests in, as many as the session has room for.
     fn accept(&mut self) {
         self.inbox.take(&mut self.arriving);
-        self.queue.arrive(self.arriving.drain(..));
+        if !self.arriving.is_empty() {
+            let mut arriving = std::mem::take(&mut self.arriving);
+            for request in arriving.drain(..) {
+                // Where nothing waits, nothing needs to be queued.
+                let straight = self.may_issue() && self.session.room() > 0;
+                if let Some(request) = self.queue.arrive(request, straight) {
+                    self.issue(request);
+                }
+            }
+            self.arriving = arriving;
+        }
         if let Link::Down { gave_up: true, .. } = self.link {
             self.queue.fail_all(IoError::Offline);
         }
         if !self.may_issue() || !self.queue.is_ready() {
             return;
         }
-        let now = Instant::now();
         while self.session.room() > 0 {
             let Some(request) = self.queue.next() else { break };
-            if !self.issue(request, now) {
+            if !self.issue(request) {
                 break;
             }
         }
     }
 
     /// Whether the session has taken it; else it waits for its turn.
-    fn issue(&mut self, request: Request, now: Instant) -> bool {
+    fn issue(&mut self, request: Request) -> bool {
         let attribute = TaskAttribute::Simple;
         let command = Command { lun: request.lun, cdb: request.cdb, attribute, data: request.data };
         let Ok(itt) = self.session.submit(command) else {
@@ -291,7 +319,7 @@ impl Driver {
             return false;
         };
         match self.slots.get_mut(itt.slot()) {
-            Some(slot) => (slot.request, slot.issued) = (Some(request), Some((itt, now))),
+            Some(slot) => (slot.request, slot.issued) = (Some(request), Some((itt, self.present))),
             None => request.fail(IoError::Aborted),
         }
         true
@@ -335,6 +363,7 @@ impl Driver {
         while let Some((itt, result)) = self.sent.pop() {
             self.conclude(itt, &result);
         }
+        self.finished.send();
         if logged_out {
             self.logged_out();
         }
@@ -392,8 +421,8 @@ impl Driver {
         }
         match request.work {
             Work::Block { op, completion, .. } => {
-                self.count(op, request.payload.bytes().len(), done);
-                completion.finish(done, request.payload.into_buffer());
+                self.count(op, request.payload.len(), done);
+                self.finished.add(completion, done, request.payload.into_buffer());
             }
             Work::Raw { reply } => {
                 add(&self.counters.commands, 1);
@@ -485,6 +514,10 @@ impl Driver {
     }
 
     async fn wait(&mut self) {
+        if self.look_again().await {
+            self.on_time();
+            return;
+        }
         let deadline = self.deadline();
         // The timer is moved when it must fire earlier, or has fired: never per I/O.
         if let Some(deadline) = deadline
@@ -511,14 +544,36 @@ impl Driver {
             () = self.inbox.arrived() => None,
             () = self.timer.as_mut(), if deadline.is_some() => None,
         };
+        self.present = Instant::now();
         if let Some(control) = control {
             self.obey(control.unwrap_or(Control::Abandon));
         }
         self.on_time();
     }
 
+    /// Looks for an answer a little longer, where that has helped lately; whether there is something to do.
+    async fn look_again(&mut self) -> bool {
+        let Link::Up(stream) = &self.link else { return false };
+        let few = (1..=spin::FEW).contains(&self.session.in_flight());
+        if !few || !self.outbox.is_empty() || !self.spin.is_due() {
+            return false;
+        }
+        let (inbox, control) = (&self.inbox, &self.control);
+        let mut answered = false;
+        let ready = spin::spin(self.present, || {
+            answered = stream.readable().now_or_never().is_some();
+            answered || !inbox.is_empty() || !control.is_empty()
+        });
+        let ready = ready.await;
+        if answered || !ready {
+            self.spin.learn(answered);
+        }
+        self.present = Instant::now();
+        ready && self.control.is_empty()
+    }
+
     fn on_time(&mut self) {
-        let now = Instant::now();
+        let now = self.present;
         self.queue.wake(now);
         // What has arrived counts, however late we look.
         if self.session.poll_timeout().is_some_and(|at| at <= self.now())

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use iscsi_proto::ids::Lun;
 use iscsi_proto::scsi::cdb;
 use iscsi_proto::session::Data;
+use tokio::runtime::Handle as Runtime;
 
+use super::Handle;
 use super::block::{Block, Geometry, Io, IoError, Op, Pool};
 use super::identity::{Identity, Likeness, Size};
 use super::request::{Inbox, Payload, Request, Work};
@@ -50,6 +52,8 @@ pub(super) struct Unit {
     lun: Lun,
     inbox: Arc<Inbox>,
     pool: Pool,
+    /// Where the driver runs.
+    lane: Runtime,
     shape: RwLock<(Geometry, Ways)>,
     identity: RwLock<Identity>,
     /// 16-byte reads and writes are refused.
@@ -76,12 +80,13 @@ pub(super) enum Pass {
 
 impl Unit {
     /// A disk at that address, as a scan found it; `None` for what is no disk, or not ready.
-    pub(super) fn new(inbox: Arc<Inbox>, pool: Pool, found: &Found) -> Option<Unit> {
+    pub(super) fn new(session: &Handle, found: &Found) -> Option<Unit> {
         let geometry = found.info.geometry?;
         Some(Unit {
             lun: found.info.lun,
-            inbox,
-            pool,
+            inbox: session.inbox.clone(),
+            pool: session.pool.clone(),
+            lane: session.lane.clone(),
             shape: RwLock::new((geometry, found.ways)),
             identity: RwLock::new(Identity::of(&found.info)?),
             ten_only: AtomicBool::new(false),
@@ -301,5 +306,9 @@ impl Block for Disk {
 
     fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    fn lane(&self) -> Option<Runtime> {
+        Some(self.0.lane.clone())
     }
 }

@@ -15,6 +15,7 @@ mod claims;
 mod counters;
 mod driver;
 mod identity;
+mod lanes;
 mod lun;
 mod outbox;
 mod pool;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Lun;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -40,6 +42,7 @@ use self::block::{Block, Op, Pool, Registry};
 use self::counters::Counters;
 use self::driver::{Control, Driver, Purpose, Start};
 use self::identity::{Likeness, Size};
+pub use self::lanes::Lanes;
 use self::lun::{Disk, Disks, Unit};
 use self::request::Inbox;
 use self::scan::{Found, Scanner};
@@ -59,6 +62,8 @@ pub struct UserKernel {
     sessions: Mutex<BTreeMap<SessionId, Arc<Handle>>>,
     next: AtomicU32,
     events: mpsc::UnboundedSender<BridgeEvent>,
+    /// Where the drivers run; without, among the tasks of whoever hands a session off.
+    lanes: Option<Lanes>,
 }
 
 /// What the kernel keeps of a session whose driver runs elsewhere.
@@ -72,17 +77,30 @@ struct Handle {
     disks: Disks,
     /// One scan at a time.
     scanning: Semaphore,
+    /// Where its driver runs.
+    lane: Runtime,
 }
 
 impl UserKernel {
-    /// A kernel without sessions, and where it tells what happens to them.
+    /// A kernel without sessions, and where it tells what happens to them. The drivers run among the tasks of
+    /// whoever hands a session off.
     pub fn new() -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
+        UserKernel::on(None)
+    }
+
+    /// As [`new`](UserKernel::new), with the drivers on `lanes`.
+    pub fn on_lanes(lanes: Lanes) -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
+        UserKernel::on(Some(lanes))
+    }
+
+    fn on(lanes: Option<Lanes>) -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
         let (events, heard) = mpsc::unbounded_channel();
         let kernel = UserKernel {
             registry: Arc::new(Registry::default()),
             sessions: Mutex::default(),
             next: AtomicU32::new(0),
             events,
+            lanes,
         };
         (Arc::new(kernel), heard)
     }
@@ -100,16 +118,13 @@ impl UserKernel {
         self.sessions().get(&session).cloned().ok_or(BridgeError::NoSession)
     }
 
-    fn start(
-        &self,
-        spec: SessionSpec,
-        handoff: Handoff,
-        stream: tokio::net::TcpStream,
-    ) -> Result<SessionId, BridgeError> {
+    fn start(&self, spec: SessionSpec, handoff: Handoff, stream: TcpStream) -> Result<SessionId, BridgeError> {
         let id = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
         let (inbox, counters) = (Arc::new(Inbox::default()), Arc::new(Counters::default()));
         let (control, obeyed) = mpsc::unbounded_channel();
         let target = spec.target.clone();
+        let lane = self.lanes.as_ref().and_then(Lanes::next).unwrap_or_else(Runtime::current);
+        let stream = adopt(stream, &lane)?;
         let disks = Disks::default();
         let (doubted, doubts) = watch::channel(Instant::now());
         let driver = Driver::new(Start {
@@ -133,11 +148,12 @@ impl UserKernel {
             units: Mutex::default(),
             disks,
             scanning: Semaphore::new(1),
+            lane: lane.clone(),
         };
         let handle = Arc::new(handle);
         tokio::spawn(verify(handle.clone(), doubts));
         self.sessions().insert(id, handle);
-        tokio::spawn(driver.run());
+        lane.spawn(driver.run());
         Ok(id)
     }
 
@@ -218,7 +234,7 @@ impl UserKernel {
         });
         for (lun, found) in &mut found {
             let Some(disk) = disks.get(lun) else {
-                if let Some(unit) = Unit::new(handle.inbox.clone(), handle.pool.clone(), found) {
+                if let Some(unit) = Unit::new(handle, found) {
                     let disk = Disk(Arc::new(unit));
                     self.registry.insert(unit_name(&handle.target, *lun), Arc::new(disk.clone()));
                     disks.insert(*lun, disk);
@@ -305,6 +321,13 @@ impl UnitInfo {
     }
 }
 
+/// Makes a connection one of the tasks on `lane`.
+fn adopt(stream: TcpStream, lane: &Runtime) -> Result<tokio::net::TcpStream, BridgeError> {
+    let _there = lane.enter();
+    let adopted = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+    adopted.map_err(|error| BridgeError::ConnectionLost(error.to_string()))
+}
+
 /// What to say of a unit that has become another disk.
 fn other_disk(how: &str) -> String {
     format!("it is not the disk that it was ({how}); log out and in again to use what is there now")
@@ -329,13 +352,9 @@ impl KernelBridge for UserKernel {
         replaces: Option<SessionId>,
     ) -> BridgeFuture<'_, SessionId> {
         Box::pin(async move {
-            let adopt = || {
-                stream.set_nonblocking(true)?;
-                tokio::net::TcpStream::from_std(stream)
-            };
-            let stream = adopt().map_err(|error| BridgeError::ConnectionLost(error.to_string()))?;
             let Some(session) = replaces else { return self.start(spec, handoff, stream) };
             let handle = self.session(session)?;
+            let stream = adopt(stream, &handle.lane)?;
             let (reply, answer) = oneshot::channel();
             let reinstate = Control::Reinstate { handoff, stream, reply };
             handle.control.send(reinstate).map_err(|_| BridgeError::NoSession)?;

@@ -1,11 +1,21 @@
 //! Buffers for I/O: a fixed budget, page-aligned, given back and used again.
 //!
-//! A buffer comes from the smallest of five size classes that holds it. Classes fill lazily up to
-//! the pool's budget; in steady state nothing is allocated. When the budget is spent, [`Pool::get`]
-//! waits for a buffer to come back: a disk that is served by a process must not grow under pressure.
+//! ```text
+//!   get ──► Buffer: its share of the budget ── first byte ──► and its memory ── drop ──► both come back
+//!                                                               ▲ the one that came back last
+//! ```
+//! A buffer comes from the smallest of five size classes that holds it. When the budget is spent,
+//! [`Pool::get`] waits for a buffer to come back: a disk that is served by a process must not grow under
+//! pressure. In steady state nothing is allocated.
+//!
+//! A buffer has its memory from the moment that somebody looks at it. A read waits most of its time for the
+//! first byte to arrive; thirty-two of 256 KiB that hold memory all the while go through eight megabytes in
+//! turn, which is beyond the cache: each byte would be fetched from memory to be overwritten. So as many
+//! pieces of memory are in use as are being filled, and these stay in the cache.
 
+use std::cell::OnceCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -31,9 +41,54 @@ struct Shared {
     budget: usize,
 }
 
+#[derive(Default)]
 struct State {
     free: [Vec<Box<[Page]>>; CLASSES.len()],
+    /// Bytes of memory, in use or free.
     allocated: usize,
+    /// Bytes that the buffers outside have, or may come to have.
+    promised: usize,
+    /// How many wait for some of them to come back.
+    waiting: usize,
+}
+
+/// Someone who waits for a buffer.
+struct Waiting<'a>(&'a Shared);
+
+impl Waiting<'_> {
+    fn new(shared: &Shared) -> Waiting<'_> {
+        shared.lock().waiting += 1;
+        Waiting(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Memory for a buffer of that class, which has its share of the budget.
+    fn memory(&self, class: usize) -> Box<[Page]> {
+        let mut state = self.lock();
+        if let Some(pages) = state.free[class].pop() {
+            return pages;
+        }
+        let size = CLASSES[class];
+        // What is in use and not free is within what was promised, so this ends below the budget.
+        while state.allocated + size > self.budget
+            && let Some(spare) = (0..CLASSES.len()).rev().find(|&other| state.free[other].pop().is_some())
+        {
+            state.allocated -= CLASSES[spare];
+        }
+        state.allocated += size;
+        bytemuck::allocation::zeroed_slice_box(size / size_of::<Page>())
+    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -47,7 +102,7 @@ impl Pool {
     pub fn new(budget: usize) -> Pool {
         Pool {
             shared: Arc::new(Shared {
-                state: Mutex::new(State { free: Default::default(), allocated: 0 }),
+                state: Mutex::default(),
                 returned: Notify::new(),
                 budget: budget.max(MAX_BUFFER),
             }),
@@ -62,25 +117,22 @@ impl Pool {
     /// never above it.
     pub fn try_get(&self, len: usize) -> Option<Buffer> {
         let class = CLASSES.iter().position(|&size| len <= size).expect("I/O is split at MAX_BUFFER");
-        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let pages = match state.free[class].pop() {
-            Some(pages) => pages,
-            None => {
-                let size = CLASSES[class];
-                while state.allocated + size > self.shared.budget {
-                    let spare = (0..CLASSES.len()).rev().find(|&other| !state.free[other].is_empty())?;
-                    state.free[spare].pop();
-                    state.allocated -= CLASSES[spare];
-                }
-                state.allocated += size;
-                bytemuck::allocation::zeroed_slice_box(size / size_of::<Page>())
-            }
-        };
-        Some(Buffer { pages, len, class, pool: self.clone() })
+        let mut state = self.shared.lock();
+        let promised = state.promised + CLASSES[class];
+        if promised > self.shared.budget {
+            return None;
+        }
+        state.promised = promised;
+        drop(state);
+        Some(Buffer { pages: OnceCell::new(), len, class, pool: self.clone() })
     }
 
     /// A buffer of `len` bytes, as soon as there is one.
     pub async fn get(&self, len: usize) -> Buffer {
+        if let Some(buffer) = self.try_get(len) {
+            return buffer;
+        }
+        let _waiting = Waiting::new(&self.shared);
         loop {
             let returned = self.shared.returned.notified();
             tokio::pin!(returned);
@@ -102,31 +154,54 @@ impl Pool {
         CLASSES.into_iter().find(|&size| len <= size).unwrap_or(MAX_BUFFER)
     }
 
-    /// Bytes allocated so far, in use or waiting for use.
+    /// Bytes of memory, in use or waiting for use.
     pub fn allocated(&self) -> usize {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).allocated
+        self.shared.lock().allocated
     }
 }
 
 /// A buffer of a pool; goes back to it when dropped.
 pub struct Buffer {
-    pages: Box<[Page]>,
+    pages: OnceCell<Box<[Page]>>,
     len: usize,
     class: usize,
     pool: Pool,
+}
+
+impl Buffer {
+    /// How long it is, in bytes; asking gives it no memory.
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Gives its memory back, and what is in it up, but keeps its share of the budget.
+    pub fn release(&mut self) {
+        if let Some(pages) = self.pages.take() {
+            self.pool.shared.lock().free[self.class].push(pages);
+        }
+    }
+
+    fn pages(&self) -> &[Page] {
+        self.pages.get_or_init(|| self.pool.shared.memory(self.class))
+    }
 }
 
 impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.pages)[..self.len]
+        &bytemuck::cast_slice(self.pages())[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.pages)[..self.len]
+        self.pages();
+        match self.pages.get_mut() {
+            Some(pages) => &mut bytemuck::cast_slice_mut(pages)[..self.len],
+            None => &mut [],
+        }
     }
 }
 
@@ -138,10 +213,17 @@ impl std::fmt::Debug for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let pages = std::mem::take(&mut self.pages);
         let shared = &self.pool.shared;
-        shared.state.lock().unwrap_or_else(PoisonError::into_inner).free[self.class].push(pages);
-        shared.returned.notify_waiters();
+        let mut state = shared.lock();
+        state.promised -= CLASSES[self.class];
+        if let Some(pages) = self.pages.take() {
+            state.free[self.class].push(pages);
+        }
+        let waited_for = state.waiting > 0;
+        drop(state);
+        if waited_for {
+            shared.returned.notify_waiters();
+        }
     }
 }
 
@@ -159,6 +241,30 @@ mod tests {
         let second = pool.try_get(16_384).expect("budget");
         assert_eq!(second.as_ptr(), address);
         assert_eq!(pool.allocated(), 16_384);
+    }
+
+    #[test]
+    fn a_buffer_that_nobody_looks_at_takes_of_the_budget_but_no_memory() {
+        let pool = Pool::new(2 * MAX_BUFFER);
+        let mut held: Vec<Buffer> = std::iter::from_fn(|| pool.try_get(MAX_BUFFER)).collect();
+        assert_eq!((held.len(), held[0].len(), pool.allocated()), (2, MAX_BUFFER, 0));
+        held[1][0] = 1;
+        assert_eq!(pool.allocated(), MAX_BUFFER);
+        let address = held[1].as_ptr();
+        held[1].release();
+        assert_eq!(held[0].as_ptr(), address, "the memory that came back last");
+        assert!(pool.try_get(1).is_none(), "the share of the budget is still taken");
+    }
+
+    #[test]
+    fn memory_of_one_size_makes_room_for_another() {
+        let pool = Pool::new(MAX_BUFFER);
+        let small: Vec<Buffer> =
+            std::iter::from_fn(|| pool.try_get(4096)).inspect(|small| assert_eq!(small[0], 0)).collect();
+        assert_eq!((small.len(), pool.allocated()), (256, MAX_BUFFER));
+        drop(small);
+        let large = pool.try_get(MAX_BUFFER).expect("budget");
+        assert_eq!((large[0], pool.allocated()), (0, MAX_BUFFER));
     }
 
     #[tokio::test]

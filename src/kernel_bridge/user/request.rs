@@ -32,6 +32,15 @@ impl Payload {
         }
     }
 
+    /// How long it is; memory that it does not have yet it need not have for that.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Payload::None => 0,
+            Payload::Buffer(buffer) => buffer.len(),
+            Payload::Bytes(bytes) => bytes.len(),
+        }
+    }
+
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Payload::None => &mut [],
@@ -175,6 +184,10 @@ impl Inbox {
     /// Moves everything to `out`, which is empty and whose room is used again.
     pub(super) fn take(&self, out: &mut Vec<Request>) {
         std::mem::swap(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner), out);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     pub(super) async fn arrived(&self) {

@@ -49,13 +49,20 @@ impl Queue {
         !self.ready.is_empty()
     }
 
-    /// Takes new requests in.
-    pub(super) fn arrive(&mut self, requests: impl Iterator<Item = Request>) {
-        for mut request in requests {
-            self.arrived += 1;
-            request.number = self.arrived;
-            self.ready.push_back(request);
+    /// Takes a new request in. With `straight` it is given back if nothing is before it: then it is
+    /// [`next`](Queue::next).
+    pub(super) fn arrive(&mut self, mut request: Request, straight: bool) -> Option<Request> {
+        self.arrived += 1;
+        request.number = self.arrived;
+        let open = match &request.work {
+            Work::Block { unit, .. } => unit.pass() == Pass::Open,
+            Work::Raw { .. } => true,
+        };
+        if straight && open && self.is_empty() && self.reissued.is_empty() {
+            return Some(request);
         }
+        self.ready.push_back(request);
+        None
     }
 
     /// Takes one back that is to be issued again, before everything that arrived after it.

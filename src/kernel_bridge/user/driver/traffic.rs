@@ -18,15 +18,16 @@ use crate::kernel_bridge::user::counters::add;
 use crate::kernel_bridge::user::outbox::MAX_SLICES;
 use crate::kernel_bridge::user::ring::Ring;
 
-/// A Data-In of at least this many bytes is read straight into its buffer: below, one copy is cheaper
-/// than a system call.
-const DIRECT: usize = 16 << 10;
+/// A Data-In of at least this many bytes is read straight into its buffer. Below, one copy out of a cache is cheaper
+/// than system calls for each PDU (docs/performance.md has the measurement).
+const DIRECT: usize = 128 << 10;
 
 /// How much is read beyond a large Data-In: the header that follows, not its payload.
 const PEEK: usize = 256;
 
-/// Reads of one round, so that one busy session does not keep the others on its thread waiting.
-const READS_PER_ROUND: usize = 16;
+/// Bytes of one round, a ring's worth: what they complete is handed on while the target sends more, and the others
+/// on this thread have their turn.
+const BYTES_PER_ROUND: usize = 256 << 10;
 
 impl Driver {
     pub(super) fn transmit(&mut self) -> Result<(), Lost> {
@@ -80,7 +81,8 @@ impl Driver {
 
     pub(super) fn receive(&mut self) -> Result<(), Lost> {
         let now = self.now();
-        let mut reads = 0;
+        let mut left = BYTES_PER_ROUND;
+        self.unread = false;
         loop {
             let Link::Up(stream) = &self.link else { return Ok(()) };
             match self.session.rx_plan() {
@@ -89,15 +91,19 @@ impl Driver {
                     let used = self.session.rx_scratch(now, self.ring.filled()).map_err(broken)?;
                     self.ring.consume(used);
                 }
-                RxPlan::Scratch { .. } if reads == READS_PER_ROUND => return Ok(()),
+                RxPlan::Scratch { .. } if left == 0 => return Ok(()),
                 RxPlan::Scratch { .. } => {
                     add(&self.counters.receives, 1);
                     let Some(got) = read(stream, &mut [], &mut self.ring, self.large)? else { return Ok(()) };
-                    reads = if got.emptied { READS_PER_ROUND } else { reads + 1 };
+                    left = self.after(&got, left);
                 }
                 RxPlan::Place { itt, offset, len } => {
                     let (offset, len) = (offset as usize, len as usize);
-                    self.large = len >= DIRECT;
+                    // The rest of a large one is no small one.
+                    let placing = (itt, offset + len);
+                    if self.placing != placing {
+                        (self.placing, self.large) = (placing, len >= DIRECT);
+                    }
                     let Some(request) = self.slots.get_mut(itt.slot()).and_then(|slot| slot.request.as_mut()) else {
                         return Err(Lost("data for a task that has no buffer".into()));
                     };
@@ -112,22 +118,33 @@ impl Driver {
                         self.ring.consume(n);
                         continue;
                     }
-                    if reads == READS_PER_ROUND {
+                    if left == 0 {
                         return Ok(());
                     }
                     add(&self.counters.receives, 1);
                     let Some(got) = read(stream, place, &mut self.ring, self.large)? else { return Ok(()) };
                     self.session.rx_placed(now, &place[..got.placed]).map_err(broken)?;
-                    reads = if got.emptied { READS_PER_ROUND } else { reads + 1 };
+                    left = self.after(&got, left);
                 }
             }
         }
     }
 }
 
+impl Driver {
+    /// How much more is read in this round.
+    fn after(&mut self, got: &Got, left: usize) -> usize {
+        let left = if got.emptied { 0 } else { left.saturating_sub(got.bytes) };
+        self.unread = left == 0 && !got.emptied;
+        left
+    }
+}
+
 /// What a read brought.
 struct Got {
-    /// Bytes in the task's buffer; the others are in the ring.
+    /// Bytes in all.
+    bytes: usize,
+    /// Those of them in the task's buffer; the others are in the ring.
     placed: usize,
     /// The socket has no more.
     emptied: bool,
@@ -157,7 +174,7 @@ fn read(stream: &TcpStream, place: &mut [u8], ring: &mut Ring, large: bool) -> R
     };
     let placed = got.min(wanted);
     ring.arrived(got - placed);
-    Ok(Some(Got { placed, emptied: got < asked }))
+    Ok(Some(Got { bytes: got, placed, emptied: got < asked }))
 }
 
 /// The core's word on a connection is final.
