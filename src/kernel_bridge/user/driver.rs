@@ -209,7 +209,7 @@ impl Driver {
             disks,
             doubted,
             outbox: Outbox::default(),
-            ring: Ring::new(),
+            ring: Ring::default(),
             large: false,
             placing: (Itt::RESERVED, 0),
             unread: false,
@@ -260,6 +260,7 @@ impl Driver {
         self.accept();
         if matches!(self.link, Link::Up(_)) {
             self.receive()?;
+            self.ring.rest();
             self.settle();
             self.accept();
             self.transmit()?;

@@ -5,8 +5,13 @@
 //!   │ consumed │ filled: to be parsed  │ spare       │
 //!   └──────────┴───────────────────────┴─────────────┘
 //! ```
-//! Small PDUs are parsed many per system call out of it. The rest of a header that was cut by the end
-//! of a read moves to the front: at most a few hundred bytes per read.
+//! Small PDUs are parsed many per system call out of it. The rest of a PDU that was cut by the end of a read
+//! moves to the front.
+//!
+//! An empty ring has no memory: the sessions of a thread use the same again and again, one after the other, so
+//! that it stays in the cache however many they are.
+
+use std::cell::RefCell;
 
 /// Bytes of room, in all.
 const CAPACITY: usize = 256 << 10;
@@ -14,15 +19,32 @@ const CAPACITY: usize = 256 << 10;
 /// Below this much room behind the filled part, it moves to the front.
 const COMFORT: usize = 128 << 10;
 
+/// Memory that a thread keeps for the next ring that needs some.
+const KEPT: usize = 16;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Default)]
 pub(super) struct Ring {
+    /// Without memory, or [`CAPACITY`] long.
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
 }
 
 impl Ring {
-    pub(super) fn new() -> Ring {
-        Ring { bytes: vec![0; CAPACITY].into_boxed_slice(), start: 0, end: 0 }
+    /// Gives its memory to whoever needs some next, if it is empty.
+    pub(super) fn rest(&mut self) {
+        if self.start == self.end && !self.bytes.is_empty() {
+            let bytes = std::mem::take(&mut self.bytes);
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < KEPT {
+                    spare.push(bytes);
+                }
+            });
+        }
     }
 
     pub(super) fn filled(&self) -> &[u8] {
@@ -39,6 +61,10 @@ impl Ring {
 
     /// Room for the next read, at least [`COMFORT`] bytes as long as less than half is filled.
     pub(super) fn spare(&mut self) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            let kept = SPARE.with_borrow_mut(Vec::pop);
+            self.bytes = kept.unwrap_or_else(|| vec![0; CAPACITY].into_boxed_slice());
+        }
         if self.bytes.len() - self.end < COMFORT {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -62,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_cut_header_moves_to_the_front_and_stays_whole() {
-        let mut ring = Ring::new();
+        let mut ring = Ring::default();
         let len = ring.spare().len();
         for (n, byte) in ring.spare().iter_mut().enumerate() {
             *byte = (n % 251) as u8;
@@ -74,5 +100,19 @@ mod tests {
         assert_eq!(ring.filled(), tail);
         ring.consume(10);
         assert_eq!((ring.filled().len(), ring.spare().len()), (0, CAPACITY));
+    }
+
+    #[test]
+    fn memory_goes_from_an_empty_ring_to_the_next_and_never_from_one_that_holds_something() {
+        let (mut first, mut second) = (Ring::default(), Ring::default());
+        let address = first.spare().as_ptr();
+        first.arrived(5);
+        first.rest();
+        assert_ne!(second.spare().as_ptr(), address);
+        assert_eq!(first.filled().len(), 5);
+        second.rest();
+        first.consume(5);
+        first.rest();
+        assert_eq!(second.spare().as_ptr(), address, "what was put down last");
     }
 }
