@@ -6,7 +6,7 @@
 #   make build    target/release/iscsid and, beside it, the symlink iscsictl
 #   make soak     faults on sessions under load, nothing lost: FAULTS=500 SEED=… SECONDS=7200 say how many, until when
 #   make hold     64 sessions held with I/O, what one costs: SESSIONS=64 SECONDS=600
-#   make bench    the benchmarks
+#   make bench    the benchmarks, ours and our peers' in one run; WORDS="--rounds 3 NBD" for some of them
 #   make fuzz     each fuzz target for a minute; FUZZ_SECONDS=600 for longer, TARGETS=session for one of them
 #   make miri     the protocol core in Miri; needs a nightly toolchain with it
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
@@ -92,8 +92,11 @@ miri:
 	fi
 	$(CARGO) +nightly miri test -p iscsi-proto --features login --locked --lib --target-dir target/miri -- $(MIRI_TESTS)
 
+# WORDS: which of the comparisons, as benches/peers/main.rs says; all of them take about ten minutes.
 bench:
-	$(CARGO) bench --workspace --bench '*' --locked
+	tests/scripts/install-tools qemu-block-extra
+	$(CARGO) bench --bench core --bench engine --bench nbd --locked
+	$(CARGO) bench --bench peers --locked -- $(WORDS)
 
 # Every benchmark for a moment: its times mean nothing, but allocations and system calls per I/O beyond
 # their budget fail.

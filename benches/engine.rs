@@ -5,24 +5,30 @@
 //! the rounds are short, and the program fails if the counts (never the times) exceed their budgets.
 
 use std::alloc::System;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use iscsid::kernel_bridge::user::block::{Block, Buffer, Completions, Io, Op};
 use iscsid::lab::Lab;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
-use sim_target::{SimDisk, SimTarget};
+use iscsid::load::Load;
+use nix::sys::resource::UsageWho;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+use self::again::Again;
+use self::shape::Shape;
+use self::usage::cpu_time;
+
+#[path = "shared/again.rs"]
+mod again;
+#[path = "shared/shape.rs"]
+mod shape;
+#[path = "shared/target.rs"]
+mod target;
+#[path = "shared/usage.rs"]
+mod usage;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-const TARGET: &str = "iqn.2026-11.org.iscsid.bench:null";
-const SERVE: &str = "ISCSID_BENCH_SERVE";
-const BLOCK: u32 = 4096;
 
 /// What is measured: name, write, bytes, depth, keys.
 const CASES: [(&str, bool, usize, usize, bool); 8] = [
@@ -40,35 +46,13 @@ const CASES: [(&str, bool, usize, usize, bool); 8] = [
 const SYSCALLS_AT_DEPTH_32: f64 = 0.25;
 
 fn main() -> ExitCode {
+    again::serve(&[("target", target::serve)]);
+    let target = Again::start("target");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    if std::env::var_os(SERVE).is_some() {
-        runtime.block_on(serve());
-        return ExitCode::SUCCESS;
-    }
     let check = std::env::args().any(|word| word == "--test");
-    let mut target = Command::new(std::env::current_exe().expect("this program"))
-        .env(SERVE, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the target's process starts");
-    let mut line = String::new();
-    BufReader::new(target.stdout.take().expect("a pipe")).read_line(&mut line).expect("its address");
-    let address: SocketAddr = line.trim().parse().expect("an address");
-    let ok = runtime.block_on(measure(address, check));
-    drop(target.stdin.take());
-    target.wait().expect("the target's process ends");
+    let ok = runtime.block_on(measure(target.address, check));
+    drop(target);
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// The target: until standard input ends.
-async fn serve() {
-    let disk = SimDisk::new(1 << 28, BLOCK).null();
-    let builder = SimTarget::builder(TARGET).lun(0, disk).record_commands(false);
-    let target = builder.start().await.expect("a free port");
-    println!("{}", target.address());
-    tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop)).await.expect("the pipe");
-    assert_eq!(target.violations(), Vec::<String>::new());
 }
 
 async fn measure(address: SocketAddr, check: bool) -> bool {
@@ -80,15 +64,19 @@ async fn measure(address: SocketAddr, check: bool) -> bool {
     let mut ok = true;
     for (name, write, bytes, depth, digests) in CASES {
         let keys: &[_] = if digests { &[("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")] } else { &[] };
-        let lab = Lab::log_in(TARGET, address, keys, None).await.expect("a login");
+        let lab = Lab::log_in(target::NAME, address, keys, None).await.expect("a login");
         let disk = lab.disk().expect("the null disk");
-        let mut load = Load::new(bytes, depth, write);
-        load.run(&*disk, span / 4).await;
-        let (before, cpu, region) = (lab.stats(), cpu_time(), Region::new(ALLOCATOR));
+        let mut load = Load::new(disk, Shape { write, bytes, depth }.job()).expect("a shape that fits");
+        load.prepare().await;
+        load.run(span / 4).await.expect("the null target does all");
+        let warm = load.measured().operations;
+        let (before, cpu, region) = (lab.stats(), cpu_time(UsageWho::RUSAGE_SELF), Region::new(ALLOCATOR));
         let started = Instant::now();
-        let done = load.run(&*disk, span).await as f64;
+        load.run(span).await.expect("the null target does all");
         let seconds = started.elapsed().as_secs_f64();
-        let (allocated, cpu, after) = (region.change(), cpu_time() - cpu, lab.stats());
+        let (allocated, after) = (region.change(), lab.stats());
+        let cpu = cpu_time(UsageWho::RUSAGE_SELF) - cpu;
+        let done = (load.measured().operations - warm) as f64;
         let calls = (after.receives - before.receives + after.sends - before.sends) as f64 / done;
         let allocations = (allocated.allocations + allocated.reallocations) as f64;
         println!(
@@ -107,72 +95,8 @@ async fn measure(address: SocketAddr, check: bool) -> bool {
             println!("  too many system calls: {calls:.3} per I/O, {SYSCALLS_AT_DEPTH_32} allowed");
             ok = false;
         }
-        drop(disk);
+        drop(load);
         lab.log_out().await.expect("a logout");
     }
     ok
-}
-
-/// User and system time of this process, in seconds.
-fn cpu_time() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("our own usage");
-    (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
-}
-
-/// Sequential I/O at a depth, with buffers of its own that are used again and again.
-struct Load {
-    completions: std::sync::Arc<Completions>,
-    batch: Vec<Io>,
-    done: Vec<iscsid::kernel_bridge::user::block::Done>,
-    spare: Vec<Buffer>,
-    bytes: usize,
-    depth: usize,
-    op: Op,
-    lba: u64,
-}
-
-impl Load {
-    fn new(bytes: usize, depth: usize, write: bool) -> Load {
-        Load {
-            completions: Completions::new(),
-            batch: Vec::with_capacity(depth),
-            done: Vec::with_capacity(depth),
-            spare: Vec::with_capacity(depth),
-            bytes,
-            depth,
-            op: if write { Op::Write { fua: false } } else { Op::Read },
-            lba: 0,
-        }
-    }
-
-    async fn run(&mut self, disk: &dyn Block, span: Duration) -> u64 {
-        let blocks = self.bytes as u32 / BLOCK;
-        let end = disk.geometry().blocks - u64::from(blocks);
-        let until = Instant::now() + span;
-        let (mut open, mut completed) = (0, 0);
-        loop {
-            let more = Instant::now() < until;
-            if !more && open == 0 {
-                return completed;
-            }
-            while more && open < self.depth {
-                let buffer = match self.spare.pop() {
-                    Some(buffer) => buffer,
-                    None => disk.pool().get(self.bytes).await,
-                };
-                let completion = self.completions.completion(0);
-                self.batch.push(Io { op: self.op, lba: self.lba, blocks, buffer: Some(buffer), completion });
-                self.lba = if self.lba >= end - u64::from(blocks) { 0 } else { self.lba + u64::from(blocks) };
-                open += 1;
-            }
-            disk.submit(&mut self.batch);
-            self.completions.wait(&mut self.done).await;
-            for done in self.done.drain(..) {
-                done.result.expect("the null target does all");
-                self.spare.extend(done.buffer);
-                open -= 1;
-                completed += 1;
-            }
-        }
-    }
 }
