@@ -101,6 +101,7 @@ bench:
 # Every benchmark for a moment: its times mean nothing, but allocations and system calls per I/O beyond
 # their budget fail.
 bench-smoke:
+	tests/scripts/install-tools
 	$(CARGO) bench --workspace --bench '*' --locked -- --test
 
 # The test writes what it would compare.
