@@ -94,6 +94,8 @@ pub(super) enum Command {
     Bench(Bench),
     /// Try everything against a target of our own, in this process: needs no daemon, leaves nothing
     Selftest(Output),
+    /// Take over the settings of iSCSIInitiator for macOS
+    Import(Import),
 }
 
 /// How to print.
@@ -498,6 +500,23 @@ pub(super) struct Stats {
     #[command(flatten)]
     pub(super) output: Output,
 }
+
+/// What `import` takes.
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT_HELP)]
+pub(super) struct Import {
+    /// Its property list; on macOS, without one, that in /Library/Preferences
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Also what is configured here already
+    #[arg(long)]
+    pub(super) replace: bool,
+}
+
+const IMPORT_HELP: &str = "\
+What was taken is printed, and what was not, and why, goes to standard error. Files of 2015 and of 2016 to 2023 are \
+understood. CHAP secrets come from the System keychain of this Mac, or out of files of spring 2015; macOS may ask for \
+leave to use them. The file stays as it is. Targets that are logged in are left alone.";
 
 /// What `bench` takes.
 #[derive(Debug, Args)]

@@ -6,10 +6,10 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::args::{
-    Add, Attach, Bench, Chap, Command, Detach, Discover, Format, List, Listed, Load, Login, Logout, Modify,
+    Add, Attach, Bench, Chap, Command, Detach, Discover, Format, Import, List, Listed, Load, Login, Logout, Modify,
     ModifyTarget, Remove, Scope, Show, Shown, Stats, Typed, Which,
 };
-use super::older;
+use super::{import, older};
 use crate::ipc::{
     self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Rw, Secret, TargetChanges,
     Workload,
@@ -35,6 +35,8 @@ pub(super) enum Nothing {
     Text(String),
     /// The self-test, which needs no daemon.
     SelfTest(Format),
+    /// Settings to take over, by the daemon in that directory.
+    Import(import::Order, Option<PathBuf>),
     /// The line is wrong.
     Wrong(Failure),
 }
@@ -64,7 +66,10 @@ pub(super) fn meant(line: &[String], ask: Ask<'_>) -> Result<Meant, Nothing> {
     for line in lines {
         let words = std::iter::once("iscsictl".to_owned()).chain(line);
         let typed = Typed::try_parse_from(words).map_err(|error| refusal(&error))?;
-        let (request, format) = request(typed.command, ask)?;
+        let (request, format) = request(typed.command, ask).map_err(|nothing| match nothing {
+            Nothing::Import(order, _) => Nothing::Import(order, typed.runtime_dir.clone()),
+            other => other,
+        })?;
         meant.requests.push(request);
         meant.format = format;
         meant.runtime_dir = typed.runtime_dir;
@@ -148,6 +153,9 @@ fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Nothing>
             Request::Bench(workload(bench)?)
         }
         Command::Selftest(output) => return Err(Nothing::SelfTest(output.format)),
+        Command::Import(Import { file, replace }) => {
+            return Err(Nothing::Import(import::Order { file, replace }, None));
+        }
     };
     Ok((request, format))
 }

@@ -11,6 +11,7 @@ mod bar;
 mod client;
 #[cfg(test)]
 mod grammar_tests;
+mod import;
 mod meant;
 mod older;
 mod secret;
@@ -18,9 +19,10 @@ mod show;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use crate::config;
-use crate::ipc::{ExitCode, Failure};
+use crate::ipc::{ExitCode, Failure, Imported, Reply};
 use crate::printable::clean;
 use crate::selftest;
 use args::Format;
@@ -48,16 +50,13 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         Ok(meant) => meant,
         Err(Nothing::Text(text)) => return print(&text),
         Err(Nothing::SelfTest(format)) => return self_test(format),
+        Err(Nothing::Import(order, runtime_dir)) => return take_over(&order, runtime_dir),
         Err(Nothing::Wrong(failure)) => return Err(failure),
     };
     for note in notes {
         eprintln!("iscsictl: {}", clean(note));
     }
-    let runtime_dirs = match runtime_dir {
-        Some(directory) => vec![directory],
-        None => vec![config::default_runtime_dir(), config::system_runtime_dir()],
-    };
-    let mut client = Client::connect(&runtime_dirs)?;
+    let mut client = Client::connect(&runtime_dirs(runtime_dir))?;
     for request in &requests {
         let mut bar = Bar::default();
         let reply = client.ask(request, &mut |meanwhile| bar.hear(meanwhile));
@@ -66,6 +65,38 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         print(&show::reply(&reply, format)?)?;
     }
     Ok(())
+}
+
+/// Where a daemon may be.
+fn runtime_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
+    match given {
+        Some(directory) => vec![directory],
+        None => vec![config::default_runtime_dir(), config::system_runtime_dir()],
+    }
+}
+
+/// What was taken goes to standard output as it is taken, all else to standard error.
+fn take_over(order: &import::Order, runtime_dir: Option<PathBuf>) -> Result<(), Failure> {
+    let import::Found { requests, notes } = import::find(order, &import::NoKeychain)?;
+    let mut all = Imported { taken: Vec::new(), left: notes };
+    // Even where there is nothing to take: whether iscsid runs is worth knowing.
+    let mut client = Client::connect(&runtime_dirs(runtime_dir))?;
+    for request in &requests {
+        match client.ask(request, &mut |_| {})? {
+            Reply::Imported(Imported { taken, left }) => {
+                taken.iter().try_for_each(|sentence| print(&format!("{}\n", clean(sentence))))?;
+                all.taken.extend(taken);
+                all.left.extend(left);
+            }
+            other => {
+                return Err(Failure::new(ExitCode::Protocol, format!("iscsid answered something else: {other:?}")));
+            }
+        }
+    }
+    for sentence in &all.left {
+        eprintln!("iscsictl: {}", clean(sentence));
+    }
+    import::verdict(&all)
 }
 
 /// For people step by step, as it is done; for programs all at the end, and nothing if it fails.

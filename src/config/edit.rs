@@ -34,7 +34,7 @@ pub struct Recorded {
     pub removed: Vec<String>,
 }
 
-fn usage(message: String) -> Failure {
+pub(super) fn usage(message: String) -> Failure {
     Failure::new(ExitCode::Usage, message)
 }
 
@@ -43,12 +43,12 @@ fn data(message: String) -> Failure {
 }
 
 /// A name as typed → normalised.
-fn name(typed: &str) -> Result<IscsiName, Failure> {
+pub(super) fn name(typed: &str) -> Result<IscsiName, Failure> {
     check::name(typed).map_err(usage)
 }
 
 /// A portal and an interface as typed.
-fn portal(typed: &str, interface: Option<&str>) -> Result<Portal, Failure> {
+pub(super) fn portal(typed: &str, interface: Option<&str>) -> Result<Portal, Failure> {
     let address = check::portal(typed).map_err(usage)?;
     let interface = check::interface(interface.unwrap_or_default()).map_err(usage)?;
     Ok(Portal { address: address.host, port: address.port, interface, group_tag: None })

@@ -18,6 +18,11 @@ pub(super) fn make() -> Result<String, Failure> {
     Ok(from(&host, u32::from_be_bytes(random)))
 }
 
+/// Whether a name was made here: nobody has chosen it.
+pub(super) fn is_made(name: &str) -> bool {
+    name.is_empty() || name.strip_prefix(AUTHORITY).is_some_and(|rest| rest.starts_with(':'))
+}
+
 fn from(host: &str, random: u32) -> String {
     /// Enough to recognise the machine, and far from the 223 bytes of a name.
     const LONGEST: usize = 63;

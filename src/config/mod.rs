@@ -9,6 +9,7 @@
 //! Unknown keys, wrong types and values out of range are errors that name the file and the path of
 //! the key; a file with an error is never touched.
 
+mod ancestor;
 mod check;
 mod convert;
 mod credentials;
@@ -16,6 +17,9 @@ mod edit;
 #[cfg(test)]
 mod edit_tests;
 mod file;
+mod import;
+#[cfg(test)]
+mod import_tests;
 mod initiator_name;
 mod paths;
 mod secrets;
@@ -23,8 +27,10 @@ mod settings;
 mod store;
 #[cfg(test)]
 mod store_tests;
+mod tree;
 mod written;
 
+pub use ancestor::{ANCESTOR_SETTINGS, Ancestor, AncestorSecrets, read_ancestor};
 pub use check::SECRET_BYTES;
 pub use credentials::{Credentials, Mutual};
 pub use edit::{Found, Recorded};

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
+
+use super::tree;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -220,108 +222,10 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A property list as a tree, on the way to serde_json: its errors read well, those of the `plist`
-/// crate are `Debug` text. What JSON cannot say, and a key that is there twice, is kept as a problem.
-struct Tree {
-    value: serde_json::Value,
-    /// Path of the key, and what is wrong with it.
-    problem: Option<(Vec<String>, String)>,
-}
-
-impl Tree {
-    fn sound(value: impl Into<serde_json::Value>) -> Tree {
-        Tree { value: value.into(), problem: None }
-    }
-
-    /// The problem of a child, as its parent sees it.
-    fn problem_at(self, key: &str) -> Option<(Vec<String>, String)> {
-        self.problem.map(|(mut path, what)| {
-            path.insert(0, key.to_owned());
-            (path, what)
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Node;
-
-        impl<'de> Visitor<'de> for Node {
-            type Value = Tree;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a property list")
-            }
-
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Tree, E> {
-                Ok(Tree::sound(value))
-            }
-
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Tree, E> {
-                Ok(Tree::sound(value))
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Tree, E> {
-                Ok(Tree::sound(value))
-            }
-
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree, E> {
-                Ok(Tree::sound(value))
-            }
-
-            fn visit_str<E: de::Error>(self, value: &str) -> Result<Tree, E> {
-                Ok(Tree::sound(value))
-            }
-
-            fn visit_bytes<E: de::Error>(self, _value: &[u8]) -> Result<Tree, E> {
-                let what = "binary data, which no key here takes".to_owned();
-                Ok(Tree { value: serde_json::Value::Null, problem: Some((Vec::new(), what)) })
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
-                let mut values = Vec::new();
-                let mut problem = None;
-                while let Some(mut item) = items.next_element::<Tree>()? {
-                    let value = item.value.take();
-                    if value.is_array() {
-                        item.problem = Some((Vec::new(), "an array, where none belongs".to_owned()));
-                    }
-                    values.push(value);
-                    problem = problem.or(item.problem_at(&values.len().to_string()));
-                }
-                Ok(Tree { value: serde_json::Value::Array(values), problem })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {
-                let mut values = serde_json::Map::new();
-                let mut problem = None;
-                while let Some((key, mut entry)) = entries.next_entry::<String, Tree>()? {
-                    let value = entry.value.take();
-                    problem = problem.or(entry.problem_at(&key));
-                    if value.is_array() && !ARRAYS.contains(&key.as_str()) {
-                        // serde would take an array for a structure, by position.
-                        problem = problem.or(Some((vec![key.clone()], "an array, where none belongs".to_owned())));
-                    }
-                    if values.insert(key.clone(), value).is_some() {
-                        problem = problem.or(Some((vec![key], "the key is there twice".to_owned())));
-                    }
-                }
-                Ok(Tree { value: serde_json::Value::Object(values), problem })
-            }
-        }
-
-        deserializer.deserialize_any(Node)
-    }
-}
-
 /// Reads a property list in any of Apple's encodings. The error is a clause that names the key's path,
 /// such as "Targets → iqn.2026-11.org.example:a → Session: …".
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let tree: Tree =
-        plist::from_bytes(bytes).map_err(|error| format!("it is not a property list, or not a whole one ({error})"))?;
-    if !tree.value.is_object() {
-        return Err("its root is not a dictionary".to_owned());
-    }
+    let tree = tree::read(bytes)?;
     let parsed = serde_path_to_error::deserialize(tree.value).map_err(|error| {
         let path = arrows(error.path());
         let what = in_words(&error.into_inner().to_string());
@@ -332,9 +236,6 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
         Some((path, what)) => Err(format!("{}: {what}", path.join(ARROW))),
     }
 }
-
-/// The keys whose value is an array.
-const ARRAYS: [&str; 2] = ["Portals", "Algorithms"];
 
 /// Between the keys of a path.
 pub(super) const ARROW: &str = " → ";

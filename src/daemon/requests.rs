@@ -1,5 +1,6 @@
 //! What a client asks → what the daemon does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use iscsi_proto::names::PortalAddress;
@@ -16,7 +17,7 @@ use super::slot::Live;
 use super::state::{Daemon, all};
 use super::view;
 use crate::config::{Found, Portal};
-use crate::ipc::{Discovered, ExitCode, Failure, Reply, Request, TargetChanges, Which};
+use crate::ipc::{Discovered, ExitCode, Failure, Import, Reply, Request, TargetChanges, Which};
 use crate::kernel_bridge::UnitInfo;
 use crate::kernel_bridge::user::unit_name;
 
@@ -67,6 +68,7 @@ impl Answer for Daemon {
             Request::Detach { target, lun, force } => self.detach(&target, lun, force).await,
             Request::Rescan { target } => self.rescan(target.as_deref(), &progress).await,
             Request::Stats { target } => view::stats(&self, target.as_deref()).map(Reply::Stats),
+            Request::Import(import) => self.import(*import).await,
             Request::Bench(workload) => {
                 bench::run(&self, &workload, &progress).await.map(|report| Reply::Bench(Box::new(report)))
             }
@@ -159,6 +161,17 @@ impl Daemon {
             notes.push(format!("{name} is logged in; the changes hold from its next login on"));
         }
         Ok(Reply::Done(notes))
+    }
+
+    async fn import(self: Arc<Self>, import: Import) -> Result<Reply, Failure> {
+        let busy: BTreeSet<String> =
+            self.slots().into_iter().filter(|(_, slot)| slot.is_busy()).map(|(target, _)| target).collect();
+        let imported = self
+            .settings
+            .edit(move |config, secrets| Ok(config.import(secrets, &import, |target| busy.contains(target))))
+            .await?;
+        self.discovery_changed.notify_one();
+        Ok(Reply::Imported(imported))
     }
 
     async fn discover(self: Arc<Self>, at: &str, interface: Option<&str>, add: bool) -> Result<Reply, Failure> {

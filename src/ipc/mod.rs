@@ -13,6 +13,7 @@
 //! credentials of the accepted socket.
 
 mod bench;
+mod import;
 mod reply;
 mod request;
 
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use self::bench::{
     BenchPhase, BenchProgress, BenchReport, Latency, MAX_BENCH_DEPTH, MAX_BENCH_SECONDS, Rw, Workload,
 };
+pub use self::import::{Import, Imported, ImportedPortal, ImportedTarget};
 pub use self::reply::{
     Chap, Discovered, Discovery, DiscoveryPortal, Initiator, Lun, Origin, Portal, Reply, Session, SessionDetails,
     SessionState, Stats, Target, TargetDetails,

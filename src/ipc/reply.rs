@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::BenchReport;
+use super::{BenchReport, Imported};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Reply {
     Stats(Vec<Stats>),
     /// For [`Request::Bench`](super::Request::Bench).
     Bench(Box<BenchReport>),
+    /// For [`Request::Import`](super::Request::Import).
+    Imported(Imported),
 }
 
 /// A portal of a target, and the connection over it.

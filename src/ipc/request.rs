@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Workload;
+use super::{Import, Workload};
 
 /// A secret on its way to the daemon: it prints as dots and is wiped when it goes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +204,8 @@ pub enum Request {
     },
     /// How fast a unit is. The one request that ends when its client hangs up.
     Bench(Workload),
+    /// Take over settings of another initiator.
+    Import(Box<Import>),
 }
 
 impl Request {

@@ -148,3 +148,33 @@ fn a_login_through_an_interface_is_bound_to_it() {
     assert_eq!(targets[0].portals[0].interface, "lo");
     assert!(targets[0].portals[0].cid.is_some());
 }
+
+#[test]
+fn its_settings_are_imported_and_its_targets_logged_in_to() {
+    if !need(Tgt::TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
+    let (iqn, portal) = (tgt.iqn.as_str(), tgt.ipv4());
+    let (host, port) = portal.rsplit_once(':').expect("a port");
+    let file = daemon.home().dir().join("ancestor.plist");
+    let written = format!(
+        "<plist version=\"1.0\"><dict><key>Initiator Node</key><dict><key>Name</key>\
+         <string>iqn.2015-01.com.example:mac</string></dict><key>Target Nodes</key><dict><key>{iqn}</key><dict>\
+         <key>Data Digest</key><string>CRC32C</string><key>Colour</key><true/>\
+         <key>Portals</key><dict><key>{host}</key><dict><key>Port</key><string>{port}</string>\
+         <key>Host Interface</key><string>default</string></dict></dict></dict></dict></dict></plist>"
+    );
+    std::fs::write(&file, written).expect("written");
+    let output = daemon.home().ctl(["import".as_ref(), file.as_os_str()]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains(&format!("target {iqn} at {portal}, DataDigest CRC32C\n")), "{}", output.stdout);
+    assert!(output.stderr.contains("Colour: nothing here corresponds to it"), "{}", output.stderr);
+    daemon.ctl_ok(["login", iqn]);
+    assert_eq!(process_key(&daemon, iqn, "DataDigest"), "CRC32C");
+    assert!(daemon.ctl_ok(["show", "initiator"]).contains("iqn.2015-01.com.example:mac"));
+
+    let again = daemon.home().ctl(["import".as_ref(), file.as_os_str()]);
+    assert_eq!(again.code, 65, "nothing is taken twice: {}", again.stdout);
+    assert!(again.stderr.contains("stays as it is; --replace"), "{}", again.stderr);
+}

@@ -24,6 +24,7 @@ pub(super) fn reply(reply: &Reply) -> String {
         Reply::Discovered(list) => discovered(list),
         Reply::Stats(list) => stats(list),
         Reply::Bench(report) => bench(report),
+        Reply::Imported(imported) => imported.taken.iter().map(|sentence| format!("{}\n", clean(sentence))).collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::is_harmful;
 use crate::ipc::{
-    BenchReport, Discovered, Discovery, DiscoveryPortal, ExitCode, Failure, Initiator, Lun, Reply, Session,
+    BenchReport, Discovered, Discovery, DiscoveryPortal, ExitCode, Failure, Imported, Initiator, Lun, Reply, Session,
     SessionDetails, Stats, Target, TargetDetails,
 };
 
@@ -31,6 +31,7 @@ pub(super) enum Content<'a> {
     Discovered(&'a [Discovered]),
     Stats(&'a [Stats]),
     Bench(&'a BenchReport),
+    Imported(&'a Imported),
 }
 
 impl<'a> From<&'a Reply> for Content<'a> {
@@ -48,6 +49,7 @@ impl<'a> From<&'a Reply> for Content<'a> {
             Reply::Discovered(list) => Content::Discovered(list),
             Reply::Stats(list) => Content::Stats(list),
             Reply::Bench(report) => Content::Bench(report),
+            Reply::Imported(imported) => Content::Imported(imported),
         }
     }
 }

@@ -1,0 +1,214 @@
+//! A property list as a tree that cannot be deeper or larger than anything here has use for.
+//!
+//! ```text
+//!   bytes ── plist's events ──► Tree { serde_json::Value, what JSON cannot say }
+//! ```
+//! A binary property list may name one object many times, so that a few bytes make a tree without end;
+//! a tree as deep as its file is long would run over the stack. Both are refused while they are read.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// The keys whose value is an array.
+const ARRAYS: [&str; 2] = ["Portals", "Algorithms"];
+
+/// How deep dictionaries and arrays may be in each other; the deepest key here is seven down.
+const DEEPEST: u32 = 32;
+
+/// How much memory a tree may take, in bytes, about.
+const MOST: usize = 32 << 20;
+
+/// What a value takes beside its text.
+const VALUE: usize = 64;
+
+thread_local! {
+    /// What is left of [`DEEPEST`] and [`MOST`] for the tree that this thread reads: `plist` has no way
+    /// to hand a seed down to the values in a value.
+    static LEFT: Cell<(u32, usize)> = const { Cell::new((DEEPEST, MOST)) };
+}
+
+/// Reads a property list in any of Apple's encodings. The error is a clause.
+pub(super) fn read(bytes: &[u8]) -> Result<Tree, String> {
+    LEFT.set((DEEPEST, MOST));
+    let tree: Tree =
+        plist::from_bytes(bytes).map_err(|error| format!("it is not a property list, or not a whole one ({error})"))?;
+    if tree.value.is_object() { Ok(tree) } else { Err("its root is not a dictionary".to_owned()) }
+}
+
+/// A value of so many bytes.
+fn charge<E: de::Error>(bytes: usize) -> Result<(), E> {
+    let (depth, left) = LEFT.get();
+    match left.checked_sub(bytes.saturating_add(VALUE)) {
+        Some(left) => {
+            LEFT.set((depth, left));
+            Ok(())
+        }
+        None => Err(E::custom(format_args!("more in it than {MOST} bytes can hold"))),
+    }
+}
+
+/// One step down into a dictionary or an array, and up again when it is dropped.
+struct Step;
+
+impl Step {
+    fn down<E: de::Error>() -> Result<Step, E> {
+        charge(0)?;
+        let (depth, left) = LEFT.get();
+        match depth.checked_sub(1) {
+            Some(depth) => {
+                LEFT.set((depth, left));
+                Ok(Step)
+            }
+            None => Err(E::custom(format_args!("more than {DEEPEST} dictionaries and arrays in each other"))),
+        }
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        let (depth, left) = LEFT.get();
+        LEFT.set((depth.saturating_add(1), left));
+    }
+}
+
+/// A property list as a tree, on the way to serde_json: its errors read well, those of the `plist`
+/// crate are `Debug` text. What JSON cannot say, and a key that is there twice, is kept as a problem.
+pub(super) struct Tree {
+    pub(super) value: serde_json::Value,
+    /// Path of the key, and what is wrong with it.
+    pub(super) problem: Option<(Vec<String>, String)>,
+}
+
+impl Tree {
+    fn sound(value: impl Into<serde_json::Value>) -> Tree {
+        Tree { value: value.into(), problem: None }
+    }
+
+    /// The problem of a child, as its parent sees it.
+    fn problem_at(self, key: &str) -> Option<(Vec<String>, String)> {
+        self.problem.map(|(mut path, what)| {
+            path.insert(0, key.to_owned());
+            (path, what)
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Node;
+
+        impl<'de> Visitor<'de> for Node {
+            type Value = Tree;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a property list")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Tree, E> {
+                charge(0)?;
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Tree, E> {
+                charge(0)?;
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Tree, E> {
+                charge(0)?;
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree, E> {
+                charge(0)?;
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Tree, E> {
+                charge(value.len())?;
+                Ok(Tree::sound(value))
+            }
+
+            fn visit_bytes<E: de::Error>(self, value: &[u8]) -> Result<Tree, E> {
+                charge(value.len())?;
+                let what = "binary data, which no key here takes".to_owned();
+                Ok(Tree { value: serde_json::Value::Null, problem: Some((Vec::new(), what)) })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
+                let _step = Step::down()?;
+                let mut values = Vec::new();
+                let mut problem = None;
+                while let Some(mut item) = items.next_element::<Tree>()? {
+                    let value = item.value.take();
+                    if value.is_array() {
+                        item.problem = Some((Vec::new(), "an array, where none belongs".to_owned()));
+                    }
+                    values.push(value);
+                    problem = problem.or(item.problem_at(&values.len().to_string()));
+                }
+                Ok(Tree { value: serde_json::Value::Array(values), problem })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {
+                let _step = Step::down()?;
+                let mut values = serde_json::Map::new();
+                let mut problem = None;
+                while let Some((key, mut entry)) = entries.next_entry::<String, Tree>()? {
+                    charge(key.len())?;
+                    let value = entry.value.take();
+                    problem = problem.or(entry.problem_at(&key));
+                    if value.is_array() && !ARRAYS.contains(&key.as_str()) {
+                        // serde would take an array for a structure, by position.
+                        problem = problem.or(Some((vec![key.clone()], "an array, where none belongs".to_owned())));
+                    }
+                    if values.insert(key.clone(), value).is_some() {
+                        problem = problem.or(Some((vec![key], "the key is there twice".to_owned())));
+                    }
+                }
+                Ok(Tree { value: serde_json::Value::Object(values), problem })
+            }
+        }
+
+        deserializer.deserialize_any(Node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(body: &str) -> String {
+        read(body.as_bytes()).err().expect("refused")
+    }
+
+    #[test]
+    fn a_tree_as_deep_as_its_file_is_long_is_refused() {
+        let deep = format!("<plist version=\"1.0\"><dict><key>a</key>{}", "<array>".repeat(100_000));
+        assert!(error(&deep).contains("more than 32 dictionaries and arrays in each other"), "{}", error(&deep));
+    }
+
+    #[test]
+    fn few_bytes_that_make_a_tree_without_end_are_refused() {
+        // Object 0 is a dictionary, 1 its key; each of the others an array that names the next one eight times.
+        let levels = 24_u8;
+        let mut bytes = b"bplist00".to_vec();
+        let arrays = (0..levels).map(|level| [&[0xa8][..], &[level + 3; 8]].concat());
+        let objects = [vec![0xd1, 1, 2], vec![0x51, b'a']].into_iter().chain(arrays).chain([vec![0x09]]);
+        let mut offsets = Vec::new();
+        for object in objects {
+            offsets.push(bytes.len() as u16);
+            bytes.extend_from_slice(&object);
+        }
+        let table = bytes.len() as u64;
+        bytes.extend(offsets.iter().flat_map(|offset| offset.to_be_bytes()));
+        bytes.extend_from_slice(&[0, 0, 0, 0, 0, 0, 2, 1]);
+        for number in [offsets.len() as u64, 0, table] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        let error = read(&bytes).err().expect("refused");
+        assert!(error.contains("more in it than"), "{error}");
+    }
+}
