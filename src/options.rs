@@ -35,6 +35,13 @@ pub struct Options {
     #[arg(long, value_name = "KERNEL", default_value = "auto", value_enum)]
     pub bridge: Bridge,
 
+    /// Whether to export units as files by NFS, on this machine's loopback address: auto, yes, no, or a port
+    ///
+    /// The port is chosen once and kept, beside the property list. auto: on macOS, where disks are made of
+    /// these files.
+    #[arg(long, value_name = "WHETHER", env = "ISCSID_NFS", default_value = "auto", value_parser = Nfs::understand)]
+    pub nfs: Nfs,
+
     /// What to log to standard error
     ///
     /// error, warn, info, debug or trace, or a list of module=level.
@@ -51,6 +58,33 @@ pub enum Bridge {
     Kext,
     /// This process
     User,
+}
+
+/// Whether units are exported by NFS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nfs {
+    /// Where disks are made of the files
+    Auto,
+    /// At the port that was chosen once
+    Yes,
+    /// Not at all
+    No,
+    /// At that port, also from now on
+    Port(u16),
+}
+
+impl Nfs {
+    fn understand(text: &str) -> Result<Nfs, String> {
+        match text {
+            "auto" => Ok(Nfs::Auto),
+            "yes" => Ok(Nfs::Yes),
+            "no" => Ok(Nfs::No),
+            port => match port.parse() {
+                Ok(port @ 1..) => Ok(Nfs::Port(port)),
+                _ => Err("say auto, yes, no, or a port from 1 to 65535".to_owned()),
+            },
+        }
+    }
 }
 
 impl Options {
@@ -100,6 +134,13 @@ mod tests {
         assert_eq!(options.runtime_dir(), Path::new("/c"));
         assert_eq!(options.bridge, Bridge::User);
         assert_eq!(options.log, "debug");
+    }
+
+    #[test]
+    fn the_nfs_export_is_a_word_or_a_port() {
+        let nfs = |word: &str| Options::try_parse_from(["iscsid", "--nfs", word]).map(|options| options.nfs).ok();
+        let expected = [Some(Nfs::Auto), Some(Nfs::Yes), Some(Nfs::No), Some(Nfs::Port(2049)), None, None];
+        assert_eq!(["auto", "yes", "no", "2049", "0", "65536"].map(nfs), expected);
     }
 
     #[test]

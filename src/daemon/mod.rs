@@ -23,6 +23,7 @@ mod keeper;
 mod log;
 mod login;
 mod logout;
+mod nfs;
 mod over_tcp;
 mod plan;
 #[cfg(test)]
@@ -40,12 +41,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use nix::sys::resource::{Resource, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::nfs::NfsExport;
 pub(crate) use self::over_tcp::OverTcp;
 pub(crate) use self::plan::{Opened, Plan, open_any};
 use self::runtime_dir::RuntimeDir;
@@ -141,16 +144,19 @@ async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
     };
     let nbd_socket = runtime_dir.listen("nbd.sock", 0o600)?;
     let control_socket = runtime_dir.listen("control.sock", 0o666)?;
+    let nfs = NfsExport::prepare(options.nfs, settings.path())?;
     let registry = kernel.registry();
     let partners = Partners {
         bridge: kernel,
         opener: Arc::new(OverTcp),
         disks: disks::system(runtime_dir.path()).await,
         registry: registry.clone(),
+        nfs: nfs.as_ref().map(NfsExport::place).cloned(),
     };
     let daemon = Daemon::new(settings, partners, runtime_dir.path().to_owned());
     tokio::spawn(route(daemon.clone(), events));
     let exports = CancellationToken::new();
+    let nfs = nfs.map(|nfs| nfs.serve(registry.clone(), &daemon.settings, exports.clone()));
     let nbd = tokio::spawn(crate::export::nbd::serve(nbd_socket, registry, exports.clone()));
     tokio::spawn(control::serve(control_socket, daemon.clone(), daemon.stop.clone()));
     daemon.begin();
@@ -168,6 +174,9 @@ async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
         exports.cancel();
         if let Err(error) = nbd.await {
             error!("the NBD export ended in a panic: {error}");
+        }
+        if let Some(Err(error)) = OptionFuture::from(nfs).await {
+            error!("the NFS export ended in a panic: {error}");
         }
         logout::end_all(&daemon).await;
     };

@@ -317,8 +317,13 @@ async fn stage_with(answers_logout: bool) -> Stage {
     let (script, desk) = (Arc::new(Script::default()), Arc::new(Desk::default()));
     let registry = Arc::new(Registry::default());
     registry.insert(UNIT.into(), Arc::new(Idle(Pool::new(1 << 20))));
-    let partners =
-        Partners { bridge: kernel.clone(), opener: script.clone(), disks: desk.clone(), registry: registry.clone() };
+    let partners = Partners {
+        bridge: kernel.clone(),
+        opener: script.clone(),
+        disks: desk.clone(),
+        registry: registry.clone(),
+        nfs: None,
+    };
     let daemon = Daemon::new(Settings::new(store), partners, scratch.path().to_owned());
     tokio::spawn(route(daemon.clone(), heard));
     let stage = Stage { daemon, script, kernel, desk, _scratch: scratch };

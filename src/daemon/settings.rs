@@ -17,7 +17,7 @@ pub(crate) struct Current {
 }
 
 /// The store, and what it holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     path: PathBuf,
     shared: Arc<Shared>,

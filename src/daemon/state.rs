@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::bench::Benches;
 use super::disks::Disks;
 use super::events::Router;
+use super::nfs::NfsPlace;
 use super::plan::Opener;
 use super::roster::Roster;
 use super::settings::Settings;
@@ -38,6 +39,8 @@ pub(crate) struct Daemon {
     pub(crate) roster: Roster,
     /// Who was, when the last one died.
     pub(crate) left: BTreeSet<String>,
+    /// Where units are exported by NFS.
+    pub(crate) nfs: Option<NfsPlace>,
     /// Where the sockets are.
     pub(crate) runtime_dir: PathBuf,
     /// What tells this installation from another one on the same machine.
@@ -70,6 +73,7 @@ pub(crate) struct Partners {
     pub(crate) opener: Arc<dyn Opener>,
     pub(crate) disks: Arc<dyn Disks>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) nfs: Option<NfsPlace>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -79,7 +83,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Daemon {
     /// A daemon that has not begun anything yet.
     pub(crate) fn new(settings: Settings, partners: Partners, runtime_dir: PathBuf) -> Arc<Daemon> {
-        let Partners { bridge, opener, disks, registry } = partners;
+        let Partners { bridge, opener, disks, registry, nfs } = partners;
         let path = settings.path();
         let seed = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
         let (roster, left) = Roster::open(&runtime_dir);
@@ -91,6 +95,7 @@ impl Daemon {
             opener,
             disks,
             registry,
+            nfs,
             router: Router::default(),
             runtime_dir,
             seed,

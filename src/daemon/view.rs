@@ -117,6 +117,7 @@ pub(crate) fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
 fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc::Lun {
     let name = unit_name(target, unit.lun);
     let nbd = unit.geometry.is_some().then(|| nbd_uri(&name, &daemon.runtime_dir.join("nbd.sock")));
+    let nfs = unit.geometry.and(daemon.nfs.as_ref()).and_then(|nfs| nfs.uri(&name));
     ipc::Lun {
         target: target.to_owned(),
         lun: unit.lun.number().map_or(unit.lun.0, u64::from),
@@ -132,6 +133,7 @@ fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc
         read_only: unit.geometry.is_some_and(|geometry| geometry.read_only),
         device: daemon.disks.device(&name),
         nbd,
+        nfs,
         problem: unit.problem,
     }
 }

@@ -13,9 +13,15 @@
 //!
 //! Buffers are taken before a piece is admitted, at most one per piece, and no piece needs a second
 //! one to end: exports that share a pool cannot block each other for ever.
+//!
+//! A thread of its own calls `read` and `write`, which wait for buffers; a task calls `read_soon` and
+//! `begin_write`. A write that comes by `begin_write` is received straight into its buffers.
 
+use std::ops::Range;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +35,16 @@ const ZEROES_AT_ONCE: u32 = 8;
 pub(crate) trait Answer: Send + 'static {
     /// What was read, in full.
     fn data(self, data: &[u8]);
+    /// What was read, in full, where it was read to.
+    fn buffer(self, buffer: Buffer, range: Range<usize>)
+    where
+        Self: Sized,
+    {
+        match buffer.get(range) {
+            Some(data) => self.data(data),
+            None => self.failed(IoError::Invalid),
+        }
+    }
     /// A write, zeroing or flush is done.
     fn done(self);
     /// It could not be done, or not all of it.
@@ -159,6 +175,12 @@ impl<A: Answer> Bytes<A> {
 
     /// Reads `length` bytes from `offset`. Waits for buffers: not to be called from a task.
     pub(crate) fn read(&self, offset: u64, length: usize, answer: A) {
+        self.wait(self.read_soon(offset, length, answer));
+    }
+
+    /// As [`read`](Bytes::read), for tasks: comes back when all of it is on its way. Dropped before, it
+    /// is answered [`IoError::Aborted`].
+    pub(crate) async fn read_soon(&self, offset: u64, length: usize, answer: A) {
         let geometry = match self.check(offset, length as u64) {
             Ok(geometry) => geometry,
             Err(error) => return answer.failed(error),
@@ -172,20 +194,18 @@ impl<A: Answer> Bytes<A> {
             BlockRange { lba: offset / size, blocks: (offset + length as u64).div_ceil(size) - offset / size };
         let in_one = range.blocks <= u64::from(transfer_limit(&geometry));
         let read = if in_one { Gathered::Nothing } else { Gathered::Parts(vec![0; length]) };
-        let request = self.begin(answer, read);
+        let cutting = self.begin(answer, read);
         let (mut skip, mut to) = (skip, 0);
         while let Some(run) = range.take(transfer_limit(&geometry)) {
             let bytes = run.blocks as usize * size as usize;
             let part = (bytes - skip).min(length - to);
-            let buffer = self.buffer(bytes);
+            let Some(buffer) = self.buffer(bytes).await else { return cutting.give_up(IoError::Offline) };
             let blocks = BlockRange { lba: run.lba, blocks: u64::from(run.blocks) };
-            if !self.admit(request, blocks, buffer, |buffer| Work::Read { buffer, skip, length: part, to }) {
-                break;
-            }
+            self.put(cutting.request, blocks, Work::Read { buffer: Some(buffer), skip, length: part, to });
             to += part;
             skip = 0;
         }
-        self.all_cut(request);
+        cutting.complete();
     }
 
     /// Writes `data` at `offset`; with `fua` it is on stable storage when it is done. Waits for
@@ -198,9 +218,29 @@ impl<A: Answer> Bytes<A> {
         if data.is_empty() {
             return answer.done();
         }
-        let request = self.begin(answer, Gathered::Nothing);
-        self.cut_write(request, &geometry, offset, data, fua);
-        self.all_cut(request);
+        let cutting = self.begin(answer, Gathered::Nothing);
+        let writing = Writing { cutting, geometry, offset, left: data.len(), fua };
+        self.wait(writing.copy_from(data)).complete();
+    }
+
+    /// Begins a write of `length` bytes at `offset`, which come piece by piece, for tasks.
+    ///
+    /// # Errors
+    /// Whoever asked, and why it cannot be.
+    pub(crate) fn begin_write(
+        &self,
+        offset: u64,
+        length: usize,
+        fua: bool,
+        answer: A,
+    ) -> Result<Writing<'_, A>, (A, IoError)> {
+        match self.check_write(offset, length as u64) {
+            Ok(geometry) => {
+                let cutting = self.begin(answer, Gathered::Nothing);
+                Ok(Writing { cutting, geometry, offset, left: length, fua })
+            }
+            Err(error) => Err((answer, error)),
+        }
     }
 
     /// Makes `length` bytes from `offset` read as zero; with `unmap` the unit may free the blocks.
@@ -217,22 +257,24 @@ impl<A: Answer> Bytes<A> {
             return answer.done();
         }
         let size = u64::from(geometry.block_size);
-        let request = self.begin(answer, Gathered::Nothing);
+        let cutting = self.begin(answer, Gathered::Nothing);
         let end = offset + length;
         let (first, last) = (offset.div_ceil(size), end / size);
         let zeroes = vec![0; geometry.block_size as usize];
         let zeroes = |length: u64| zeroes.get(..length as usize).unwrap_or_default();
+        let write = |cutting, offset, data: &[u8]| {
+            let writing = Writing { cutting, geometry, offset, left: data.len(), fua: false };
+            self.wait(writing.copy_from(data))
+        };
         if first > last {
-            self.cut_write(request, &geometry, offset, zeroes(length), false);
-        } else {
-            self.cut_write(request, &geometry, offset, zeroes(first * size - offset), false);
-            let rest = BlockRange { lba: first, blocks: last - first };
-            if rest.blocks > 0 {
-                self.put(request, rest, Work::Zero { rest, under_way: 0, unmap });
-            }
-            self.cut_write(request, &geometry, last * size, zeroes(end - last * size), false);
+            return write(cutting, offset, zeroes(length)).complete();
         }
-        self.all_cut(request);
+        let cutting = write(cutting, offset, zeroes(first * size - offset));
+        let rest = BlockRange { lba: first, blocks: last - first };
+        if rest.blocks > 0 {
+            self.put(cutting.request, rest, Work::Zero { rest, under_way: 0, unmap });
+        }
+        write(cutting, last * size, zeroes(end - last * size)).complete();
     }
 
     /// Brings everything that was answered before onto stable storage.
@@ -240,9 +282,9 @@ impl<A: Answer> Bytes<A> {
         if let Err(error) = self.check(0, 0) {
             return answer.failed(error);
         }
-        let request = self.begin(answer, Gathered::Nothing);
-        self.put(request, BlockRange { lba: 0, blocks: 0 }, Work::Flush);
-        self.all_cut(request);
+        let cutting = self.begin(answer, Gathered::Nothing);
+        self.put(cutting.request, BlockRange { lba: 0, blocks: 0 }, Work::Flush);
+        cutting.complete();
     }
 
     /// Answers everyone [`IoError::Offline`], now and from now on. What the unit does with
@@ -274,69 +316,24 @@ impl<A: Answer> Bytes<A> {
         if geometry.read_only { Err(IoError::ReadOnly) } else { Ok(geometry) }
     }
 
-    fn cut_write(&self, request: usize, geometry: &Geometry, offset: u64, data: &[u8], fua: bool) {
-        let size = geometry.block_size as usize;
-        let (mut offset, mut data) = (offset, data);
-        while !data.is_empty() {
-            let at = (offset % size as u64) as usize;
-            let lba = offset / size as u64;
-            let whole = if at == 0 { data.len() / size } else { 0 };
-            let taken = if whole == 0 {
-                let (bytes, _) = data.split_at(data.len().min(size - at));
-                let buffer = self.buffer(size);
-                let bytes = Box::from(bytes);
-                let blocks = BlockRange { lba, blocks: 1 };
-                let taken = data.len().min(size - at);
-                if !self.admit(request, blocks, buffer, |buffer| Work::Patch { buffer, at, bytes, patched: false, fua })
-                {
-                    return;
-                }
-                taken
-            } else {
-                let blocks = whole.min(transfer_limit(geometry) as usize);
-                let (bytes, _) = data.split_at(blocks * size);
-                let mut buffer = self.buffer(bytes.len());
-                if let Some(buffer) = &mut buffer {
-                    buffer.copy_from_slice(bytes);
-                }
-                let blocks = BlockRange { lba, blocks: blocks as u64 };
-                if !self.admit(request, blocks, buffer, |buffer| Work::Write { buffer, fua }) {
-                    return;
-                }
-                bytes.len()
-            };
-            offset += taken as u64;
-            data = data.split_at(taken).1;
-        }
-    }
-
     /// A buffer, as soon as there is one; none if the unit's export is stopped meanwhile.
-    fn buffer(&self, length: usize) -> Option<Buffer> {
+    async fn buffer(&self, length: usize) -> Option<Buffer> {
         let pool = self.shared.unit.pool();
-        pool.try_get(length)
-            .or_else(|| self.shared.runtime.block_on(self.shared.stopped.run_until_cancelled(pool.get(length))))
-    }
-
-    fn begin(&self, answer: A, read: Gathered) -> usize {
-        self.shared.lock().requests.insert(Request { answer: Some(answer), left: 1, error: None, read })
-    }
-
-    /// Puts a piece with its buffer in the queue; without a buffer it fails the request and says so.
-    fn admit(
-        &self,
-        request: usize,
-        blocks: BlockRange,
-        buffer: Option<Buffer>,
-        work: impl FnOnce(Option<Buffer>) -> Work,
-    ) -> bool {
-        if buffer.is_none() {
-            if let Some(request) = self.shared.lock().requests.get_mut(request) {
-                request.error = Some(IoError::Offline);
-            }
-            return false;
+        match pool.try_get(length) {
+            Some(buffer) => Some(buffer),
+            None => self.shared.stopped.run_until_cancelled(pool.get(length)).await,
         }
-        self.put(request, blocks, work(buffer));
-        true
+    }
+
+    /// Waits for a task's work on a thread of one's own; most often there is nothing to wait for.
+    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        work.as_mut().now_or_never().unwrap_or_else(|| self.shared.runtime.block_on(work))
+    }
+
+    fn begin(&self, answer: A, read: Gathered) -> Cutting<'_, A> {
+        let request = Request { answer: Some(answer), left: 1, error: None, read };
+        Cutting { bytes: self, request: self.shared.lock().requests.insert(request), failed: Some(IoError::Aborted) }
     }
 
     fn put(&self, request: usize, blocks: BlockRange, work: Work) {
@@ -358,19 +355,133 @@ impl<A: Answer> Bytes<A> {
         }
     }
 
-    fn all_cut(&self, request: usize) {
+    fn all_cut(&self, request: usize, failed: Option<IoError>) {
         let mut finished = Vec::new();
         let mut queue = self.shared.lock();
-        if queue.stopped {
-            // It came after stop() had told everyone.
-            if let Some(request) = queue.requests.get_mut(request) {
-                request.error = Some(IoError::Offline);
-                finished.extend(request.answer.take().map(|answer| (answer, Err(IoError::Offline))));
+        let stopped = queue.stopped;
+        let failed = if stopped { Some(IoError::Offline) } else { failed };
+        if let (Some(error), Some(request)) = (failed, queue.requests.get_mut(request)) {
+            request.error.get_or_insert(error);
+            if stopped {
+                // It came after stop() had told everyone.
+                finished.extend(request.answer.take().map(|answer| (answer, Err(error))));
             }
         }
         finished.extend(queue.piece_ended(request, Ok(())));
         drop(queue);
         tell(&mut finished);
+    }
+}
+
+/// A request whose pieces are being cut. Dropped before they all are, it fails.
+struct Cutting<'a, A: Answer> {
+    bytes: &'a Bytes<A>,
+    request: usize,
+    failed: Option<IoError>,
+}
+
+impl<A: Answer> Cutting<'_, A> {
+    /// All pieces are cut.
+    fn complete(mut self) {
+        if self.failed == Some(IoError::Aborted) {
+            self.failed = None;
+        }
+    }
+
+    /// No further piece can be cut.
+    fn give_up(mut self, why: IoError) {
+        self.failed = Some(why);
+    }
+}
+
+impl<A: Answer> Drop for Cutting<'_, A> {
+    fn drop(&mut self) {
+        self.bytes.all_cut(self.request, self.failed);
+    }
+}
+
+/// A write whose bytes arrive piece by piece. Dropped before the last of them, it fails with
+/// [`IoError::Aborted`]; what has been put is written all the same.
+pub(crate) struct Writing<'a, A: Answer> {
+    cutting: Cutting<'a, A>,
+    geometry: Geometry,
+    offset: u64,
+    left: usize,
+    fua: bool,
+}
+
+/// A piece of a [`Writing`], to be filled.
+pub(crate) struct Filling {
+    buffer: Buffer,
+    /// Where a block begins of which only a part is written, and that part.
+    patch: Option<(usize, Box<[u8]>)>,
+}
+
+impl Filling {
+    /// Where the bytes go, all of them.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        match &mut self.patch {
+            Some((_, bytes)) => bytes,
+            None => &mut self.buffer,
+        }
+    }
+}
+
+impl<A: Answer> Writing<'_, A> {
+    /// The next piece, as soon as there is a buffer for it; `None` when there is nothing more to write,
+    /// or nowhere to write to any more.
+    pub(crate) async fn next(&mut self) -> Option<Filling> {
+        if self.left == 0 || self.cutting.failed == Some(IoError::Offline) {
+            return None;
+        }
+        let size = self.geometry.block_size as usize;
+        let at = (self.offset % size as u64) as usize;
+        let whole = if at == 0 { self.left / size } else { 0 };
+        let (length, patch) = match whole {
+            0 => (size, Some((at, vec![0; self.left.min(size - at)].into_boxed_slice()))),
+            whole => (whole.min(transfer_limit(&self.geometry) as usize) * size, None),
+        };
+        let Some(buffer) = self.cutting.bytes.buffer(length).await else {
+            self.cutting.failed = Some(IoError::Offline);
+            return None;
+        };
+        Some(Filling { buffer, patch })
+    }
+
+    /// The last piece that [`next`](Writing::next) gave, filled.
+    pub(crate) fn put(&mut self, filling: Filling) {
+        let size = u64::from(self.geometry.block_size);
+        let Filling { buffer, patch } = filling;
+        let length = patch.as_ref().map_or(buffer.len(), |(_, bytes)| bytes.len());
+        let blocks = BlockRange { lba: self.offset / size, blocks: buffer.len() as u64 / size };
+        let (buffer, fua) = (Some(buffer), self.fua);
+        let work = match patch {
+            Some((at, bytes)) => Work::Patch { buffer, at, bytes, patched: false, fua },
+            None => Work::Write { buffer, fua },
+        };
+        self.cutting.bytes.put(self.cutting.request, blocks, work);
+        self.offset += length as u64;
+        self.left = self.left.saturating_sub(length);
+    }
+
+    /// All bytes have come.
+    pub(crate) fn complete(self) {
+        if self.left == 0 {
+            self.cutting.complete();
+        }
+    }
+}
+
+impl<'a, A: Answer> Writing<'a, A> {
+    async fn copy_from(mut self, mut data: &[u8]) -> Cutting<'a, A> {
+        while let Some(mut filling) = self.next().await {
+            let bytes = filling.bytes();
+            let Some((now, later)) = data.split_at_checked(bytes.len()) else { break };
+            bytes.copy_from_slice(now);
+            data = later;
+            self.put(filling);
+        }
+        self.cutting
     }
 }
 
@@ -387,10 +498,7 @@ fn tell<A: Answer>(finished: &mut Vec<Finished<A>>) {
     for (answer, result) in finished.drain(..) {
         match result {
             Ok(Gathered::Nothing) => answer.done(),
-            Ok(Gathered::Whole { buffer, skip, length }) => match buffer.get(skip..skip + length) {
-                Some(data) => answer.data(data),
-                None => answer.failed(IoError::Invalid),
-            },
+            Ok(Gathered::Whole { buffer, skip, length }) => answer.buffer(buffer, skip..skip + length),
             Ok(Gathered::Parts(data)) => answer.data(&data),
             Err(error) => answer.failed(error),
         }

@@ -3,16 +3,21 @@
 //! ```text
 //!   nbd client ── Unix socket ──► nbd ──────────► Block (trait of the user kernel)
 //!   loop device ── /dev/fuse ──► fuse ──► bytes ──► Block
+//!   disk image ── loopback NFS ─► nfs ──► bytes ──► Block
 //! ```
 //! An export knows a unit by the trait [`Block`](crate::kernel_bridge::user::block::Block) and finds
 //! it in the [`Registry`](crate::kernel_bridge::user::block::Registry); it never sees a session.
 
 pub mod attach;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "FUSE asks for more than NFS does"))]
 mod bytes;
 #[cfg(target_os = "linux")]
 mod fuse;
+mod name;
 pub mod nbd;
+pub mod nfs;
+mod outbox;
+mod ring;
 mod split;
 #[cfg(test)]
 pub(crate) mod testing;

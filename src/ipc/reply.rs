@@ -159,6 +159,9 @@ pub struct Lun {
     pub device: Option<String>,
     /// Its NBD URI.
     pub nbd: Option<String>,
+    /// libnfs's URI of it, where it is exported by NFS and such a URI can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nfs: Option<String>,
     /// Why it is not usable.
     pub problem: Option<String>,
 }

@@ -58,7 +58,7 @@ impl Home {
     pub(crate) fn daemon(&self) -> Command {
         let mut command = self.command(ISCSID);
         command.arg("--config").arg(self.config()).arg("--runtime-dir").arg(self.runtime_dir());
-        command.env("ISCSID_LOG", "debug");
+        command.env("ISCSID_LOG", "debug").env("ISCSID_NFS", "yes");
         command
     }
 }

@@ -27,6 +27,7 @@ mod hostile_words;
 mod integrity;
 mod life;
 mod login;
+mod nfs;
 mod recovery;
 mod segments;
 mod units;

@@ -56,6 +56,7 @@ fn lun(number: u64) -> Lun {
         read_only: false,
         device: Some("/dev/loop3".into()),
         nbd: Some(format!("nbd+unix:///{DISK}/{number}?socket=/run/iscsid/nbd.sock")),
+        nfs: None,
         problem: None,
     }
 }
@@ -96,6 +97,7 @@ fn luns_are_listed_as_scripts_expect_them() {
         serial: None,
         device: None,
         nbd: None,
+        nfs: None,
         bytes: 0,
         blocks: 0,
         block_size: 0,

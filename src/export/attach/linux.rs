@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::mounts::{Disk, mounts};
 use super::{AttachError, loop_device};
 use crate::export::fuse::{FILE_NAME, Mounted};
+use crate::export::name::file_name;
 use crate::kernel_bridge::user::block::{Block, UnitName};
 
 /// How long a loop device may take to let go of its file when nobody uses it.
@@ -352,28 +353,10 @@ fn failure(path: &Path, error: &dyn std::error::Error) -> AttachError {
     AttachError::Failed(format!("{}: {error}", path.display()))
 }
 
-/// A unit's directory below `luns/`: its name, with `,` before the number, and with everything
-/// escaped that would be a path, or that other programs would stumble over.
+/// A unit's directory below `luns/`.
 fn directory_name(unit: &str) -> Result<PathBuf, AttachError> {
-    const LONGEST: usize = 255;
-    let (target, lun) = unit.rsplit_once('/').unwrap_or((unit, ""));
-    let mut name = String::new();
-    for (index, letter) in target.chars().enumerate() {
-        let plain = letter.is_alphanumeric() || matches!(letter, '-' | ':' | '_') || (letter == '.' && index > 0);
-        if plain {
-            name.push(letter);
-        } else {
-            for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
-                name.push_str(&format!("%{byte:02x}"));
-            }
-        }
-    }
-    name.push(',');
-    name.extend(lun.chars().filter(|letter| letter.is_ascii_alphanumeric()));
-    if name.len() > LONGEST {
-        return Err(AttachError::Unsupported(format!("{unit} is too long a name for a directory")));
-    }
-    Ok(PathBuf::from(name))
+    let name = file_name(unit).map(PathBuf::from);
+    name.ok_or_else(|| AttachError::Unsupported(format!("{unit} is too long a name for a directory")))
 }
 
 /// Makes the mount point; what is below the runtime directory is root's alone.
@@ -505,20 +488,5 @@ async fn is_dead(point: &Path) -> bool {
     match timeout(PROBE_LIMIT, probe).await {
         Ok(Ok(Err(error))) => error.raw_os_error() == Some(Errno::ENOTCONN as i32),
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_unit_s_directory_is_one_component_that_nothing_else_has() {
-        let name = |unit| directory_name(unit).expect("short").into_os_string().into_string().expect("text");
-        assert_eq!(name("iqn.2001-04.com.example:disk/0"), "iqn.2001-04.com.example:disk,0");
-        assert_eq!(name("../../etc/0"), "%2e.%2f..%2fetc,0");
-        assert_eq!(name("iqn.a,0/1"), "iqn.a%2c0,1");
-        assert_eq!(name("a b\\\n/2"), "a%20b%5c%0a,2");
-        assert!(matches!(directory_name(&"x".repeat(300)), Err(AttachError::Unsupported(_))));
     }
 }

@@ -9,9 +9,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::handshake::Agreed;
-use super::outbox::MAX_SLICES;
 use super::socket::Socket;
 use super::transmission::{Need, Transmission};
+use crate::export::outbox::MAX_SLICES;
 use crate::kernel_bridge::user::block::Completions;
 
 /// How often it is looked whether a client takes its replies and sends its payloads.

@@ -14,9 +14,7 @@
 
 mod connection;
 mod handshake;
-mod outbox;
 mod request;
-mod ring;
 mod socket;
 mod transmission;
 mod wire;

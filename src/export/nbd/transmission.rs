@@ -26,12 +26,12 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::MAX_PAYLOAD;
-use super::outbox::Outbox;
 use super::request::{Failure, Piece, Request, Task};
-use super::ring::Ring;
 use super::wire::{
     REQUEST_LEN, RequestHeader, command, put_data_chunk, put_error_chunk, put_none_chunk, put_simple_reply,
 };
+use crate::export::outbox::Outbox;
+use crate::export::ring::Ring;
 use crate::kernel_bridge::user::block::{Block, Buffer, Completions, Done, Geometry, Io, IoError, Op};
 
 /// How many requests of one connection are under way; the client's next ones wait in its socket.

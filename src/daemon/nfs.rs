@@ -1,0 +1,161 @@
+//! The NFS export: whether there is one, where, and by what it is known.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::settings::Settings;
+use crate::config::NfsIdentity;
+use crate::export::nfs::{self, FlushPolicy, Secret, Setup, Tickets};
+use crate::ipc::{ExitCode, Failure};
+use crate::kernel_bridge::user::block::Registry;
+use crate::options::Nfs;
+
+/// How many ports are tried where another program has the one that it was.
+const TRIES: usize = 20;
+
+/// Where the export is, for those who mount it.
+#[derive(Debug, Clone)]
+pub(crate) struct NfsPlace {
+    /// Its port, of NFS and of MOUNT, at the loopback address.
+    pub(crate) port: u16,
+    /// Where connections show their owner: the path of the directory of all units.
+    pub(crate) path: Option<String>,
+    /// Paths that are good for one mount.
+    pub(crate) tickets: Arc<Tickets>,
+}
+
+/// An export that listens and does not serve yet.
+pub(crate) struct NfsExport {
+    listener: TcpListener,
+    secret: Secret,
+    place: NfsPlace,
+}
+
+impl NfsExport {
+    /// Begins to listen, if the export is wanted, with the settings at `config` beside it.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    pub(crate) fn prepare(wanted: Nfs, config: &Path) -> Result<Option<NfsExport>, Failure> {
+        let port = match wanted {
+            Nfs::Auto if !cfg!(target_os = "macos") => return Ok(None),
+            Nfs::No => return Ok(None),
+            Nfs::Auto | Nfs::Yes => None,
+            Nfs::Port(port) => Some(port),
+        };
+        let path = identity_path(config);
+        let before = NfsIdentity::load(&path)?;
+        let mut identity = match (&before, port) {
+            (Some(identity), None) => identity.clone(),
+            (Some(identity), port) => identity.elsewhere(port),
+            (None, None) => NfsIdentity::new()?,
+            (None, port) => NfsIdentity::new()?.elsewhere(port),
+        };
+        let mut tries = TRIES;
+        let listener = loop {
+            match nfs::listen(identity.port) {
+                Ok(listener) => break listener,
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && port.is_none() && tries > 0 => {
+                    if before.is_some() && tries == TRIES {
+                        warn!(
+                            "another program has port {}, where units were exported by NFS: what is mounted from there has to be mounted again",
+                            identity.port
+                        );
+                    }
+                    identity = identity.elsewhere(None);
+                    tries -= 1;
+                }
+                Err(error) => {
+                    let message = format!(
+                        "units cannot be exported by NFS at port {}: {error}; give another port by --nfs",
+                        identity.port
+                    );
+                    return Err(Failure::new(ExitCode::Unavailable, message));
+                }
+            }
+        };
+        if before.as_ref() != Some(&identity) {
+            identity.save(&path)?;
+        }
+        let secret = Secret::new(*identity.secret());
+        // What mounts is seen by everybody; where a connection does not show its owner, a path that stays
+        // good would let everybody in.
+        let path = cfg!(target_os = "linux").then(|| secret.path());
+        let place = NfsPlace { port: identity.port, path, tickets: Arc::default() };
+        Ok(Some(NfsExport { listener, secret, place }))
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> &NfsPlace {
+        &self.place
+    }
+
+    /// Serves until `stop`.
+    pub(crate) fn serve(self, registry: Arc<Registry>, settings: &Settings, stop: CancellationToken) -> JoinHandle<()> {
+        let NfsExport { listener, secret, place } = self;
+        info!("units are exported by NFS at port {} of 127.0.0.1", place.port);
+        let settings = settings.clone();
+        let policy = Box::new(move |unit: &str| policy(&settings, unit));
+        let setup = Setup { registry, secret, policy, tickets: place.tickets };
+        tokio::spawn(async move {
+            if let Err(error) = nfs::serve(listener, setup, stop).await {
+                error!("units are not exported by NFS: {error}");
+            }
+        })
+    }
+}
+
+/// What holds for a unit.
+fn policy(_settings: &Settings, _unit: &str) -> FlushPolicy {
+    FlushPolicy::WriteThrough
+}
+
+/// The file beside the property list that the export keeps.
+fn identity_path(config: &Path) -> PathBuf {
+    config.with_file_name("nfs.plist")
+}
+
+impl NfsPlace {
+    /// libnfs's URI of a unit's file, where there is a path that stays good.
+    pub(crate) fn uri(&self, unit: &str) -> Option<String> {
+        let (path, file) = (self.path.as_ref()?, crate::export::nfs::file_name(unit)?);
+        let file = file.replace('%', "%25");
+        Some(format!("nfs://127.0.0.1/{path}/{file}?nfsport={port}&mountport={port}", port = self.port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn port_and_secret_stay_from_one_start_to_the_next() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let config = scratch.path().join("iscsid.plist");
+        let first = NfsExport::prepare(Nfs::Yes, &config).expect("a port").expect("wanted");
+        let (port, path) = (first.place.port, first.secret.path());
+        drop(first);
+        let second = NfsExport::prepare(Nfs::Yes, &config).expect("a port").expect("wanted");
+        assert_eq!((second.place.port, second.secret.path()), (port, path.clone()));
+
+        let third = NfsExport::prepare(Nfs::Yes, &config).expect("another port").expect("wanted");
+        assert_ne!(third.place.port, port);
+        assert_eq!(third.secret.path(), path, "handles stay good");
+        let refusal = NfsExport::prepare(Nfs::Port(port), &config).map(drop).expect_err("the second one has it");
+        assert!(refusal.message.contains("give another port by --nfs"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn where_it_is_not_wanted_nothing_is_made() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let config = scratch.path().join("iscsid.plist");
+        assert!(NfsExport::prepare(Nfs::No, &config).expect("nothing to do").is_none());
+        assert!(!identity_path(&config).exists());
+    }
+}

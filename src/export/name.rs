@@ -1,0 +1,39 @@
+//! A unit's name as the name of a file.
+
+/// The longest name of a file that every file system has.
+const LONGEST: usize = 255;
+
+/// A unit's file name: its name, with `,` before the number, and with everything escaped that would be a
+/// path, or that other programs would stumble over. `None` if that is too long for a file.
+pub(crate) fn file_name(unit: &str) -> Option<String> {
+    let (target, lun) = unit.rsplit_once('/').unwrap_or((unit, ""));
+    let mut name = String::new();
+    for (index, letter) in target.chars().enumerate() {
+        let plain = letter.is_alphanumeric() || matches!(letter, '-' | ':' | '_') || (letter == '.' && index > 0);
+        if plain {
+            name.push(letter);
+        } else {
+            for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+                name.push_str(&format!("%{byte:02x}"));
+            }
+        }
+    }
+    name.push(',');
+    name.extend(lun.chars().filter(|letter| letter.is_ascii_alphanumeric()));
+    (name.len() <= LONGEST).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_s_file_is_one_component_that_nothing_else_has() {
+        let name = |unit| file_name(unit).expect("short");
+        assert_eq!(name("iqn.2001-04.com.example:disk/0"), "iqn.2001-04.com.example:disk,0");
+        assert_eq!(name("../../etc/0"), "%2e.%2f..%2fetc,0");
+        assert_eq!(name("iqn.a,0/1"), "iqn.a%2c0,1");
+        assert_eq!(name("a b\\\n/2"), "a%20b%5c%0a,2");
+        assert_eq!(file_name(&"x".repeat(300)), None);
+    }
+}

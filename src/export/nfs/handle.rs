@@ -1,0 +1,158 @@
+//! File handles: what they stand for, and a code that only this installation can make.
+//!
+//! ```text
+//!   0        1        2 … 4     4 … 24                        24 … 40
+//!   version  kind     0         which unit: SHA-256(name)     SHA-256(secret, bytes 0 … 24)
+//! ```
+//! They follow from the unit's name and the installation's secret and nothing else, so a client may keep
+//! them for as long as it likes.
+
+use std::fmt;
+use std::hint::black_box;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// How long a handle is, in bytes.
+pub(super) const LENGTH: usize = 40;
+
+const VERSION: u8 = 1;
+const CODED: usize = 24;
+
+/// What an installation knows and nobody else. It prints as dots and is wiped when it goes.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<[u8; 32]>);
+
+impl Secret {
+    /// From 32 random bytes.
+    pub fn new(bytes: [u8; 32]) -> Secret {
+        Secret(Zeroizing::new(bytes))
+    }
+
+    /// The path to mount the directory of all units, without the `/` before it: follows from the secret,
+    /// which does not follow from it.
+    pub fn path(&self) -> String {
+        self.code(b"path").iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What `message` is known by to whoever has the secret. A plain hash over both will do: messages are
+    /// of fixed length, and of the hash only half is shown, so none can be extended.
+    fn code(&self, message: &[u8]) -> [u8; 16] {
+        let digest = Sha256::new().chain_update(&self.0[..]).chain_update(message).finalize();
+        let mut code = [0; 16];
+        code.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        code
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Whether two texts are the same, in a time that does not tell where they differ.
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    let difference = one.iter().zip(other).fold(0, |all, (one, other)| black_box(all | (one ^ other)));
+    one.len() == other.len() && difference == 0
+}
+
+/// Which unit, whether it is there or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UnitId([u8; 20]);
+
+impl UnitId {
+    /// The unit of that name.
+    pub(super) fn of(unit: &str) -> UnitId {
+        let mut id = [0; 20];
+        id.iter_mut().zip(Sha256::digest(unit.as_bytes())).for_each(|(to, from)| *to = from);
+        UnitId(id)
+    }
+
+    /// A number for its file, neither 0 nor that of a directory.
+    pub(super) fn file_id(&self) -> u64 {
+        let word = self.0.first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
+        (word | 1 << 62) & !(1 << 63)
+    }
+}
+
+/// What a handle stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Object {
+    /// The directory of all units.
+    Root,
+    /// The directory of that unit alone.
+    Directory(UnitId),
+    /// The unit.
+    File(UnitId),
+}
+
+impl Object {
+    /// Its handle.
+    pub(super) fn handle(&self, secret: &Secret) -> [u8; LENGTH] {
+        let (kind, id) = match self {
+            Object::Root => (1, UnitId([0; 20])),
+            Object::Directory(id) => (2, *id),
+            Object::File(id) => (3, *id),
+        };
+        let mut handle = [0; LENGTH];
+        let (coded, code) = handle.split_at_mut(CODED);
+        for (to, from) in coded.iter_mut().zip([VERSION, kind, 0, 0].into_iter().chain(id.0)) {
+            *to = from;
+        }
+        code.copy_from_slice(&secret.code(coded));
+        handle
+    }
+
+    /// What a client's handle stands for; `None` for one that was not made by this installation.
+    pub(super) fn of_handle(handle: &[u8], secret: &Secret) -> Option<Object> {
+        let handle: &[u8; LENGTH] = handle.try_into().ok()?;
+        let (coded, code) = handle.split_at(CODED);
+        if !same(&secret.code(coded), code) {
+            return None;
+        }
+        let (head, id) = coded.split_first_chunk()?;
+        let id = UnitId(id.try_into().ok()?);
+        match *head {
+            [VERSION, 1, 0, 0] => Some(Object::Root),
+            [VERSION, 2, 0, 0] => Some(Object::Directory(id)),
+            [VERSION, 3, 0, 0] => Some(Object::File(id)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIT: &str = "iqn.2026-11.org.example:a/0";
+
+    #[test]
+    fn a_handle_stands_for_the_same_thing_in_the_next_life() {
+        for object in [Object::Root, Object::Directory(UnitId::of(UNIT)), Object::File(UnitId::of(UNIT))] {
+            let handle = object.handle(&Secret::new([7; 32]));
+            assert_eq!(Object::of_handle(&handle, &Secret::new([7; 32])), Some(object));
+        }
+    }
+
+    #[test]
+    fn a_handle_of_another_installation_or_with_a_changed_bit_stands_for_nothing() {
+        let secret = Secret::new([7; 32]);
+        let handle = Object::File(UnitId::of(UNIT)).handle(&secret);
+        assert_eq!(Object::of_handle(&handle, &Secret::new([8; 32])), None);
+        for bit in 0..LENGTH * 8 {
+            let mut changed = handle;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Object::of_handle(&changed, &secret), None, "bit {bit}");
+        }
+        assert_eq!(Object::of_handle(&handle[..39], &secret), None);
+        assert_eq!(Object::of_handle(&[], &secret), None);
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        assert_eq!(format!("{:?}", Secret::new([0x41; 32])), "Secret(…)");
+        assert!(!Secret::new([0x41; 32]).path().contains("4141"));
+    }
+}

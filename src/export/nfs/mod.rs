@@ -1,0 +1,150 @@
+//! The NFS server: units as files, for systems that make a disk of a file and have no FUSE (macOS).
+//!
+//! ```text
+//!   mount_nfs 127.0.0.1:/… ──► mount ───► the handle of a directory
+//!   LOOKUP, GETATTR …      ──► files ───► volume: which unit is behind a handle
+//!   READ, WRITE, COMMIT    ──► connection: data ──► Bytes ──► Block
+//!   client ◄── replies (one gathered write) ◄── Answer ◄──────┘
+//! ```
+//! NFS version 3 (RFC 1813) over TCP, and the MOUNT protocol version 3 on the same port. What there is to
+//! see is one directory with a file per unit, as long as the unit and as constant; to each unit there is
+//! also a directory with nothing but its file, so that it can be mounted and taken away on its own.
+//!
+//! - **Stable storage.** A write is on it before it is answered (`FILE_SYNC`), by FUA or by SYNCHRONIZE CACHE,
+//!   unless the unit's [`FlushPolicy`] says otherwise; COMMIT is a SYNCHRONIZE CACHE. The write verifier is
+//!   new at each start.
+//! - **A client outlives the server.** Handles follow from a unit's name and the installation's secret, the
+//!   port stays, and READ, WRITE and COMMIT may come twice: a client that mounts `hard` goes on where it was.
+//!   A unit that is not there yet, or that has been away for too long, is answered `NFS3ERR_JUKEBOX`: try again
+//!   later. One that was logged out of is answered `NFS3ERR_STALE`.
+//! - **Who may.** Only this machine; on Linux only its root and the daemon's own user, as the kernel says
+//!   whose a connection is. A handle carries a code that nobody can make who does not know the secret, and
+//!   the first one is given only to whoever knows a path: the secret itself, or a [`Tickets`] that is
+//!   good for one mount. What a client says of its user (AUTH_SYS) counts for ACCESS and nothing else: it
+//!   keeps the other users of the mount out, as the mode of a file does.
+//!
+//! One task per connection, on the thread of the unit's driver once it is known which. Payloads are received
+//! into the buffers from which they are written, and replies leave from the buffers they were read to.
+
+mod answer;
+mod connection;
+mod files;
+mod handle;
+mod mount;
+mod peer;
+mod replies;
+mod rpc;
+mod tickets;
+mod volume;
+mod wire;
+mod xdr;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+pub use self::handle::Secret;
+pub use self::tickets::Tickets;
+use self::volume::Volume;
+pub(crate) use crate::export::name::file_name;
+use crate::kernel_bridge::user::block::Registry;
+
+/// How many clients are served at a time.
+const MAX_CONNECTIONS: usize = 256;
+
+/// When a write that was answered is on stable storage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FlushPolicy {
+    /// At once: no answer before that.
+    #[default]
+    WriteThrough,
+    /// When the client asks for it by COMMIT, or has asked for it with the write. Faster, and only as safe
+    /// as the client is careful and the target's power supply reliable.
+    OnCommit,
+}
+
+/// What the server is to be like.
+pub struct Setup {
+    /// The units.
+    pub registry: Arc<Registry>,
+    /// What handles are derived from.
+    pub secret: Secret,
+    /// The flush policy of a unit, by its name; asked once for each time that a unit appears.
+    pub policy: Box<dyn Fn(&str) -> FlushPolicy + Send + Sync>,
+    /// Paths that are good for one mount.
+    pub tickets: Arc<Tickets>,
+}
+
+/// Listens at that port of the loopback address, or at any if it is 0.
+///
+/// # Errors
+/// The system's; `AddrInUse` if another program has the port.
+pub fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    // The connections of the server before us may linger.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.listen(64)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves on `listener` until `stop`. Then clients get the answers that are about to come, for two seconds at
+/// most, and all is closed.
+///
+/// # Errors
+/// If the system gives no random number for the write verifier.
+pub async fn serve(listener: TcpListener, setup: Setup, stop: CancellationToken) -> io::Result<()> {
+    let volume = Volume::new(setup)?;
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    warn!("an NFS connection ended by a bug: {error}");
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok(_) if connections.len() >= MAX_CONNECTIONS => {
+                    warn!("an NFS client was turned away: {MAX_CONNECTIONS} are connected already");
+                }
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, volume.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely, and nothing tells when there is one again.
+                    warn!("cannot accept an NFS client: {error}");
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                    }
+                }
+            },
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn converse(stream: TcpStream, volume: Arc<Volume>, stop: CancellationToken) {
+    match peer::is_one_of_ours(&stream).await {
+        Ok(true) => {}
+        Ok(false) => return warn!("an NFS client of another user was turned away"),
+        Err(error) => return warn!("an NFS client was turned away: it cannot be seen whose it is: {error}"),
+    }
+    match connection::serve(stream, volume, stop).await {
+        Ok(()) => debug!("an NFS client is done"),
+        Err(error) => debug!("an NFS client was let go: {error}"),
+    }
+}

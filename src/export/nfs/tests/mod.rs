@@ -1,0 +1,109 @@
+//! Scenarios between a small client, which sends whatever a test wants sent, and the server.
+
+mod client;
+mod data;
+mod hostile;
+mod lives;
+mod names;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::client::Client;
+use super::{FlushPolicy, Secret, Setup, Tickets, listen, serve};
+use crate::export::testing::ramdisk::{Plan, RamDisk};
+use crate::kernel_bridge::user::block::{Geometry, Registry};
+
+const NAME: &str = "iqn.2026-01.example:disk/0";
+const FILE: &str = "iqn.2026-01.example:disk,0";
+const MIB: u64 = 1 << 20;
+
+/// One unit, [`NAME`], and whoever connects to it.
+struct Stage {
+    disk: Arc<RamDisk>,
+    registry: Arc<Registry>,
+    tickets: Arc<Tickets>,
+    policy: FlushPolicy,
+}
+
+/// A server, until it is stopped.
+struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl Stage {
+    fn new(plan: Plan) -> Stage {
+        let disk = RamDisk::start(plan);
+        let registry = Arc::new(Registry::default());
+        registry.insert(NAME.to_owned(), disk.clone());
+        Stage { disk, registry, tickets: Arc::default(), policy: FlushPolicy::WriteThrough }
+    }
+
+    fn with(bytes: u64, change: impl FnOnce(&mut Geometry)) -> Stage {
+        let mut plan = Plan::of_bytes(bytes);
+        change(&mut plan.geometry);
+        Stage::new(plan)
+    }
+
+    fn secret() -> Secret {
+        Secret::new([9; 32])
+    }
+
+    /// A server at any port, or at that of an earlier one.
+    fn serve_at(&self, port: u16) -> Server {
+        let listener = listen(port).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let policy = self.policy;
+        let setup = Setup {
+            registry: self.registry.clone(),
+            secret: Stage::secret(),
+            policy: Box::new(move |_| policy),
+            tickets: self.tickets.clone(),
+        };
+        let stop = CancellationToken::new();
+        let serving = serve(listener, setup, stop.clone());
+        let served = tokio::spawn(async move { serving.await.expect("random numbers") });
+        Server { address, stop, served }
+    }
+
+    fn serve(&self) -> Server {
+        self.serve_at(0)
+    }
+}
+
+impl Server {
+    async fn connect(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// A client that has mounted everything, and the handle of the only file.
+    async fn mount(&self) -> (Client, Vec<u8>) {
+        let mut client = self.connect().await;
+        let root = client.mount(&format!("/{}", Stage::secret().path())).await.expect("the path is right");
+        let file = client.look_up(&root, FILE).await.expect("the unit is there");
+        (client, file)
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.served.await.expect("no panic");
+    }
+}
+
+/// Bytes that differ from block to block.
+fn pattern(length: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let mut state = seed | 1;
+    for word in bytes.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
+    }
+    bytes
+}

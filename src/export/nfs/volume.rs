@@ -1,0 +1,262 @@
+//! What there is to see: the units that are there, and what is known of those that are not.
+//!
+//! ```text
+//!   handle ─► not ours            NFS3ERR_BADHANDLE
+//!          ─► there               its file
+//!          ─► was there, is gone  logged out, or not on the target any more: NFS3ERR_STALE
+//!          ─► not there yet       this daemon has just started, perhaps: waits, then NFS3ERR_JUKEBOX
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::answer::Pending;
+use super::handle::{Object, Secret, UnitId, same};
+use super::wire::{Attributes, Status};
+use super::{FlushPolicy, Setup};
+use crate::export::bytes::Bytes;
+use crate::export::name::file_name;
+use crate::export::split::transfer_limit;
+use crate::kernel_bridge::user::block::{Block, UnitName};
+
+/// How long a request waits for its unit to come. Longer would keep the other units of the connection
+/// waiting; a client tries again a few seconds after it was told to.
+const HOLD: Duration = Duration::from_secs(10);
+
+/// The longest READ and WRITE, in bytes.
+pub(super) const MAX_IO: u32 = 1 << 20;
+
+/// The file id of the directory of all units.
+const ROOT_ID: u64 = 1;
+
+/// All that is exported.
+pub(super) struct Volume {
+    setup: Setup,
+    /// New at each start (RFC 1813 §3.3.7).
+    pub(super) verifier: [u8; 8],
+    /// To whom everything belongs.
+    pub(super) owner: u32,
+    group: u32,
+    runtime: Handle,
+    changed: watch::Receiver<u64>,
+    units: Mutex<Units>,
+}
+
+struct Units {
+    seen: watch::Receiver<u64>,
+    there: BTreeMap<UnitId, Arc<File>>,
+    gone: BTreeSet<UnitId>,
+}
+
+/// A unit.
+pub(super) struct File {
+    pub(super) id: UnitId,
+    pub(super) unit_name: UnitName,
+    pub(super) name: String,
+    pub(super) unit: Arc<dyn Block>,
+    pub(super) bytes: Bytes<Pending>,
+    pub(super) policy: FlushPolicy,
+}
+
+/// What a handle stands for, now.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// The directory of all units.
+    Root,
+    /// The directory of one unit, which may not be there.
+    Directory(UnitId, Option<Arc<File>>),
+    /// A unit.
+    File(Arc<File>),
+}
+
+impl Volume {
+    pub(super) fn new(setup: Setup) -> io::Result<Arc<Volume>> {
+        let mut verifier = [0; 8];
+        getrandom::fill(&mut verifier).map_err(io::Error::other)?;
+        let changed = setup.registry.subscribe();
+        let mut seen = changed.clone();
+        seen.mark_changed();
+        Ok(Arc::new(Volume {
+            setup,
+            verifier,
+            owner: nix::unistd::geteuid().as_raw(),
+            group: nix::unistd::getegid().as_raw(),
+            runtime: Handle::current(),
+            changed,
+            units: Mutex::new(Units { seen, there: BTreeMap::new(), gone: BTreeSet::new() }),
+        }))
+    }
+
+    /// What handles are made of.
+    pub(super) fn secret(&self) -> &Secret {
+        &self.setup.secret
+    }
+
+    /// Claims a unit for a client; not while a benchmark overwrites it.
+    pub(super) fn claim(&self, file: &File) -> Option<crate::kernel_bridge::user::block::Claim> {
+        let wanted = crate::kernel_bridge::user::block::Use::Client;
+        self.setup.registry.claim(&file.unit_name, wanted).ok()
+    }
+
+    /// The directory at a path to mount.
+    pub(super) fn at_path(&self, path: &[u8]) -> Option<Object> {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let mut parts = path.splitn(2, |&byte| byte == b'/');
+        let (first, rest) = (parts.next()?, parts.next());
+        // A path that is seen in the mount table is no secret, except where connections show their owner.
+        if cfg!(target_os = "linux") && same(first, self.secret().path().as_bytes()) {
+            let Some(name) = rest else { return Some(Object::Root) };
+            let file = self.files().into_iter().find(|file| file.name.as_bytes() == name)?;
+            return Some(Object::Directory(file.id));
+        }
+        let unit = self.setup.tickets.redeem(std::str::from_utf8(path).ok()?)?;
+        Some(Object::Directory(UnitId::of(&unit)))
+    }
+
+    /// All units that are there, in the order of their file ids.
+    pub(super) fn files(&self) -> Vec<Arc<File>> {
+        let mut files: Vec<_> = self.with_units(|units| units.there.values().cloned().collect());
+        files.sort_by_key(|file: &Arc<File>| file.id.file_id());
+        files
+    }
+
+    /// What an object is now. Waits a while for a unit that is not there yet.
+    ///
+    /// # Errors
+    /// What to answer where there is nothing.
+    pub(super) async fn place(&self, object: Object) -> Result<Place, Status> {
+        let (id, directory) = match object {
+            Object::Root => return Ok(Place::Root),
+            Object::Directory(id) => (id, true),
+            Object::File(id) => (id, false),
+        };
+        let mut changed = self.changed.clone();
+        let arrival = async {
+            loop {
+                changed.mark_unchanged();
+                match self.find(id) {
+                    Err(Status::Jukebox) if directory => return Ok(Place::Directory(id, None)),
+                    Err(Status::Jukebox) => {}
+                    Err(status) => return Err(status),
+                    Ok(file) if directory => return Ok(Place::Directory(id, Some(file))),
+                    Ok(file) => return Ok(Place::File(file)),
+                }
+                if changed.changed().await.is_err() {
+                    return Err(Status::Stale);
+                }
+            }
+        };
+        timeout(HOLD, arrival).await.unwrap_or(Err(Status::Jukebox))
+    }
+
+    fn find(&self, id: UnitId) -> Result<Arc<File>, Status> {
+        self.with_units(|units| match units.there.get(&id) {
+            Some(file) => Ok(file.clone()),
+            None if units.gone.contains(&id) => Err(Status::Stale),
+            None => Err(Status::Jukebox),
+        })
+    }
+
+    fn with_units<T>(&self, look: impl FnOnce(&Units) -> T) -> T {
+        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = Vec::new();
+        if units.seen.has_changed().unwrap_or(true) {
+            units.seen.mark_unchanged();
+            left = self.refresh(&mut units);
+        }
+        let result = look(&units);
+        drop(units);
+        // Whoever waits for these is answered now, which takes other locks.
+        drop(left);
+        result
+    }
+
+    /// Looks which units there are now; what is there no more is returned.
+    fn refresh(&self, units: &mut Units) -> Vec<Arc<File>> {
+        let mut left = Vec::new();
+        let now: BTreeMap<UnitId, _> =
+            self.setup.registry.list().into_iter().map(|(name, unit)| (UnitId::of(&name), (name, unit))).collect();
+        let gone: Vec<UnitId> = units.there.keys().filter(|id| !now.contains_key(id)).copied().collect();
+        for id in gone {
+            left.extend(units.there.remove(&id));
+            units.gone.insert(id);
+        }
+        for (id, (unit_name, unit)) in now {
+            units.gone.remove(&id);
+            if units.there.get(&id).is_some_and(|file| Arc::ptr_eq(&file.unit, &unit)) {
+                continue;
+            }
+            let Some(name) = file_name(&unit_name) else {
+                tracing::warn!(unit = unit_name, "its name is too long for a file: it is not exported by NFS");
+                continue;
+            };
+            let bytes = Bytes::new(unit.clone(), &self.runtime);
+            let policy = (self.setup.policy)(&unit_name);
+            let file = Arc::new(File { id, unit_name, name, unit, bytes, policy });
+            left.extend(units.there.insert(id, file));
+        }
+        left
+    }
+
+    /// What GETATTR tells of a place.
+    pub(super) fn attributes(&self, place: &Place) -> Attributes {
+        let (directory, mode, size, file_id) = match place {
+            Place::Root => (true, 0o500, 512, ROOT_ID),
+            Place::Directory(id, _) => (true, 0o500, 512, directory_id(*id)),
+            Place::File(file) => return self.file_attributes(file),
+        };
+        Attributes { directory, mode, uid: self.owner, gid: self.group, size, file_id }
+    }
+
+    /// What GETATTR tells of a unit.
+    pub(super) fn file_attributes(&self, file: &File) -> Attributes {
+        let geometry = file.unit.geometry();
+        let mode = if geometry.read_only { 0o400 } else { 0o600 };
+        let (uid, gid) = (self.owner, self.group);
+        Attributes { directory: false, mode, uid, gid, size: geometry.bytes(), file_id: file.id.file_id() }
+    }
+}
+
+/// The number of the directory of one unit: not that of its file.
+fn directory_id(id: UnitId) -> u64 {
+    id.file_id() | 1 << 63
+}
+
+impl Place {
+    /// The handle that stands for it.
+    pub(super) fn object(&self) -> Object {
+        match self {
+            Place::Root => Object::Root,
+            Place::Directory(id, _) => Object::Directory(*id),
+            Place::File(file) => Object::File(file.id),
+        }
+    }
+
+    /// The units in it.
+    pub(super) fn entries(&self, volume: &Volume) -> Vec<Arc<File>> {
+        match self {
+            Place::Root => volume.files(),
+            Place::Directory(_, file) => file.iter().cloned().collect(),
+            Place::File(_) => Vec::new(),
+        }
+    }
+
+    /// The longest READ and WRITE to ask for, in bytes: what the unit does at once.
+    pub(super) fn longest(&self) -> u32 {
+        match self {
+            Place::File(file) | Place::Directory(_, Some(file)) => {
+                let geometry = file.unit.geometry();
+                let longest = transfer_limit(&geometry).saturating_mul(geometry.block_size).clamp(4096, MAX_IO);
+                1 << longest.ilog2()
+            }
+            Place::Root | Place::Directory(_, None) => MAX_IO,
+        }
+    }
+}

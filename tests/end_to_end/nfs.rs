@@ -1,0 +1,81 @@
+//! Units as NFS clients see them that nobody here wrote.
+
+use std::process::Command;
+
+use crate::common::{Daemon, RandomFile, need, process, run, scratch_dir};
+use crate::targets::{Spec, Tgt};
+use iscsid::ipc;
+
+const TOOLS: [&str; 3] = ["nfs-cp", "nfs-cat", "nfs-ls"];
+
+fn uri(lun: &ipc::Lun) -> &str {
+    lun.nfs.as_deref().unwrap_or_else(|| panic!("{}/{} is not exported: {:?}", lun.target, lun.lun, lun.problem))
+}
+
+#[test]
+fn libnfs_lists_writes_and_reads_a_unit() {
+    if !need(Tgt::TOOLS) || !need(&TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new().disks(2)), Daemon::start());
+    let disks = daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    let (directory, rest) = uri(&disks[0]).rsplit_once('/').expect("a path");
+    let (_, port) = rest.split_once('?').expect("ports");
+    let listed = run("nfs-ls", [&format!("{directory}?{port}")]);
+    for number in 1..=2 {
+        assert!(listed.contains(&format!("{},{number}", tgt.iqn)), "{listed}");
+    }
+
+    let (random, dir) = (RandomFile::of_bytes(disks[0].bytes), scratch_dir());
+    run("nfs-cp", [random.name(), uri(&disks[0])]);
+    random.assert_same_as(&tgt.disks[0].file, "what the target has");
+    let copy = dir.path().join("copy");
+    run("nfs-cp", [uri(&disks[0]), copy.to_str().expect("a path in UTF-8")]);
+    random.assert_same_as(&copy, "what was read back");
+    let other = process::output(Command::new("nfs-cat").arg(uri(&disks[1])));
+    assert_eq!(other.code, 0, "{}", other.stderr);
+    assert!(other.stdout.bytes().all(|byte| byte == 0), "the other unit is untouched");
+}
+
+#[test]
+fn a_unit_of_4k_blocks_takes_writes_of_any_length() {
+    if !need(Tgt::TOOLS) || !need(&TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new().block_size(4096)), Daemon::start());
+    let disks = daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    let dir = scratch_dir();
+    let part = dir.path().join("part");
+    let bytes: Vec<u8> = (0..1_000_001u32).map(|at| (at % 251) as u8 + 1).collect();
+    std::fs::write(&part, &bytes).expect("a scratch file");
+    run("nfs-cp", [part.to_str().expect("a path in UTF-8"), uri(&disks[0])]);
+    let content = std::fs::read(&tgt.disks[0].file).expect("the backing file");
+    assert!(content[..bytes.len()] == bytes && content[bytes.len()..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_uri_stays_good_over_a_crash_and_none_is_after_logout() {
+    if !need(Tgt::TOOLS) || !need(&TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
+    let disks = daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    let random = RandomFile::of_bytes(disks[0].bytes);
+    run("nfs-cp", [random.name(), uri(&disks[0])]);
+
+    let daemon = Daemon::start_in(daemon.crash());
+    let before = uri(&disks[0]).to_owned();
+    let disks = process::eventually("the session of the life before", crate::common::daemon::LIMIT, || {
+        let disks = daemon.disks(&tgt.iqn);
+        (!disks.is_empty()).then_some(disks)
+    });
+    assert_eq!(uri(&disks[0]), before);
+    let dir = scratch_dir();
+    let copy = dir.path().join("copy");
+    run("nfs-cp", [&before, copy.to_str().expect("a path in UTF-8")]);
+    random.assert_same_as(&copy, "what was written in the life before");
+
+    daemon.ctl_ok(["logout", &tgt.iqn]);
+    let gone = process::output(Command::new("nfs-cat").arg(&before));
+    assert_ne!(gone.code, 0, "{}", gone.stdout.len());
+}
