@@ -12,6 +12,7 @@
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
 #   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
 #   make apple    clippy for both Macs, from any machine
+#   make apple-link  the program for both Macs, linked on this machine, in target/apple
 #   make no-std   the protocol core for a machine without an operating system
 
 SHELL := bash
@@ -22,7 +23,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test test-lio soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple no-std
+.PHONY: build demo test test-lio soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link no-std
 
 build:
 	$(CARGO) build --release --locked
@@ -122,6 +123,11 @@ lint:
 
 apple:
 	CARGO="$(CARGO)" tests/scripts/check-apple
+
+# PROFILE=release for a release; the default spares minutes of link-time optimisation.
+apple-link: export PROFILE ?= installer
+apple-link:
+	CARGO="$(CARGO)" packaging/apple/link
 
 # std is not there for this target, so whoever reaches for it does not compile.
 no-std:

@@ -8,6 +8,8 @@ pub mod ipc;
 pub mod kernel_bridge;
 pub mod lab;
 pub mod load;
+pub mod manual;
 pub mod options;
+pub mod practice;
 mod printable;
 pub mod selftest;

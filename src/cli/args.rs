@@ -98,6 +98,36 @@ pub(super) enum Command {
     Import(Import),
 }
 
+/// What those who make packages and try them type, and nobody else: in no help, and in no completion.
+#[derive(Debug, Parser)]
+#[command(name = "iscsictl", disable_help_subcommand = true)]
+pub(super) enum Maker {
+    /// Write the manual pages to a directory, as man5/… and man8/…
+    Man {
+        /// The directory; it is created where it is missing
+        #[arg(value_name = "DIRECTORY")]
+        directory: PathBuf,
+    },
+    /// Be a target in memory, on loopback, until standard input ends
+    PracticeTarget {
+        /// The port on 127.0.0.1; 0 takes a free one
+        #[arg(long, value_name = "PORT", default_value = "0")]
+        port: u16,
+        /// Size of its disk, in MiB
+        #[arg(long, value_name = "MIB", default_value = "2048", value_parser = clap::value_parser!(u32).range(1..=65536))]
+        mebibytes: u32,
+        /// The disk's block, in bytes
+        #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_size)]
+        block_size: u32,
+    },
+    /// Print what a shell needs to complete our lines
+    Completions {
+        /// Which shell
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Format {
@@ -590,6 +620,11 @@ fn depth(text: &str) -> Result<u16, String> {
 fn seconds(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|seconds| (1..=MAX_BENCH_SECONDS).contains(seconds));
     number.ok_or_else(|| format!("say 1 to {MAX_BENCH_SECONDS}"))
+}
+
+fn block_size(text: &str) -> Result<u32, String> {
+    let bytes = text.parse().ok().filter(|bytes| [512, 4096].contains(bytes));
+    bytes.ok_or_else(|| "say 512 or 4096".to_owned())
 }
 
 /// yes, no, and what the older grammars say instead.

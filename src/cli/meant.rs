@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use super::args::{
-    Add, Attach, Bench, Chap, Command, Detach, Discover, Format, Import, List, Listed, Load, Login, Logout, Modify,
-    ModifyTarget, Remove, Scope, Show, Shown, Stats, Typed, Which,
+    Add, Attach, Bench, Chap, Command, Detach, Discover, Format, Import, List, Listed, Load, Login, Logout, Maker,
+    Modify, ModifyTarget, Remove, Scope, Show, Shown, Stats, Typed, Which,
 };
 use super::{import, older};
 use crate::ipc::{
     self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Rw, Secret, TargetChanges,
     Workload,
 };
+use crate::practice::Practice;
 
 /// A line, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,12 @@ pub(super) enum Nothing {
     SelfTest(Format),
     /// Settings to take over, by the daemon in that directory.
     Import(import::Order, Option<PathBuf>),
+    /// The manual pages, into that directory.
+    Manual(PathBuf),
+    /// A target to practise on.
+    Practice(Practice),
+    /// What that shell needs to complete our lines.
+    Completions(clap_complete::Shell),
     /// The line is wrong.
     Wrong(Failure),
 }
@@ -61,6 +68,9 @@ pub(super) type Ask<'a> = &'a mut dyn FnMut(Source, &str) -> Result<Secret, Fail
 
 /// Understands a line of any of the three grammars, without the program's name.
 pub(super) fn meant(line: &[String], ask: Ask<'_>) -> Result<Meant, Nothing> {
+    if line.first().is_some_and(|word| Maker::command().find_subcommand(word).is_some()) {
+        return Err(maker(line));
+    }
     let older::Lines { lines, notes } = older::canonical(line)?;
     let mut meant = Meant { requests: Vec::new(), format: Format::default(), runtime_dir: None, notes };
     for line in lines {
@@ -75,6 +85,18 @@ pub(super) fn meant(line: &[String], ask: Ask<'_>) -> Result<Meant, Nothing> {
         meant.runtime_dir = typed.runtime_dir;
     }
     Ok(meant)
+}
+
+fn maker(line: &[String]) -> Nothing {
+    let words = std::iter::once("iscsictl").chain(line.iter().map(String::as_str));
+    match Maker::try_parse_from(words) {
+        Ok(Maker::Man { directory }) => Nothing::Manual(directory),
+        Ok(Maker::Completions { shell }) => Nothing::Completions(shell),
+        Ok(Maker::PracticeTarget { port, mebibytes, block_size }) => {
+            Nothing::Practice(Practice { port, mebibytes, block_size })
+        }
+        Err(error) => refusal(&error),
+    }
 }
 
 /// clap's message in one sentence.

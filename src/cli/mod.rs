@@ -23,6 +23,8 @@ use std::path::PathBuf;
 
 use crate::config;
 use crate::ipc::{ExitCode, Failure, Imported, Reply};
+use crate::manual;
+use crate::practice;
 use crate::printable::clean;
 use crate::selftest;
 use args::Format;
@@ -41,6 +43,11 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The grammar that is taught, for its manual page and for shells.
+pub(crate) fn command() -> clap::Command {
+    <args::Typed as clap::CommandFactory>::command()
+}
+
 fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let line = line
         .into_iter()
@@ -51,6 +58,17 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         Err(Nothing::Text(text)) => return print(&text),
         Err(Nothing::SelfTest(format)) => return self_test(format),
         Err(Nothing::Import(order, runtime_dir)) => return take_over(&order, runtime_dir),
+        Err(Nothing::Manual(directory)) => {
+            return manual::write(&directory).map_err(|error| {
+                let message = format!(
+                    "cannot write the manual pages to {}: {error}; name another directory",
+                    directory.display()
+                );
+                Failure::new(ExitCode::NotPermitted, message)
+            });
+        }
+        Err(Nothing::Practice(practice)) => return practice::run(practice),
+        Err(Nothing::Completions(shell)) => return print(&String::from_utf8_lossy(&manual::completions(shell))),
         Err(Nothing::Wrong(failure)) => return Err(failure),
     };
     for note in notes {

@@ -21,6 +21,7 @@ mod import;
 #[cfg(test)]
 mod import_tests;
 mod initiator_name;
+mod keys;
 mod nfs;
 mod paths;
 mod secrets;
@@ -35,6 +36,7 @@ pub use ancestor::{ANCESTOR_SETTINGS, Ancestor, AncestorSecrets, read_ancestor};
 pub use check::SECRET_BYTES;
 pub use credentials::{Credentials, Mutual};
 pub use edit::{Found, Recorded};
+pub use keys::{Dictionary, KeyWords, dictionaries};
 pub use nfs::NfsIdentity;
 pub use paths::{default_config, default_runtime_dir, system_runtime_dir};
 pub use secrets::{NodeSecrets, SecretBytes, Secrets};

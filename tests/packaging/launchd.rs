@@ -1,0 +1,78 @@
+//! The job of launchd agrees with the program and the packages.
+
+use std::path::Path;
+
+use iscsid::config;
+use plist::{Dictionary, Value};
+
+const JOB: &str = "packaging/launchd/org.iscsid.iscsid.plist";
+
+fn job() -> Dictionary {
+    Value::from_file(JOB).expect("a property list").into_dictionary().expect("a dictionary")
+}
+
+fn text<'a>(job: &'a Dictionary, key: &str) -> &'a str {
+    job.get(key).and_then(Value::as_string).unwrap_or_else(|| panic!("{key} is a string"))
+}
+
+#[test]
+fn the_job_is_named_as_its_file_and_has_keys_of_launchd_only() {
+    let job = job();
+    assert_eq!(text(&job, "Label"), Path::new(JOB).file_stem().expect("a name"));
+    // launchd.plist(5); it takes a misspelt key in silence.
+    let known = [
+        "Label",
+        "ProgramArguments",
+        "RunAtLoad",
+        "KeepAlive",
+        "ThrottleInterval",
+        "ExitTimeOut",
+        "Sockets",
+        "ProcessType",
+        "StandardErrorPath",
+        "Umask",
+        "SoftResourceLimits",
+    ];
+    for key in job.keys() {
+        assert!(known.contains(&key.as_str()), "{key}");
+    }
+}
+
+#[test]
+fn the_daemon_runs_from_boot_on_and_is_started_again() {
+    let job = job();
+    for key in ["RunAtLoad", "KeepAlive"] {
+        assert_eq!(job.get(key).and_then(Value::as_boolean), Some(true), "{key}");
+    }
+    assert!(!job.contains_key("Disabled") && !job.contains_key("UserName"), "as root, and enabled");
+}
+
+#[test]
+fn the_daemon_has_time_to_log_out() {
+    let seconds = job().get("ExitTimeOut").and_then(Value::as_unsigned_integer).expect("a number");
+    let source = std::fs::read_to_string("src/daemon/mod.rs").expect("the source");
+    let own =
+        source.split("END_TIMEOUT: Duration = Duration::from_secs(").nth(1).and_then(|rest| rest.split(')').next());
+    let own: u64 = own.expect("END_TIMEOUT is there").parse().expect("seconds");
+    assert!(seconds > own, "launchd kills after {seconds} s, the daemon takes up to {own} s");
+}
+
+#[test]
+fn the_socket_is_the_one_the_command_line_looks_for() {
+    let job = job();
+    let sockets = job.get("Sockets").and_then(Value::as_dictionary).expect("sockets");
+    assert_eq!(sockets.keys().collect::<Vec<_>>(), ["Control"], "the name the daemon asks launchd for");
+    let control = sockets.get("Control").and_then(Value::as_dictionary).expect("the socket");
+    assert_eq!(text(control, "SockPathName"), "/var/run/iscsid/control.sock");
+    assert_eq!(control.get("SockPathMode").and_then(Value::as_unsigned_integer), Some(0o666));
+    // On a Mac: /var/run/iscsid. Here the directory has another parent.
+    assert!(config::system_runtime_dir().ends_with("run/iscsid"));
+}
+
+#[test]
+fn nothing_of_it_is_where_the_configuration_is() {
+    let job = job();
+    let arguments = job.get("ProgramArguments").and_then(Value::as_array).expect("arguments");
+    let words: Vec<_> = arguments.iter().filter_map(Value::as_string).collect();
+    assert_eq!(words, ["/usr/local/libexec/iscsid"], "no option: the configuration is where the program looks for it");
+}

@@ -1,0 +1,18 @@
+//! What people install, and with what: manual pages, the job of launchd, the packages and their scripts, the formula
+//! for Homebrew, and the script that a Mac owner runs.
+//!
+//! ```text
+//!   packaging/… ──► a directory in place of / ◄── stubs of launchctl, kmutil, hdiutil … that write down their calls
+//! ```
+//! No Mac is needed: what a Mac would do is what the stubs say it does.
+
+#![cfg(target_os = "linux")]
+
+#[path = "../common/process.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod process;
+
+mod apple;
+mod launchd;
+mod manual;
+mod practice;

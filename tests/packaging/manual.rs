@@ -1,0 +1,118 @@
+//! The manual pages and completions that packages get: complete, and without a fault that a formatter finds.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use clap::CommandFactory;
+use iscsid::manual;
+use iscsid::options::Options;
+
+use crate::process::need;
+
+fn iscsictl(words: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_iscsid")).arg("ctl").args(words).output().expect("iscsid runs")
+}
+
+fn page(name: &str) -> String {
+    let page = manual::pages().into_iter().find(|page| page.name == name).expect("there is such a page");
+    // As a reader sees it: without roff's escapes.
+    page.text.replace("\\-", "-").replace("\\*(Aq", "'").replace("\\fB", "").replace("\\fI", "").replace("\\fR", "")
+}
+
+#[test]
+fn every_option_of_every_command_is_in_its_page() {
+    let words = iscsictl(&["completions", "bash"]);
+    assert!(words.status.success());
+    let script = String::from_utf8(words.stdout).expect("UTF-8");
+    let page = page("iscsictl");
+    let mut options: Vec<&str> = script.split(|c: char| c.is_whitespace() || c == '"').collect();
+    options.retain(|word| word.starts_with("--") && word.len() > 2 && !word.ends_with(')'));
+    assert!(options.len() > 100, "the completions name the options: {}", options.len());
+    for option in options {
+        assert!(page.split([' ', '\n']).any(|word| word == option), "{option} is not in iscsictl(8)");
+    }
+    for command in ["add target", "modify discovery", "list", "show session", "bench", "selftest", "logout"] {
+        assert!(page.contains(&format!(".SS \"{command}\"")) || page.contains(&format!(".SS {command}")), "{command}");
+    }
+}
+
+#[test]
+fn every_option_of_the_daemon_is_in_its_page() {
+    let page = page("iscsid");
+    for argument in Options::command().get_arguments() {
+        let option = format!("\n--{}", argument.get_long().expect("all are long"));
+        assert!(page.contains(&option), "{option}");
+    }
+    assert!(page.contains("ISCSID_CONFIG"), "variables too");
+}
+
+#[test]
+fn every_key_of_the_property_list_is_in_its_page() {
+    let page = page("iscsid.plist");
+    // What the program itself names when it is given a key that there is not.
+    for dictionary in iscsid::config::dictionaries() {
+        for key in dictionary.keys {
+            assert!(page.contains(&format!("\n{} (", key.name)), "{:?} > {}", dictionary.path, key.name);
+        }
+    }
+    let full = fs::read_to_string("tests/fixtures/version-1-full.plist").expect("the fixture is there");
+    for key in full.split("<key>").skip(1).filter_map(|rest| rest.split("</key>").next()) {
+        assert!(key.contains('.') || page.contains(&format!("\n{key} (")), "{key} of the fixture");
+    }
+}
+
+#[test]
+fn the_example_of_a_property_list_is_one_that_iscsid_takes() {
+    let page = page("iscsid.plist");
+    let example: String = page
+        .lines()
+        .skip_while(|line| !line.starts_with("<?xml"))
+        .take_while(|line| !line.starts_with(".fi"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("iscsid.plist");
+    fs::write(&file, example).expect("it is written");
+    let store = iscsid::config::Store::open(&file).map_err(|failure| failure.message).expect("iscsid reads it");
+    assert!(store.config().targets.contains_key("iqn.2001-04.com.example:disk1"));
+}
+
+#[test]
+fn mandoc_has_nothing_to_say_about_the_pages() {
+    if !need(&["mandoc"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let written = iscsictl(&["man", &directory.path().display().to_string()]);
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    for file in ["man5/iscsid.plist.5", "man8/iscsid.8", "man8/iscsictl.8"] {
+        let lint =
+            Command::new("mandoc").args(["-T", "lint"]).arg(directory.path().join(file)).output().expect("mandoc");
+        assert!(lint.status.success() && lint.stdout.is_empty(), "{}", String::from_utf8_lossy(&lint.stdout));
+    }
+}
+
+#[test]
+fn shells_take_the_completions() {
+    for (shell, check) in [("bash", ["-n"]), ("zsh", ["-n"]), ("fish", ["--no-execute"])] {
+        let script = iscsictl(&["completions", shell]);
+        assert!(script.status.success() && script.stdout.len() > 1000, "{shell}");
+        if !need(&[shell]) {
+            continue;
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("iscsictl");
+        fs::write(&file, script.stdout).expect("it is written");
+        let checked = Command::new(shell).args(check).arg(&file).output().expect(shell);
+        assert!(checked.status.success(), "{shell}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_said() {
+    let refused = iscsictl(&["man", "/dev/null/pages"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot write the manual pages to /dev/null/pages"));
+    assert!(!Path::new("/dev/null/pages").exists());
+}

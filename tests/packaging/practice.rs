@@ -1,0 +1,87 @@
+//! The target to practise on, as the acceptance script for Macs uses it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use iscsid::kernel_bridge::user::block::{Op, run};
+use iscsid::lab::Lab;
+use serde_json::Value;
+
+struct Target {
+    child: Child,
+    words: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Target {
+    fn start(options: &[&str]) -> Target {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_iscsid"))
+            .args(["ctl", "practice-target"])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("iscsid runs");
+        let words = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().expect("its output"));
+        Target { child, words, answers }
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("a line");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    fn ask(&mut self, word: &str) -> Value {
+        writeln!(self.words.as_mut().expect("its input"), "{word}").expect("it reads");
+        self.answer()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.words = None;
+        let ended = self.child.wait();
+        assert!(std::thread::panicking() || ended.is_ok_and(|status| status.success()), "it ends with its input");
+    }
+}
+
+#[tokio::test]
+async fn it_counts_what_reaches_it_and_says_what_a_power_cut_would_lose() {
+    let mut target = Target::start(&["--mebibytes", "8", "--block-size", "4096"]);
+    let start = target.answer();
+    assert_eq!(start["target"], iscsid::practice::TARGET);
+    let portal = start["portal"].as_str().and_then(|portal| portal.parse().ok()).expect("an address");
+    let lab = Lab::log_in(iscsid::practice::TARGET, portal, &[], None).await.map_err(|f| f.message).expect("a login");
+    let disk = lab.disk().expect("a disk");
+    assert_eq!((disk.geometry().blocks, disk.geometry().block_size), (2048, 4096));
+
+    let before = target.ask("counts");
+    assert_eq!(before["connections"], 1);
+    let mut buffer = disk.pool().get(4096).await;
+    buffer.fill(7);
+    run(&*disk, Op::Write { fua: false }, 1, 1, Some(buffer)).await.expect("a write");
+    let written = target.ask("counts");
+    assert_eq!(written["volatile_bytes"], 4096);
+    assert_eq!(written["writes"].as_u64(), before["writes"].as_u64().map(|writes| writes + 1));
+
+    run(&*disk, Op::Flush, 0, 0, None).await.expect("a flush");
+    let flushed = target.ask("counts");
+    assert_eq!(flushed["volatile_bytes"], 0);
+    assert_eq!(flushed["synchronize_cache"].as_u64(), written["synchronize_cache"].as_u64().map(|count| count + 1));
+    assert_eq!(flushed["violations"], Value::Array(Vec::new()));
+    assert_eq!(target.ask("anything")["said"], "say counts or power-cut");
+
+    drop(disk);
+    lab.log_out().await.map_err(|failure| failure.message).expect("a logout");
+}
+
+#[test]
+fn a_wrong_block_is_refused() {
+    let out =
+        Command::new(env!("CARGO_BIN_EXE_iscsid")).args(["ctl", "practice-target", "--block-size", "520"]).output();
+    let out = out.expect("iscsid runs");
+    assert_eq!(out.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("say 512 or 4096"));
+}
