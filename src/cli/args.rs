@@ -94,6 +94,8 @@ pub(super) enum Command {
     Bench(Bench),
     /// Try everything against a target of our own, in this process: needs no daemon, leaves nothing
     Selftest(Output),
+    /// Look at everything that a login and a disk need, and say what to do; needs no daemon
+    Doctor(Doctor),
     /// Take over the settings of iSCSIInitiator for macOS
     Import(Import),
 }
@@ -527,6 +529,16 @@ pub(super) struct Scope {
 pub(super) struct Stats {
     #[command(flatten)]
     pub(super) scope: Scope,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+/// What `doctor` takes.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// The property list, where no daemon answers that knows
+    #[arg(long, value_name = "FILE", env = "ISCSID_CONFIG")]
+    pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) output: Output,
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 use serde::Serialize;
@@ -53,6 +54,21 @@ impl Client {
             }
         }
         Err(failure.unwrap_or_else(|| Failure::new(ExitCode::Internal, "there is no runtime directory to look in")))
+    }
+
+    /// The runtime directory of the daemon that answers.
+    pub(super) fn runtime_dir(&self) -> PathBuf {
+        self.socket.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
+    /// Waits no longer than that for each piece of an answer.
+    ///
+    /// # Errors
+    /// [`ExitCode::Internal`]: the system does not let it be bounded.
+    pub(super) fn be_patient_for(&mut self, patience: Duration) -> Result<(), Failure> {
+        self.stream.set_read_timeout(Some(patience)).map_err(|error| {
+            Failure::new(ExitCode::Internal, format!("the system does not let the wait for iscsid be bounded: {error}"))
+        })
     }
 
     /// Asks one thing and waits for the answer, however long it takes; `meanwhile` gets what the
@@ -105,6 +121,7 @@ impl Client {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                 "it hung up".to_owned()
             }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it keeps silent".to_owned(),
             _ => error.to_string(),
         };
         let socket = self.socket.display();

@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use super::args::{
-    Add, Attach, Bench, Chap, Command, Detach, Discover, Format, Import, List, Listed, Load, Login, Logout, Maker,
-    Modify, ModifyTarget, Remove, Scope, Show, Shown, Stats, Typed, Which,
+    Add, Attach, Bench, Chap, Command, Detach, Discover, Doctor, Format, Import, List, Listed, Load, Login, Logout,
+    Maker, Modify, ModifyTarget, Remove, Scope, Show, Shown, Stats, Typed, Which,
 };
 use super::{import, older};
 use crate::ipc::{
@@ -44,6 +44,8 @@ pub(super) enum Nothing {
     Practice(Practice),
     /// What that shell needs to complete our lines.
     Completions(clap_complete::Shell),
+    /// An examination: of that property list, and of the daemon in that directory.
+    Doctor(Format, Option<PathBuf>, Option<PathBuf>),
     /// The line is wrong.
     Wrong(Failure),
 }
@@ -78,6 +80,7 @@ pub(super) fn meant(line: &[String], ask: Ask<'_>) -> Result<Meant, Nothing> {
         let typed = Typed::try_parse_from(words).map_err(|error| refusal(&error))?;
         let (request, format) = request(typed.command, ask).map_err(|nothing| match nothing {
             Nothing::Import(order, _) => Nothing::Import(order, typed.runtime_dir.clone()),
+            Nothing::Doctor(format, config, _) => Nothing::Doctor(format, config, typed.runtime_dir.clone()),
             other => other,
         })?;
         meant.requests.push(request);
@@ -175,6 +178,7 @@ fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Nothing>
             Request::Bench(workload(bench)?)
         }
         Command::Selftest(output) => return Err(Nothing::SelfTest(output.format)),
+        Command::Doctor(Doctor { config, output }) => return Err(Nothing::Doctor(output.format, config, None)),
         Command::Import(Import { file, replace }) => {
             return Err(Nothing::Import(import::Order { file, replace }, None));
         }

@@ -20,9 +20,11 @@ mod show;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config;
-use crate::ipc::{ExitCode, Failure, Imported, Reply};
+use crate::doctor;
+use crate::ipc::{ExitCode, Failure, Imported, Reply, Request};
 use crate::manual;
 use crate::practice;
 use crate::printable::clean;
@@ -31,6 +33,9 @@ use args::Format;
 use bar::Bar;
 use client::Client;
 use meant::{Meant, Nothing};
+
+/// How long a daemon may keep silent to a doctor.
+const DOCTORS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs one command line, given without the program's name.
 pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -69,6 +74,7 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         }
         Err(Nothing::Practice(practice)) => return practice::run(practice),
         Err(Nothing::Completions(shell)) => return print(&String::from_utf8_lossy(&manual::completions(shell))),
+        Err(Nothing::Doctor(format, config, runtime_dir)) => return examine(format, config, runtime_dir),
         Err(Nothing::Wrong(failure)) => return Err(failure),
     };
     for note in notes {
@@ -90,6 +96,33 @@ fn runtime_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
     match given {
         Some(directory) => vec![directory],
         None => vec![config::default_runtime_dir(), config::system_runtime_dir()],
+    }
+}
+
+/// Prints what was found; a problem is the command's failure.
+fn examine(format: Format, config: Option<PathBuf>, runtime_dir: Option<PathBuf>) -> Result<(), Failure> {
+    let places = runtime_dirs(runtime_dir);
+    let connected = Client::connect(&places);
+    let runtime_dir = match &connected {
+        Ok(client) => client.runtime_dir(),
+        Err(_) => places.into_iter().next().unwrap_or_default(),
+    };
+    let daemon = connected.and_then(|mut client| {
+        client.be_patient_for(DOCTORS_PATIENCE)?;
+        match (client.ask(&Request::ShowInitiator, &mut |_| {})?, client.ask(&Request::ListTargets, &mut |_| {})?) {
+            (Reply::Initiator(initiator), Reply::Targets(targets)) => Ok(doctor::Answer { initiator, targets }),
+            _ => Err(Failure::new(ExitCode::Protocol, "iscsid answered something else; restart it")),
+        }
+    });
+    let config = match &daemon {
+        Ok(answer) => PathBuf::from(&answer.initiator.config),
+        Err(_) => config.unwrap_or_else(config::default_config),
+    };
+    let report = doctor::examine(&doctor::Subject { config, runtime_dir, daemon }, &doctor::Machine);
+    print(&show::report(&report, format)?)?;
+    match report.code() {
+        ExitCode::Ok => Ok(()),
+        code => Err(Failure::new(code, "not everything is as a login and a disk need it; see above what to do")),
     }
 }
 

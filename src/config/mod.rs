@@ -44,4 +44,4 @@ pub use settings::{
     ALGORITHMS, ChapSettings, Config, DEFAULT_DISCOVERY_INTERVAL, DEFAULT_PORT, DISCOVERY_INTERVAL, Discovery,
     Effective, Initiator, Portal, Target, TargetSettings, Timer, Timers, endpoint,
 };
-pub use store::{Store, secrets_path};
+pub use store::{Store, look, secrets_path};

@@ -122,6 +122,15 @@ impl Store {
     }
 }
 
+/// Reads settings and secrets as a daemon would, and changes nothing; `None` where there is no file.
+///
+/// # Errors
+/// As [`Store::open`], but nobody is in the way.
+pub fn look(path: &Path) -> Result<Option<(Config, Secrets)>, Failure> {
+    let Some(bytes) = file::read(path)? else { return Ok(None) };
+    Ok(Some((parse(path, &bytes)?, Secrets::load(&secrets_path(path))?)))
+}
+
 /// The secrets' file: beside the property list. `iscsid.plist` has `secrets.plist`; another name,
 /// such as `test.plist`, has `test.secrets.plist`, so that two can share a directory.
 pub fn secrets_path(config: &Path) -> PathBuf {

@@ -48,6 +48,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+pub(crate) use self::connect::{Endpoint, connect};
 use self::nfs::NfsExport;
 pub(crate) use self::over_tcp::OverTcp;
 pub(crate) use self::plan::{Opened, Plan, open_any};

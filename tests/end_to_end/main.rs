@@ -18,6 +18,7 @@ mod bench;
 mod conduct;
 mod discovery;
 mod dissection;
+mod doctor;
 mod durability;
 mod exports;
 mod file_system;

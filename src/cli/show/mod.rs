@@ -8,6 +8,7 @@ mod tree;
 
 use self::tree::Content;
 use super::args::Format;
+use crate::doctor::Report;
 use crate::ipc::{Failure, Reply};
 use crate::printable::{clean, is_harmful};
 use crate::selftest::Step;
@@ -33,6 +34,18 @@ pub(super) fn steps(steps: &[Step], format: Format) -> Result<String, Failure> {
         Format::Table => Ok("ok: the whole way works on this machine\n".to_owned()),
         Format::Plist => tree::plist(&steps),
         Format::Json => tree::json(&steps),
+    }
+}
+
+/// What an examination has found.
+///
+/// # Errors
+/// As [`reply`].
+pub(super) fn report(report: &Report, format: Format) -> Result<String, Failure> {
+    match format {
+        Format::Table => Ok(table::report(report)),
+        Format::Plist => tree::plist(report),
+        Format::Json => tree::json(report),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::clean;
+use crate::doctor::{Finding, Report, Verdict};
 use crate::ipc::{
     BenchReport, Chap, Discovered, Discovery, DiscoveryPortal, Initiator, Lun, Origin, Portal, Reply, Session,
     SessionDetails, SessionState, Stats, Target, TargetDetails,
@@ -37,6 +38,31 @@ impl Lines {
         let _ = self.0.write_fmt(line);
         self.0.push('\n');
     }
+}
+
+/// One line for each finding, and one for what to do about it.
+pub(super) fn report(report: &Report) -> String {
+    let mut out = Lines::default();
+    for Finding { check, verdict, found, advice, .. } in &report.findings {
+        let verdict = match verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Problem => "PROBLEM",
+            Verdict::Skipped => "-",
+        };
+        out.line(format_args!("{verdict:<8} {check:<14} {}", clean(found)));
+        if !advice.is_empty() {
+            out.line(format_args!("{:<23} → {}", "", clean(advice)));
+        }
+    }
+    let count = |wanted| report.findings.iter().filter(|finding| finding.verdict == wanted).count();
+    let problems = match (count(Verdict::Problem), count(Verdict::Warning)) {
+        (0, 0) => "Nothing is wrong.".to_owned(),
+        (0, warnings) => format!("Nothing is wrong; warnings: {warnings}."),
+        (problems, warnings) => format!("Problems: {problems}; warnings: {warnings}."),
+    };
+    out.line(format_args!("{problems}"));
+    out.0
 }
 
 fn targets(list: &[Target]) -> String {
