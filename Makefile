@@ -12,6 +12,7 @@
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
 #   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
 #   make apple    clippy for both Macs, from any machine
+#   make package  Installer.pkg and Uninstall.pkg for both Macs, in target/package
 #   make apple-link  the program for both Macs, linked on this machine, in target/apple
 #   make no-std   the protocol core for a machine without an operating system
 
@@ -23,7 +24,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test test-lio soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link no-std
+.PHONY: build demo test test-lio soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std
 
 build:
 	$(CARGO) build --release --locked
@@ -128,6 +129,11 @@ apple:
 apple-link: export PROFILE ?= installer
 apple-link:
 	CARGO="$(CARGO)" packaging/apple/link
+
+# The manual pages come from the same program, built for this machine.
+package: apple-link
+	$(CARGO) build --bin iscsid --locked
+	WRITER=target/debug/iscsid packaging/installer/build
 
 # std is not there for this target, so whoever reaches for it does not compile.
 no-std:

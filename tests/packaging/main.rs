@@ -14,5 +14,8 @@ mod process;
 
 mod apple;
 mod launchd;
+mod mac;
 mod manual;
+mod packages;
 mod practice;
+mod scripts;

@@ -1,0 +1,319 @@
+//! The scripts of Installer.pkg and Uninstall.pkg, out of the packages themselves.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use crate::mac::{LABEL, Mac, OLD_KEXT, OLD_LABEL, Packages};
+use crate::process::need;
+
+const SETTINGS: &str = "Library/Application Support/iscsid/iscsid.plist";
+
+fn tools() -> bool {
+    need(&["bsdtar", "cpio", "python3"])
+}
+
+fn session(target: &str) -> String {
+    format!("[\n  {{\n    \"id\": 0,\n    \"target\": \"{target}\",\n    \"state\": \"active\"\n  }}\n]\n")
+}
+
+#[test]
+fn a_fresh_installation_puts_the_files_in_place_and_starts_the_daemon() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    let ended = mac.install(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    assert!(ended.said.contains("it is installed and runs"), "{}", ended.said);
+    assert_eq!(
+        mac.calls(),
+        [
+            format!("launchctl enable system/{LABEL}"),
+            format!("launchctl bootstrap system /Library/LaunchDaemons/{LABEL}.plist"),
+        ]
+    );
+    let tree = mac.tree();
+    for path in [
+        "usr/local/libexec/iscsid",
+        "usr/local/share/man/man8/iscsictl.8",
+        "usr/local/share/man/man5/iscsid.plist.5",
+        "usr/local/share/zsh/site-functions/_iscsictl",
+        "Library/LaunchDaemons/org.iscsid.iscsid.plist",
+    ] {
+        assert!(tree.contains_key(path), "{path}");
+    }
+    assert_eq!(tree["usr/local/bin/iscsictl"], "→ ../libexec/iscsid");
+    assert!(mac.disk("usr/local/bin/iscsictl").exists(), "the link leads somewhere");
+    assert!(!tree.contains_key("Library/Application Support/iscsid"), "the configuration is the daemon's to make");
+    assert!(mac.disk("var/run/iscsid").is_dir(), "launchd does not make the socket's directory");
+}
+
+#[test]
+fn an_upgrade_keeps_the_settings_to_the_byte_and_takes_away_what_is_no_longer_part_of_it() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    assert!(mac.install(&packages).ok);
+    mac.calls();
+    mac.put(&format!("disk/{SETTINGS}"), "my settings");
+    let secrets = SETTINGS.replace("iscsid.plist", "secrets.plist");
+    mac.put(&format!("disk/{secrets}"), "my secrets");
+    let facts = |path: &str| {
+        let facts = fs::metadata(mac.disk(path)).expect("its facts");
+        (facts.ino(), facts.mtime_nsec(), facts.mode(), fs::read_to_string(mac.disk(path)).expect("text"))
+    };
+    let before = (facts(SETTINGS), facts(&secrets));
+    // A file of the older version, and one of somebody else beside it.
+    let files = fs::read_to_string(mac.disk("usr/local/share/iscsid/files")).expect("the receipt");
+    mac.put("disk/usr/local/share/iscsid/files", &format!("{files}usr/local/share/iscsid/no longer\n"));
+    mac.put("disk/usr/local/share/iscsid/no longer", "");
+    mac.put("disk/usr/local/share/iscsid/somebody's", "");
+
+    let ended = mac.install(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    assert_eq!(
+        mac.calls(),
+        [
+            format!("launchctl bootout system/{LABEL}"),
+            format!("launchctl enable system/{LABEL}"),
+            format!("launchctl bootstrap system /Library/LaunchDaemons/{LABEL}.plist"),
+        ]
+    );
+    assert_eq!((facts(SETTINGS), facts(&secrets)), before);
+    assert!(!mac.disk("usr/local/share/iscsid/no longer").exists());
+    assert!(mac.disk("usr/local/share/iscsid/somebody's").exists());
+}
+
+#[test]
+fn the_ancestor_is_stopped_unloaded_and_set_aside_and_its_settings_stay() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new().with_the_ancestor(), Packages::build(false));
+    mac.put("old-targets", "iqn.2001-04.com.example:a <inactive, static>\n");
+    let ended = mac.install(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    assert!(ended.said.contains("iscsictl import"), "{}", ended.said);
+    assert_eq!(
+        mac.calls(),
+        [
+            format!("launchctl bootout system/{OLD_LABEL}"),
+            format!("kmutil unload -b {OLD_KEXT}"),
+            format!("launchctl enable system/{LABEL}"),
+            format!("launchctl bootstrap system /Library/LaunchDaemons/{LABEL}.plist"),
+        ]
+    );
+    let tree = mac.tree();
+    let aside = "Library/Application Support/iscsid-replaced";
+    assert!(tree[&format!("{aside}/usr/local/libexec/iscsid")].contains("old daemon"));
+    assert!(tree.contains_key(&format!("{aside}/Library/LaunchDaemons/{OLD_LABEL}.plist")));
+    assert!(tree.contains_key(&format!("{aside}/Library/Extensions/iSCSIInitiator.kext/Contents/Info.plist")));
+    assert!(
+        !tree.contains_key(&format!("Library/LaunchDaemons/{OLD_LABEL}.plist")),
+        "it does not start at the next boot"
+    );
+    assert!(!tree.contains_key("Library/Extensions/iSCSIInitiator.kext"));
+    assert!(tree["Library/Preferences/com.github.iscsi-osx.iSCSIInitiator.plist"].contains("old settings"));
+}
+
+#[test]
+fn while_a_target_is_connected_nothing_changes_and_it_is_named() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    assert!(mac.install(&packages).ok);
+    mac.put("sessions", &session("iqn.2001-04.com.example:disk1"));
+    mac.calls();
+    let before = mac.tree();
+    for refused in [mac.install(&packages), mac.uninstall(&packages)] {
+        assert!(!refused.ok);
+        assert!(
+            refused.said.contains("these targets are connected: iqn.2001-04.com.example:disk1; log"),
+            "{}",
+            refused.said
+        );
+        assert!(refused.said.contains("sudo iscsictl logout --all"), "{}", refused.said);
+    }
+    assert_eq!(mac.calls(), [""; 0]);
+    assert_eq!(mac.tree(), before);
+}
+
+#[test]
+fn while_a_target_is_connected_by_the_ancestor_nothing_changes_either() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new().with_the_ancestor(), Packages::build(false));
+    mac.put("old-targets", "iqn.2001-04.com.example:a <inactive, static>\niqn.2001-04.com.example:b <active, static, sid 0, tpgt 1, tsid 0x1>\n\t192.0.2.1 <active, cid 0, port 3260, interface default>\n");
+    let before = mac.tree();
+    let refused = mac.install(&packages);
+    assert!(!refused.ok);
+    assert!(refused.said.contains("connected: iqn.2001-04.com.example:b; log"), "{}", refused.said);
+    assert_eq!(mac.calls(), [""; 0]);
+    assert_eq!(mac.tree(), before);
+}
+
+#[test]
+fn a_daemon_that_does_not_say_what_is_connected_is_left_alone() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    assert!(mac.install(&packages).ok);
+    mac.calls();
+    mac.put("broken", "");
+    let refused = mac.install(&packages);
+    assert!(
+        !refused.ok && refused.said.contains("a bug") && refused.said.contains("nothing was changed"),
+        "{}",
+        refused.said
+    );
+    assert_eq!(mac.calls(), [""; 0]);
+}
+
+#[test]
+fn homebrews_iscsid_is_not_touched() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    mac.put("loaded/homebrew.mxcl.iscsid", "");
+    let refused = mac.install(&packages);
+    assert!(!refused.ok && refused.said.contains("brew services stop iscsid"), "{}", refused.said);
+    fs::remove_file(mac.stub("loaded/homebrew.mxcl.iscsid")).expect("removed");
+    symlink("../Cellar/iscsid/0.1.0/bin/iscsictl", mac.disk("usr/local/bin/iscsictl")).expect("a link");
+    let refused = mac.install(&packages);
+    assert!(!refused.ok && refused.said.contains("brew uninstall iscsid"), "{}", refused.said);
+    assert_eq!(mac.calls(), [""; 0]);
+}
+
+#[test]
+fn uninstalling_leaves_the_disk_as_it_was_but_for_the_settings() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(true));
+    mac.put("disk/usr/local/share/man/man8/other.8", "somebody else's page");
+    let mut before = mac.tree();
+    assert!(mac.install(&packages).ok);
+    assert!(mac.install(&packages).ok, "twice, so that the directories of the first are remembered");
+    mac.put(&format!("disk/{SETTINGS}"), "my settings");
+    mac.put("disk/usr/local/libexec/other", "somebody else's program");
+    mac.put("kexts/org.iscsid.iscsi", "");
+    mac.calls();
+
+    let ended = mac.uninstall(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    assert_eq!(
+        mac.calls(),
+        [
+            format!("launchctl bootout system/{LABEL}"),
+            "kmutil unload -b org.iscsid.iscsi".to_owned(),
+            "pkgutil --volume ROOT --forget org.iscsid.pkg.iscsid".to_owned(),
+        ]
+    );
+    for (path, what) in [
+        ("Library/Application Support/iscsid", None),
+        (SETTINGS, Some("my settings")),
+        ("usr/local/libexec", None),
+        ("usr/local/libexec/other", Some("somebody else's program")),
+    ] {
+        let what = what.map_or("directory".to_owned(), |text| format!("100644 {text}"));
+        before.insert(path.to_owned(), what);
+    }
+    assert_eq!(mac.tree(), before);
+    let again = mac.uninstall(&packages);
+    assert!(!again.ok && again.said.contains("nothing was removed"), "{}", again.said);
+    assert_eq!(mac.tree(), before);
+}
+
+#[test]
+fn a_link_that_homebrew_has_put_in_the_place_of_ours_stays() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    assert!(mac.install(&packages).ok);
+    fs::remove_file(mac.disk("usr/local/bin/iscsictl")).expect("removed");
+    symlink("../Cellar/iscsid/0.1.0/bin/iscsictl", mac.disk("usr/local/bin/iscsictl")).expect("a link");
+    let ended = mac.uninstall(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    assert!(mac.disk("usr/local/bin/iscsictl").is_symlink());
+}
+
+#[test]
+fn an_extension_that_does_not_unload_leaves_everything_as_it_was() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new().with_the_ancestor(), Packages::build(false));
+    mac.put("stuck-kext", "");
+    let before = mac.tree();
+    let failed = mac.install(&packages);
+    assert!(!failed.ok);
+    assert!(
+        failed.said.contains("the kernel extension com.github.iscsi-osx.iSCSIInitiator does not unload"),
+        "{}",
+        failed.said
+    );
+    assert_eq!(
+        mac.calls(),
+        [
+            format!("launchctl bootout system/{OLD_LABEL}"),
+            format!("kmutil unload -b {OLD_KEXT}"),
+            format!("launchctl bootstrap system /Library/LaunchDaemons/{OLD_LABEL}.plist"),
+        ],
+        "what was stopped runs again"
+    );
+    assert!(mac.stub("loaded").join(OLD_LABEL).exists());
+    assert_eq!(mac.tree(), before);
+}
+
+#[test]
+fn a_power_cut_between_the_scripts_is_mended_by_installing_again() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new().with_the_ancestor(), Packages::build(false));
+    let apart = packages.taken_apart("Installer.pkg");
+    assert!(mac.script(&apart.path().join("Scripts/preinstall")).ok);
+    let aside = mac.disk("Library/Application Support/iscsid-replaced/usr/local/libexec/iscsid");
+    assert!(aside.exists());
+
+    let ended = mac.install(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    assert_eq!(fs::read_to_string(aside).expect("it is there still"), "old daemon");
+    assert!(mac.uninstall(&packages).ok);
+    let tree = mac.tree();
+    assert!(!tree.contains_key("usr/local/share"), "the first run's list of directories was kept: {tree:?}");
+}
+
+#[test]
+fn a_daemon_that_launchd_refuses_is_said_and_can_be_removed() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    let before = mac.tree();
+    mac.put("refuse-bootstrap", "");
+    let failed = mac.install(&packages);
+    assert!(!failed.ok && failed.said.contains("Uninstall.pkg"), "{}", failed.said);
+    let ended = mac.uninstall(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    assert_eq!(mac.tree(), before);
+}
+
+#[test]
+fn an_extension_that_macos_does_not_load_yet_does_not_stop_the_installation() {
+    if !tools() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(true));
+    mac.put("refuse-kext", "");
+    let ended = mac.install(&packages);
+    assert!(ended.ok && ended.said.contains("Privacy & Security"), "{}", ended.said);
+    assert!(mac.calls().contains(&"kmutil load -p /Library/Extensions/iscsi.kext".to_owned()));
+    assert!(mac.disk("Library/Extensions/iscsi.kext/Contents/MacOS/iscsi").exists());
+}
