@@ -12,7 +12,9 @@
 #[allow(dead_code, reason = "other tests use more of it")]
 mod process;
 
+mod acceptance;
 mod apple;
+mod homebrew;
 mod launchd;
 mod mac;
 mod manual;

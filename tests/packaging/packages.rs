@@ -156,6 +156,7 @@ fn shellcheck_has_nothing_to_say_about_the_scripts() {
         "apple/install-llvm",
         "installer/build",
         "installer/scripts/common.sh",
+        "macos-acceptance.sh",
         "installer/scripts/preinstall",
         "installer/scripts/postinstall",
         "installer/scripts/uninstall",

@@ -1,0 +1,48 @@
+# For Homebrew. `brew install --HEAD ./packaging/homebrew/iscsid.rb` takes the main branch; the release owner puts the
+# archive's checksum here with each release.
+class Iscsid < Formula
+  desc "ISCSI initiator that gives a Mac the disks of a NAS, without a kernel extension"
+  homepage "https://github.com/iscsid/iscsid"
+  url "https://github.com/iscsid/iscsid/archive/refs/tags/v0.1.0.tar.gz"
+  sha256 "0000000000000000000000000000000000000000000000000000000000000000"
+  license any_of: ["MIT", "Apache-2.0"]
+  head "https://github.com/iscsid/iscsid.git", branch: "main"
+
+  depends_on "rust" => :build
+  depends_on macos: :ventura
+
+  def install
+    system "cargo", "install", *std_cargo_args
+    # One binary with two faces: what it is called by decides.
+    bin.install_symlink "iscsid" => "iscsictl"
+    generate_completions_from_executable(bin/"iscsictl", "completions")
+    system bin/"iscsictl", "man", buildpath/"man"
+    man5.install buildpath/"man/man5/iscsid.plist.5"
+    man8.install buildpath/"man/man8/iscsid.8", buildpath/"man/man8/iscsictl.8"
+  end
+
+  def caveats
+    <<~EOS
+      Only root may attach disks, so the daemon runs as root:
+        sudo brew services start iscsid
+
+      Its settings are in #{etc}/iscsid and survive upgrades. An upgrade restarts nothing by itself:
+      unmount what is attached, then sudo brew services restart iscsid
+    EOS
+  end
+
+  service do
+    run [opt_bin/"iscsid"]
+    keep_alive true
+    require_root true
+    log_path var/"log/iscsid.log"
+    error_log_path var/"log/iscsid.log"
+  end
+
+  test do
+    assert_match version.to_s, shell_output("#{bin}/iscsid --version")
+    # Logs in to a target inside the process, writes, cuts the power, reads back and compares.
+    assert_match "ok: the whole way works", shell_output("#{bin}/iscsictl selftest")
+    assert_match "iscsid is not running", shell_output("#{bin}/iscsictl --runtime-dir #{testpath} list targets 2>&1", 69)
+  end
+end

@@ -1,0 +1,73 @@
+//! The formula, as far as it can be tried without Homebrew: its syntax, its steps, and its own test.
+
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::process::need;
+
+const FORMULA: &str = "packaging/homebrew/iscsid.rb";
+
+fn evaluated() -> Option<Value> {
+    if !need(&["ruby"]) {
+        return None;
+    }
+    let syntax = Command::new("ruby").args(["-wc", FORMULA]).output().expect("ruby");
+    assert!(syntax.status.success() && syntax.stderr.is_empty(), "{}", String::from_utf8_lossy(&syntax.stderr));
+    let bin = tempfile::tempdir().expect("a directory");
+    for name in ["iscsid", "iscsictl"] {
+        symlink(env!("CARGO_BIN_EXE_iscsid"), bin.path().join(name)).expect("a link");
+    }
+    let mut ruby = Command::new("ruby");
+    ruby.args(["tests/packaging/formula.rb", FORMULA]).arg(bin.path()).env("TESTPATH", bin.path());
+    let out = ruby.output().expect("ruby");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    Some(serde_json::from_slice(&out.stdout).expect("JSON"))
+}
+
+#[test]
+fn the_formula_builds_from_source_and_installs_everything_a_package_has() {
+    let Some(formula) = evaluated() else { return };
+    assert_eq!(
+        formula["install"],
+        json!([
+            ["system", "cargo", "install", "--locked", "--root=PREFIX", "--path=."],
+            ["symlink", "PREFIX/bin", "iscsid", "iscsictl"],
+            ["completions", "PREFIX/bin/iscsictl", "completions"],
+            ["system", "PREFIX/bin/iscsictl", "man", "PREFIX/build/man"],
+            ["install", "PREFIX/man5", "PREFIX/build/man/man5/iscsid.plist.5"],
+            ["install", "PREFIX/man8", "PREFIX/build/man/man8/iscsid.8", "PREFIX/build/man/man8/iscsictl.8"],
+        ])
+    );
+    for page in iscsid::manual::pages() {
+        let file = format!("man{}/{}.{}", page.section, page.name, page.section);
+        assert!(formula["install"].to_string().contains(&file), "{file} is installed");
+    }
+    assert_eq!(formula["depends_on"], json!([{ "rust": "build" }, { "macos": "ventura" }]));
+    assert_eq!(formula["license"], json!({ "any_of": ["MIT", "Apache-2.0"] }));
+    assert!(formula["url"].as_str().is_some_and(|url| url.contains(concat!("/v", env!("CARGO_PKG_VERSION"), ".tar"))));
+}
+
+#[test]
+fn the_service_runs_as_root_is_kept_alive_and_has_a_log() {
+    let Some(formula) = evaluated() else { return };
+    assert_eq!(
+        formula["service"],
+        json!({
+            "run": ["PREFIX/opt/bin/iscsid"],
+            "keep_alive": [true],
+            "require_root": [true],
+            "log_path": ["PREFIX/var/log/iscsid.log"],
+            "error_log_path": ["PREFIX/var/log/iscsid.log"],
+        })
+    );
+    assert!(formula["caveats"].as_str().is_some_and(|text| text.contains("PREFIX/etc/iscsid")));
+}
+
+#[test]
+fn the_formulas_own_test_passes_with_what_was_built_here() {
+    let Some(formula) = evaluated() else { return };
+    let matched = json!([env!("CARGO_PKG_VERSION"), "ok: the whole way works", "iscsid is not running"]);
+    assert_eq!(formula["test"], matched);
+}
