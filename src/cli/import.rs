@@ -147,9 +147,11 @@ pub(super) fn verdict(imported: &Imported) -> Result<(), Failure> {
 }
 
 /// Where there is no keychain.
+#[cfg(any(test, not(target_os = "macos")))]
 #[derive(Debug)]
 pub(super) struct NoKeychain;
 
+#[cfg(any(test, not(target_os = "macos")))]
 impl AncestorSecrets for NoKeychain {
     fn secret(&self, _node: &str) -> Result<Option<crate::ipc::Secret>, String> {
         Err("it is in the keychain of the Mac that the file comes from".to_owned())

@@ -128,7 +128,11 @@ fn examine(format: Format, config: Option<PathBuf>, runtime_dir: Option<PathBuf>
 
 /// What was taken goes to standard output as it is taken, all else to standard error.
 fn take_over(order: &import::Order, runtime_dir: Option<PathBuf>) -> Result<(), Failure> {
-    let import::Found { requests, notes } = import::find(order, &import::NoKeychain)?;
+    #[cfg(target_os = "macos")]
+    let keychain = config::AncestorKeychain;
+    #[cfg(not(target_os = "macos"))]
+    let keychain = import::NoKeychain;
+    let import::Found { requests, notes } = import::find(order, &keychain)?;
     let mut all = Imported { taken: Vec::new(), left: notes };
     // Even where there is nothing to take: whether iscsid runs is worth knowing.
     let mut client = Client::connect(&runtime_dirs(runtime_dir))?;

@@ -69,11 +69,16 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
-    // The new file is there: that a power cut could undo this is no reason to say that it is not.
-    if let Err(error) = File::open(&directory).and_then(|directory| directory.sync_all()) {
+    sync_directory(&path);
+    Ok(())
+}
+
+/// Has what happened to a file's name reach stable storage. It has happened: that a power cut could undo
+/// it is no reason to say that it has not.
+pub(super) fn sync_directory(path: &Path) {
+    if let Err(error) = File::open(directory(path)).and_then(|directory| directory.sync_all()) {
         tracing::warn!("{} may not be on stable storage yet: {error}", path.display());
     }
-    Ok(())
 }
 
 /// The directory a file is in; `.` for a bare name.

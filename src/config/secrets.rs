@@ -1,4 +1,5 @@
-//! CHAP secrets, in a file of their own: `secrets.plist`, mode 0600, beside the property list.
+//! CHAP secrets, where there is no keychain in a file of their own: `secrets.plist`, mode 0600, beside the
+//! property list.
 //!
 //! ```text
 //!   Version 1

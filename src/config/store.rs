@@ -16,6 +16,7 @@ use super::convert;
 use super::file::{self, failure};
 use super::secrets::Secrets;
 use super::settings::Config;
+use super::vault::Vault;
 use super::written;
 use crate::ipc::{ExitCode, Failure};
 
@@ -25,6 +26,7 @@ pub struct Store {
     path: PathBuf,
     config: Config,
     secrets: Secrets,
+    vault: Vault,
     /// What the file held when we last read or wrote it: an edit by hand since then is not run over.
     bytes: Option<Vec<u8>>,
     /// Held while the store lives; `None` where the directory cannot be written to, so nobody writes.
@@ -44,9 +46,10 @@ impl Store {
             None => Config::default(),
             Some(bytes) => parse(path, bytes)?,
         };
-        let secrets = Secrets::load(&secrets_path(path))?;
+        let vault = Vault::system(path);
+        let secrets = vault.load(&secrets_path(path), config.targets.keys().map(String::as_str))?;
         let lock = lock(path)?;
-        let mut store = Store { path: path.to_owned(), config, secrets, bytes, _lock: lock };
+        let mut store = Store { path: path.to_owned(), config, secrets, vault, bytes, _lock: lock };
         if store.config.initiator.name.is_empty() {
             let name = super::initiator_name::make()?;
             store.edit(|config, _| {
@@ -85,14 +88,14 @@ impl Store {
         let result = edit(&mut config, &mut secrets)?;
         let secrets_changed = secrets != self.secrets;
         if secrets_changed {
-            secrets.save(&secrets_path(&self.path))?;
+            self.vault.save(&secrets_path(&self.path), &self.secrets, &secrets)?;
         }
         if config != self.config
             && let Err(failure) = self.save(&config)
         {
             if secrets_changed {
                 // Best effort to have both files as they were; what the user must know is the first failure.
-                if let Err(second) = self.secrets.save(&secrets_path(&self.path)) {
+                if let Err(second) = self.vault.save(&secrets_path(&self.path), &secrets, &self.secrets) {
                     tracing::error!("the new secrets stay although the settings could not be saved: {second}");
                 }
             }
@@ -128,7 +131,9 @@ impl Store {
 /// As [`Store::open`], but nobody is in the way.
 pub fn look(path: &Path) -> Result<Option<(Config, Secrets)>, Failure> {
     let Some(bytes) = file::read(path)? else { return Ok(None) };
-    Ok(Some((parse(path, &bytes)?, Secrets::load(&secrets_path(path))?)))
+    let config = parse(path, &bytes)?;
+    let secrets = Vault::system(path).load(&secrets_path(path), config.targets.keys().map(String::as_str))?;
+    Ok(Some((config, secrets)))
 }
 
 /// The secrets' file: beside the property list. `iscsid.plist` has `secrets.plist`; another name,

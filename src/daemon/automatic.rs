@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::control::Progress;
 use super::discovery;
+use super::failure::Again;
 use super::keeper::back_off;
 use super::login::log_in;
 use super::state::{Daemon, all};
@@ -50,8 +51,11 @@ async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {
         failures = failures.saturating_add(1);
         let wait = back_off(failures, no_login.again);
         warn!("automatic {}; the next attempt is in {} s", no_login.failure, wait.as_secs().max(1));
+        let passes = no_login.again == Again::Later;
         tokio::select! {
             () = stop.cancelled() => break,
+            // What the network has no part in is not asked more often for it.
+            () = daemon.network_changed.notified(), if passes => failures = 0,
             () = tokio::time::sleep(wait) => {}
         }
     }

@@ -7,7 +7,8 @@
 //!                  │ │                                │
 //!   ConnectionLost │ │ LogoutRequested                │
 //!                  ▼ │ log out, keep the units        │
-//!                Wait └──────────────────────────► Replace
+//!                Wait └──────────────────────────► Replace      (at once when the machine has woken or
+//!                                                                 its network has changed: Live::look)
 //!                  │ Time2Wait, then back-off         ▲ │
 //!                  └──────────────────────────────────┘ │ no login
 //!                  ▲────────────────────────────────────┘
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::control::Progress;
 use super::failure::{Again, Cause, Failed};
@@ -57,6 +58,9 @@ pub(crate) fn back_off(failures: u32, again: Again) -> Duration {
     wait * (75 + jitter / 2) / 100
 }
 
+/// How long a target may take to answer when there is reason to doubt that it is there.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
 /// Keeps a session until it is to be closed. `keeper` is the other end of `events`, for the case that
 /// the session gets another number.
 pub(crate) async fn keep(
@@ -84,6 +88,7 @@ pub(crate) async fn keep(
             Step::Wait { failures, wait } => tokio::select! {
                 biased;
                 () = stop.cancelled() => Step::End,
+                () = keeper.live.look.notified() => Step::Replace { failures: 0 },
                 () = tokio::time::sleep(wait) => Step::Replace { failures },
             },
         };
@@ -128,8 +133,13 @@ struct Keeper {
 
 impl Keeper {
     async fn watch(&mut self) -> Step {
+        let event = tokio::select! {
+            biased;
+            event = self.events.recv() => event,
+            () = self.live.look.notified() => return self.check().await,
+        };
         let target = &self.live.target;
-        match self.events.recv().await {
+        match event {
             None => Step::End,
             Some(BridgeEvent::ConnectionLost { why, .. }) => {
                 let wait = Duration::from_secs(self.live.facts().handoff.default_time2wait.into());
@@ -147,6 +157,24 @@ impl Keeper {
                 info!("the units of {target} may have changed");
                 self.changed.notify_one();
                 Step::Watch
+            }
+        }
+    }
+
+    /// The machine has slept, or its network has changed: a connection that does not answer is replaced
+    /// now, not when pings and Time2Wait have run out.
+    async fn check(&mut self) -> Step {
+        let (target, id) = (&self.live.target, self.live.id());
+        match self.daemon.bridge.is_alive(id, SIGN_OF_LIFE).await {
+            Ok(true) => Step::Watch,
+            Ok(false) | Err(_) => {
+                warn!("{target} does not answer any more; logging in again at once");
+                self.live.set_state(SessionState::Recovering);
+                // Nobody waits for an answer of a connection that has none; its I/O waits for the next one.
+                if let Err(error) = self.daemon.bridge.leave(id, Duration::ZERO).await {
+                    debug!("the old connection to {target} is left: {error}");
+                }
+                Step::Replace { failures: 0 }
             }
         }
     }
@@ -173,6 +201,8 @@ impl Keeper {
             biased;
             () = stop.cancelled() => return Step::End,
             opened = self.open() => opened,
+            // What was begun over the network as it was may wait for an answer that cannot come.
+            () = self.live.look.notified() => return Step::Replace { failures: 0 },
         };
         let result = match opened {
             Ok(opened) => self.hand_over(opened).await,

@@ -8,6 +8,7 @@
 //!                   ├──► view                                               list, show, stats
 //!                   └──► bench ──► load                                        a unit, measured
 //!   automatic ──► login, discovery                                          without being asked
+//!   platform ──► keepers, automatic                                  sleep, wake, network, power
 //!   state: who knows what · slot: what a target is doing · failure: what went wrong, and what then
 //! ```
 
@@ -26,6 +27,7 @@ mod logout;
 mod nfs;
 mod over_tcp;
 mod plan;
+mod platform;
 #[cfg(test)]
 mod policy_tests;
 mod requests;
@@ -160,6 +162,7 @@ async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
     let nfs = nfs.map(|nfs| nfs.serve(registry.clone(), &daemon.settings, exports.clone()));
     let nbd = tokio::spawn(crate::export::nbd::serve(nbd_socket, registry, exports.clone()));
     tokio::spawn(control::serve(control_socket, daemon.clone(), daemon.stop.clone()));
+    tokio::spawn(platform::obey(daemon.clone(), platform::listen()));
     daemon.begin();
     info!(
         "iscsid {} is ready; settings: {}, sockets: {}",
@@ -168,7 +171,10 @@ async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
         runtime_dir.path().display()
     );
 
-    let name = signals.end().await;
+    let (name, _held) = tokio::select! {
+        name = signals.end() => (name, None),
+        hold = daemon.ended() => ("the end of the machine", Some(hold)),
+    };
     info!("{name}: logging out of all targets");
     daemon.stop.cancel();
     let end = async {

@@ -27,15 +27,15 @@ use crate::kernel_bridge::{
     BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo,
 };
 
-const A: &str = "iqn.2026-11.org.example:a";
-const B: &str = "iqn.2026-11.org.example:b";
-const UNIT: &str = "iqn.2026-11.org.example:a/0";
-const ONE: &str = "192.0.2.1:3260";
-const TWO: &str = "192.0.2.2:3260";
+pub(super) const A: &str = "iqn.2026-11.org.example:a";
+pub(super) const B: &str = "iqn.2026-11.org.example:b";
+pub(super) const UNIT: &str = "iqn.2026-11.org.example:a/0";
+pub(super) const ONE: &str = "192.0.2.1:3260";
+pub(super) const TWO: &str = "192.0.2.2:3260";
 
 /// What a portal does to a login.
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     LetIn,
     Fail(Cause),
     KeepSilent,
@@ -43,17 +43,17 @@ enum Act {
 
 /// A way to log in, by portal: the acts of its script in turn, the last one for ever.
 #[derive(Default)]
-struct Script {
+pub(super) struct Script {
     acts: Mutex<BTreeMap<String, VecDeque<Act>>>,
     tried: Mutex<Vec<(Instant, String, Isid)>>,
 }
 
 impl Script {
-    fn set(&self, portal: &str, acts: impl IntoIterator<Item = Act>) {
+    pub(super) fn set(&self, portal: &str, acts: impl IntoIterator<Item = Act>) {
         self.acts.lock().expect("sound").insert(portal.to_owned(), acts.into_iter().collect());
     }
 
-    fn tried(&self) -> Vec<String> {
+    pub(super) fn tried(&self) -> Vec<String> {
         self.tried.lock().expect("sound").iter().map(|(_, portal, _)| portal.clone()).collect()
     }
 
@@ -124,7 +124,7 @@ fn opened(plan: &Plan, at: &str) -> Opened {
 
 /// What the kernel was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Told {
+pub(super) enum Told {
     Handoff { target: String, replaces: Option<SessionId> },
     Scan(SessionId),
     Logout(SessionId),
@@ -132,12 +132,16 @@ enum Told {
     Abandon(SessionId),
 }
 
-struct Kernel {
+pub(super) struct Kernel {
     told: Mutex<Vec<Told>>,
     next: AtomicU32,
     events: mpsc::UnboundedSender<BridgeEvent>,
     answers_logout: bool,
     scans: AtomicBool,
+    /// Whether the targets answer a ping.
+    pub(super) alive: AtomicBool,
+    /// Whether the unit has a write cache.
+    pub(super) cached: AtomicBool,
 }
 
 impl Kernel {
@@ -145,7 +149,7 @@ impl Kernel {
         self.told.lock().expect("sound").push(told);
     }
 
-    fn told(&self) -> Vec<Told> {
+    pub(super) fn told(&self) -> Vec<Told> {
         self.told.lock().expect("sound").clone()
     }
 
@@ -158,13 +162,13 @@ impl Kernel {
             revision: "1".into(),
             serial: None,
             identifier: None,
-            geometry: Some(geometry()),
+            geometry: Some(Geometry { write_cache: self.cached.load(Ordering::Relaxed), ..geometry() }),
             problem: None,
         }
     }
 }
 
-fn geometry() -> Geometry {
+pub(super) fn geometry() -> Geometry {
     Geometry {
         block_size: 512,
         blocks: 8,
@@ -224,10 +228,11 @@ impl KernelBridge for Kernel {
 
     fn is_alive(&self, _session: SessionId, within: Duration) -> BridgeFuture<'_, bool> {
         Box::pin(async move {
-            if !self.answers_logout {
+            let alive = self.alive.load(Ordering::Relaxed);
+            if !alive {
                 tokio::time::sleep(within).await;
             }
-            Ok(self.answers_logout)
+            Ok(alive)
         })
     }
 
@@ -258,10 +263,10 @@ impl Block for Idle {
 }
 
 #[derive(Default)]
-struct Desk {
+pub(super) struct Desk {
     attached: Mutex<BTreeSet<String>>,
     mounted: Mutex<bool>,
-    written_back: Mutex<Vec<String>>,
+    pub(super) written_back: Mutex<Vec<String>>,
 }
 
 impl Disks for Desk {
@@ -290,16 +295,16 @@ impl Disks for Desk {
     }
 }
 
-struct Stage {
-    daemon: Arc<Daemon>,
-    script: Arc<Script>,
-    kernel: Arc<Kernel>,
-    desk: Arc<Desk>,
+pub(super) struct Stage {
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) script: Arc<Script>,
+    pub(super) kernel: Arc<Kernel>,
+    pub(super) desk: Arc<Desk>,
     _scratch: tempfile::TempDir,
 }
 
 /// A daemon that knows target A at two portals and target B at a third.
-async fn stage() -> Stage {
+pub(super) async fn stage() -> Stage {
     stage_with(true).await
 }
 
@@ -313,6 +318,8 @@ async fn stage_with(answers_logout: bool) -> Stage {
         events,
         answers_logout,
         scans: true.into(),
+        alive: answers_logout.into(),
+        cached: false.into(),
     });
     let (script, desk) = (Arc::new(Script::default()), Arc::new(Desk::default()));
     let registry = Arc::new(Registry::default());
@@ -341,15 +348,15 @@ fn which(target: &str) -> Which {
 }
 
 impl Stage {
-    async fn ask(&self, request: Request) -> Result<Reply, Failure> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, Failure> {
         self.daemon.clone().answer(request, Progress::default()).await
     }
 
-    async fn modify(&self, target: &str, changes: TargetChanges) {
+    pub(super) async fn modify(&self, target: &str, changes: TargetChanges) {
         self.ask(Request::ModifyTarget { target: target.into(), changes }).await.expect("modified");
     }
 
-    async fn log_in(&self, target: &str) -> Result<Reply, Failure> {
+    pub(super) async fn log_in(&self, target: &str) -> Result<Reply, Failure> {
         self.ask(Request::Login(which(target))).await
     }
 
@@ -357,7 +364,7 @@ impl Stage {
         self.ask(Request::Logout { which: which(target), force }).await
     }
 
-    async fn sessions(&self) -> Vec<Session> {
+    pub(super) async fn sessions(&self) -> Vec<Session> {
         match self.ask(Request::ListSessions).await {
             Ok(Reply::Sessions(sessions)) => sessions,
             other => panic!("{other:?}"),
@@ -365,7 +372,7 @@ impl Stage {
     }
 
     /// Waits until the only session is in a state; the clock runs meanwhile.
-    async fn until(&self, state: SessionState) {
+    pub(super) async fn until(&self, state: SessionState) {
         let wait = async {
             while self.sessions().await.first().map(|session| session.state) != Some(state) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -374,7 +381,7 @@ impl Stage {
         tokio::time::timeout(Duration::from_secs(3600), wait).await.expect("the state is reached");
     }
 
-    fn lose(&self) {
+    pub(super) fn lose(&self) {
         let lost = BridgeEvent::ConnectionLost { session: SessionId(0), why: "reset".into() };
         self.kernel.events.send(lost).expect("somebody listens");
     }

@@ -198,6 +198,8 @@ pub(crate) struct Live {
     pub(crate) stop: CancellationToken,
     /// That task has ended.
     pub(crate) kept: CancellationToken,
+    /// Whoever keeps it looks at once whether its target answers, or tries at once to log in again.
+    pub(crate) look: Notify,
     /// Whether its units may be attached. Locked by whoever attaches or detaches, so that no disk is
     /// made of a session that is being closed.
     pub(crate) attachable: tokio::sync::Mutex<bool>,
@@ -261,6 +263,7 @@ impl Live {
             since: Instant::now(),
             stop: CancellationToken::new(),
             kept: CancellationToken::new(),
+            look: Notify::new(),
             attachable: tokio::sync::Mutex::new(true),
             facts: Mutex::new(facts),
         })

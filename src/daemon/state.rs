@@ -14,6 +14,7 @@ use super::disks::Disks;
 use super::events::Router;
 use super::nfs::NfsPlace;
 use super::plan::Opener;
+use super::platform::Hold;
 use super::roster::Roster;
 use super::settings::Settings;
 use super::slot::Slot;
@@ -51,8 +52,12 @@ pub(crate) struct Daemon {
     pub(crate) stop: CancellationToken,
     /// Discovery's settings have changed.
     pub(crate) discovery_changed: Notify,
+    /// The network has changed: whoever waits for it tries at once.
+    pub(crate) network_changed: Notify,
     /// What benchmarks hold of the sessions' buffers.
     pub(crate) benches: Benches,
+    /// The machine ends, and what waits until the daemon has.
+    ending: (Notify, Mutex<Vec<Hold>>),
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     pursued: Mutex<BTreeMap<String, CancellationToken>>,
     asked: Mutex<BTreeMap<String, Asked>>,
@@ -102,6 +107,8 @@ impl Daemon {
             as_root: nix::unistd::geteuid().is_root(),
             stop: CancellationToken::new(),
             discovery_changed: Notify::new(),
+            network_changed: Notify::new(),
+            ending: (Notify::new(), Mutex::default()),
             benches: Benches::default(),
             slots: Mutex::default(),
             pursued: Mutex::default(),
@@ -133,6 +140,18 @@ impl Daemon {
     /// Pursues a target no more. Whether it was pursued.
     pub(crate) fn give_up(&self, target: &str) -> bool {
         lock(&self.pursued).remove(target).inspect(CancellationToken::cancel).is_some()
+    }
+
+    /// The machine ends: so must the daemon, before `hold` is let go of.
+    pub(crate) fn end(&self, hold: Hold) {
+        lock(&self.ending.1).push(hold);
+        self.ending.0.notify_one();
+    }
+
+    /// Waits until the machine ends. What is returned is let go of when the daemon has ended.
+    pub(crate) async fn ended(&self) -> Vec<Hold> {
+        self.ending.0.notified().await;
+        std::mem::take(&mut lock(&self.ending.1))
     }
 
     /// What a discovery portal answered last.

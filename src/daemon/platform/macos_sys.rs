@@ -1,0 +1,139 @@
+//! The calls of macOS that no crate offers without `unsafe`: notifications of system power.
+//!
+//! ```text
+//!   IORegisterForSystemPower ─► run loop of this thread ─► heard ─► Power
+//!   SCDynamicStore (safe) ────► the same run loop ───────► network
+//! ```
+//! `objc2-io-kit` declares the functions and their types and leaves the pointers to us. Nothing else is
+//! in this file, so that it can be read in one go.
+
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use objc2_core_foundation::{CFRunLoop, kCFRunLoopDefaultMode};
+use objc2_io_kit::{IOAllowPowerChange, IONotificationPort, IORegisterForSystemPower, io_service_t};
+use system_configuration::core_foundation::array::CFArray;
+use system_configuration::core_foundation::runloop;
+use system_configuration::core_foundation::string::CFString;
+use system_configuration::dynamic_store::{SCDynamicStore, SCDynamicStoreBuilder, SCDynamicStoreCallBackContext};
+
+/// What IOKit says of the machine's power.
+pub(super) enum Power {
+    /// It will sleep when that is called, or after 30 seconds.
+    WillSleep(Box<dyn FnOnce() + Send>),
+    /// It has woken.
+    HasPoweredOn,
+    /// It is switched off or restarted.
+    WillPowerOff,
+}
+
+// IOKit/IOMessage.h: iokit_common_msg(…).
+const WILL_POWER_OFF: u32 = 0xe000_0250;
+const CAN_SLEEP: u32 = 0xe000_0270;
+const WILL_SLEEP: u32 = 0xe000_0280;
+const HAS_POWERED_ON: u32 = 0xe000_0300;
+const WILL_RESTART: u32 = 0xe000_0310;
+
+/// What the callback of IOKit needs.
+struct Context {
+    /// The connection to the root power domain; 0 until there is one.
+    root: AtomicU32,
+    heard: Box<dyn Fn(Power) + Send>,
+}
+
+/// Hears for as long as the process lives. Returns only where that is not possible: a noun that says of
+/// what nothing is heard.
+pub(super) fn run(heard: Box<dyn Fn(Power) + Send>, network: Box<dyn Fn() + Send>) -> Result<(), &'static str> {
+    let power = listen_to_power(heard);
+    let network = listen_to_network(network);
+    if power.is_ok() || network.is_ok() {
+        if let Err(what) = power.and(network) {
+            tracing::warn!("macOS does not tell of {what}");
+        }
+        CFRunLoop::run();
+    }
+    Err("its power and its network")
+}
+
+fn listen_to_power(heard: Box<dyn Fn(Power) + Send>) -> Result<(), &'static str> {
+    // For ever: the callback may come as long as there is a process.
+    let context: &'static Context = Box::leak(Box::new(Context { root: AtomicU32::new(0), heard }));
+    let (mut port, mut notifier) = (null_mut(), 0);
+    // SAFETY: `context` is never freed and is `Sync` where the callback uses it (an atomic, and a closure
+    // that only the run loop of this thread calls); `port` and `notifier` live for the whole call, which
+    // fills them; `power_changed` has the type that is asked for.
+    let root = unsafe {
+        IORegisterForSystemPower(
+            std::ptr::from_ref(context).cast_mut().cast::<c_void>(),
+            &raw mut port,
+            Some(power_changed),
+            &raw mut notifier,
+        )
+    };
+    if root == 0 || port.is_null() {
+        return Err("its power");
+    }
+    context.root.store(root, Ordering::Relaxed);
+    // SAFETY: the port was just filled in by a call that succeeded, and is never destroyed.
+    let source = unsafe { IONotificationPort::run_loop_source(port) };
+    let current = CFRunLoop::current();
+    let (Some(source), Some(current)) = (source, current) else { return Err("its power") };
+    // SAFETY: a constant of CoreFoundation, which is loaded.
+    let mode = unsafe { kCFRunLoopDefaultMode };
+    current.add_source(Some(&source), mode);
+    Ok(())
+}
+
+/// The callback of IOKit (`IOServiceInterestCallback`), on the run loop of the thread that registered it.
+///
+/// # Safety
+/// `refcon` is a [`Context`] that lives for ever.
+unsafe extern "C-unwind" fn power_changed(
+    refcon: *mut c_void,
+    _service: io_service_t,
+    message: u32,
+    argument: *mut c_void,
+) {
+    // SAFETY: what `listen_to_power` registered, which is leaked and only read.
+    let context = unsafe { &*refcon.cast::<Context>() };
+    let root = context.root.load(Ordering::Relaxed);
+    // The argument is a number to answer with, dressed as a pointer.
+    let notification = argument.addr().cast_signed();
+    let allow = move || {
+        // 0 or an error that nobody can do anything about: then the machine sleeps 30 seconds later.
+        let _ = IOAllowPowerChange(root, notification);
+    };
+    match message {
+        // An idle machine asks whether it may; it may.
+        CAN_SLEEP => allow(),
+        WILL_SLEEP => (context.heard)(Power::WillSleep(Box::new(allow))),
+        HAS_POWERED_ON => (context.heard)(Power::HasPoweredOn),
+        WILL_POWER_OFF | WILL_RESTART => (context.heard)(Power::WillPowerOff),
+        _ => {}
+    }
+}
+
+/// Hears of links and addresses by the dynamic store.
+fn listen_to_network(network: Box<dyn Fn() + Send>) -> Result<(), &'static str> {
+    fn changed(_store: SCDynamicStore, _keys: CFArray<CFString>, network: &mut Box<dyn Fn() + Send>) {
+        network();
+    }
+
+    let what = "its network";
+    let context = SCDynamicStoreCallBackContext { callout: changed, info: network };
+    let store = SCDynamicStoreBuilder::new("iscsid").callback_context(context).build().ok_or(what)?;
+    let none: CFArray<CFString> = CFArray::from_CFTypes(&[]);
+    let patterns =
+        CFArray::from_CFTypes(&[CFString::from_static_string("State:/Network/Interface/.*/(Link|IPv4|IPv6)")]);
+    if !store.set_notification_keys(&none, &patterns) {
+        return Err(what);
+    }
+    let source = store.create_run_loop_source().ok_or(what)?;
+    // SAFETY: a constant of CoreFoundation, which is loaded.
+    let mode = unsafe { runloop::kCFRunLoopDefaultMode };
+    runloop::CFRunLoop::get_current().add_source(&source, mode);
+    // The source holds the store; and both are for ever.
+    std::mem::forget(store);
+    Ok(())
+}

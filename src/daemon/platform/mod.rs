@@ -1,0 +1,82 @@
+//! What the machine does under the daemon: it sleeps and wakes, its network comes and goes, it ends.
+//!
+//! ```text
+//!   macos.rs  power and network of macOS ─┐
+//!   linux.rs  network of Linux ───────────┼─► PlatformEvent ─► policy ─► flush, then let it sleep
+//!   a test ───────────────────────────────┘                        └──► nudge the keepers of sessions,
+//!                                                                        automatic logins, discovery
+//! ```
+//! Sources are thin: they say what happened. What follows is in [`policy`], and runs on any system.
+
+pub(crate) mod interfaces;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+mod macos_sys;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use tokio::sync::mpsc;
+
+pub(crate) use self::policy::obey;
+
+/// What happened to the machine.
+#[derive(Debug)]
+#[cfg_attr(not(any(test, target_os = "macos")), allow(dead_code, reason = "only macOS tells of sleep and of its end"))]
+pub(crate) enum PlatformEvent {
+    /// It goes to sleep, and waits until the hold is let go of.
+    WillSleep(Hold),
+    /// It has slept.
+    DidWake,
+    /// A network interface is gone, is switched off or has lost its link or its last address.
+    InterfaceGone(String),
+    /// One is there that was not.
+    InterfaceBack(String),
+    /// One has other addresses.
+    AddressChanged(String),
+    /// It is switched off or restarted, and waits until the hold is let go of.
+    ShuttingDown(Hold),
+}
+
+/// Something waits as long as this lives; the system has a bound of its own.
+pub(crate) struct Hold(Option<Box<dyn FnOnce() + Send>>);
+
+impl Hold {
+    #[cfg_attr(not(any(test, target_os = "macos")), allow(dead_code, reason = "only macOS waits for us"))]
+    /// `release` is called when the hold is let go of.
+    pub(crate) fn new(release: impl FnOnce() + Send + 'static) -> Hold {
+        Hold(Some(Box::new(release)))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(release) = self.0.take() {
+            release();
+        }
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hold(…)")
+    }
+}
+
+/// Begins to listen to this machine. What cannot be heard is said in the log, and does not happen.
+pub(crate) fn listen() -> mpsc::UnboundedReceiver<PlatformEvent> {
+    let (events, heard) = mpsc::unbounded_channel();
+    #[cfg(target_os = "macos")]
+    macos::listen(&events);
+    #[cfg(target_os = "linux")]
+    linux::listen(&events);
+    // Elsewhere nobody tells: the policy waits for ever.
+    #[cfg(not(any(target_os = "macos", target_os = "linux")))]
+    drop(events);
+    heard
+}
