@@ -27,8 +27,13 @@ fn system_config_dir() -> PathBuf {
     if !cfg!(target_os = "macos") {
         return PathBuf::from("/etc/iscsid");
     }
-    let executable = env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
-    match homebrew_prefix(&executable) {
+    mac_config_dir(&env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default())
+}
+
+/// Of a program at that path, links resolved. Not /Library/Preferences: macOS keeps what is there in
+/// memory, and writes it back over what others have changed.
+fn mac_config_dir(executable: &Path) -> PathBuf {
+    match homebrew_prefix(executable) {
         Some(prefix) => prefix.join("etc/iscsid"),
         None => PathBuf::from("/Library/Application Support/iscsid"),
     }
@@ -67,6 +72,17 @@ fn absolute(variable: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_a_mac_settings_are_where_what_installed_the_program_keeps_them_through_upgrades() {
+        let at = |path| mac_config_dir(Path::new(path)).display().to_string();
+        assert_eq!(at("/opt/homebrew/Cellar/iscsid/0.1.0/bin/iscsid"), "/opt/homebrew/etc/iscsid");
+        assert_eq!(at("/opt/homebrew/Cellar/iscsid/0.2.0/bin/iscsid"), "/opt/homebrew/etc/iscsid");
+        assert_eq!(at("/usr/local/Cellar/iscsid/0.1.0/bin/iscsid"), "/usr/local/etc/iscsid");
+        assert_eq!(at("/usr/local/libexec/iscsid"), "/Library/Application Support/iscsid");
+        assert_eq!(at("/Users/jo/iscsid/target/release/iscsid"), "/Library/Application Support/iscsid");
+        assert_eq!(at(""), "/Library/Application Support/iscsid", "not known");
+    }
 
     #[test]
     fn homebrew_is_recognised_by_its_cellar() {

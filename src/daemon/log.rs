@@ -1,4 +1,4 @@
-//! The log: lines on standard error, one for each event.
+//! The log: lines on standard error, one for each event; with the feature `oslog`, also macOS's own.
 //!
 //! ```text
 //!   event ── fields, each cleaned ──► "2026-11-21T06:00:00Z  WARN iscsid::daemon: …"
@@ -13,6 +13,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::ipc::{ExitCode, Failure};
 use crate::printable::clean;
@@ -26,11 +28,14 @@ pub(super) fn start(filter: &str) -> Result<(), Failure> {
         let message = format!("`{filter}` is not a log filter ({error}); try info, debug, or iscsid=debug");
         Failure::new(ExitCode::Usage, message)
     })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(env_filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .fmt_fields(fields());
+    let log = tracing_subscriber::registry().with(env_filter).with(lines);
+    // A record of os_log is one whatever is in it: nothing in it can end it.
+    #[cfg(all(target_os = "macos", feature = "oslog"))]
+    let log = log.with(tracing_oslog::OsLogger::new("org.iscsid.iscsid", "daemon"));
     if let Err(error) = log.try_init() {
         eprintln!("iscsid: something else in this process logs already: {error}");
     }

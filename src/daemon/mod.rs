@@ -12,6 +12,7 @@
 //!   state: who knows what · slot: what a target is doing · failure: what went wrong, and what then
 //! ```
 
+mod activation;
 mod automatic;
 mod bench;
 mod connect;
@@ -81,13 +82,15 @@ pub fn run(options: &Options) -> ExitCode {
 fn start(options: &Options) -> Result<(), Failure> {
     log::start(&options.log)?;
     forbid_core_dumps();
+    // Before there are threads, which must not see the environment change.
+    let inherited = activation::inherited();
     let broken = |error: std::io::Error| {
         Failure::new(ipc::ExitCode::Internal, format!("the system does not let iscsid run: {error}"))
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(broken)?;
     let result = runtime.block_on(async {
         let signals = Signals::new().map_err(broken)?;
-        serve(options, signals).await
+        serve(options, signals, inherited).await
     });
     // A name server that does not answer keeps a thread busy, which is no reason to stay.
     runtime.shutdown_background();
@@ -130,7 +133,11 @@ impl Signals {
     }
 }
 
-async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
+async fn serve(
+    options: &Options,
+    mut signals: Signals,
+    inherited: Option<std::os::unix::net::UnixListener>,
+) -> Result<(), Failure> {
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
     let settings = Settings::new(Store::open(&options.config())?);
     let (kernel, events) = match options.bridge {
@@ -146,7 +153,10 @@ async fn serve(options: &Options, mut signals: Signals) -> Result<(), Failure> {
         }
     };
     let nbd_socket = runtime_dir.listen("nbd.sock", 0o600)?;
-    let control_socket = runtime_dir.listen("control.sock", 0o666)?;
+    let control_socket = match inherited.and_then(|socket| runtime_dir.adopt("control.sock", socket)) {
+        Some(socket) => socket,
+        None => runtime_dir.listen("control.sock", 0o666)?,
+    };
     let nfs = NfsExport::prepare(options.nfs, settings.path())?;
     let registry = kernel.registry();
     let partners = Partners {

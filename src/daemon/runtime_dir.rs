@@ -96,6 +96,32 @@ impl RuntimeDir {
         self.sockets.push(path);
         Ok(listener)
     }
+
+    /// Takes a socket of that name which somebody else has opened for us, and will take away himself.
+    /// `None`, and why in the log, if that is not where it listens, or nobody would find it there.
+    pub(crate) fn adopt(&self, name: &str, listener: std::os::unix::net::UnixListener) -> Option<UnixListener> {
+        let path = self.path.join(name);
+        let adopted = || {
+            let at = listener.local_addr()?;
+            let at = at.as_pathname().map(std::fs::canonicalize).transpose()?;
+            if at != Some(std::fs::canonicalize(&path)?) {
+                return Err(io::Error::other("it listens elsewhere"));
+            }
+            listener.set_nonblocking(true)?;
+            UnixListener::from_std(listener.try_clone()?)
+        };
+        match adopted() {
+            Ok(adopted) => {
+                tracing::info!("the control socket was handed over: {}", path.display());
+                Some(adopted)
+            }
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!("the socket that was handed over is not used: {error}; iscsid opens its own at {path}");
+                None
+            }
+        }
+    }
 }
 
 impl Drop for RuntimeDir {
@@ -164,6 +190,31 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o666);
         drop(runtime);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_handed_over_is_served_and_left_behind() {
+        let scratch = scratch();
+        let path = scratch.path().join("control.sock");
+        let handed = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+        let runtime = RuntimeDir::take(scratch.path()).expect("the directory");
+        let adopted = runtime.adopt("control.sock", handed).expect("it is ours");
+        let client = tokio::net::UnixStream::connect(&path).await.expect("somebody listens");
+        adopted.accept().await.expect("a client");
+        drop((client, runtime));
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_listens_elsewhere_or_that_nobody_finds_is_not_used() {
+        let (scratch, elsewhere) = (scratch(), scratch());
+        let runtime = RuntimeDir::take(scratch.path()).expect("the directory");
+        let socket = |path: &Path| std::os::unix::net::UnixListener::bind(path).expect("a socket");
+        assert!(runtime.adopt("control.sock", socket(&elsewhere.path().join("control.sock"))).is_none());
+        let path = scratch.path().join("control.sock");
+        let lost = socket(&path);
+        std::fs::remove_file(&path).expect("removed");
+        assert!(runtime.adopt("control.sock", lost).is_none());
     }
 
     #[test]

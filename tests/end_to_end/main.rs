@@ -13,6 +13,7 @@ mod common;
 #[path = "../targets/mod.rs"]
 mod targets;
 
+mod activation;
 mod ancestor;
 mod bench;
 mod conduct;

@@ -1,4 +1,5 @@
-//! The calls of macOS that no crate offers without `unsafe`: notifications of system power.
+//! The calls of macOS that no crate offers without `unsafe`: notifications of system power, and the
+//! sockets that launchd holds for us.
 //!
 //! ```text
 //!   IORegisterForSystemPower ─► run loop of this thread ─► heard ─► Power
@@ -8,9 +9,12 @@
 //! in this file, so that it can be read in one go.
 
 use std::ffi::c_void;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use objc2_core_foundation::{CFRunLoop, kCFRunLoopDefaultMode};
 use objc2_io_kit::{IOAllowPowerChange, IONotificationPort, IORegisterForSystemPower, io_service_t};
 use system_configuration::core_foundation::array::CFArray;
@@ -136,4 +140,21 @@ fn listen_to_network(network: Box<dyn Fn() + Send>) -> Result<(), &'static str> 
     // The source holds the store; and both are for ever.
     std::mem::forget(store);
     Ok(())
+}
+
+/// The listening sockets of that name in the job's property list. launchd gives them once.
+///
+/// # Errors
+/// A clause: why there are none.
+pub(crate) fn handed_by_launchd(name: &str) -> Result<Vec<UnixListener>, String> {
+    let sockets = raunch::activate_socket(name).map_err(|error| error.to_string())?;
+    let adopt = |number| {
+        // SAFETY: launchd has just opened the descriptor for this process, gives it to nobody else and
+        // never again: it is ours to close.
+        let socket = unsafe { OwnedFd::from_raw_fd(number) };
+        // The programs that the daemon runs must not hold it.
+        fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|error| error.to_string())?;
+        Ok(UnixListener::from(socket))
+    };
+    sockets.into_iter().map(adopt).collect()
 }

@@ -23,6 +23,8 @@ use std::fmt;
 
 use tokio::sync::mpsc;
 
+#[cfg(target_os = "macos")]
+pub(crate) use self::macos_sys::handed_by_launchd;
 pub(crate) use self::policy::obey;
 
 /// What happened to the machine.

@@ -1,0 +1,44 @@
+//! A control socket that is there before the daemon, as systemd and launchd do it.
+
+use std::os::unix::fs::FileTypeExt;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::common::daemon::{Home, ISCSID, LIMIT};
+use crate::common::need;
+use crate::common::process::{Process, eventually};
+
+/// What a service manager does: it listens, and then the process becomes the daemon, which inherits.
+const MANAGER: &str = "
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+";
+
+#[test]
+fn the_daemon_answers_at_the_socket_that_it_inherits_and_leaves_it_behind() {
+    if !need(&["python3"]) {
+        return;
+    }
+    let home = Home::new();
+    std::fs::create_dir(home.runtime_dir()).expect("a runtime directory");
+    let socket = home.runtime_dir().join("control.sock");
+    let mut command = Command::new("python3");
+    command.args(["-c", MANAGER]).arg(&socket).arg(ISCSID);
+    command.arg("--config").arg(home.config()).arg("--runtime-dir").arg(home.runtime_dir());
+    let mut daemon = Process::start(&command, &home.dir().join("iscsid.log"));
+    eventually("the socket", LIMIT, || socket.exists().then_some(()));
+    // Nobody is turned away meanwhile: the first attempt waits until the daemon is up.
+    let output = home.ctl(["show", "initiator"]);
+    assert_eq!(output.code, 0, "{}\n{}", output.stderr, daemon.log());
+    assert!(daemon.log().contains("the control socket was handed over"), "{}", daemon.log());
+    daemon.stop(Signal::SIGTERM, LIMIT);
+    let kind = std::fs::metadata(&socket).expect("it belongs to who made it").file_type();
+    assert!(kind.is_socket());
+}
