@@ -3,6 +3,7 @@
 #   make demo     the main job on this machine: no root, no target, nothing left behind
 #   make test     everything, real targets included; installs them where it may (apt, as root)
 #   make test-lio the same against LIO, the target in the Linux kernel, in a QEMU guest of its own
+#   make test-nfs the NFS export under the client in the Linux kernel, in a QEMU guest: loop device, file system, kill -9
 #   make build    target/release/iscsid and, beside it, the symlink iscsictl
 #   make soak     faults on sessions under load, nothing lost: FAULTS=500 SEED=… SECONDS=7200 say how many, until when
 #   make hold     64 sessions held with I/O, what one costs: SESSIONS=64 SECONDS=600
@@ -24,7 +25,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test test-lio soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std
+.PHONY: build demo test test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std
 
 build:
 	$(CARGO) build --release --locked
@@ -50,9 +51,18 @@ test-lio:
 	tests/scripts/install-tools
 	$(CARGO) test --test lio --locked --no-run
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    tests/targets/lio/guest run $(CARGO) nextest run --profile lio --test lio --locked $(TESTS); \
+	    tests/targets/guest/guest lio run $(CARGO) nextest run --profile lio --test lio --locked $(TESTS); \
 	else \
-	    tests/targets/lio/guest run $(CARGO) test --test lio --locked -- --test-threads=1 $(TESTS); \
+	    tests/targets/guest/guest lio run $(CARGO) test --test lio --locked -- --test-threads=1 $(TESTS); \
+	fi
+
+test-nfs:
+	tests/scripts/install-tools
+	$(CARGO) test --test nfs --locked --no-run
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    tests/targets/guest/guest nfs run $(CARGO) nextest run --profile nfs --test nfs --locked $(TESTS); \
+	else \
+	    tests/targets/guest/guest nfs run $(CARGO) test --test nfs --locked -- --test-threads=1 $(TESTS); \
 	fi
 
 # Of what users run, not of a debug build. ONLY=reset: only faults with that in their name.

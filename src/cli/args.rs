@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::ipc::{MAX_BENCH_DEPTH, MAX_BENCH_SECONDS};
+use crate::ipc::{FlushPolicy, MAX_BENCH_DEPTH, MAX_BENCH_SECONDS};
 
 /// Everything `iscsictl` takes.
 #[derive(Debug, Parser)]
@@ -237,6 +237,12 @@ pub(super) struct ModifyTarget {
     /// Attach its units as disks after a login: yes or no
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no())]
     pub(super) attach: Option<bool>,
+    /// When what is written to a disk on macOS, or by NFS, is on the target's stable storage
+    ///
+    /// write-through: before the write is done. on-commit: when the system flushes; faster where the target has
+    /// a write cache, and what is not flushed yet is lost if the target or its power fails.
+    #[arg(long, value_name = "POLICY", value_parser = flush_policy())]
+    pub(super) flush_policy: Option<FlushPolicy>,
     #[command(flatten)]
     pub(super) keys: Keys,
     #[command(flatten)]
@@ -640,6 +646,14 @@ fn block_size(text: &str) -> Result<u32, String> {
 }
 
 /// yes, no, and what the older grammars say instead.
+fn flush_policy() -> impl TypedValueParser<Value = FlushPolicy> {
+    let names = clap::builder::PossibleValuesParser::new(FlushPolicy::ALL.map(|(name, _)| name));
+    names.try_map(|name| {
+        let known = FlushPolicy::ALL.into_iter().find(|(known, _)| *known == name);
+        known.map(|(_, policy)| policy).ok_or("say write-through or on-commit")
+    })
+}
+
 fn yes_or_no() -> impl TypedValueParser<Value = bool> {
     clap::builder::StringValueParser::new().try_map(|text| match text.to_ascii_lowercase().as_str() {
         "yes" | "y" | "on" | "true" | "1" | "enable" | "enabled" => Ok(true),

@@ -3,8 +3,8 @@
 use super::args::{Format, Typed};
 use super::meant::{Ask, Meant, Nothing, Source, meant};
 use crate::ipc::{
-    ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Rw, Secret, TargetChanges, Which,
-    Workload,
+    ChapChanges, DiscoveryChanges, ExitCode, Failure, FlushPolicy, InitiatorChanges, Request, Rw, Secret,
+    TargetChanges, Which, Workload,
 };
 
 const IQN: &str = "iqn.2026-11.org.example:disk1";
@@ -245,6 +245,14 @@ fn modify_target_config() {
             ])
         }),
     );
+}
+
+#[test]
+fn the_flush_policy_has_two_names() {
+    let meant = |policy| modify_target(TargetChanges { flush_policy: Some(policy), ..TargetChanges::default() });
+    assert_means("modify target IQN --flush-policy on-commit", meant(FlushPolicy::OnCommit));
+    assert_means("modify target IQN --flush-policy write-through", meant(FlushPolicy::WriteThrough));
+    assert!(understand("modify target IQN --flush-policy never").is_err());
 }
 
 #[test]

@@ -209,11 +209,12 @@ fn which(typed: Which) -> Result<ipc::Which, Failure> {
 }
 
 fn modify_target(typed: ModifyTarget, ask: Ask<'_>) -> Result<Request, Failure> {
-    let ModifyTarget { target, auto_login, persistent, attach, keys, timers, chap } = typed;
+    let ModifyTarget { target, auto_login, persistent, attach, flush_policy, keys, timers, chap } = typed;
     let changes = TargetChanges {
         auto_login,
         persistent,
         attach,
+        flush_policy,
         keys: keys.given(),
         timers: timers.given(),
         chap: chap_changes(chap, ask)?,

@@ -33,11 +33,12 @@ pub(super) fn from_file(file: written::File) -> Result<Config, String> {
         alias: at(&["Initiator", "Alias"], check::text("alias", &alias.unwrap_or_default()))?,
         chap: chap_settings(&["Initiator", "CHAP"], chap)?,
     };
-    let written::Defaults { auto_login, persistent, attach, session, connection, timers } = file.defaults;
+    let written::Defaults { auto_login, persistent, attach, flush_policy, session, connection, timers } = file.defaults;
     let defaults = TargetSettings {
         auto_login,
         persistent,
         attach,
+        flush_policy,
         keys: keys(&["Defaults"], session, connection)?,
         timers: timer_settings(&["Defaults"], timers)?,
     };
@@ -70,8 +71,17 @@ fn add_target(
 ) -> Result<(), String> {
     let path = [section, written_name];
     let name = at(&path, check::name(written_name))?;
-    let written::Target { portals: written, auto_login, persistent, attach, session, connection, timers, chap } =
-        target;
+    let written::Target {
+        portals: written,
+        auto_login,
+        persistent,
+        attach,
+        flush_policy,
+        session,
+        connection,
+        timers,
+        chap,
+    } = target;
     let target = Target {
         written_name: name.as_written().to_owned(),
         origin,
@@ -81,6 +91,7 @@ fn add_target(
             auto_login,
             persistent,
             attach,
+            flush_policy,
             keys: keys(&path, session, connection)?,
             timers: timer_settings(&path, timers)?,
         },
@@ -167,6 +178,7 @@ pub(super) fn to_file(config: &Config) -> written::File {
             auto_login: defaults.auto_login,
             persistent: defaults.persistent,
             attach: defaults.attach,
+            flush_policy: defaults.flush_policy,
             session,
             connection,
             timers: to_timers(&defaults.timers),
@@ -187,6 +199,7 @@ pub(super) fn to_file(config: &Config) -> written::File {
             auto_login: settings.auto_login,
             persistent: settings.persistent,
             attach: settings.attach,
+            flush_policy: settings.flush_policy,
             session,
             connection,
             timers: to_timers(&settings.timers),

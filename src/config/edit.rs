@@ -161,13 +161,14 @@ impl Config {
         target: &str,
         changes: &TargetChanges,
     ) -> Result<Vec<String>, Failure> {
-        let TargetChanges { auto_login, persistent, attach, keys, timers, chap } = changes;
+        let TargetChanges { auto_login, persistent, attach, flush_policy, keys, timers, chap } = changes;
         let (name, target) = self.target_mut(target)?;
         let mut next = target.clone();
         let settings = &mut next.settings;
         settings.auto_login = auto_login.or(settings.auto_login);
         settings.persistent = persistent.or(settings.persistent);
         settings.attach = attach.or(settings.attach);
+        settings.flush_policy = flush_policy.or(settings.flush_policy);
         change_keys(&mut settings.keys, keys).map_err(usage)?;
         for (timer, seconds) in timers {
             settings.timers.insert(check::timer(timer, *seconds).map_err(usage)?, *seconds);

@@ -3,7 +3,9 @@
 use iscsi_proto::names::{IscsiName, parse_target_address};
 
 use super::*;
-use crate::ipc::{ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Origin, Secret, TargetChanges};
+use crate::ipc::{
+    ChapChanges, DiscoveryChanges, ExitCode, Failure, FlushPolicy, InitiatorChanges, Origin, Secret, TargetChanges,
+};
 
 const DISK: &str = "iqn.2026-11.org.example:disk1";
 
@@ -184,6 +186,15 @@ fn units_are_attached_unasked_for_root_only() {
     let changes = TargetChanges { attach: Some(false), ..TargetChanges::default() };
     config.modify_target(&mut secrets, DISK, &changes).expect("changed");
     assert!(!config.effective(DISK, true).attach);
+}
+
+#[test]
+fn writes_go_through_unless_the_user_wants_otherwise() {
+    let (mut config, mut secrets) = with_disk();
+    assert_eq!(config.effective(DISK, true).flush_policy, FlushPolicy::WriteThrough);
+    let changes = TargetChanges { flush_policy: Some(FlushPolicy::OnCommit), ..TargetChanges::default() };
+    config.modify_target(&mut secrets, DISK, &changes).expect("changed");
+    assert_eq!(config.effective(DISK, true).flush_policy, FlushPolicy::OnCommit);
 }
 
 #[test]

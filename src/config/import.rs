@@ -200,9 +200,9 @@ impl Importing<'_> {
 
 /// The changes of a target, each for itself.
 fn one_by_one(changes: &TargetChanges) -> Vec<TargetChanges> {
-    let TargetChanges { auto_login, persistent, attach, keys, timers, chap } = changes.clone();
+    let TargetChanges { auto_login, persistent, attach, flush_policy, keys, timers, chap } = changes.clone();
     let none = TargetChanges::default;
-    let mut all = vec![TargetChanges { auto_login, persistent, attach, timers, ..none() }];
+    let mut all = vec![TargetChanges { auto_login, persistent, attach, flush_policy, timers, ..none() }];
     all.extend(keys.into_iter().map(|key| TargetChanges { keys: vec![key], ..none() }));
     all.push(TargetChanges { chap, ..none() });
     all.retain(|changes| *changes != none());

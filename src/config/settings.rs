@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ipc::Origin;
+use crate::ipc::{FlushPolicy, Origin};
 
 pub use iscsi_proto::names::DEFAULT_PORT;
 
@@ -84,6 +84,8 @@ pub struct TargetSettings {
     pub persistent: Option<bool>,
     /// Attach its units after a login.
     pub attach: Option<bool>,
+    /// When writes through the NFS export are on stable storage.
+    pub flush_policy: Option<FlushPolicy>,
     /// Keys of RFC 7143 §13 and the value to offer.
     pub keys: BTreeMap<String, String>,
     /// Timers, in seconds.
@@ -203,6 +205,8 @@ pub struct Effective {
     pub persistent: bool,
     /// Attach its units after a login.
     pub attach: bool,
+    /// When writes through the NFS export are on stable storage.
+    pub flush_policy: FlushPolicy,
     /// Keys to offer that differ from our own defaults.
     pub keys: BTreeMap<String, String>,
     /// Timers.
@@ -263,6 +267,7 @@ impl Config {
             auto_login: own.auto_login.or(defaults.auto_login).unwrap_or(false),
             persistent: own.persistent.or(defaults.persistent).unwrap_or(true),
             attach: own.attach.or(defaults.attach).unwrap_or(as_root),
+            flush_policy: own.flush_policy.or(defaults.flush_policy).unwrap_or_default(),
             keys,
             timers: Timers {
                 login: seconds(Timer::LoginTimeout),

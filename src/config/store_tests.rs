@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::ipc::{ChapChanges, ExitCode, Secret, TargetChanges};
+use crate::ipc::{ChapChanges, ExitCode, FlushPolicy, Secret, TargetChanges};
 
 const TARGET: &str = "iqn.2026-11.org.example:disk1";
 
@@ -41,6 +41,7 @@ fn what_is_edited_is_there_after_a_restart() {
     let mut store = open(&path);
     let changes = TargetChanges {
         auto_login: Some(true),
+        flush_policy: Some(FlushPolicy::OnCommit),
         keys: vec![("HeaderDigest".into(), "CRC32C,None".into()), ("ImmediateData".into(), "No".into())],
         timers: vec![("NopInterval".into(), 0)],
         chap: ChapChanges {

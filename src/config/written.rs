@@ -11,6 +11,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::tree;
+use crate::ipc::FlushPolicy;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,8 @@ pub(super) struct Defaults {
     pub(super) persistent: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attach: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) flush_policy: Option<FlushPolicy>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) session: BTreeMap<String, KeyValue>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -84,6 +87,8 @@ pub(super) struct Target {
     pub(super) persistent: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attach: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) flush_policy: Option<FlushPolicy>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) session: BTreeMap<String, KeyValue>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -109,6 +114,8 @@ pub(super) struct DiscoveredTarget {
     pub(super) persistent: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attach: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) flush_policy: Option<FlushPolicy>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) session: BTreeMap<String, KeyValue>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -128,18 +135,34 @@ impl DiscoveredTarget {
             auto_login,
             persistent,
             attach,
+            flush_policy,
             session,
             connection,
             timers,
             chap,
         } = self;
-        (Target { portals, auto_login, persistent, attach, session, connection, timers, chap }, discovered_from)
+        (
+            Target { portals, auto_login, persistent, attach, flush_policy, session, connection, timers, chap },
+            discovered_from,
+        )
     }
 
     /// The other way round.
     pub(super) fn join(target: Target, discovered_from: Option<String>) -> DiscoveredTarget {
-        let Target { portals, auto_login, persistent, attach, session, connection, timers, chap } = target;
-        DiscoveredTarget { discovered_from, portals, auto_login, persistent, attach, session, connection, timers, chap }
+        let Target { portals, auto_login, persistent, attach, flush_policy, session, connection, timers, chap } =
+            target;
+        DiscoveredTarget {
+            discovered_from,
+            portals,
+            auto_login,
+            persistent,
+            attach,
+            flush_policy,
+            session,
+            connection,
+            timers,
+            chap,
+        }
     }
 }
 

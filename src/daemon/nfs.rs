@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use super::settings::Settings;
 use crate::config::NfsIdentity;
 use crate::export::nfs::{self, FlushPolicy, Secret, Setup, Tickets};
-use crate::ipc::{ExitCode, Failure};
+use crate::ipc::{self, ExitCode, Failure};
 use crate::kernel_bridge::user::block::Registry;
 use crate::options::Nfs;
 
@@ -112,8 +112,12 @@ impl NfsExport {
 }
 
 /// What holds for a unit.
-fn policy(_settings: &Settings, _unit: &str) -> FlushPolicy {
-    FlushPolicy::WriteThrough
+fn policy(settings: &Settings, unit: &str) -> FlushPolicy {
+    let target = unit.rsplit_once('/').map_or(unit, |(target, _)| target);
+    match settings.current().config.effective(target, false).flush_policy {
+        ipc::FlushPolicy::WriteThrough => FlushPolicy::WriteThrough,
+        ipc::FlushPolicy::OnCommit => FlushPolicy::OnCommit,
+    }
 }
 
 /// The file beside the property list that the export keeps.

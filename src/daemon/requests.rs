@@ -17,7 +17,7 @@ use super::slot::Live;
 use super::state::{Daemon, all};
 use super::view;
 use crate::config::{Found, Portal};
-use crate::ipc::{Discovered, ExitCode, Failure, Import, Reply, Request, TargetChanges, Which};
+use crate::ipc::{Discovered, ExitCode, Failure, FlushPolicy, Import, Reply, Request, TargetChanges, Which};
 use crate::kernel_bridge::UnitInfo;
 use crate::kernel_bridge::user::unit_name;
 
@@ -149,13 +149,18 @@ impl Daemon {
     async fn modify_target(self: Arc<Self>, target: String, changes: TargetChanges) -> Result<Reply, Failure> {
         let current = self.settings.current();
         let (name, _) = current.config.find_target(&target)?;
-        let auto_login = changes.auto_login;
+        let (auto_login, flush_policy) = (changes.auto_login, changes.flush_policy);
         let mut notes =
             self.settings.edit(move |config, secrets| config.modify_target(secrets, &target, &changes)).await?;
         match auto_login {
             // Only what a start of the daemon would do is left to that start.
             Some(false) if self.give_up(&name) => notes.push(format!("the automatic login to {name} is given up")),
             _ => {}
+        }
+        if flush_policy == Some(FlushPolicy::OnCommit) {
+            notes.push(format!(
+                "from now on, what is written to {name} by NFS, as a disk on macOS is, and not flushed yet is lost if the target or its power fails, file systems included; `--flush-policy write-through` is safe"
+            ));
         }
         if self.slot(&name).live().is_some() {
             notes.push(format!("{name} is logged in; the changes hold from its next login on"));

@@ -168,6 +168,7 @@ pub(crate) fn target_details(daemon: &Daemon, typed: &str) -> Result<ipc::Target
         discovered_from: settings.discovered_from.clone(),
         persistent: effective.persistent,
         attach: effective.attach,
+        flush_policy: effective.flush_policy,
         keys: super::plan::offer(&effective)?
             .entries()
             .into_iter()

@@ -29,7 +29,9 @@ pub use self::reply::{
     Chap, Discovered, Discovery, DiscoveryPortal, Initiator, Lun, Origin, Portal, Reply, Session, SessionDetails,
     SessionState, Stats, Target, TargetDetails,
 };
-pub use self::request::{ChapChanges, DiscoveryChanges, InitiatorChanges, Request, Secret, TargetChanges, Which};
+pub use self::request::{
+    ChapChanges, DiscoveryChanges, FlushPolicy, InitiatorChanges, Request, Secret, TargetChanges, Which,
+};
 
 /// Version of this vocabulary. Both faces are one binary; it differs only across an upgrade.
 pub const VERSION: u32 = 1;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BenchReport, Imported};
+use super::{BenchReport, FlushPolicy, Imported};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,6 +201,9 @@ pub struct TargetDetails {
     pub persistent: bool,
     /// Units are attached after a login.
     pub attach: bool,
+    /// When writes through the NFS export are on stable storage.
+    #[serde(default)]
+    pub flush_policy: FlushPolicy,
     /// Keys to offer, by the RFC's names, in its order.
     #[serde(with = "dictionary")]
     pub keys: Vec<(String, String)>,

@@ -54,6 +54,28 @@ pub struct ChapChanges {
     pub off: bool,
 }
 
+/// When what is written through the NFS export, which is what disks on macOS are made of, is on the
+/// target's stable storage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FlushPolicy {
+    /// Before it is answered.
+    #[default]
+    WriteThrough,
+    /// When whoever writes asks for it. If the target or its power fails before that, it is lost.
+    OnCommit,
+}
+
+impl FlushPolicy {
+    /// All of them, with their name on the command line.
+    pub const ALL: [(&'static str, FlushPolicy); 2] =
+        [("write-through", FlushPolicy::WriteThrough), ("on-commit", FlushPolicy::OnCommit)];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        FlushPolicy::ALL.into_iter().find(|(_, policy)| *policy == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// Settings of a target to change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetChanges {
@@ -63,6 +85,8 @@ pub struct TargetChanges {
     pub persistent: Option<bool>,
     /// Attach its units after a login.
     pub attach: Option<bool>,
+    /// When writes through the NFS export are on stable storage.
+    pub flush_policy: Option<FlushPolicy>,
     /// Keys of RFC 7143 §13 with the value to offer, in the standard's own spelling, such as
     /// `HeaderDigest` = `CRC32C,None`. An empty value goes back to the default.
     pub keys: Vec<(String, String)>,

@@ -4,7 +4,8 @@ use iscsid::ipc::ExitCode;
 
 use super::login::copy_there_and_back;
 use crate::common::Daemon;
-use crate::lio::{Guest, Lio};
+use crate::guest::Guest;
+use crate::lio::Lio;
 use crate::targets::{Auth, CHAP_NAME, CHAP_SECRET, MUTUAL_NAME, MUTUAL_SECRET, Spec};
 
 const ALGORITHMS: [&str; 4] = ["MD5", "SHA1", "SHA-256", "SHA3-256"];
@@ -28,7 +29,7 @@ fn refused(daemon: &Daemon, lio: &Lio) -> String {
 // check: chap-algorithms
 #[test]
 fn one_way_with_each_algorithm() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10).auth(Auth::Chap)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     modify(&daemon, &lio, &OURS);
@@ -44,7 +45,7 @@ fn one_way_with_each_algorithm() {
 // check: chap-algorithms
 #[test]
 fn mutual_with_each_algorithm() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10).auth(Auth::Mutual)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     modify(&daemon, &lio, &[OURS, THEIRS].concat());
@@ -59,7 +60,7 @@ fn mutual_with_each_algorithm() {
 
 #[test]
 fn the_strongest_is_taken_where_nothing_is_configured() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().auth(Auth::Mutual)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     modify(&daemon, &lio, &[OURS, THEIRS].concat());
@@ -70,7 +71,7 @@ fn the_strongest_is_taken_where_nothing_is_configured() {
 // check: login-02xx
 #[test]
 fn a_wrong_secret_is_refused_by_the_target() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().auth(Auth::Chap)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     modify(&daemon, &lio, &["--chap-name", CHAP_NAME, "--chap-secret", "not the secret at all"]);
@@ -81,7 +82,7 @@ fn a_wrong_secret_is_refused_by_the_target() {
 
 #[test]
 fn a_wrong_name_is_refused_by_the_target() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().auth(Auth::Chap)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     modify(&daemon, &lio, &["--chap-name", "somebody", "--chap-secret", CHAP_SECRET]);
@@ -91,7 +92,7 @@ fn a_wrong_name_is_refused_by_the_target() {
 // check: chap-wrong-response
 #[test]
 fn a_target_with_a_wrong_secret_is_refused_by_us() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().auth(Auth::Mutual)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     modify(&daemon, &lio, &OURS);
@@ -102,7 +103,7 @@ fn a_target_with_a_wrong_secret_is_refused_by_us() {
 // check: chap-target-silent
 #[test]
 fn a_target_that_does_not_authenticate_itself_is_refused_by_us() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().auth(Auth::Chap)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     modify(&daemon, &lio, &[OURS, THEIRS].concat());
@@ -112,7 +113,7 @@ fn a_target_that_does_not_authenticate_itself_is_refused_by_us() {
 /// LIO closes the connection without a word, so that nobody can say more than a guess.
 #[test]
 fn a_login_without_a_secret_fails_with_a_hint_where_one_is_required() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().auth(Auth::Chap)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     let login = daemon.ctl(["login", &lio.iqn]);

@@ -7,7 +7,8 @@ use iscsid::ipc;
 use crate::common::daemon::uri;
 use crate::common::process::{self, need};
 use crate::common::{Daemon, RandomFile, run};
-use crate::lio::{Guest, Lio};
+use crate::guest::Guest;
+use crate::lio::Lio;
 use crate::targets::Spec;
 
 /// Block sizes from 512 bytes to 1 MiB at any multiple of 512, 32 under way, each block with its checksum.
@@ -16,7 +17,7 @@ fn blocks_of_mixed_sizes_written_32_at_a_time_are_kept() {
     if !need(&["fio"]) {
         return;
     }
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let daemon = Daemon::start();
     let lio = Lio::start(&guest, &Spec::new().bytes(8 << 20).key("InitialR2T", "No"));
     daemon.add(&lio.iqn, &lio.portal());
@@ -46,7 +47,7 @@ fn trimmed_blocks_are_given_back_and_zeroed_ones_read_as_zeroes() {
     if !need(&["qemu-io", "nbdinfo"]) {
         return;
     }
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let unit = "disk thin 1048576 512 emulate_tpu=1 emulate_tpws=1\nunit 0 thin";
     let (lio, daemon) = (Lio::start_with(&guest, &Spec::new().disks(0), unit), Daemon::start());
     let disks = daemon.log_in(&lio.iqn, &lio.portal());
@@ -83,7 +84,7 @@ fn what_was_flushed_survives_a_power_cut() {
     if !need(&["qemu-io"]) {
         return;
     }
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (spec, unit) = (Spec::new().disks(0), "drive drive0 67108864 512\nunit 0 drive0");
     let (lio, daemon) = (Lio::start_with(&guest, &spec, unit), Daemon::start());
     let disks = super::loss::log_in_watchful(&daemon, &lio);

@@ -3,7 +3,8 @@
 use iscsid::ipc::{self, ExitCode};
 
 use crate::common::Daemon;
-use crate::lio::{Guest, Lio};
+use crate::guest::Guest;
+use crate::lio::Lio;
 use crate::targets::{CHAP_NAME, CHAP_SECRET, MUTUAL_NAME, MUTUAL_SECRET, Spec};
 
 fn discover(daemon: &Daemon, portal: &str) -> Vec<ipc::Discovered> {
@@ -12,7 +13,7 @@ fn discover(daemon: &Daemon, portal: &str) -> Vec<ipc::Discovered> {
 
 #[test]
 fn all_targets_and_all_their_portals_are_named() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let one = Lio::start_with(&guest, &Spec::new().name("one"), "portal 3261");
     let two = Lio::start(&guest, &Spec::new().name("two").disks(0));
     let daemon = Daemon::start();
@@ -28,7 +29,7 @@ fn all_targets_and_all_their_portals_are_named() {
 // check: discovery-several-pdus
 #[test]
 fn an_answer_over_several_pdus_is_put_together() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let names: Vec<_> = (0..60).map(|n| format!("iqn.2026-11.org.example:{}-{n:02}", "x".repeat(180))).collect();
     for name in &names {
         guest.script(&format!("target {name}\nportal 3260\nenable"));
@@ -41,7 +42,7 @@ fn an_answer_over_several_pdus_is_put_together() {
 
 #[test]
 fn a_session_needs_no_more_than_what_discovery_said() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new()), Daemon::start());
     daemon.ctl_ok(["discover", &lio.portal(), "--add"]);
     daemon.ctl_ok(["modify", "target", &lio.iqn, "--attach", "no"]);
@@ -53,7 +54,7 @@ fn a_session_needs_no_more_than_what_discovery_said() {
 // check: chap-discovery
 #[test]
 fn discovery_authenticates_both_ways() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new()), Daemon::start());
     guest.script(&format!("discovery_chap {CHAP_NAME} {CHAP_SECRET} {MUTUAL_NAME} {MUTUAL_SECRET}"));
     let ours = ["--chap-name", CHAP_NAME, "--chap-secret", CHAP_SECRET];
@@ -64,7 +65,7 @@ fn discovery_authenticates_both_ways() {
 
 #[test]
 fn discovery_with_a_wrong_secret_is_refused() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new()), Daemon::start());
     guest.script(&format!("discovery_chap {CHAP_NAME} {CHAP_SECRET}"));
     daemon.ctl_ok(["modify", "initiator", "--chap-name", CHAP_NAME, "--chap-secret", "not the secret"]);

@@ -2,7 +2,8 @@
 
 use crate::common::daemon::{key, uri};
 use crate::common::{Daemon, RandomFile, run, scratch_dir};
-use crate::lio::{Guest, Lio};
+use crate::guest::Guest;
+use crate::lio::Lio;
 use crate::targets::Spec;
 
 /// Writes the whole disk, compares what the target has, reads it back.
@@ -20,7 +21,7 @@ pub(crate) fn copy_there_and_back(daemon: &Daemon, lio: &Lio, what: &str) {
 // check: login-digests-negotiated
 #[test]
 fn every_pair_of_digests_carries_data() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(1 << 20)), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
     for (header, data) in [("None", "None"), ("CRC32C", "None"), ("None", "CRC32C"), ("CRC32C", "CRC32C")] {
@@ -39,7 +40,7 @@ fn every_pair_of_digests_carries_data() {
 // check: login-flags, data-out-unsolicited
 #[test]
 fn every_pair_of_initial_r2t_and_immediate_data_carries_data() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let daemon = Daemon::start();
     let lio = Lio::start(&guest, &Spec::new().bytes(1 << 20).key("InitialR2T", "No"));
     daemon.add(&lio.iqn, &lio.portal());
@@ -57,7 +58,7 @@ fn every_pair_of_initial_r2t_and_immediate_data_carries_data() {
 // check: login-numbers
 #[test]
 fn small_bursts_and_segments_carry_data() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let spec = Spec::new().bytes(1 << 20).key("InitialR2T", "No").key("MaxRecvDataSegmentLength", "512");
     let spec = spec.key("FirstBurstLength", "1024").key("MaxBurstLength", "2048").key("MaxOutstandingR2T", "1");
     let (lio, daemon) = (Lio::start(&guest, &spec), Daemon::start());
@@ -72,7 +73,7 @@ fn small_bursts_and_segments_carry_data() {
 // check: r2t-several
 #[test]
 fn several_requests_for_data_at_once_are_answered() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let spec = Spec::new().bytes(1 << 20).key("MaxOutstandingR2T", "8").key("MaxBurstLength", "4096");
     let spec = spec.key("FirstBurstLength", "4096").key("ImmediateData", "No");
     let (lio, daemon) = (Lio::start(&guest, &spec), Daemon::start());
@@ -86,7 +87,7 @@ fn several_requests_for_data_at_once_are_answered() {
 // check: login-numbers
 #[test]
 fn a_target_that_offers_error_recovery_level_2_gets_0() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let spec = Spec::new().bytes(1 << 20).key("ErrorRecoveryLevel", "2").key("MaxConnections", "4");
     let (lio, daemon) = (Lio::start_with(&guest, &spec, "attribute default_erl=2"), Daemon::start());
     daemon.add(&lio.iqn, &lio.portal());
@@ -99,7 +100,7 @@ fn a_target_that_offers_error_recovery_level_2_gets_0() {
 // check: window-opens
 #[test]
 fn a_target_that_takes_one_command_at_a_time_gets_one_at_a_time() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let narrow = "attribute default_cmdsn_depth=1";
     let (lio, daemon) = (Lio::start_with(&guest, &Spec::new().bytes(1 << 20), narrow), Daemon::start());
     daemon.log_in(&lio.iqn, &lio.portal());
@@ -110,7 +111,7 @@ fn a_target_that_takes_one_command_at_a_time_gets_one_at_a_time() {
 // check: recovery-isid
 #[test]
 fn two_daemons_on_one_machine_have_a_session_each() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, one, two) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start(), Daemon::start());
     one.log_in(&lio.iqn, &lio.portal());
     two.log_in(&lio.iqn, &lio.portal());

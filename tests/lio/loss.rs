@@ -10,7 +10,8 @@ use crate::common::daemon::uri;
 use crate::common::process::{Process, eventually};
 use crate::common::{Daemon, RandomFile, need, run, scratch_dir};
 use crate::counters;
-use crate::lio::{Guest, Lio};
+use crate::guest::Guest;
+use crate::lio::Lio;
 use crate::targets::Spec;
 
 /// A session that was refused for a while comes back after a wait twice as long as the last.
@@ -60,7 +61,7 @@ fn a_target_that_stands_still_for_a_while_under_load_loses_nothing() {
     if !need(&["fio"]) {
         return;
     }
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon, dir) = (Lio::start(&guest, &Spec::new().bytes(4 << 20)), Daemon::start(), scratch_dir());
     let disks = log_in_watchful(&daemon, &lio);
     let mut fio = verified_load(&disks[0], dir.path());
@@ -82,7 +83,7 @@ fn a_power_cut_of_the_target_under_load_loses_nothing() {
     if !need(&["fio"]) {
         return;
     }
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (spec, unit) = (Spec::new().disks(0), "drive drive0 67108864 512\nunit 0 drive0");
     let (lio, daemon, dir) = (Lio::start_with(&guest, &spec, unit), Daemon::start(), scratch_dir());
     let disks = log_in_watchful(&daemon, &lio);
@@ -103,7 +104,7 @@ fn a_target_that_is_taken_out_of_service_for_a_while_under_load_loses_nothing() 
     if !need(&["fio"]) {
         return;
     }
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon, dir) = (Lio::start(&guest, &Spec::new().bytes(4 << 20)), Daemon::start(), scratch_dir());
     let disks = log_in_watchful(&daemon, &lio);
     let mut fio = verified_load(&disks[0], dir.path());
@@ -118,7 +119,7 @@ fn a_target_that_is_taken_out_of_service_for_a_while_under_load_loses_nothing() 
 /// As an administrator would who deletes the target and makes it again from the same disks.
 #[test]
 fn a_target_that_is_removed_and_made_again_is_the_same_to_its_users() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().disks(2).bytes(64 << 10)), Daemon::start());
     let disks = log_in_watchful(&daemon, &lio);
     let content = RandomFile::of_bytes(disks[1].bytes);
@@ -137,7 +138,7 @@ fn a_target_that_is_removed_and_made_again_is_the_same_to_its_users() {
 // check: recovery-identity
 #[test]
 fn a_unit_that_became_another_disk_meanwhile_stays_offline() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
     log_in_watchful(&daemon, &lio);
     lio.script("disable\nno_unit 0\ndisk other 65536 512\nunit 0 other");
@@ -154,7 +155,7 @@ fn a_unit_that_became_another_disk_meanwhile_stays_offline() {
 // check: logout-unanswered
 #[test]
 fn a_logout_from_a_target_that_stands_still_is_soon_over() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
     log_in_watchful(&daemon, &lio);
     guest.freeze();
@@ -172,7 +173,7 @@ fn a_logout_from_a_target_that_stands_still_is_soon_over() {
 // check: recovery-portal-dead
 #[test]
 fn a_session_moves_to_the_portal_that_is_left() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let lio = Lio::start_with(&guest, &Spec::new().bytes(64 << 10), "portal 3261");
     let daemon = Daemon::start();
     daemon.ctl_ok(["add", "target", &lio.iqn, "--portal", &guest.portal(3260)]);
@@ -194,7 +195,7 @@ fn a_session_moves_to_the_portal_that_is_left() {
 // check: recovery-isid
 #[test]
 fn a_daemon_that_was_killed_and_started_again_replaces_its_session() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
     log_in_watchful(&daemon, &lio);
     // The target hears nothing of the end, and a moment later finds the old session in the way.

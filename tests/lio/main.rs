@@ -13,6 +13,8 @@
 #[path = "../common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the other end-to-end tests")]
 mod common;
+#[path = "../targets/guest.rs"]
+mod guest;
 #[path = "../targets/lio.rs"]
 mod lio;
 #[path = "../targets/mod.rs"]

@@ -7,7 +7,8 @@ use iscsid::ipc;
 use crate::common::daemon::uri;
 use crate::common::process::eventually;
 use crate::common::{Daemon, RandomFile, run};
-use crate::lio::{Guest, Lio};
+use crate::guest::Guest;
+use crate::lio::Lio;
 use crate::targets::Spec;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -23,7 +24,7 @@ fn read(disk: &ipc::Lun) {
 
 #[test]
 fn all_of_64_units_are_reported_and_do_not_mix_their_data() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().disks(64).bytes(64 << 10)), Daemon::start());
     let disks = daemon.log_in(&lio.iqn, &lio.portal());
     assert_eq!(disks.iter().map(|disk| disk.lun).collect::<Vec<_>>(), (0..64).collect::<Vec<_>>());
@@ -40,7 +41,7 @@ fn all_of_64_units_are_reported_and_do_not_mix_their_data() {
 /// LIO writes its address as that of a peripheral device on bus 63.
 #[test]
 fn a_unit_with_a_number_beyond_255_is_reached() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let unit = "disk far 65536 512\nunit 16383 far";
     let (lio, daemon) = (Lio::start_with(&guest, &Spec::new().disks(0), unit), Daemon::start());
     let disks = daemon.log_in(&lio.iqn, &lio.portal());
@@ -52,7 +53,7 @@ fn a_unit_with_a_number_beyond_255_is_reached() {
 
 #[test]
 fn a_unit_with_4096_byte_blocks_keeps_its_data() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(1 << 20).block_size(4096)), Daemon::start());
     let disks = daemon.log_in(&lio.iqn, &lio.portal());
     assert_eq!((disks[0].block_size, disks[0].blocks), (4096, 256));
@@ -61,7 +62,7 @@ fn a_unit_with_4096_byte_blocks_keeps_its_data() {
 
 #[test]
 fn a_write_protected_unit_is_read_and_not_written() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let protect = "head -c 65536 /dev/urandom >/disks/disk0\nattribute demo_mode_write_protect=1";
     let (lio, daemon) = (Lio::start_with(&guest, &Spec::new().bytes(64 << 10), protect), Daemon::start());
     let disks = daemon.log_in(&lio.iqn, &lio.portal());
@@ -77,7 +78,7 @@ fn a_write_protected_unit_is_read_and_not_written() {
 // check: status-unit-attention
 #[test]
 fn a_unit_that_is_added_appears_by_itself() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
     let disks = daemon.log_in(&lio.iqn, &lio.portal());
     lio.script("disk extra 131072 512\nunit 5 extra");
@@ -94,7 +95,7 @@ fn a_unit_that_is_added_appears_by_itself() {
 // check: recovery-units-changed
 #[test]
 fn a_unit_that_is_removed_disappears_by_itself() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().disks(3).bytes(64 << 10)), Daemon::start());
     let disks = daemon.log_in(&lio.iqn, &lio.portal());
     lio.script("no_unit 1");
@@ -107,7 +108,7 @@ fn a_unit_that_is_removed_disappears_by_itself() {
 // check: recovery-capacity
 #[test]
 fn a_unit_that_has_grown_is_written_to_its_new_end_after_a_rescan() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
     daemon.log_in(&lio.iqn, &lio.portal());
     guest.script("resize disk0 262144");
@@ -118,7 +119,7 @@ fn a_unit_that_has_grown_is_written_to_its_new_end_after_a_rescan() {
 
 #[test]
 fn a_unit_that_has_shrunk_has_its_new_size_after_a_rescan() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(256 << 10)), Daemon::start());
     daemon.log_in(&lio.iqn, &lio.portal());
     guest.script("resize disk0 65536");
@@ -130,7 +131,7 @@ fn a_unit_that_has_shrunk_has_its_new_size_after_a_rescan() {
 /// LIO says of its units what the ALUA state of their group allows: for two seconds nothing but "wait".
 #[test]
 fn reads_and_writes_wait_for_a_unit_that_changes_its_alua_state() {
-    let Some(guest) = Guest::get() else { return };
+    let Some(guest) = Guest::get("lio") else { return };
     let (lio, daemon) = (Lio::start(&guest, &Spec::new().bytes(64 << 10)), Daemon::start());
     daemon.log_in(&lio.iqn, &lio.portal());
     lio.script("alua disk0 trans_delay_msecs=2000\n(alua disk0 alua_access_state=1) >/dev/null 2>&1 &");

@@ -302,8 +302,16 @@ fn keys(keys: &[(String, String)]) -> String {
 }
 
 fn target_details(details: &TargetDetails) -> String {
-    let TargetDetails { target, discovered_from, persistent, attach, keys: offered, timers, chap: chap_settings } =
-        details;
+    let TargetDetails {
+        target,
+        discovered_from,
+        persistent,
+        attach,
+        flush_policy,
+        keys: offered,
+        timers,
+        chap: chap_settings,
+    } = details;
     let mut out = Lines::default();
     one_target(&mut out, target);
     let mut rows = vec![
@@ -311,6 +319,7 @@ fn target_details(details: &TargetDetails) -> String {
         ("Automatic login", yes_no(target.auto_login)),
         ("Persistent", yes_no(*persistent)),
         ("Attach", yes_no(*attach)),
+        ("Flush policy", flush_policy.name().to_owned()),
     ];
     if let Some(portal) = discovered_from {
         rows.push(("Discovered from", portal.clone()));

@@ -178,6 +178,7 @@ fn details() -> TargetDetails {
         discovered_from: None,
         persistent: true,
         attach: false,
+        flush_policy: crate::ipc::FlushPolicy::WriteThrough,
         keys: vec![("HeaderDigest".into(), "CRC32C,None".into()), ("MaxBurstLength".into(), "262144".into())],
         timers: vec![("LoginTimeout".into(), 15)],
         chap: Chap {
@@ -202,6 +203,7 @@ fn a_targets_settings_are_shown_with_dots_for_secrets_and_the_rfcs_names() {
          Automatic login     yes\n\
          Persistent          yes\n\
          Attach              no\n\
+         Flush policy        write-through\n\
          CHAP name           me\n\
          CHAP secret         stored\n\
          Mutual CHAP name    any\n\
