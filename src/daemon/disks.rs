@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use super::nfs::NfsPlace;
 use crate::export::attach::{AttachError, Attachments};
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::user::block::Block;
@@ -31,19 +32,36 @@ pub(crate) trait Disks: Send + Sync + 'static {
     /// What the disk is called.
     fn device(&self, unit: &str) -> Option<String>;
 
+    /// Whether a disk that is in use when the daemon ends waits for the next one.
+    fn outlive_the_daemon(&self) -> bool;
+
     /// Who uses it, such as "mounted on /mnt"; nobody if empty.
     fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
 }
 
 /// This system's way to attach, below a runtime directory, after what a daemon that died has left
 /// there is cleared away.
-pub(crate) async fn system(runtime_dir: &Path) -> Arc<dyn Disks> {
-    let attachments = Attachments::new(runtime_dir);
+pub(crate) async fn system(runtime_dir: &Path, nfs: Option<&NfsPlace>) -> Arc<dyn Disks> {
+    let attachments = attachments(runtime_dir, nfs);
     match attachments.clean_stale().await {
         Ok(cleared) => cleared.iter().for_each(|what| info!("left behind by an iscsid that died: {what}")),
         Err(error) => warn!("what an iscsid that died has left behind stays: {error}"),
     }
     Arc::new(attachments)
+}
+
+#[cfg(target_os = "linux")]
+fn attachments(runtime_dir: &Path, _nfs: Option<&NfsPlace>) -> Attachments {
+    Attachments::new(runtime_dir)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn attachments(runtime_dir: &Path, nfs: Option<&NfsPlace>) -> Attachments {
+    use crate::export::attach::diskimage::NfsDoor;
+    Attachments::new(
+        runtime_dir,
+        nfs.map(|nfs| NfsDoor { port: nfs.port, moved: nfs.moved, tickets: nfs.tickets.clone() }),
+    )
 }
 
 impl Disks for Attachments {
@@ -74,6 +92,10 @@ impl Disks for Attachments {
 
     fn device(&self, unit: &str) -> Option<String> {
         Attachments::device(self, unit).map(|path| path.display().to_string())
+    }
+
+    fn outlive_the_daemon(&self) -> bool {
+        Attachments::outlive_the_daemon(self)
     }
 
     fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {

@@ -171,7 +171,7 @@ async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
 }
 
 /// Ends everything, because the daemon ends. A disk that is in use is not taken away by force; but its
-/// session ends with the daemon, which is said.
+/// session ends with the daemon, which is said. Where the disk outlives that, the next daemon logs in again.
 pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
     let slots = daemon.slots();
     all(slots, |(target, slot)| {
@@ -182,7 +182,12 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
             let live = closing.live().clone();
             let names = unit_names(&daemon, &live);
             if let Err(failure) = detach_all(&daemon, &live, &names, false).await {
-                error!("{failure}; iscsid ends, and {target} with it");
+                if daemon.disks.outlive_the_daemon() {
+                    warn!("{failure}; iscsid ends, and the disk waits for the next one");
+                    daemon.roster.stay(&target);
+                } else {
+                    error!("{failure}; iscsid ends, and {target} with it");
+                }
                 write_back(&daemon, names).await;
             }
             end(&daemon, &live).await;

@@ -162,7 +162,7 @@ async fn serve(
     let partners = Partners {
         bridge: kernel,
         opener: Arc::new(OverTcp),
-        disks: disks::system(runtime_dir.path()).await,
+        disks: disks::system(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await,
         registry: registry.clone(),
         nfs: nfs.as_ref().map(NfsExport::place).cloned(),
     };

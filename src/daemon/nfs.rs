@@ -24,6 +24,9 @@ const TRIES: usize = 20;
 pub(crate) struct NfsPlace {
     /// Its port, of NFS and of MOUNT, at the loopback address.
     pub(crate) port: u16,
+    /// Not where it was before: what was mounted then is lost.
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "disks are made another way there"))]
+    pub(crate) moved: bool,
     /// Where connections show their owner: the path of the directory of all units.
     pub(crate) path: Option<String>,
     /// Paths that are good for one mount.
@@ -87,7 +90,8 @@ impl NfsExport {
         // What mounts is seen by everybody; where a connection does not show its owner, a path that stays
         // good would let everybody in.
         let path = cfg!(target_os = "linux").then(|| secret.path());
-        let place = NfsPlace { port: identity.port, path, tickets: Arc::default() };
+        let moved = before.is_some_and(|before| before.port != identity.port);
+        let place = NfsPlace { port: identity.port, moved, path, tickets: Arc::default() };
         Ok(Some(NfsExport { listener, secret, place }))
     }
 

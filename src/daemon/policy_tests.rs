@@ -267,6 +267,7 @@ pub(super) struct Desk {
     attached: Mutex<BTreeSet<String>>,
     mounted: Mutex<bool>,
     pub(super) written_back: Mutex<Vec<String>>,
+    outlives: Mutex<bool>,
 }
 
 impl Disks for Desk {
@@ -287,6 +288,10 @@ impl Disks for Desk {
 
     fn device(&self, unit: &str) -> Option<String> {
         self.attached.lock().expect("sound").contains(unit).then(|| "/dev/loop7".into())
+    }
+
+    fn outlive_the_daemon(&self) -> bool {
+        *self.outlives.lock().expect("sound")
     }
 
     fn in_use(&self, _unit: &str) -> std::pin::Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
@@ -714,6 +719,20 @@ async fn the_end_of_the_daemon_has_what_is_on_a_disk_in_use_written_back_before_
     assert_eq!(*stage.desk.written_back.lock().expect("sound"), [UNIT]);
     assert!(stage.desk.device(UNIT).is_some(), "a disk in use is not taken away");
     assert_eq!(stage.kernel.told().last(), Some(&Told::Logout(SessionId(0))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_disk_outlives_the_daemon_is_logged_in_again_by_the_next_one() {
+    let stage = stage().await;
+    stage.log_in(A).await.expect("in");
+    stage.log_in(B).await.expect("in");
+    stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
+    (*stage.desk.mounted.lock().expect("sound"), *stage.desk.outlives.lock().expect("sound")) = (true, true);
+    super::logout::end_all(&stage.daemon).await;
+    assert!(stage.sessions().await.is_empty());
+    stage.daemon.roster.clear();
+    let (_, left) = super::roster::Roster::open(&stage.daemon.runtime_dir);
+    assert!(left.contains(A), "{left:?}");
 }
 
 #[tokio::test(start_paused = true)]

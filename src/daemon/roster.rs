@@ -24,6 +24,7 @@ const NAME: &str = "sessions.json";
 pub(crate) struct Roster {
     path: PathBuf,
     names: Mutex<BTreeSet<String>>,
+    staying: Mutex<BTreeSet<String>>,
 }
 
 impl Roster {
@@ -41,7 +42,7 @@ impl Roster {
                 BTreeSet::new()
             }
         };
-        (Roster { path, names: Mutex::default() }, left)
+        (Roster { path, names: Mutex::default(), staying: Mutex::default() }, left)
     }
 
     /// A target is logged in.
@@ -54,10 +55,16 @@ impl Roster {
         self.change(|names| names.remove(target));
     }
 
-    /// Nobody is.
+    /// It is to be logged in again by the next daemon, although this one ends in good order.
+    pub(crate) fn stay(&self, target: &str) {
+        self.staying.lock().unwrap_or_else(PoisonError::into_inner).insert(target.to_owned());
+    }
+
+    /// Nobody is, but those that stay.
     pub(crate) fn clear(&self) {
+        let staying = self.staying.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.change(|names| {
-            names.clear();
+            *names = staying;
             true
         });
     }
@@ -100,6 +107,10 @@ mod tests {
         roster.leave("iqn.a:1");
         let (_, left) = Roster::open(dir.path());
         assert_eq!(left.into_iter().collect::<Vec<_>>(), ["iqn.a:2"]);
+        roster.stay("iqn.a:2");
+        roster.clear();
+        assert_eq!(Roster::open(dir.path()).1.into_iter().collect::<Vec<_>>(), ["iqn.a:2"]);
+        let (roster, _) = Roster::open(dir.path());
         roster.clear();
         assert!(!dir.path().join(NAME).exists());
     }

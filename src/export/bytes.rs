@@ -17,6 +17,8 @@
 //! A thread of its own calls `read` and `write`, which wait for buffers; a task calls `read_soon` and
 //! `begin_write`. A write that comes by `begin_write` is received straight into its buffers.
 
+mod writing;
+
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +27,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use self::writing::{Cutting, Writing};
 use super::split::{BlockRange, transfer_limit};
 use crate::kernel_bridge::user::block::{Block, Buffer, Completions, Done, Geometry, Io, IoError, Op};
 
@@ -219,7 +222,7 @@ impl<A: Answer> Bytes<A> {
             return answer.done();
         }
         let cutting = self.begin(answer, Gathered::Nothing);
-        let writing = Writing { cutting, geometry, offset, left: data.len(), fua };
+        let writing = Writing::new(cutting, geometry, offset, data.len(), fua);
         self.wait(writing.copy_from(data)).complete();
     }
 
@@ -237,7 +240,7 @@ impl<A: Answer> Bytes<A> {
         match self.check_write(offset, length as u64) {
             Ok(geometry) => {
                 let cutting = self.begin(answer, Gathered::Nothing);
-                Ok(Writing { cutting, geometry, offset, left: length, fua })
+                Ok(Writing::new(cutting, geometry, offset, length, fua))
             }
             Err(error) => Err((answer, error)),
         }
@@ -263,7 +266,7 @@ impl<A: Answer> Bytes<A> {
         let zeroes = vec![0; geometry.block_size as usize];
         let zeroes = |length: u64| zeroes.get(..length as usize).unwrap_or_default();
         let write = |cutting, offset, data: &[u8]| {
-            let writing = Writing { cutting, geometry, offset, left: data.len(), fua: false };
+            let writing = Writing::new(cutting, geometry, offset, data.len(), false);
             self.wait(writing.copy_from(data))
         };
         if first > last {
@@ -333,7 +336,7 @@ impl<A: Answer> Bytes<A> {
 
     fn begin(&self, answer: A, read: Gathered) -> Cutting<'_, A> {
         let request = Request { answer: Some(answer), left: 1, error: None, read };
-        Cutting { bytes: self, request: self.shared.lock().requests.insert(request), failed: Some(IoError::Aborted) }
+        Cutting::new(self, self.shared.lock().requests.insert(request))
     }
 
     fn put(&self, request: usize, blocks: BlockRange, work: Work) {
@@ -370,118 +373,6 @@ impl<A: Answer> Bytes<A> {
         finished.extend(queue.piece_ended(request, Ok(())));
         drop(queue);
         tell(&mut finished);
-    }
-}
-
-/// A request whose pieces are being cut. Dropped before they all are, it fails.
-struct Cutting<'a, A: Answer> {
-    bytes: &'a Bytes<A>,
-    request: usize,
-    failed: Option<IoError>,
-}
-
-impl<A: Answer> Cutting<'_, A> {
-    /// All pieces are cut.
-    fn complete(mut self) {
-        if self.failed == Some(IoError::Aborted) {
-            self.failed = None;
-        }
-    }
-
-    /// No further piece can be cut.
-    fn give_up(mut self, why: IoError) {
-        self.failed = Some(why);
-    }
-}
-
-impl<A: Answer> Drop for Cutting<'_, A> {
-    fn drop(&mut self) {
-        self.bytes.all_cut(self.request, self.failed);
-    }
-}
-
-/// A write whose bytes arrive piece by piece. Dropped before the last of them, it fails with
-/// [`IoError::Aborted`]; what has been put is written all the same.
-pub(crate) struct Writing<'a, A: Answer> {
-    cutting: Cutting<'a, A>,
-    geometry: Geometry,
-    offset: u64,
-    left: usize,
-    fua: bool,
-}
-
-/// A piece of a [`Writing`], to be filled.
-pub(crate) struct Filling {
-    buffer: Buffer,
-    /// Where a block begins of which only a part is written, and that part.
-    patch: Option<(usize, Box<[u8]>)>,
-}
-
-impl Filling {
-    /// Where the bytes go, all of them.
-    pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        match &mut self.patch {
-            Some((_, bytes)) => bytes,
-            None => &mut self.buffer,
-        }
-    }
-}
-
-impl<A: Answer> Writing<'_, A> {
-    /// The next piece, as soon as there is a buffer for it; `None` when there is nothing more to write,
-    /// or nowhere to write to any more.
-    pub(crate) async fn next(&mut self) -> Option<Filling> {
-        if self.left == 0 || self.cutting.failed == Some(IoError::Offline) {
-            return None;
-        }
-        let size = self.geometry.block_size as usize;
-        let at = (self.offset % size as u64) as usize;
-        let whole = if at == 0 { self.left / size } else { 0 };
-        let (length, patch) = match whole {
-            0 => (size, Some((at, vec![0; self.left.min(size - at)].into_boxed_slice()))),
-            whole => (whole.min(transfer_limit(&self.geometry) as usize) * size, None),
-        };
-        let Some(buffer) = self.cutting.bytes.buffer(length).await else {
-            self.cutting.failed = Some(IoError::Offline);
-            return None;
-        };
-        Some(Filling { buffer, patch })
-    }
-
-    /// The last piece that [`next`](Writing::next) gave, filled.
-    pub(crate) fn put(&mut self, filling: Filling) {
-        let size = u64::from(self.geometry.block_size);
-        let Filling { buffer, patch } = filling;
-        let length = patch.as_ref().map_or(buffer.len(), |(_, bytes)| bytes.len());
-        let blocks = BlockRange { lba: self.offset / size, blocks: buffer.len() as u64 / size };
-        let (buffer, fua) = (Some(buffer), self.fua);
-        let work = match patch {
-            Some((at, bytes)) => Work::Patch { buffer, at, bytes, patched: false, fua },
-            None => Work::Write { buffer, fua },
-        };
-        self.cutting.bytes.put(self.cutting.request, blocks, work);
-        self.offset += length as u64;
-        self.left = self.left.saturating_sub(length);
-    }
-
-    /// All bytes have come.
-    pub(crate) fn complete(self) {
-        if self.left == 0 {
-            self.cutting.complete();
-        }
-    }
-}
-
-impl<'a, A: Answer> Writing<'a, A> {
-    async fn copy_from(mut self, mut data: &[u8]) -> Cutting<'a, A> {
-        while let Some(mut filling) = self.next().await {
-            let bytes = filling.bytes();
-            let Some((now, later)) = data.split_at_checked(bytes.len()) else { break };
-            bytes.copy_from_slice(now);
-            data = later;
-            self.put(filling);
-        }
-        self.cutting
     }
 }
 

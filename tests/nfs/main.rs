@@ -148,8 +148,11 @@ fn a_mount_survives_a_target_that_is_away_for_long() {
         let session = daemon.session(&stage.tgt.iqn).expect("it is pursued");
         (session.state != ipc::SessionState::Active).then_some(())
     });
-    // Beyond ReplacementTimeout: from here on the client is told to try again later.
-    std::thread::sleep(Duration::from_secs(4));
+    // Beyond ReplacementTimeout reads fail at once; from here on the client is told to try again later.
+    process::eventually("the end of the session's patience", LIMIT, || {
+        let bench = ["bench", &stage.tgt.iqn, "--rw", "read", "--seconds", "1"];
+        (daemon.ctl(bench).code != 0).then_some(())
+    });
     stage.tgt.thaw();
     stage.await_progress(5);
     stage.end_and_verify();

@@ -153,6 +153,11 @@ impl Attachments {
         uses(node).await.unwrap_or_else(|error| vec![error.to_string()])
     }
 
+    /// Whether the disk waits for the next daemon when this one ends, instead of failing.
+    pub fn outlive_the_daemon(&self) -> bool {
+        false
+    }
+
     /// Detaches every unit, side by side, and returns those that could not be, with the reason.
     pub async fn detach_all(&self, force: bool) -> Vec<(String, AttachError)> {
         let units: Vec<UnitName> = self.inner.lock().keys().cloned().collect();

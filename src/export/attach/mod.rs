@@ -2,25 +2,32 @@
 //!
 //! ```text
 //!   Linux:  Block ──► fuse: <runtime-dir>/luns/<unit>/disk ──► /dev/loopN
+//!   macOS:  Block ──► nfs:  <runtime-dir>/luns/<unit>/<unit> ──► /dev/diskN    a disk image of a raw file
 //! ```
 //! An attached unit stays attached until it is detached; it is not detached while something uses the
 //! disk, unless that is forced.
 
 use std::fmt;
 
+#[cfg(any(test, not(target_os = "linux")))]
+pub mod diskimage;
+#[cfg(test)]
+mod diskimage_tests;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 mod loop_device;
+#[cfg(any(test, not(target_os = "linux")))]
+mod mac_tools;
 #[cfg(target_os = "linux")]
 mod mounts;
-#[cfg(not(target_os = "linux"))]
-mod unsupported;
+#[cfg(any(test, not(target_os = "linux")))]
+mod runner;
 
+#[cfg(not(target_os = "linux"))]
+pub use diskimage::Attachments;
 #[cfg(target_os = "linux")]
 pub use linux::Attachments;
-#[cfg(not(target_os = "linux"))]
-pub use unsupported::Attachments;
 
 /// Why a unit could not be attached or detached. Displays as one sentence without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]

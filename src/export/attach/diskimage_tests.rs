@@ -1,0 +1,373 @@
+//! Attaching on macOS, by transcripts of its tools: what is called, in which order, with what, and what follows from
+//! the answers. The answers are as the tools give them, shortened; `%` stands for the runtime directory.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::AttachError;
+use super::diskimage::{Attachments, NfsDoor};
+use super::runner::{Outcome, Runner, Running};
+use crate::export::testing::ramdisk::{Plan, RamDisk};
+
+const UNIT: &str = "iqn.2026-11.org.example:a/0";
+const NAME: &str = "iqn.2026-11.org.example:a,0";
+const MIB: u64 = 1 << 20;
+
+/// A command, as words with one space between, and how it ends.
+type Line = (String, Outcome);
+
+/// What is to be called, in order.
+#[derive(Clone)]
+struct Transcript {
+    lines: Arc<Mutex<VecDeque<Line>>>,
+    root: bool,
+    hdiutil: bool,
+}
+
+impl Runner for Transcript {
+    fn run(&self, program: &'static str, arguments: Vec<String>, _: Duration) -> Running<'_> {
+        let called = [vec![program.to_owned()], arguments].concat().join(" ");
+        let next = self.lines.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some((expected, outcome)) = next else { panic!("nobody expects {called}") };
+        // A ticket is 32 digits, at random.
+        let called = match called.split_once("127.0.0.1:/") {
+            Some((before, after)) => format!("{before}127.0.0.1:/TICKET{}", &after[32..]),
+            None => called,
+        };
+        assert_eq!(called, expected);
+        Box::pin(async move { Ok(outcome) })
+    }
+
+    fn has(&self, program: &'static str) -> bool {
+        self.hdiutil || program != "/usr/bin/hdiutil"
+    }
+
+    fn is_root(&self) -> bool {
+        self.root
+    }
+}
+
+/// A runtime directory, and a Mac whose tools a test speaks for.
+struct Mac {
+    dir: tempfile::TempDir,
+    script: Transcript,
+    attachments: Attachments,
+}
+
+fn ended(code: i32, stdout: &str, stderr: &str) -> Outcome {
+    Outcome { code, stdout: stdout.as_bytes().to_vec(), stderr: stderr.to_owned() }
+}
+
+fn document(content: &str) -> String {
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict>{content}</dict></plist>\n")
+}
+
+/// `hdiutil info -plist` with our image as that disk, and a volume on it.
+fn info(device: &str, mounted: bool) -> String {
+    let volume = if mounted { "<key>mount-point</key><string>/Volumes/Backup</string>" } else { "" };
+    document(&format!(
+        "<key>framework</key><string>671</string><key>images</key><array>\
+         <dict><key>image-path</key><string>/Users/jo/other.dmg</string><key>system-entities</key><array>\
+         <dict><key>dev-entry</key><string>/dev/disk2</string></dict></array></dict>\
+         <dict><key>image-path</key><string>%/luns/{NAME}/{NAME}</string><key>system-entities</key><array>\
+         <dict><key>content-hint</key><string>GUID_partition_scheme</string><key>dev-entry</key><string>{device}</string></dict>\
+         <dict><key>dev-entry</key><string>{device}s1</string>{volume}</dict></array></dict></array>"
+    ))
+}
+
+fn no_images() -> String {
+    document("<key>images</key><array/>")
+}
+
+/// What an attach answers.
+fn attached(device: &str) -> String {
+    document(&format!(
+        "<key>system-entities</key><array><dict><key>dev-entry</key><string>{device}s1</string></dict>\
+         <dict><key>dev-entry</key><string>{device}</string></dict></array>"
+    ))
+}
+
+/// What `diskutil info -plist` answers.
+fn shape(block_size: u32, bytes: u64) -> String {
+    document(&format!(
+        "<key>DeviceBlockSize</key><integer>{block_size}</integer><key>Size</key><integer>{bytes}</integer>"
+    ))
+}
+
+fn mounts() -> String {
+    format!(
+        "/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)\n\
+         127.0.0.1:/00 on %/luns/{NAME} (nfs, nodev, nosuid, mounted by root, nobrowse)\n"
+    )
+}
+
+const NO_MOUNTS: &str = "/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)\n";
+const OPTIONS: &str =
+    "nolocks,vers=3,tcp,port=2049,mountport=2049,hard,nobrowse,nosuid,nodev,rsize=262144,wsize=262144";
+
+impl Mac {
+    fn with(moved: bool, hdiutil: bool) -> Mac {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let script = Transcript { lines: Arc::default(), root: true, hdiutil };
+        let door = NfsDoor { port: 2049, moved, tickets: Arc::default() };
+        let attachments = Attachments::with(dir.path(), Some(door), Box::new(script.clone()));
+        Mac { dir, script, attachments }
+    }
+
+    fn new() -> Mac {
+        Mac::with(false, true)
+    }
+
+    /// What will be called next, and how it ends.
+    fn expect(&self, command: &str, code: i32, stdout: &str, stderr: &str) -> &Mac {
+        let root = self.dir.path().canonicalize().expect("a directory").display().to_string();
+        let command = command.replace('%', &root).replace("-f SIZE", "-f %z");
+        let outcome = ended(code, &stdout.replace('%', &root), stderr);
+        self.script.lines.lock().expect("no panic").push_back((command, outcome));
+        self
+    }
+
+    fn ok(&self, command: &str, stdout: &str) -> &Mac {
+        self.expect(command, 0, stdout, "")
+    }
+
+    /// A mount that works.
+    fn mounted(&self) -> &Mac {
+        self.ok("/sbin/mount", NO_MOUNTS)
+            .ok(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), "")
+    }
+
+    /// An attach that works.
+    async fn attach(&self) {
+        self.mounted();
+        self.ok(&hdiutil_attach(""), &attached("/dev/disk4"));
+        self.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
+        let device = self.attachments.attach(UNIT, disk(512)).await.expect("it works");
+        assert_eq!(device, PathBuf::from("/dev/disk4"));
+        self.done();
+    }
+
+    /// Everything that was expected has been called.
+    fn done(&self) {
+        let left = self.script.lines.lock().expect("no panic");
+        assert!(left.is_empty(), "not called: {left:?}");
+    }
+}
+
+fn hdiutil_attach(more: &str) -> String {
+    format!(
+        "/usr/bin/hdiutil attach -plist -imagekey diskimage-class=CRawDiskImage -noverify {more}%/luns/{NAME}/{NAME}"
+    )
+}
+
+fn disk(block_size: u32) -> Arc<RamDisk> {
+    let mut plan = Plan::of_bytes(MIB);
+    plan.geometry.block_size = block_size;
+    plan.geometry.blocks = MIB / u64::from(block_size);
+    RamDisk::start(plan)
+}
+
+#[tokio::test]
+async fn a_unit_becomes_a_disk_and_goes_again() {
+    let mac = Mac::new();
+    mac.attach().await;
+    assert_eq!(mac.attachments.device(UNIT), Some(PathBuf::from("/dev/disk4")));
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true))
+        .ok("/usr/sbin/diskutil eject /dev/disk4", "Disk /dev/disk4 ejected\n")
+        .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.attachments.detach(UNIT, false).await.expect("nobody uses it");
+    mac.done();
+    assert_eq!(mac.attachments.device(UNIT), None);
+    assert!(!mac.dir.path().join("luns").join(NAME).exists());
+    assert_eq!(mac.attachments.detach(UNIT, false).await, Err(AttachError::NotAttached));
+}
+
+#[tokio::test]
+async fn a_disk_with_nothing_on_it_is_attached_without_a_volume() {
+    let mac = Mac::new();
+    mac.mounted();
+    mac.expect(&hdiutil_attach(""), 1, "", "hdiutil: attach failed - no mountable file systems\n");
+    mac.ok(&hdiutil_attach("-nomount "), &attached("/dev/disk4"));
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
+    mac.attachments.attach(UNIT, disk(512)).await.expect("it works");
+    mac.done();
+}
+
+#[tokio::test]
+async fn where_there_is_no_hdiutil_any_more_diskutil_does_it_all() {
+    let mac = Mac::with(false, false);
+    mac.ok("/sbin/mount", NO_MOUNTS);
+    mac.ok(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), "");
+    mac.ok(&format!("/usr/sbin/diskutil image attach --plist %/luns/{NAME}/{NAME}"), &attached("disk9"));
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk9", &shape(512, MIB));
+    let device = mac.attachments.attach(UNIT, disk(512)).await.expect("it works");
+    assert_eq!(device, PathBuf::from("/dev/disk9"));
+    assert!(mac.attachments.in_use(UNIT).await.is_empty(), "the eject will tell");
+    mac.ok("/usr/sbin/diskutil eject /dev/disk9", "").ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.attachments.detach(UNIT, false).await.expect("nobody uses it");
+    mac.done();
+}
+
+#[tokio::test]
+async fn the_block_size_is_passed_on_and_looked_at_afterwards() {
+    let mac = Mac::new();
+    mac.mounted();
+    mac.ok(&hdiutil_attach("-blocksize 4096 "), &attached("/dev/disk4"));
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
+    mac.ok("/usr/bin/hdiutil detach /dev/disk4 -force", "");
+    mac.ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    let refused = mac.attachments.attach(UNIT, disk(4096)).await.expect_err("it would be another disk");
+    assert!(matches!(&refused, AttachError::Unsupported(why) if why.contains("blocks of 512")), "{refused}");
+    mac.done();
+    assert_eq!(mac.attachments.device(UNIT), None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_mounted_leaves_nothing_behind() {
+    let mac = Mac::new();
+    mac.ok("/sbin/mount", NO_MOUNTS);
+    let mount = format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}");
+    mac.expect(&mount, 61, "", "mount_nfs: can't mount: Connection refused\n");
+    mac.expect(&format!("/sbin/umount %/luns/{NAME}"), 1, "", "not currently mounted\n").ok("/sbin/mount", NO_MOUNTS);
+    let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("nobody serves");
+    assert!(matches!(&refused, AttachError::Failed(why) if why.contains("Connection refused")), "{refused}");
+    mac.done();
+    assert!(!mac.dir.path().join("luns").join(NAME).exists());
+}
+
+#[tokio::test]
+async fn whoever_has_something_open_is_named_and_the_disk_stays() {
+    let mac = Mac::new();
+    mac.attach().await;
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok(
+        "/usr/sbin/lsof -F pcn -- /Volumes/Backup",
+        "p7\ncmds\nf1\nn/Volumes/Backup\np12\ncvi\nf4\nn/Volumes/Backup/a\n",
+    );
+    assert_eq!(mac.attachments.in_use(UNIT).await, ["vi (process 12) has /Volumes/Backup/a open"]);
+
+    let said = "Unmount of disk4 failed: at least one volume could not be unmounted\n\
+                Unmount was dissented by PID 12 (/usr/bin/vi)\nDissenter parent PPID 3 (/bin/zsh)\n";
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", said);
+    mac.expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
+    let refused = mac.attachments.detach(UNIT, false).await;
+    assert_eq!(refused, Err(AttachError::InUse(vec!["/usr/bin/vi (process 12)".to_owned()])));
+    assert_eq!(mac.attachments.device(UNIT), Some(PathBuf::from("/dev/disk4")));
+    mac.done();
+}
+
+#[tokio::test]
+async fn a_volume_that_is_merely_mounted_is_not_in_use() {
+    let mac = Mac::new();
+    mac.attach().await;
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
+    assert!(mac.attachments.in_use(UNIT).await.is_empty());
+    mac.done();
+}
+
+#[tokio::test]
+async fn by_force_it_goes_whoever_uses_it() {
+    let mac = Mac::new();
+    mac.attach().await;
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.expect("/usr/sbin/diskutil unmountDisk force /dev/disk4", 1, "", "Unmount failed\n");
+    mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", "Eject failed\n");
+    mac.ok("/usr/bin/hdiutil detach /dev/disk4 -force", "");
+    mac.expect(&format!("/sbin/umount %/luns/{NAME}"), 16, "", "Resource busy\n").ok("/sbin/mount", &mounts());
+    mac.ok(&format!("/sbin/umount -f %/luns/{NAME}"), "");
+    mac.attachments.detach(UNIT, true).await.expect("force");
+    mac.done();
+}
+
+#[tokio::test]
+async fn what_was_ejected_in_the_finder_is_attached_anew_and_can_be_detached() {
+    let mac = Mac::new();
+    mac.attach().await;
+    mac.ok("/usr/bin/hdiutil info -plist", &no_images()).ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.attachments.detach(UNIT, false).await.expect("only the mount is left");
+    mac.done();
+
+    mac.attach().await;
+    // Ejected again; now it is attached once more.
+    mac.ok("/sbin/mount", &mounts())
+        .ok("/usr/bin/hdiutil info -plist", &no_images())
+        .ok(&format!("/usr/bin/stat -f SIZE %/luns/{NAME}/{NAME}"), &MIB.to_string())
+        .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.ok(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), "");
+    mac.ok(&hdiutil_attach(""), &attached("/dev/disk6"));
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk6", &shape(512, MIB));
+    let device = mac.attachments.attach(UNIT, disk(512)).await.expect("it works");
+    assert_eq!(device, PathBuf::from("/dev/disk6"));
+    mac.done();
+}
+
+#[tokio::test]
+async fn the_disk_of_an_earlier_life_is_taken_over() {
+    let mac = Mac::new();
+    std::fs::create_dir_all(mac.dir.path().join("luns")).expect("a directory");
+    mac.ok("/sbin/mount", &mounts()).ok("/usr/bin/hdiutil info -plist", &info("/dev/disk5", true));
+    assert_eq!(mac.attachments.clean_stale().await, Ok(vec![]), "it waits");
+    mac.ok("/sbin/mount", &mounts())
+        .ok("/usr/bin/hdiutil info -plist", &info("/dev/disk5", true))
+        .ok(&format!("/usr/bin/stat -f SIZE %/luns/{NAME}/{NAME}"), &format!("{MIB}\n"))
+        .ok("/usr/sbin/diskutil info -plist /dev/disk5", &shape(512, MIB));
+    let device = mac.attachments.attach(UNIT, disk(512)).await.expect("it is as good as a new one");
+    assert_eq!(device, PathBuf::from("/dev/disk5"));
+    mac.done();
+}
+
+#[tokio::test]
+async fn one_that_does_not_answer_is_undone_and_made_anew() {
+    let mac = Mac::new();
+    mac.ok("/sbin/mount", &mounts())
+        .ok("/usr/bin/hdiutil info -plist", &info("/dev/disk5", true))
+        .expect(&format!("/usr/bin/stat -f SIZE %/luns/{NAME}/{NAME}"), 1, "", "Stale NFS file handle\n")
+        .ok("/usr/bin/hdiutil detach /dev/disk5 -force", "")
+        .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.ok(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), "");
+    mac.ok(&hdiutil_attach(""), &attached("/dev/disk4"));
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
+    mac.attachments.attach(UNIT, disk(512)).await.expect("a new one");
+    mac.done();
+}
+
+#[tokio::test]
+async fn a_mount_without_a_disk_is_undone_at_the_start() {
+    let mac = Mac::new();
+    std::fs::create_dir_all(mac.dir.path().join("luns").join(NAME)).expect("a directory");
+    mac.ok("/sbin/mount", &mounts())
+        .ok("/usr/bin/hdiutil info -plist", &no_images())
+        .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    assert_eq!(mac.attachments.clean_stale().await.expect("it works").len(), 1);
+    mac.done();
+}
+
+#[tokio::test]
+async fn after_a_change_of_the_port_nothing_of_before_can_ever_be_served_again() {
+    let mac = Mac::with(true, true);
+    std::fs::create_dir_all(mac.dir.path().join("luns").join(NAME)).expect("a directory");
+    mac.ok("/sbin/mount", &mounts())
+        .ok("/usr/bin/hdiutil info -plist", &info("/dev/disk5", true))
+        .ok("/usr/bin/hdiutil detach /dev/disk5 -force", "")
+        .expect(&format!("/sbin/umount %/luns/{NAME}"), 16, "", "Resource busy\n")
+        .ok("/sbin/mount", &mounts())
+        .ok(&format!("/sbin/umount -f %/luns/{NAME}"), "");
+    assert_eq!(mac.attachments.clean_stale().await.expect("it works").len(), 2);
+    mac.done();
+}
+
+#[tokio::test]
+async fn without_root_or_nfs_nothing_is_touched() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let script = Transcript { lines: Arc::default(), root: false, hdiutil: true };
+    let door = NfsDoor { port: 2049, moved: false, tickets: Arc::default() };
+    let user = Attachments::with(dir.path(), Some(door), Box::new(script.clone()));
+    assert!(matches!(user.attach(UNIT, disk(512)).await, Err(AttachError::NotPermitted(_))));
+    let closed = Attachments::with(dir.path(), None, Box::new(script));
+    assert!(matches!(closed.attach(UNIT, disk(512)).await, Err(AttachError::Unsupported(_))));
+    assert!(!dir.path().join("luns").exists());
+}

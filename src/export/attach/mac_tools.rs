@@ -1,0 +1,260 @@
+//! The tools of macOS for disk images: how they are called, and what they answer.
+//!
+//! ```text
+//!   hdiutil attach -plist        system-entities: dev-entry …            until macOS deprecates it away
+//!   diskutil image attach --plist       the same, names without /dev/    its successor
+//!   hdiutil info -plist          images: image-path, system-entities     what is attached
+//!   diskutil info -plist         DeviceBlockSize, Size                   what became of it
+//!   diskutil eject               "dissented by PID 123 (/usr/bin/tail)"  who holds it
+//!   mount                        127.0.0.1:/… on /… (nfs, …)
+//!   lsof -F pcn                  p123, ctail, n/Volumes/X/file           what is open
+//! ```
+//! hdiutil comes first where there is one: it can be told that the file is a raw disk. diskutil looks into the file
+//! for that, and what is in it is somebody else's.
+
+use std::path::{Path, PathBuf};
+
+use plist::{Dictionary, Value};
+
+use crate::kernel_bridge::user::block::Geometry;
+
+pub(super) const HDIUTIL: &str = "/usr/bin/hdiutil";
+pub(super) const DISKUTIL: &str = "/usr/sbin/diskutil";
+pub(super) const MOUNT: &str = "/sbin/mount";
+pub(super) const MOUNT_NFS: &str = "/sbin/mount_nfs";
+pub(super) const UMOUNT: &str = "/sbin/umount";
+pub(super) const LSOF: &str = "/usr/sbin/lsof";
+pub(super) const STAT: &str = "/usr/bin/stat";
+pub(super) const SYNC: &str = "/bin/sync";
+
+/// Helpers of the system that look into every volume, and let go of it when they are asked to.
+const HELPERS: [&str; 5] = ["mds", "mds_stores", "mdworker", "mdworker_shared", "fseventsd"];
+
+/// Which tool attaches images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tool {
+    /// `hdiutil attach`
+    Hdiutil,
+    /// `diskutil image attach`
+    Diskutil,
+}
+
+impl Tool {
+    /// Its program.
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Tool::Hdiutil => HDIUTIL,
+            Tool::Diskutil => DISKUTIL,
+        }
+    }
+
+    /// The arguments to attach a file; `volumes`: what is on it shall be mounted as the system does with every disk.
+    pub(super) fn attach(self, file: &Path, geometry: &Geometry, volumes: bool) -> Vec<String> {
+        let mut words: Vec<String> = Vec::new();
+        let mut put = |word: &str| words.push(word.to_owned());
+        match self {
+            Tool::Hdiutil => {
+                for word in ["attach", "-plist", "-imagekey", "diskimage-class=CRawDiskImage", "-noverify"] {
+                    put(word);
+                }
+                if geometry.block_size != 512 {
+                    put("-blocksize");
+                    put(&geometry.block_size.to_string());
+                }
+                if geometry.read_only {
+                    put("-readonly");
+                }
+                if !volumes {
+                    put("-nomount");
+                }
+            }
+            Tool::Diskutil => {
+                for word in ["image", "attach", "--plist"] {
+                    put(word);
+                }
+                if geometry.read_only {
+                    put("--readOnly");
+                }
+                if !volumes {
+                    put("--noMount");
+                }
+            }
+        }
+        put(&file.to_string_lossy());
+        words
+    }
+}
+
+/// The options of mount_nfs. `hard`, since a disk waits for its unit as long as it takes; never `soft`, never
+/// `async`.
+pub(super) fn nfs_options(port: u16, geometry: &Geometry) -> String {
+    let longest = 1u32 << geometry.max_transfer.clamp(4096, 1 << 20).ilog2();
+    let mut options = format!(
+        "nolocks,vers=3,tcp,port={port},mountport={port},hard,nobrowse,nosuid,nodev,rsize={longest},wsize={longest}"
+    );
+    if geometry.read_only {
+        options.push_str(",ro");
+    }
+    options
+}
+
+/// The whole disk among the devices that an attach answers with, such as `/dev/disk4`.
+pub(super) fn attached_device(answer: &[u8]) -> Option<String> {
+    device(document(answer)?.as_dictionary()?)
+}
+
+/// The property list in an answer, which may have a line of something else before it.
+fn document(answer: &[u8]) -> Option<Value> {
+    let start = answer.windows(5).position(|window| window == b"<?xml")?;
+    plist::from_bytes(answer.get(start..)?).ok()
+}
+
+/// The whole disk has the shortest name, and comes first.
+fn device(image: &Dictionary) -> Option<String> {
+    let entities = image.get("system-entities")?.as_array()?;
+    let names = entities.iter().filter_map(|entity| entity.as_dictionary()?.get("dev-entry")?.as_string());
+    let name = names.map(|name| name.strip_prefix("/dev/").unwrap_or(name)).filter(|name| is_disk(name));
+    name.min_by_key(|name| name.len()).map(|name| format!("/dev/{name}"))
+}
+
+/// Whether a name is that of a disk or a part of one: it becomes an argument of commands that root runs.
+fn is_disk(name: &str) -> bool {
+    name.strip_prefix("disk").is_some_and(|rest| {
+        rest.starts_with(|first: char| first.is_ascii_digit())
+            && rest.chars().all(|letter| letter.is_ascii_digit() || letter == 's')
+    })
+}
+
+/// An image that is attached, from `hdiutil info -plist`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Image {
+    /// Its file.
+    pub(super) file: PathBuf,
+    /// Its whole disk.
+    pub(super) device: String,
+    /// Where its volumes are mounted.
+    pub(super) mount_points: Vec<String>,
+}
+
+/// All images that are attached; `None` for an answer that is none.
+pub(super) fn images(answer: &[u8]) -> Option<Vec<Image>> {
+    let document = document(answer)?;
+    let images = document.as_dictionary()?.get("images")?.as_array()?;
+    let image = |image: &Value| {
+        let image = image.as_dictionary()?;
+        let entities = image.get("system-entities")?.as_array()?;
+        let points = entities.iter().filter_map(|entity| entity.as_dictionary()?.get("mount-point")?.as_string());
+        Some(Image {
+            file: PathBuf::from(image.get("image-path")?.as_string()?),
+            device: device(image)?,
+            mount_points: points.map(str::to_owned).collect(),
+        })
+    };
+    Some(images.iter().filter_map(image).collect())
+}
+
+/// Block size and size, in bytes, from `diskutil info -plist`.
+pub(super) fn shape(answer: &[u8]) -> Option<(u64, u64)> {
+    let document = document(answer)?;
+    let info = document.as_dictionary()?;
+    let number = |key: &str| info.get(key).and_then(Value::as_unsigned_integer);
+    Some((number("DeviceBlockSize")?, number("Size").or_else(|| number("TotalSize"))?))
+}
+
+/// Who did not let go of a disk, from what `diskutil eject` says. The line after it names the parent, who is
+/// not to blame.
+pub(super) fn dissenters(text: &str) -> Vec<String> {
+    let holder = |line: &str| {
+        let (_, rest) = line.split_once("dissented by PID ")?;
+        let (pid, name) = rest.split_once(' ').unwrap_or((rest, ""));
+        let pid: u32 = pid.trim_end_matches(|letter: char| !letter.is_ascii_digit()).parse().ok()?;
+        let name = name.trim().trim_start_matches('(').trim_end_matches(')');
+        Some(if name.is_empty() { format!("process {pid}") } else { format!("{name} (process {pid})") })
+    };
+    text.lines().filter_map(holder).collect()
+}
+
+/// Where something is mounted by NFS, from the lines of `mount`.
+pub(super) fn nfs_mounts(answer: &[u8]) -> Vec<PathBuf> {
+    let text = String::from_utf8_lossy(answer);
+    let point = |line: &str| {
+        // What is in the parentheses at the end cannot be part of a path of ours.
+        let (mount, kind) = line.rsplit_once(" (")?;
+        let (source, point) = mount.split_once(" on ")?;
+        let nfs = kind.split([',', ')']).next() == Some("nfs") && source.starts_with("127.0.0.1:/");
+        nfs.then(|| PathBuf::from(point))
+    };
+    text.lines().filter_map(point).collect()
+}
+
+/// Who has something open, from the lines of `lsof -F pcn`: one sentence per process.
+pub(super) fn holders(answer: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(answer);
+    let mut holders: Vec<String> = Vec::new();
+    let (mut pid, mut name, mut told) = ("", "", true);
+    for line in text.lines() {
+        let mut letters = line.chars();
+        match letters.next() {
+            Some('p') => (pid, name, told) = (letters.as_str(), "", false),
+            Some('c') => name = letters.as_str(),
+            Some('n') if !told && !HELPERS.contains(&name) => {
+                told = true;
+                holders.push(format!("{name} (process {pid}) has {} open", letters.as_str()));
+            }
+            _ => {}
+        }
+    }
+    holders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_tools_name_the_whole_disk_each_in_its_way() {
+        let entity = |name: &str| format!("<dict><key>dev-entry</key><string>{name}</string></dict>");
+        let answer = |names: &[&str]| {
+            let entities: String = names.iter().map(|name| entity(name)).collect();
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict><key>system-entities</key>\
+                 <array>{entities}</array></dict></plist>"
+            )
+        };
+        let of = |names: &[&str]| attached_device(answer(names).as_bytes());
+        assert_eq!(of(&["/dev/disk4s1", "/dev/disk4", "/dev/disk5s1"]).as_deref(), Some("/dev/disk4"));
+        assert_eq!(of(&["disk12"]).as_deref(), Some("/dev/disk12"));
+        assert_eq!(of(&["/dev/disk4; rm -rf /", "-f", "/dev/rdisk"]), None);
+        assert_eq!(of(&[]), None);
+        let talkative = format!("Checking\n{}", answer(&["/dev/disk4"]));
+        assert_eq!(attached_device(talkative.as_bytes()).as_deref(), Some("/dev/disk4"));
+        assert_eq!(attached_device(b"hdiutil: attach failed"), None);
+    }
+
+    #[test]
+    fn whoever_does_not_let_go_is_named_and_not_its_parent() {
+        let said = "Unmount of disk7 failed: at least one volume could not be unmounted\n\
+                    Unmount was dissented by PID 47781 (/usr/bin/tail)\nDissenter parent PPID 47778 (/bin/zsh)\n";
+        assert_eq!(dissenters(said), ["/usr/bin/tail (process 47781)"]);
+        assert_eq!(dissenters("Unmount was dissented by PID 0"), ["process 0"]);
+        assert_eq!(dissenters("Volume failed to eject"), [""; 0]);
+    }
+
+    #[test]
+    fn open_files_are_told_per_process_and_the_systems_helpers_left_out() {
+        let said = b"p123\nctail\nf3\nn/Volumes/X/log\nf4\nn/Volumes/X/other\np80\ncmds\nf5\nn/Volumes/X\np9\ncbash\nfcwd\nn/Volumes/X\n";
+        assert_eq!(
+            holders(said),
+            ["tail (process 123) has /Volumes/X/log open", "bash (process 9) has /Volumes/X open"]
+        );
+        assert_eq!(holders(b""), [""; 0]);
+    }
+
+    #[test]
+    fn only_our_own_mounts_are_seen() {
+        let said = b"/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)\n\
+                     nas:/export on /Volumes/nas (nfs, nodev, nosuid)\n\
+                     127.0.0.1:/0a1b on /private/var/run/iscsid/luns/iqn.a:b,0 (nfs, nodev, nosuid, nobrowse)\n";
+        assert_eq!(nfs_mounts(said), [PathBuf::from("/private/var/run/iscsid/luns/iqn.a:b,0")]);
+    }
+}
