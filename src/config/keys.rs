@@ -94,7 +94,7 @@ fn filled(text: &str) -> String {
 }
 
 /// Name, type, default and purpose of the keys that a type is read from. A name means the same everywhere.
-const WORDS: [(&str, &str, &str, &str); 26] = [
+const WORDS: [(&str, &str, &str, &str); 27] = [
     ("Version", "integer", "", "Version of the layout: 1. It must be there."),
     ("Initiator", "dictionary", "", "Who we are; see below, as for the others."),
     ("Defaults", "dictionary", "", "What holds for every target that does not say otherwise."),
@@ -120,6 +120,14 @@ const WORDS: [(&str, &str, &str, &str); 26] = [
     ("AutoLogin", "boolean", "false", "Log in when iscsid starts."),
     ("Persistent", "boolean", "true", "Keep the target after a logout."),
     ("Attach", "boolean", "true for root, else false", "Attach the target's units as disks after a login."),
+    (
+        "FlushPolicy",
+        "WriteThrough or OnCommit",
+        "WriteThrough",
+        "When what is written through the NFS export, as to a disk on macOS, is on the target's stable storage: before \
+         the write is done, or when the system flushes. With OnCommit, what is not flushed yet is lost if the target \
+         or its power fails.",
+    ),
     ("Session", "dictionary", "", "Keys of RFC 7143 that hold for the session."),
     ("Connection", "dictionary", "", "Keys of RFC 7143 that hold for a connection."),
     ("Timers", "dictionary", "", "How long to wait for what."),
