@@ -1,0 +1,520 @@
+//! A session in the kernel: the core, the commands that wait outside it, and what is done when time passes.
+//!
+//! ```text
+//!   submit ─► commands: parked ── issue ──► Session ── transmit ──► wire
+//!                 ▲ lost, leaving              │
+//!                 └────────────── TaskDone ◄───┴── received, placed
+//!   overdue ─► ladder ── manage ──►            event ──► told: what C++ hears
+//! ```
+//! What ends a command for the SCSI stack is decided here: its status; task management that the stack asked
+//! for; the ladder; or that there is no connection for too long. A lost connection is none of these: the command
+//! waits, and is issued again in the order of its submission (unless the core says that it must not be).
+
+mod carry;
+mod commands;
+mod functions;
+mod ladder;
+mod told;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use iscsi_proto::error::Error;
+use iscsi_proto::handoff::Handoff;
+use iscsi_proto::ids::{Itt, Lun};
+use iscsi_proto::pdu::{LogoutReason, TaskAttribute, TaskFunction};
+use iscsi_proto::session::{
+    Command, Data, Event, Head, Outcome, Payload, PingTimers, RxPlan, Session, SessionConfig, Transmit,
+};
+use iscsi_proto::time::{Duration, Instant};
+use iscsi_proto::tmf::Manage;
+
+use self::carry::Carry;
+pub(crate) use self::commands::Origin;
+use self::commands::{Commands, Entry, State};
+use self::functions::Functions;
+use self::ladder::{Ladder, Step};
+use self::told::Told;
+use crate::digest::Hardware;
+use crate::sentence::Sentence;
+
+/// Slots beyond the depth that the core may use for its own PDUs.
+const SPARE_SLOTS: usize = 64;
+
+/// Events beyond one per command that are queued without an allocation.
+const SPARE_EVENTS: usize = 64;
+
+/// Bytes given to the core at once, so that what they tell is bounded before it is heard.
+const BITE: usize = 16 << 10;
+
+/// Why a call was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    BadArgument,
+    NoMemory,
+    Full,
+    NotFound,
+    WrongState,
+    Offline,
+    /// The connection is of no further use.
+    Broken,
+}
+
+/// A call that was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    Now,
+    Later,
+}
+
+/// Whether there is a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    Up,
+    Leaving,
+    Down { since: Instant },
+    GivenUp,
+}
+
+/// How a session is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Config {
+    pub(crate) depth: u16,
+    pub(crate) commands: u16,
+    pub(crate) pings: PingTimers,
+    pub(crate) function_timeout: Duration,
+    pub(crate) replacement_timeout: Duration,
+}
+
+/// What it has done, since its first login.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub(crate) commands: u64,
+    pub(crate) errors: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) bytes_written: u64,
+    pub(crate) pdus_out: u64,
+    pub(crate) reconnects: u64,
+}
+
+pub(crate) struct Engine {
+    session: Session<Hardware>,
+    config: Config,
+    commands: Commands,
+    functions: Functions,
+    ladder: Ladder,
+    link: Link,
+    held: bool,
+    carry: Carry,
+    told: VecDeque<Told>,
+    head: Head,
+    text: Option<Vec<u8>>,
+    counters: Counters,
+    reason: Sentence,
+}
+
+impl Engine {
+    pub(crate) fn new(handoff: &Handoff, config: Config, now: Instant) -> Result<Engine, Refusal> {
+        let slots = usize::from(config.depth) + SPARE_SLOTS;
+        let told = usize::from(config.commands) + SPARE_EVENTS;
+        // The tables are allocated one by one below, where a lack of memory would stop the machine.
+        let estimate = Commands::memory(config.commands, slots) + told * size_of::<Told>() + slots * 512;
+        Vec::<u8>::new().try_reserve_exact(estimate).map_err(|_| Refusal::NoMemory)?;
+        Hardware::look();
+        let core = SessionConfig { depth: config.depth, pings: config.pings };
+        let session = Session::from_handoff(handoff, core, now).map_err(|_| Refusal::BadArgument)?;
+        let empty = Command { lun: Lun(0), cdb: [0; 16], attribute: TaskAttribute::Simple, data: Data::None };
+        Ok(Engine {
+            session,
+            config,
+            commands: Commands::new(config.commands, slots, empty),
+            functions: Functions::new(),
+            ladder: Ladder::new(config.function_timeout),
+            link: Link::Up,
+            held: false,
+            carry: Carry::new(),
+            told: VecDeque::with_capacity(told),
+            head: Head::default(),
+            text: None,
+            counters: Counters::default(),
+            reason: Sentence::new(),
+        })
+    }
+
+    /// Takes a command on; says its tag.
+    pub(crate) fn submit(&mut self, token: u64, command: Command, origin: Origin) -> Result<u64, Refusal> {
+        match (self.link, origin) {
+            (Link::GivenUp, _) => return Err(Refusal::Offline),
+            (Link::Down { .. } | Link::Leaving, Origin::Daemon) => return Err(Refusal::WrongState),
+            _ => {}
+        }
+        self.commands.insert(token, command, origin).ok_or(Refusal::Full)
+    }
+
+    /// Gives the core what it has room for.
+    fn issue(&mut self) {
+        while self.link == Link::Up && self.session.room() > 0 {
+            let Some(index) = self.commands.next(self.held) else { return };
+            let Some(entry) = self.commands.get(index) else { return };
+            let Ok(itt) = self.session.submit(entry.command) else { return };
+            self.commands.issued(index, itt);
+        }
+    }
+
+    /// Where the next bytes belong, and the token of the buffer they go to.
+    pub(crate) fn plan(&self) -> (RxPlan, u64) {
+        let plan = self.session.rx_plan();
+        match plan {
+            RxPlan::Place { itt, .. } => match self.commands.owner(itt).and_then(|index| self.commands.get(index)) {
+                Some(entry) => (plan, entry.token),
+                None => (RxPlan::Stop, 0),
+            },
+            RxPlan::Scratch { .. } | RxPlan::Stop => (plan, 0),
+        }
+    }
+
+    /// Takes bytes, up to the payload of a Data-In, and says how many it has used.
+    pub(crate) fn received(&mut self, now: Instant, bytes: &[u8]) -> Result<usize, Refusal> {
+        let bytes = bytes.get(..BITE).unwrap_or(bytes);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let RxPlan::Scratch { need } = self.session.rx_plan() else { break };
+            if self.carry.is_empty() && rest.len() >= need {
+                let used = self.session.rx_scratch(now, rest).map_err(|error| self.broken(&error))?;
+                rest = rest.get(used..).unwrap_or(&[]);
+                let stuck =
+                    used == 0 && matches!(self.session.rx_plan(), RxPlan::Scratch { need } if need <= rest.len());
+                if stuck {
+                    return Err(self.broken(&Error::Misuse("bytes that lead nowhere")));
+                }
+                continue;
+            }
+            let taken = self.carry.fill(rest, need);
+            rest = rest.get(taken..).unwrap_or(&[]);
+            if self.carry.bytes().len() >= need {
+                let used = self.session.rx_scratch(now, self.carry.bytes()).map_err(|error| self.broken(&error))?;
+                self.carry.consume(used);
+            } else if taken == 0 {
+                return Err(self.broken(&Error::Misuse("a header longer than headers are")));
+            }
+        }
+        Ok(bytes.len() - rest.len())
+    }
+
+    /// Takes note of bytes that are in the buffer that the plan named.
+    pub(crate) fn placed(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Refusal> {
+        self.session.rx_placed(now, bytes).map_err(|error| self.broken(&error))
+    }
+
+    /// The next PDU to send: its header, payload, and the token of the payload's buffer.
+    pub(crate) fn transmit(&mut self) -> Option<(&[u8], Transmit<'_>, u64)> {
+        self.issue();
+        let transmit = self.session.poll_transmit(&mut self.head)?;
+        self.counters.pdus_out += 1;
+        let token = match transmit.payload {
+            Payload::Task { itt, .. } => {
+                self.commands.owner(itt).and_then(|index| self.commands.get(index)).map_or(0, |entry| entry.token)
+            }
+            Payload::None | Payload::Core(_) => 0,
+        };
+        Some((self.head.bytes(), transmit, token))
+    }
+
+    /// Whether [`transmit`](Self::transmit) may have something.
+    pub(crate) fn wants_to_transmit(&self) -> bool {
+        let issues = self.link == Link::Up && self.session.room() > 0 && self.commands.next(self.held).is_some();
+        issues || self.session.wants_to_transmit()
+    }
+
+    /// Requests a task management function for the SCSI stack, or does it here where nothing has been sent.
+    pub(crate) fn manage(
+        &mut self,
+        function: TaskFunction,
+        lun: Lun,
+        tag: u64,
+        token: u64,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if function == TaskFunction::AbortTask {
+            return self.abort_task(tag, token, now);
+        }
+        let manage = match function {
+            TaskFunction::AbortTaskSet => Manage::AbortTaskSet(lun),
+            TaskFunction::LogicalUnitReset => Manage::LogicalUnitReset(lun),
+            TaskFunction::TargetWarmReset => Manage::TargetWarmReset,
+            TaskFunction::TargetColdReset => Manage::TargetColdReset,
+            _ => return Err(Refusal::BadArgument),
+        };
+        self.request(manage, token, now)?;
+        let everywhere = matches!(manage, Manage::TargetWarmReset | Manage::TargetColdReset);
+        for index in 0..self.commands.count() {
+            let Some(entry) = self.commands.get_mut(index) else { continue };
+            if entry.origin == Origin::Stack && (everywhere || entry.command.lun == lun) {
+                entry.unwanted = true;
+                self.take_back(index);
+            }
+        }
+        Ok(())
+    }
+
+    fn abort_task(&mut self, tag: u64, token: u64, now: Instant) -> Result<(), Refusal> {
+        let index = self.commands.find(tag).ok_or(Refusal::NotFound)?;
+        let entry = self.commands.get_mut(index).ok_or(Refusal::NotFound)?;
+        let state = entry.state;
+        if let State::Issued(itt) = state
+            && !self.take_back(index)
+        {
+            self.request(Manage::AbortTask(itt), token, now)?;
+            self.mark_unwanted(index);
+            return Ok(());
+        }
+        self.mark_unwanted(index);
+        self.take_back(index);
+        self.told.push_back(Told::Function { token, response: 0 });
+        Ok(())
+    }
+
+    fn mark_unwanted(&mut self, index: u16) {
+        if let Some(entry) = self.commands.get_mut(index) {
+            entry.unwanted = true;
+        }
+    }
+
+    fn request(&mut self, manage: Manage, token: u64, now: Instant) -> Result<(), Refusal> {
+        if self.link != Link::Up {
+            return Err(Refusal::WrongState);
+        }
+        if self.functions.is_full() {
+            return Err(Refusal::Full);
+        }
+        let itt = self.session.manage(manage).map_err(|_| Refusal::Full)?;
+        self.functions.asked(itt, token, now + self.config.function_timeout);
+        Ok(())
+    }
+
+    /// Ends a command that nobody has sent yet; says whether that was so.
+    fn take_back(&mut self, index: u16) -> bool {
+        match self.commands.get(index).map(|entry| entry.state) {
+            Some(State::Parked) => {
+                self.told.push_back(Told::Ended { tag: self.commands.tag(index) });
+                true
+            }
+            Some(State::Issued(itt)) if self.session.cancel(itt) => {
+                self.gather();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A command takes too long: it is ended, whatever that takes. It is not where it waits for the
+    /// connection or for an answer of the daemon: then nobody is late.
+    pub(crate) fn overdue(&mut self, tag: u64, now: Instant) -> Result<Done, Refusal> {
+        let index = self.commands.find(tag).ok_or(Refusal::NotFound)?;
+        let Some(&Entry { state, origin, command, .. }) = self.commands.get(index) else {
+            return Err(Refusal::NotFound);
+        };
+        let stays = self.held && state == State::Parked && origin == Origin::Stack;
+        if self.link != Link::Up || stays || self.ladder.about().is_some() {
+            return Ok(Done::Later);
+        }
+        if let Some(entry) = self.commands.get_mut(index) {
+            (entry.overdue, entry.unwanted) = (true, true);
+        }
+        if self.take_back(index) {
+            return Ok(Done::Now);
+        }
+        let State::Issued(itt) = state else { return Ok(Done::Now) };
+        let step = self.ladder.begin(tag, now);
+        self.climb(step, itt, command.lun);
+        Ok(Done::Now)
+    }
+
+    fn climb(&mut self, step: Step, itt: Itt, lun: Lun) {
+        let manage = step.function(itt, lun);
+        self.told.push_back(Told::Escalated { function: manage.map_or(0, |manage| manage.function().into()) });
+        if let Some(manage) = manage {
+            let requested = self.session.manage(manage).ok();
+            self.ladder.requested(requested);
+        }
+    }
+
+    /// Asks the target to end the connection or the session.
+    pub(crate) fn logout(&mut self, reason: LogoutReason) -> Result<(), Refusal> {
+        if self.link != Link::Up {
+            return Err(Refusal::WrongState);
+        }
+        self.session.logout(reason).map_err(|_| Refusal::Full)?;
+        self.link = Link::Leaving;
+        Ok(())
+    }
+
+    /// Sends text; one exchange at a time.
+    pub(crate) fn text(&mut self, text: &[u8]) -> Result<(), Refusal> {
+        if self.link != Link::Up {
+            return Err(Refusal::WrongState);
+        }
+        let mut data = Vec::new();
+        data.try_reserve_exact(text.len()).map_err(|_| Refusal::NoMemory)?;
+        data.extend_from_slice(text);
+        self.text = None;
+        self.session.text(data).map(drop).map_err(|_| Refusal::WrongState)
+    }
+
+    /// What the target answered to the last text.
+    pub(crate) fn text_answer(&self) -> Option<&[u8]> {
+        self.text.as_deref()
+    }
+
+    /// Commands of the stack wait from now on.
+    pub(crate) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// They go on.
+    pub(crate) fn resume(&mut self) {
+        self.held = false;
+    }
+
+    /// When [`tick`](Self::tick) is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let down = match self.link {
+            Link::Down { since } => Some(since + self.config.replacement_timeout),
+            Link::Up | Link::Leaving | Link::GivenUp => None,
+        };
+        [self.session.poll_timeout(), self.ladder.deadline(), self.functions.deadline(), down]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now: Instant) -> Result<(), Refusal> {
+        while let Some(token) = self.functions.overdue(now) {
+            self.told.push_back(Told::Function { token, response: crate::abi::ISCSI_NO_ANSWER });
+        }
+        if let Link::Down { since } = self.link
+            && since + self.config.replacement_timeout <= now
+        {
+            self.link = Link::GivenUp;
+            self.end_parked();
+        }
+        self.session.handle_timeout(now).map_err(|error| self.broken(&error))?;
+        self.gather();
+        if let Some((tag, step)) = self.ladder.due(now) {
+            let entry = self.commands.find(tag).and_then(|index| self.commands.get(index)).copied();
+            let Some(Entry { state: State::Issued(itt), command, .. }) = entry else {
+                self.ladder.forget();
+                return Ok(());
+            };
+            self.climb(step, itt, command.lun);
+            if step == Step::GiveUp {
+                self.reason = Sentence::of("a command was not answered, and neither was task management");
+                return Err(Refusal::Broken);
+            }
+        }
+        Ok(())
+    }
+
+    /// There is no connection any more: what was under way waits for the next one.
+    pub(crate) fn lost(&mut self, now: Instant) {
+        if matches!(self.link, Link::Down { .. } | Link::GivenUp) {
+            return;
+        }
+        // What has ended before has ended.
+        self.gather();
+        self.session.connection_lost();
+        self.session.cancel_all();
+        self.gather();
+        self.link = Link::Down { since: now };
+        self.ladder.forget();
+        self.carry.clear();
+    }
+
+    /// Goes on over another connection; with `hold`, the stack's commands wait for
+    /// [`resume`](Self::resume).
+    pub(crate) fn reinstate(&mut self, handoff: &Handoff, hold: bool, now: Instant) -> Result<(), Refusal> {
+        if matches!(self.link, Link::Up | Link::Leaving) {
+            return Err(Refusal::WrongState);
+        }
+        self.session.reinstate(handoff, now).map_err(|error| {
+            self.reason = Sentence::of(error);
+            Refusal::BadArgument
+        })?;
+        self.link = Link::Up;
+        self.held = hold;
+        self.counters.reconnects += 1;
+        Ok(())
+    }
+
+    /// The session is over: every command ends.
+    pub(crate) fn give_up(&mut self, now: Instant) {
+        self.lost(now);
+        self.link = Link::GivenUp;
+        self.end_parked();
+    }
+
+    fn end_parked(&mut self) {
+        for index in 0..self.commands.count() {
+            if self.commands.get(index).is_some_and(|entry| entry.state == State::Parked) {
+                self.told.push_back(Told::Lost { tag: self.commands.tag(index) });
+            }
+        }
+    }
+
+    /// Takes what the core has to tell, before something else happens to it. Commands that it gave back
+    /// though nobody wants them ended wait again.
+    fn gather(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            if let Event::TaskDone { itt, result } = &event
+                && result.outcome == Outcome::Aborted
+                && let Some(index) = self.commands.owner(*itt)
+                && self.commands.get(index).is_some_and(|entry| !entry.unwanted && entry.origin == Origin::Stack)
+            {
+                // It has settled, as the event says.
+                drop(self.session.retire(*itt));
+                self.commands.park(index);
+                continue;
+            }
+            self.told.push_back(Told::Core(event));
+        }
+    }
+
+    fn broken(&mut self, error: &Error) -> Refusal {
+        self.reason = Sentence::of(error);
+        Refusal::Broken
+    }
+
+    pub(crate) fn reason(&self) -> &[u8] {
+        self.reason.bytes()
+    }
+
+    /// Whether every command has ended and has been heard of.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.commands.used() == 0 && self.told.is_empty()
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        self.link
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(crate) fn pdus_in(&self) -> u64 {
+        self.session.pdus_received()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.session.in_flight()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.commands.waiting()
+    }
+}

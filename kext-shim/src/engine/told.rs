@@ -1,0 +1,166 @@
+//! What has happened, on its way to the other side.
+
+use iscsi_proto::ids::Itt;
+use iscsi_proto::pdu::ScsiStatus;
+use iscsi_proto::session::{Data, Event, Outcome, Residual, TaskResult};
+
+use super::commands::{Entry, Origin, State};
+use super::{Engine, Link};
+use crate::abi::*;
+
+/// Something to tell, oldest first.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// What the core said.
+    Core(Event),
+    /// A command was taken back before it was sent.
+    Ended { tag: u64 },
+    /// A command waited for a connection in vain.
+    Lost { tag: u64 },
+    /// A function of the SCSI stack has ended.
+    Function { token: u64, response: u32 },
+    /// A command takes too long: that function was requested.
+    Escalated { function: u8 },
+}
+
+impl Engine {
+    /// What happened next; `None` if there is nothing new. A command it tells of is forgotten.
+    pub(crate) fn event(&mut self) -> Option<iscsi_event> {
+        self.gather();
+        while let Some(told) = self.told.pop_front() {
+            let event = match told {
+                Told::Core(event) => self.translate(event),
+                Told::Ended { tag } => self.end(tag, ISCSI_OUTCOME_ABORTED),
+                Told::Lost { tag } => self.end(tag, ISCSI_OUTCOME_LOST),
+                Told::Function { token, response } => {
+                    Some(iscsi_event { kind: ISCSI_EVENT_FUNCTION_DONE, code: response, token, ..iscsi_event::EMPTY })
+                }
+                Told::Escalated { function } => {
+                    Some(iscsi_event { kind: ISCSI_EVENT_ESCALATED, code: function.into(), ..iscsi_event::EMPTY })
+                }
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    /// Ends a command that is parked; `None` if it is not any more.
+    fn end(&mut self, tag: u64, outcome: u8) -> Option<iscsi_event> {
+        let index = self.commands.find(tag)?;
+        let entry = *self.commands.get(index).filter(|entry| entry.state == State::Parked)?;
+        Some(self.conclude(index, &entry, iscsi_event { outcome, ..iscsi_event::EMPTY }))
+    }
+
+    fn conclude(&mut self, index: u16, entry: &Entry, event: iscsi_event) -> iscsi_event {
+        let tag = self.commands.tag(index);
+        if self.ladder.about() == Some(tag) {
+            self.ladder.forget();
+        }
+        self.commands.remove(index);
+        let outcome = match event.outcome {
+            ISCSI_OUTCOME_ABORTED if entry.overdue => ISCSI_OUTCOME_TIMED_OUT,
+            other => other,
+        };
+        self.counters.commands += 1;
+        if outcome != ISCSI_OUTCOME_STATUS || event.status != u8::from(ScsiStatus::Good) {
+            self.counters.errors += 1;
+        }
+        match entry.command.data {
+            Data::In(_) => self.counters.bytes_read += u64::from(event.transferred),
+            Data::Out(_) => self.counters.bytes_written += u64::from(event.transferred),
+            Data::None => {}
+        }
+        let lun = entry.command.lun.0.to_be_bytes();
+        iscsi_event { kind: ISCSI_EVENT_TASK_DONE, token: entry.token, tag, outcome, lun, ..event }
+    }
+
+    fn task_done(&mut self, itt: Itt, result: &TaskResult) -> Option<iscsi_event> {
+        let index = self.commands.owner(itt)?;
+        let entry = *self.commands.get(index)?;
+        let mut event = iscsi_event { transferred: result.transferred, ..iscsi_event::EMPTY };
+        set_sense(&mut event, self.session.sense(itt));
+        // It has settled, as the core says.
+        drop(self.session.retire(itt));
+        (event.residual_kind, event.residual) = match result.residual {
+            Residual::None => (ISCSI_RESIDUAL_NONE, 0),
+            Residual::Underflow(bytes) => (ISCSI_RESIDUAL_UNDERFLOW, bytes),
+            Residual::Overflow(bytes) => (ISCSI_RESIDUAL_OVERFLOW, bytes),
+        };
+        match result.outcome {
+            Outcome::Status(status) => event.status = status.into(),
+            Outcome::TargetFailure(response) => {
+                (event.outcome, event.code) = (ISCSI_OUTCOME_TARGET_FAILURE, response.into());
+            }
+            Outcome::Rejected(reason) => {
+                (event.outcome, event.code) = (ISCSI_OUTCOME_REJECTED, u8::from(reason).into());
+            }
+            // The daemon's commands are not taken back: they end with their connection.
+            Outcome::Aborted if entry.origin == Origin::Daemon && self.link != Link::Up => {
+                event.outcome = ISCSI_OUTCOME_LOST;
+            }
+            Outcome::Aborted => event.outcome = ISCSI_OUTCOME_ABORTED,
+            Outcome::ConnectionLost => event.outcome = ISCSI_OUTCOME_LOST,
+        }
+        Some(self.conclude(index, &entry, event))
+    }
+
+    /// What an event of the core is for the other side; `None` if it is none of its business.
+    fn translate(&mut self, event: Event) -> Option<iscsi_event> {
+        let blank = iscsi_event::EMPTY;
+        Some(match event {
+            Event::TaskDone { itt, result } => return self.task_done(itt, &result),
+            Event::ManageDone { itt, response, .. } => {
+                if self.ladder.answered(itt, response) {
+                    return None;
+                }
+                let token = self.functions.ended(itt)?;
+                let code = response.map_or(ISCSI_NO_ANSWER, |response| u8::from(response).into());
+                iscsi_event { kind: ISCSI_EVENT_FUNCTION_DONE, code, token, ..blank }
+            }
+            Event::TextDone { text, .. } => {
+                let (code, transferred) = match &text {
+                    Some(text) => (1, text.len() as u32),
+                    None => (0, 0),
+                };
+                self.text = text;
+                iscsi_event { kind: ISCSI_EVENT_TEXT_DONE, code, transferred, ..blank }
+            }
+            Event::LoggedOut { outcome } => {
+                iscsi_event { kind: ISCSI_EVENT_LOGGED_OUT, code: u8::from(outcome).into(), ..blank }
+            }
+            Event::LogoutRequested { seconds } => {
+                iscsi_event { kind: ISCSI_EVENT_LOGOUT_REQUESTED, parameter: [seconds, 0], ..blank }
+            }
+            Event::DropAnnounced { time2wait, time2retain } => {
+                iscsi_event { kind: ISCSI_EVENT_DROP_ANNOUNCED, parameter: [time2wait, time2retain], ..blank }
+            }
+            Event::UnitReport { lun, sense } => {
+                let mut report = iscsi_event { kind: ISCSI_EVENT_UNIT_REPORT, lun: lun.0.to_be_bytes(), ..blank };
+                set_sense(&mut report, &sense);
+                report
+            }
+            Event::Rejected { reason } => {
+                iscsi_event { kind: ISCSI_EVENT_REJECTED, code: u8::from(reason).into(), ..blank }
+            }
+            Event::Notice { event, vendor_code } => iscsi_event {
+                kind: ISCSI_EVENT_NOTICE,
+                code: event.into(),
+                parameter: [vendor_code.into(), 0],
+                ..blank
+            },
+            // A kind of event that this side does not know yet.
+            _ => return None,
+        })
+    }
+}
+
+fn set_sense(event: &mut iscsi_event, sense: &[u8]) {
+    let mut length = 0;
+    for (to, from) in event.sense.iter_mut().zip(sense) {
+        *to = *from;
+        length += 1;
+    }
+    event.sense_length = length;
+}

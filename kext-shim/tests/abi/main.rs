@@ -1,0 +1,7 @@
+//! The border as C uses it.
+
+mod commands;
+mod late;
+mod loss;
+mod rig;
+mod wrong;
