@@ -168,14 +168,14 @@ void IscsiHBA::StopController()
         end(session);
         session->release();
     }
-    if (timer) {
-        timer->cancelTimeout();
-        GetWorkLoop()->removeEventSource(timer);
-        // Nobody arms it any more once it is gone.
-        IOLockLock(timerLock);
-        IOTimerEventSource *old = timer;
-        timer = nullptr;
-        IOLockUnlock(timerLock);
+    // Nobody arms it any more; then it goes.
+    IOLockLock(timerLock);
+    IOTimerEventSource *old = timer;
+    timer = nullptr;
+    IOLockUnlock(timerLock);
+    if (old) {
+        old->cancelTimeout();
+        GetWorkLoop()->removeEventSource(old);
         old->release();
     }
 }

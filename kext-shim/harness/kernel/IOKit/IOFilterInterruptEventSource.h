@@ -1,0 +1,1 @@
+#include <IOKit/IOInterruptEventSource.h>

@@ -1,0 +1,15 @@
+#ifndef HARNESS_IOKITKEYS_H
+#define HARNESS_IOKITKEYS_H
+
+#define kIOMaximumByteCountReadKey "IOMaximumByteCountRead"
+#define kIOMaximumByteCountWriteKey "IOMaximumByteCountWrite"
+#define kIOMaximumSegmentCountReadKey "IOMaximumSegmentCountRead"
+#define kIOMaximumSegmentCountWriteKey "IOMaximumSegmentCountWrite"
+#define kIOMaximumSegmentByteCountReadKey "IOMaximumSegmentByteCountRead"
+#define kIOMaximumSegmentByteCountWriteKey "IOMaximumSegmentByteCountWrite"
+#define kIOMinimumSegmentAlignmentByteCountKey "IOMinimumSegmentAlignmentByteCount"
+#define kIOMaximumSegmentAddressableBitCountKey "IOMaximumSegmentAddressableBitCount"
+#define kIOMinimumHBADataAlignmentMaskKey "IOMinimumHBADataAlignmentMask"
+#define kIOHierarchicalLogicalUnitSupportKey "Hierarchical Logical Unit Support"
+
+#endif

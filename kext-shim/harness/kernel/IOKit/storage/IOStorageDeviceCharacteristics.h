@@ -1,0 +1,7 @@
+#ifndef HARNESS_IOSTORAGEDEVICECHARACTERISTICS_H
+#define HARNESS_IOSTORAGEDEVICECHARACTERISTICS_H
+
+#define kIOPropertyVendorNameKey "Vendor Name"
+#define kIOPropertyProductNameKey "Product Name"
+
+#endif

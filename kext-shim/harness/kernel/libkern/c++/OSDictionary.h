@@ -1,0 +1,1 @@
+#include <libkern/c++/OSNumber.h>

@@ -1,0 +1,56 @@
+// What goes over the control socket: a call of a user client, its answer, and notices.
+//
+//   request:  FrameRequest, then `input` bytes; descriptors beside the first byte (SCM_RIGHTS)
+//   answer:   FrameAnswer of kind 0, then `length` bytes
+//   notice:   FrameAnswer of kind 1, then 128 bytes (IscsiNotice)
+//
+// A connection is a user client: it is opened with it, and closes or dies with it. Selectors from FRAME_SIM on are the
+// harness's own.
+
+#ifndef HARNESS_FRAMES_H
+#define HARNESS_FRAMES_H
+
+#include <cstdint>
+
+struct FrameRequest {
+    uint32_t magic;
+    uint32_t selector;
+    uint32_t input;
+    /// Room for the answer, in bytes.
+    uint32_t output;
+    uint64_t id;
+};
+
+struct FrameAnswer {
+    uint32_t kind;
+    /// IOReturn.
+    uint32_t result;
+    uint64_t id;
+    uint32_t length;
+    uint32_t reserved;
+};
+
+static const uint32_t FRAME_MAGIC = 0x69536b31;
+static const uint32_t FRAME_MOST = 1 << 20;
+static const unsigned FRAME_DESCRIPTORS = 4;
+
+static const uint32_t FRAME_SIM = 0x8000;
+/// The disks: FrameUnit each.
+static const uint32_t FRAME_UNITS = FRAME_SIM + 0;
+/// Unload the extension: kIOReturnSuccess, or kIOReturnError where it refuses. The process ends.
+static const uint32_t FRAME_UNLOAD = FRAME_SIM + 1;
+/// One allocation fails: the n-th from now on, n as a uint32_t.
+static const uint32_t FRAME_FAIL_ALLOCATION = FRAME_SIM + 2;
+/// The client closes (IOServiceClose) but the connection stays.
+static const uint32_t FRAME_CLOSE = FRAME_SIM + 3;
+
+struct FrameUnit {
+    uint64_t target;
+    uint64_t blocks;
+    uint32_t number;
+    uint32_t block_size;
+};
+
+static_assert(sizeof(FrameRequest) == 24 && sizeof(FrameAnswer) == 24 && sizeof(FrameUnit) == 24, "as the other side has them");
+
+#endif
