@@ -169,7 +169,8 @@ impl Lab {
 }
 
 /// Logs in as [`Lab::log_in`] does and stops there: what was agreed on, and the connection. For a benchmark
-/// that goes on by itself.
+/// that goes on by itself, or another kernel than the user kernel. With the `isid` of an earlier login it
+/// reinstates that session (RFC 7143 §6.3.5).
 ///
 /// # Errors
 /// As there.
@@ -177,8 +178,10 @@ pub async fn log_in_bare(
     target: &str,
     portal: SocketAddr,
     keys: &[(&str, &str)],
+    isid: Option<Isid>,
 ) -> Result<(Handoff, TcpStream), Failure> {
-    let (plan, portal) = plan(target, portal, keys, None)?;
+    let (mut plan, portal) = plan(target, portal, keys, None)?;
+    plan.isid = isid.unwrap_or(plan.isid);
     let opened = open(&plan, &portal).await?;
     Ok((opened.handoff, opened.stream))
 }

@@ -288,6 +288,6 @@ async fn ours(unit: Unit, case: Case, span: Duration) -> Run {
 }
 
 async fn bare(address: SocketAddr, shape: Shape, span: Duration) -> Run {
-    let (handoff, stream) = lab::log_in_bare(target::NAME, address, &[]).await.expect("a login");
+    let (handoff, stream) = lab::log_in_bare(target::NAME, address, &[], None).await.expect("a login");
     bare::run(&handoff, stream, &shape, span).expect("the target does all")
 }

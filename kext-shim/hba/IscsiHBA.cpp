@@ -131,7 +131,6 @@ bool IscsiHBA::InitializeController()
     functionsLock = IOLockAlloc();
     listenerLock = IOLockAlloc();
     if (!timerLock || !functionsLock || !listenerLock || !sessions.init()) {
-        TerminateController();
         return false;
     }
     armedFor = ISCSI_NEVER;
@@ -182,6 +181,11 @@ void IscsiHBA::StopController()
 
 void IscsiHBA::TerminateController()
 {
+    // Whoever still has a reference may use the locks: they go with the object.
+}
+
+void IscsiHBA::free()
+{
     IOLock **locks[] = {&timerLock, &functionsLock, &listenerLock};
     for (IOLock **lock : locks) {
         if (*lock) {
@@ -190,6 +194,7 @@ void IscsiHBA::TerminateController()
         }
     }
     sessions.destroy();
+    super::free();
 }
 
 bool IscsiHBA::terminate(IOOptionBits options)

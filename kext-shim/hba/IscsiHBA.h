@@ -54,6 +54,7 @@ public:
 
     /// Refused while there are sessions: disks would go.
     bool terminate(IOOptionBits options = 0) APPLE_KEXT_OVERRIDE;
+    void free() APPLE_KEXT_OVERRIDE;
 
     // IOSCSIParallelInterfaceController.
     SCSILogicalUnitNumber ReportHBAHighestLogicalUnitNumber() APPLE_KEXT_OVERRIDE;

@@ -174,8 +174,8 @@ typedef struct IscsiHandoff {
     uint8_t immediate_data;
     // ErrorRecoveryLevel, 0 to 2.
     uint8_t error_recovery_level;
-    // Zero.
-    uint8_t reserved[3];
+    // Zero. (Two of these are the core's padding.)
+    uint8_t reserved[5];
 } IscsiHandoff;
 
 // The daemon's side of [`ISCSI_HELLO`].

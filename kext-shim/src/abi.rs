@@ -299,7 +299,7 @@ pub(crate) fn handoff(c: &IscsiHandoff) -> Handoff {
         initial_r2t: c.initial_r2t,
         immediate_data: c.immediate_data,
         error_recovery_level: c.error_recovery_level,
-        reserved: c.reserved,
+        reserved: [0; 3],
     }
 }
 

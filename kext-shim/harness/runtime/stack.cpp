@@ -12,7 +12,7 @@ OSDefineMetaClassAndStructors(HarnessTaskTimer, IOEventSource)
 // As the disk driver of macOS: so often, and so long between.
 static const unsigned kAttempts = 20;
 static const unsigned kBusyPause = 50;
-static const uint32_t kTimeout = 30 * 1000;
+uint32_t HarnessTask::usualTimeout = 30 * 1000;
 
 HarnessTask *HarnessTask::make(uint64_t target, const uint8_t *lun, const uint8_t *cdb, unsigned direction, uint64_t count)
 {
@@ -23,7 +23,7 @@ HarnessTask *HarnessTask::make(uint64_t target, const uint8_t *lun, const uint8_
     memcpy(task->cdb, cdb, sizeof(task->cdb));
     task->direction = direction;
     task->count = count;
-    task->timeout = kTimeout;
+    task->timeout = usualTimeout;
     if (count > 0) {
         // Some buffers begin before the task's data do.
         task->offset = harnessIsAwkward() ? harnessRandom(3) * 512 : 0;

@@ -29,6 +29,9 @@ public:
     static HarnessTask *make(uint64_t target, const uint8_t *lun, const uint8_t *cdb, unsigned direction, uint64_t count);
     void free() override;
 
+    /// Of tasks that say nothing else, in milliseconds.
+    static uint32_t usualTimeout;
+
     uint64_t target;
     uint8_t lun[8];
     uint8_t cdb[16];

@@ -1,6 +1,6 @@
 // iscsi-kernel-sim: the kernel extension in a process.
 //
-//   iscsi-kernel-sim --socket PATH --nbd PATH [--awkward SEED]
+//   iscsi-kernel-sim --socket PATH --nbd PATH [--awkward SEED] [--timeout MILLISECONDS]
 //
 // Says "ready" on standard output. Ends when the extension is unloaded (FRAME_UNLOAD), with 0 if nothing was left behind.
 
@@ -26,13 +26,15 @@ int main(int count, char **arguments)
             disks = value;
         } else if (name == "--awkward") {
             harnessBeAwkward(strtoul(value.c_str(), nullptr, 0));
+        } else if (name == "--timeout") {
+            HarnessTask::usualTimeout = static_cast<uint32_t>(strtoul(value.c_str(), nullptr, 0));
         } else {
             fprintf(stderr, "iscsi-kernel-sim: what is %s?\n", name.c_str());
             return 64;
         }
     }
     if (control.empty() || disks.empty()) {
-        fprintf(stderr, "usage: iscsi-kernel-sim --socket PATH --nbd PATH [--awkward SEED]\n");
+        fprintf(stderr, "usage: iscsi-kernel-sim --socket PATH --nbd PATH [--awkward SEED] [--timeout MILLISECONDS]\n");
         return 64;
     }
     IscsiHBA *hba = OSTypeAlloc(IscsiHBA);

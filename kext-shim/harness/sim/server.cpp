@@ -1,5 +1,6 @@
 #include "server.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstdio>
@@ -178,7 +179,7 @@ IOReturn Client::call(const FrameRequest &request, const std::vector<uint8_t> &i
     // Memory of exactly that size, so that a byte too many is seen.
     std::unique_ptr<uint8_t[]> in(new uint8_t[input.size()]);
     std::unique_ptr<uint8_t[]> out(new uint8_t[request.output]);
-    memcpy(in.get(), input.data(), input.size());
+    std::copy(input.begin(), input.end(), in.get());
     IOMemoryDescriptor *longInput = nullptr, *longOutput = nullptr;
     if (input.size() > kInline) {
         longInput = IOMemoryDescriptor::harnessMake(input.size(), true);
@@ -207,7 +208,7 @@ IOReturn Client::call(const FrameRequest &request, const std::vector<uint8_t> &i
             longOutput->readBytes(0, output.data(), has);
             longOutput->complete();
         } else {
-            memcpy(output.data(), out.get(), has);
+            std::copy(out.get(), out.get() + has, output.begin());
         }
     }
     OSSafeReleaseNULL(longInput);

@@ -106,8 +106,8 @@ pub struct IscsiHandoff {
     pub immediate_data: u8,
     /// ErrorRecoveryLevel, 0 to 2.
     pub error_recovery_level: u8,
-    /// Zero.
-    pub reserved: [u8; 3],
+    /// Zero. (Two of these are the core's padding.)
+    pub reserved: [u8; 5],
 }
 
 /// Version of [`IscsiHandoff`].

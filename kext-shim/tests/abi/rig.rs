@@ -34,7 +34,7 @@ pub(crate) fn handoff() -> IscsiHandoff {
         initial_r2t: 0,
         immediate_data: 1,
         error_recovery_level: 0,
-        reserved: [0; 3],
+        reserved: [0; 5],
     }
 }
 

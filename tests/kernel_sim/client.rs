@@ -1,0 +1,277 @@
+//! A user client of the extension in its harness: the calls a daemon makes, over a Unix socket.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use bytemuck::{AnyBitPattern, NoUninit, Pod, Zeroable, bytes_of, pod_read_unaligned};
+use iscsi_kext_messages::*;
+use iscsi_proto::handoff::Handoff;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+/// IOReturn, as a number.
+pub(crate) type Code = u32;
+pub(crate) const SUCCESS: Code = 0;
+pub(crate) const NO_MEMORY: Code = 0xe000_02bd;
+pub(crate) const BAD_ARGUMENT: Code = 0xe000_02c2;
+pub(crate) const EXCLUSIVE_ACCESS: Code = 0xe000_02c5;
+pub(crate) const UNSUPPORTED: Code = 0xe000_02c7;
+pub(crate) const NOT_READY: Code = 0xe000_02d8;
+pub(crate) const NOT_ATTACHED: Code = 0xe000_02d9;
+pub(crate) const NOT_PERMITTED: Code = 0xe000_02e2;
+pub(crate) const NOT_FOUND: Code = 0xe000_02f0;
+
+const MAGIC: u32 = 0x6953_6b31;
+/// The harness's own selectors.
+pub(crate) const UNITS: u32 = 0x8000;
+pub(crate) const UNLOAD: u32 = 0x8001;
+pub(crate) const FAIL_ALLOCATION: u32 = 0x8002;
+pub(crate) const CLOSE: u32 = 0x8003;
+
+/// How long an answer may take; the ladder of task management goes before that.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Request {
+    magic: u32,
+    selector: u32,
+    input: u32,
+    output: u32,
+    id: u64,
+}
+
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Answer {
+    kind: u32,
+    result: u32,
+    id: u64,
+    length: u32,
+    reserved: u32,
+}
+
+/// A disk that the SCSI stack has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Unit {
+    pub(crate) target: u64,
+    pub(crate) blocks: u64,
+    pub(crate) number: u32,
+    pub(crate) block_size: u32,
+}
+
+pub(crate) struct Client {
+    stream: UnixStream,
+    next: u64,
+    notices: VecDeque<IscsiNotice>,
+}
+
+impl Client {
+    /// A user client that has said nothing yet.
+    pub(crate) fn open(socket: &Path) -> Client {
+        let stream = UnixStream::connect(socket).expect("the harness");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        Client { stream, next: 0, notices: VecDeque::new() }
+    }
+
+    /// One that has said hello, and listens.
+    pub(crate) fn daemon(socket: &Path) -> Client {
+        let mut client = Client::open(socket);
+        let hello: IscsiHelloOut = client.ask(ISCSI_HELLO, &hello()).expect("hello");
+        assert_eq!((hello.version, hello.accepted), (ISCSI_KEXT_VERSION, 1));
+        client.tell(ISCSI_LISTEN, &IscsiListenIn { reserved: 0 }).expect("nobody else listens");
+        client
+    }
+
+    fn receive(&mut self) -> io::Result<(Answer, Vec<u8>)> {
+        let mut head = [0; size_of::<Answer>()];
+        self.stream.read_exact(&mut head)?;
+        let answer: Answer = pod_read_unaligned(&head);
+        let mut data = vec![0; answer.length as usize];
+        self.stream.read_exact(&mut data)?;
+        Ok((answer, data))
+    }
+
+    /// Makes a call with whatever bytes and descriptors.
+    pub(crate) fn call(&mut self, selector: u32, input: &[u8], output: u32, pass: &[RawFd]) -> (Code, Vec<u8>) {
+        self.next += 1;
+        let request = Request { magic: MAGIC, selector, input: input.len() as u32, output, id: self.next };
+        let rights = [ControlMessage::ScmRights(pass)];
+        let control = if pass.is_empty() { &[] } else { &rights[..] };
+        let part = [IoSlice::new(bytes_of(&request))];
+        let sent = sendmsg::<()>(self.stream.as_raw_fd(), &part, control, MsgFlags::MSG_NOSIGNAL, None).expect("sent");
+        assert_eq!(sent, size_of::<Request>());
+        self.stream.write_all(input).expect("sent");
+        loop {
+            let (answer, data) = self.receive().expect("an answer");
+            match answer.kind {
+                0 => {
+                    assert_eq!(answer.id, self.next, "the answer to this call");
+                    return (answer.result, data);
+                }
+                _ => self.notices.push_back(pod_read_unaligned(&data)),
+            }
+        }
+    }
+
+    /// A call that answers with a struct.
+    pub(crate) fn ask<Out: AnyBitPattern>(&mut self, selector: u32, input: &impl NoUninit) -> Result<Out, Code> {
+        match self.call(selector, bytes_of(input), size_of::<Out>() as u32, &[]) {
+            (SUCCESS, data) => Ok(pod_read_unaligned(&data)),
+            (code, _) => Err(code),
+        }
+    }
+
+    /// A call that answers with success, or not.
+    pub(crate) fn tell(&mut self, selector: u32, input: &impl NoUninit) -> Result<(), Code> {
+        match self.call(selector, bytes_of(input), 0, &[]).0 {
+            SUCCESS => Ok(()),
+            code => Err(code),
+        }
+    }
+
+    /// The next notice of that kind; others before it are forgotten.
+    pub(crate) fn notice(&mut self, kind: u32) -> IscsiNotice {
+        loop {
+            while let Some(notice) = self.notices.pop_front() {
+                if notice.kind == kind {
+                    return notice;
+                }
+            }
+            let (answer, data) = self.receive().unwrap_or_else(|error| panic!("no notice of kind {kind}: {error}"));
+            assert_eq!(answer.kind, 1, "an answer to nothing");
+            self.notices.push_back(pod_read_unaligned(&data));
+        }
+    }
+
+    /// Hands a connection over.
+    pub(crate) fn create(&mut self, connection: &Connection, flags: u32) -> Result<IscsiCreateOut, Code> {
+        let input = create_in(&connection.handoff, flags);
+        let pass = [connection.stream.as_raw_fd()];
+        match self.call(ISCSI_CREATE, bytes_of(&input), size_of::<IscsiCreateOut>() as u32, &pass) {
+            (SUCCESS, data) => Ok(pod_read_unaligned(&data)),
+            (code, _) => Err(code),
+        }
+    }
+
+    /// Goes on over another one.
+    pub(crate) fn replace(&mut self, session: u32, connection: &Connection, flags: u32) -> Result<(), Code> {
+        let input = IscsiReplaceIn { session, descriptor: 0, flags, handoff: message(&connection.handoff) };
+        match self.call(ISCSI_REPLACE, bytes_of(&input), 0, &[connection.stream.as_raw_fd()]).0 {
+            SUCCESS => Ok(()),
+            code => Err(code),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, session: u32, what: u32) -> Result<(), Code> {
+        self.tell(ISCSI_REMOVE, &IscsiRemoveIn { session, what })
+    }
+
+    pub(crate) fn statistics(&mut self, session: u32) -> Result<IscsiStatisticsOut, Code> {
+        self.ask(ISCSI_STATISTICS, &of(session))
+    }
+
+    pub(crate) fn sessions(&mut self) -> Vec<IscsiSessionInfo> {
+        let mut all = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |info: &IscsiSessionInfo| info.session);
+            let part: IscsiSessionsOut =
+                self.ask(ISCSI_SESSIONS, &IscsiSessionsIn { after, reserved: 0 }).expect("the sessions");
+            all.extend_from_slice(&part.sessions[..part.count as usize]);
+            if part.more == 0 {
+                return all;
+            }
+        }
+    }
+
+    /// A command of the daemon: what it came to, and its data.
+    pub(crate) fn execute(
+        &mut self,
+        session: u32,
+        cdb: &[u8],
+        length: u32,
+        timeout: u32,
+    ) -> Result<(IscsiExecuteOut, Vec<u8>), Code> {
+        let mut padded = [0; 16];
+        padded[..cdb.len()].copy_from_slice(cdb);
+        let input = IscsiExecuteIn { session, timeout, lun: [0; 8], cdb: padded, length, reserved: 0 };
+        let head = size_of::<IscsiExecuteOut>();
+        match self.call(ISCSI_EXECUTE, bytes_of(&input), head as u32 + length, &[]) {
+            (SUCCESS, data) => Ok((pod_read_unaligned(&data[..head]), data[head..].to_vec())),
+            (code, _) => Err(code),
+        }
+    }
+
+    /// Logs out and ends the session, as a daemon does.
+    pub(crate) fn log_out(&mut self, session: u32) {
+        self.remove(session, ISCSI_REMOVE_UNITS).expect("the units go");
+        let logout = IscsiSendIn { session, kind: ISCSI_SEND_LOGOUT, reason: 0, length: 0 };
+        self.tell(ISCSI_SEND, &logout).expect("a connection");
+        assert_eq!(self.notice(ISCSI_NOTICE_LOGGED_OUT).code, 0);
+        self.remove(session, ISCSI_REMOVE_ALL).expect("a session");
+    }
+
+    pub(crate) fn units(&mut self) -> Vec<Unit> {
+        let (code, data) = self.call(UNITS, &[], 0, &[]);
+        assert_eq!(code, SUCCESS);
+        data.chunks_exact(size_of::<Unit>()).map(pod_read_unaligned).collect()
+    }
+}
+
+/// A connection that has logged in.
+pub(crate) struct Connection {
+    pub(crate) handoff: Handoff,
+    pub(crate) stream: std::net::TcpStream,
+}
+
+pub(crate) fn hello() -> IscsiHelloIn {
+    IscsiHelloIn { version: ISCSI_KEXT_VERSION, handoff_version: ISCSI_HANDOFF_VERSION }
+}
+
+pub(crate) fn of(session: u32) -> IscsiSessionIn {
+    IscsiSessionIn { session, reserved: 0 }
+}
+
+pub(crate) fn spec() -> IscsiSpec {
+    let mut target = [0; ISCSI_NAME_LENGTH];
+    target[..crate::TARGET.len()].copy_from_slice(crate::TARGET.as_bytes());
+    IscsiSpec { target, depth: 64, ping_interval: 5000, ping_timeout: 5000, replacement_timeout: 120_000 }
+}
+
+pub(crate) fn create_in(handoff: &Handoff, flags: u32) -> IscsiCreateIn {
+    IscsiCreateIn { spec: spec(), handoff: message(handoff), descriptor: 0, flags, reserved: 0 }
+}
+
+pub(crate) fn message(handoff: &Handoff) -> IscsiHandoff {
+    let Handoff { version, cmd_sn, exp_stat_sn, max_cmd_sn, first_burst_length, max_burst_length, .. } = *handoff;
+    let Handoff { max_recv_data_segment_length, max_send_data_segment_length, tsih, cid, .. } = *handoff;
+    let Handoff { max_outstanding_r2t, default_time2wait, default_time2retain, target_portal_group_tag, .. } = *handoff;
+    let Handoff { isid, header_digest, data_digest, initial_r2t, immediate_data, error_recovery_level, .. } = *handoff;
+    IscsiHandoff {
+        version,
+        cmd_sn,
+        exp_stat_sn,
+        max_cmd_sn,
+        first_burst_length,
+        max_burst_length,
+        max_recv_data_segment_length,
+        max_send_data_segment_length,
+        tsih,
+        cid,
+        max_outstanding_r2t,
+        default_time2wait,
+        default_time2retain,
+        target_portal_group_tag,
+        isid,
+        header_digest,
+        data_digest,
+        initial_r2t,
+        immediate_data,
+        error_recovery_level,
+        reserved: [0; 5],
+    }
+}

@@ -1,0 +1,104 @@
+//! The harness as a process, and a target for it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use iscsi_proto::ids::Isid;
+use sim_target::{SimDisk, SimTarget};
+use tempfile::TempDir;
+
+use crate::TARGET;
+use crate::client::{Client, Connection, SUCCESS, UNLOAD, Unit};
+use crate::process::{Process, eventually};
+
+/// Blocks of 512 bytes of the scenarios' disk.
+pub(crate) const BLOCKS: u64 = 65_536;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn binary() -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kext/sim-address-undefined/iscsi-kernel-sim");
+    std::env::var_os("ISCSI_KERNEL_SIM").map_or(built, PathBuf::from)
+}
+
+/// The extension, loaded.
+pub(crate) struct Sim {
+    pub(crate) dir: TempDir,
+    process: Process,
+}
+
+impl Sim {
+    /// Cuts streams by `ISCSI_KERNEL_SIM_SEED`, 1 if that is not set.
+    pub(crate) fn start() -> Sim {
+        Sim::with(&[])
+    }
+
+    pub(crate) fn with(options: &[&str]) -> Sim {
+        let dir = tempfile::tempdir().expect("a directory");
+        let binary = binary();
+        assert!(binary.exists(), "{} is not there: make test-kext builds it", binary.display());
+        let seed = std::env::var("ISCSI_KERNEL_SIM_SEED").unwrap_or_else(|_| "1".to_owned());
+        let mut command = Command::new(binary);
+        command.arg("--socket").arg(dir.path().join("control.sock"));
+        command.arg("--nbd").arg(dir.path().join("nbd.sock"));
+        command.args(["--awkward", &seed]).args(options);
+        command.env("TSAN_OPTIONS", "halt_on_error=1 second_deadlock_stack=1");
+        command.env("ASAN_OPTIONS", "detect_stack_use_after_return=1");
+        let mut process = Process::start(&command, &dir.path().join("log"));
+        eventually("the harness is ready", LIMIT, || {
+            assert!(process.exited().is_none(), "{}", process.log());
+            process.log().contains("ready").then_some(())
+        });
+        Sim { dir, process }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("control.sock")
+    }
+
+    pub(crate) fn daemon(&self) -> Client {
+        Client::daemon(&self.socket())
+    }
+
+    /// Of a unit, for NBD clients.
+    pub(crate) fn uri(&self, unit: &Unit) -> String {
+        let socket = self.dir.path().join("nbd.sock");
+        format!("nbd+unix:///{}%2f{}?socket={}", unit.target, unit.number, socket.display())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Unloads the extension, and asserts that nothing is left of it.
+    pub(crate) fn end(mut self, client: &mut Client) {
+        let (code, _) = client.call(UNLOAD, &[], 0, &[]);
+        assert_eq!(code, SUCCESS, "{}", self.process.log());
+        self.gone();
+    }
+
+    /// After a call has unloaded it.
+    pub(crate) fn gone(&mut self) {
+        let status = eventually("the harness has ended", LIMIT, || self.process.exited());
+        assert!(status.success(), "{status}\n{}", self.process.log());
+    }
+}
+
+/// A target with one disk.
+pub(crate) async fn target() -> SimTarget {
+    SimTarget::builder(TARGET).lun(0, SimDisk::new(BLOCKS, 512)).start().await.expect("a free port")
+}
+
+/// Logs in with digests, or without; always as the same initiator port, so that a second login reinstates the session.
+pub(crate) async fn log_in(target: &SimTarget, digest: &str) -> Connection {
+    let isid = Isid::random(1, 1);
+    let keys = [("HeaderDigest", digest), ("DataDigest", digest)];
+    let (handoff, stream) = iscsid::lab::log_in_bare(TARGET, target.address(), &keys, Some(isid)).await.expect("a login");
+    Connection { handoff, stream }
+}
+
+/// The one disk, once it has been found.
+pub(crate) fn disk(client: &mut Client) -> Unit {
+    eventually("a disk", LIMIT, || client.units().first().copied())
+}
