@@ -4,6 +4,8 @@
 #   make test     everything, real targets included; installs them where it may (apt, as root)
 #   make test-lio the same against LIO, the target in the Linux kernel, in a QEMU guest of its own
 #   make test-nfs the NFS export under the client in the Linux kernel, in a QEMU guest: loop device, file system, kill -9
+#   make kext     the kernel extension: both archives audited, the C++ parsed for both kernels; on a Mac, built
+#   make test-kext    the extension's own sources in a harness, under sanitizers: SEEDS="1 2" how streams are cut
 #   make build    target/release/iscsid and, beside it, the symlink iscsictl
 #   make soak     faults on sessions under load, nothing lost: FAULTS=500 SEED=… SECONDS=7200 say how many, until when
 #   make hold     64 sessions held with I/O, what one costs: SESSIONS=64 SECONDS=600
@@ -25,7 +27,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std
+.PHONY: build demo test test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std kext test-kext
 
 build:
 	$(CARGO) build --release --locked
@@ -64,6 +66,31 @@ test-nfs:
 	else \
 	    tests/targets/guest/guest nfs run $(CARGO) test --test nfs --locked -- --test-threads=1 $(TESTS); \
 	fi
+
+kext:
+	tests/scripts/install-kext-tools
+	$(MAKE) -C kext-shim
+
+# Memory and undefined behaviour first, then races: the two sanitizers do not go together.
+test-kext: SEEDS ?= 1 2
+test-kext: SANITIZERS ?= address,undefined thread
+test-kext:
+	tests/scripts/install-tools
+	tests/scripts/install-kext-tools
+	$(CARGO) test --test kernel_sim --locked --no-run
+	@for sanitizer in $(SANITIZERS); do \
+	    $(MAKE) -C kext-shim --no-print-directory harness SANITIZE=$$sanitizer; \
+	    for seed in $(SEEDS); do \
+	        echo "==== kernel_sim under $$sanitizer, seed $$seed"; \
+	        export ISCSI_KERNEL_SIM_SEED=$$seed; \
+	        export ISCSI_KERNEL_SIM="$(CURDIR)/target/kext/sim-$${sanitizer//,/-}/iscsi-kernel-sim"; \
+	        if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	            $(CARGO) nextest run --profile kext --test kernel_sim --locked $(TESTS); \
+	        else \
+	            $(CARGO) test --test kernel_sim --locked -- $(TESTS); \
+	        fi; \
+	    done; \
+	done
 
 # Of what users run, not of a debug build. ONLY=reset: only faults with that in their name.
 soak: export FAULTS ?= 500

@@ -37,8 +37,8 @@ public:
     void join();
 
     /// Calls of the socket so far.
-    uint64_t receives() const { return receiveCalls; }
-    uint64_t sends() const { return sendCalls; }
+    uint64_t receives() const { return __atomic_load_n(&receiveCalls, __ATOMIC_RELAXED); }
+    uint64_t sends() const { return __atomic_load_n(&sendCalls, __ATOMIC_RELAXED); }
 
     void free() APPLE_KEXT_OVERRIDE;
 

@@ -7,7 +7,7 @@ use sim_target::Action;
 
 use crate::TARGET;
 use crate::client::{Client, EXCLUSIVE_ACCESS, NOT_READY, create_in, of};
-use crate::process::eventually;
+use crate::common::process::eventually;
 use crate::sim::{Sim, disk, log_in, target};
 
 #[tokio::test(flavor = "multi_thread")]

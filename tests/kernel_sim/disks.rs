@@ -5,7 +5,7 @@ use sim_target::{SimDisk, SimTarget};
 
 use crate::TARGET;
 use crate::client::{SUCCESS, UNLOAD};
-use crate::process::{eventually, need, run};
+use crate::common::process::{eventually, need, run};
 use crate::sim::{BLOCKS, Sim, disk, log_in, target};
 
 /// Writes a file of random bytes over the disk, reads it back and compares; then both with the target.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use iscsi_kext_messages::*;
 use sim_target::Action;
 
-use crate::process::{Process, eventually, need, run};
+use crate::common::process::{Process, eventually, need, run};
 use crate::sim::{BLOCKS, Sim, disk, log_in, target};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +87,7 @@ async fn a_target_that_does_not_answer_a_task_is_asked_to_abort_it() {
     let unit = disk(&mut daemon);
     target.on_command(|command| if command.cdb[0] == 0x88 { Action::Ignore } else { Action::Proceed });
     let failed =
-        crate::process::output(Command::new("qemu-io").args(["-f", "raw", "-c", "read 0 4k", &sim.uri(&unit)]));
+        crate::common::process::output(Command::new("qemu-io").args(["-f", "raw", "-c", "read 0 4k", &sim.uri(&unit)]));
     assert!(failed.stdout.contains("Input/output error") || failed.stderr.contains("Input/output error"), "{failed:?}");
     assert_eq!(daemon.notice(ISCSI_NOTICE_ESCALATED).code, 1);
     assert!(!target.task_management().is_empty());

@@ -12,14 +12,18 @@
 #![cfg(target_os = "linux")]
 
 mod client;
-#[allow(dead_code)]
-#[path = "../common/process.rs"]
-mod process;
+#[path = "../common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with the other end-to-end tests")]
+mod common;
 mod sim;
+#[path = "../targets/mod.rs"]
+#[allow(dead_code, reason = "shared with the other end-to-end tests")]
+mod targets;
 
 mod daemon;
 mod disks;
 mod hostile;
 mod loss;
+mod real;
 
 const TARGET: &str = "iqn.2026-11.test.sim:disk";

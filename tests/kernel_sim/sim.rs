@@ -1,5 +1,6 @@
 //! The harness as a process, and a target for it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::TARGET;
 use crate::client::{Client, Connection, SUCCESS, UNLOAD, Unit};
-use crate::process::{Process, eventually};
+use crate::common::process::{Process, eventually};
 
 /// Blocks of 512 bytes of the scenarios' disk.
 pub(crate) const BLOCKS: u64 = 65_536;
@@ -92,9 +93,14 @@ pub(crate) async fn target() -> SimTarget {
 
 /// Logs in with digests, or without; always as the same initiator port, so that a second login reinstates the session.
 pub(crate) async fn log_in(target: &SimTarget, digest: &str) -> Connection {
-    let isid = Isid::random(1, 1);
+    log_in_to(TARGET, target.address(), digest).await
+}
+
+/// The same, to any target.
+pub(crate) async fn log_in_to(name: &str, portal: SocketAddr, digest: &str) -> Connection {
     let keys = [("HeaderDigest", digest), ("DataDigest", digest)];
-    let (handoff, stream) = iscsid::lab::log_in_bare(TARGET, target.address(), &keys, Some(isid)).await.expect("a login");
+    let isid = Isid::random(1, 1);
+    let (handoff, stream) = iscsid::lab::log_in_bare(name, portal, &keys, Some(isid)).await.expect("a login");
     Connection { handoff, stream }
 }
 
