@@ -37,3 +37,11 @@ $(SIM_CORE): FORCE
 	@cmp -s $(BUILD)/rust/build/kernel/libiscsi_kext.a $@ || cp $(BUILD)/rust/build/kernel/libiscsi_kext.a $@
 
 -include $(SIM_OBJECTS:.o=.d)
+
+# The border from C, with the archive as a kernel links it.
+ABI_CLIENT := $(BUILD)/abi-client
+$(ABI_CLIENT): harness/abi/client.c $(wildcard include/*.h) $(SIM_CORE)
+	@clang-$(LLVM) -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all -Iinclude -o $@ $< $(SIM_CORE)
+
+test: $(ABI_CLIENT)
+	$(ABI_CLIENT)
