@@ -6,6 +6,7 @@
 #   make test-nfs the NFS export under the client in the Linux kernel, in a QEMU guest: loop device, file system, kill -9
 #   make kext     the kernel extension: both archives audited, the C++ parsed for both kernels; on a Mac, built
 #   make test-kext    the extension's own sources in a harness, under sanitizers: SEEDS="1 2" how streams are cut
+#   make fuzz-kext    what a process may call of the extension, and a target send to it: FUZZ_SECONDS=60
 #   make build    target/release/iscsid and, beside it, the symlink iscsictl
 #   make soak     faults on sessions under load, nothing lost: FAULTS=500 SEED=… SECONDS=7200 say how many, until when
 #   make hold     64 sessions held with I/O, what one costs: SESSIONS=64 SECONDS=600
@@ -27,7 +28,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std kext test-kext
+.PHONY: build demo test test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std kext test-kext fuzz-kext
 
 build:
 	$(CARGO) build --release --locked
@@ -91,6 +92,10 @@ test-kext:
 	        fi; \
 	    done; \
 	done
+
+fuzz-kext:
+	tests/scripts/install-kext-tools
+	$(MAKE) -C kext-shim fuzz
 
 # Of what users run, not of a debug build. ONLY=reset: only faults with that in their name.
 soak: export FAULTS ?= 500

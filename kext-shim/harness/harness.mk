@@ -45,3 +45,29 @@ $(ABI_CLIENT): harness/abi/client.c $(wildcard include/*.h) $(SIM_CORE)
 
 test: $(ABI_CLIENT)
 	$(ABI_CLIENT)
+
+# make fuzz FUZZ_SECONDS=60
+FUZZ_SECONDS ?= 60
+FUZZ_BUILD := $(BUILD)/fuzz
+FUZZ_OBJECTS := $(HBA:%.cpp=$(FUZZ_BUILD)/%.o) $(patsubst %.cpp,$(FUZZ_BUILD)/%.o,$(wildcard harness/runtime/*.cpp) harness/fuzz/client.cpp)
+FUZZ_FLAGS := -std=c++17 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror -fno-rtti -Wno-unused-parameter -pthread -MMD -MP \
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DISCSI_FUNCTION_TIMEOUT=10
+
+$(FUZZ_BUILD)/hba/%.o: hba/%.cpp
+	@mkdir -p $(@D)
+	@$(SIM_CXX) $(FUZZ_FLAGS) -fno-exceptions -nostdinc -isystem "$$($(SIM_CXX) -print-resource-dir)/include" \
+	    -isystem harness/kernel -isystem harness/bsd -Iinclude -Ihba -DKERNEL -c -o $@ $<
+
+$(FUZZ_BUILD)/harness/%.o: harness/%.cpp
+	@mkdir -p $(@D)
+	@$(SIM_CXX) $(FUZZ_FLAGS) -isystem harness/kernel -idirafter harness/bsd -Iinclude -c -o $@ $<
+
+$(FUZZ_BUILD)/client: $(FUZZ_OBJECTS) $(SIM_CORE)
+	@$(SIM_CXX) -g -pthread -fsanitize=fuzzer,address,undefined -o $@ $(FUZZ_OBJECTS) $(SIM_CORE)
+
+.PHONY: fuzz
+fuzz: $(FUZZ_BUILD)/client
+	@mkdir -p $(FUZZ_BUILD)/corpus
+	cd $(FUZZ_BUILD) && ./client -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=60 -rss_limit_mb=4096 -print_final_stats=1 corpus
+
+-include $(FUZZ_OBJECTS:.o=.d)

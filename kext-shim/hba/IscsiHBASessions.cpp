@@ -85,14 +85,17 @@ IOReturn IscsiHBA::remove(uint32_t number, uint32_t what)
     if (!session) {
         return kIOReturnNotFound;
     }
-    if (what == ISCSI_REMOVE_UNITS) {
-        session->awaitUnits();
-        withdraw(session);
-    } else {
+    IOReturn result = kIOReturnSuccess;
+    if (what == ISCSI_REMOVE_ALL) {
         end(session);
+    } else if (session->isComing()) {
+        // Their search may wait for a connection, and nobody may wait for that here.
+        result = kIOReturnNotReady;
+    } else {
+        withdraw(session);
     }
     session->release();
-    return kIOReturnSuccess;
+    return result;
 }
 
 IOReturn IscsiHBA::resume(uint32_t number)

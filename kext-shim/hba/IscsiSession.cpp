@@ -12,10 +12,13 @@ OSDefineMetaClassAndStructors(IscsiSession, OSObject);
 // Commands that a session takes on, whatever its depth: as many as the HBA has tasks, and the daemon's own.
 static const uint16_t kCommands = IscsiHBA::kTasks + 32;
 
-// The answer to a task management function may take this long.
-static const uint64_t kFunctionTimeout = 10ull * 1000 * 1000 * 1000;
-
 static const uint64_t kMillisecond = 1000 * 1000;
+
+// The answer to a task management function may take this long, in milliseconds. Who fuzzes has less time.
+#ifndef ISCSI_FUNCTION_TIMEOUT
+#define ISCSI_FUNCTION_TIMEOUT 10000
+#endif
+static const uint64_t kFunctionTimeout = ISCSI_FUNCTION_TIMEOUT * kMillisecond;
 
 // Events handed on at a time.
 static const unsigned kEvents = 8;
@@ -704,6 +707,14 @@ bool IscsiSession::move(IscsiUnits from, IscsiUnits to)
     }
     IOLockUnlock(lock);
     return moves;
+}
+
+bool IscsiSession::isComing()
+{
+    IOLockLock(lock);
+    bool answer = units == IscsiUnits::Coming;
+    IOLockUnlock(lock);
+    return answer;
 }
 
 void IscsiSession::awaitUnits()

@@ -86,7 +86,8 @@ public:
 
     // Its units: who changes where they are does the work.
     bool move(IscsiUnits from, IscsiUnits to);
-    /// Waits while the units are coming.
+    bool isComing();
+    /// Waits while the units are coming. Only of a session that is closed: its commands fail.
     void awaitUnits();
 
     static uint64_t now();

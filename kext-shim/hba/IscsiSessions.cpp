@@ -20,7 +20,9 @@ IOReturn IscsiSessions::add(IscsiSession *session)
 {
     IOReturn result = kIOReturnNoResources;
     IOLockLock(lock);
-    for (uint32_t at = 0; at < ISCSI_SESSIONS_MOST; ++at) {
+    for (uint32_t n = 0; n < ISCSI_SESSIONS_MOST; ++n) {
+        // Not the one that went last: macOS may still have commands for its units.
+        uint32_t at = (lastNumber + n) % ISCSI_SESSIONS_MOST;
         if (!sessions[at]) {
             session->retain();
             // Not used twice before four thousand million logins.

@@ -78,7 +78,8 @@
 // The stack's commands wait until [`ISCSI_RESUME`].
 #define ISCSI_FLAG_HOLD 1
 
-// Only the units go, flushed by the SCSI stack; the session stays, for a logout.
+// Only the units go, flushed by the SCSI stack, which is not waited for; the session stays, for a logout. Refused
+// with kIOReturnNotReady while the stack still looks for them.
 #define ISCSI_REMOVE_UNITS 1
 
 // All goes: I/O fails at once, nothing is said to the target.

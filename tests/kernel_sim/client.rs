@@ -12,6 +12,8 @@ use iscsi_kext_messages::*;
 use iscsi_proto::handoff::Handoff;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
+use crate::common::process::eventually;
+
 /// IOReturn, as a number.
 pub(crate) type Code = u32;
 pub(crate) const SUCCESS: Code = 0;
@@ -208,7 +210,7 @@ impl Client {
 
     /// Logs out and ends the session, as a daemon does.
     pub(crate) fn log_out(&mut self, session: u32) {
-        self.remove(session, ISCSI_REMOVE_UNITS).expect("the units go");
+        eventually("the units go", PATIENCE, || self.remove(session, ISCSI_REMOVE_UNITS).ok());
         let logout = IscsiSendIn { session, kind: ISCSI_SEND_LOGOUT, reason: 0, length: 0 };
         self.tell(ISCSI_SEND, &logout).expect("a connection");
         assert_eq!(self.notice(ISCSI_NOTICE_LOGGED_OUT).code, 0);

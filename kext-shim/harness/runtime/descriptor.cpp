@@ -22,7 +22,9 @@ struct IOMemoryDescriptor::Piece {
 
 IOMemoryDescriptor *IOMemoryDescriptor::harnessMake(size_t length, bool prepared)
 {
+    // Allocations that fail are for the sources under test.
     IOMemoryDescriptor *made = new IOMemoryDescriptor;
+    made = made ? made : new IOMemoryDescriptor;
     made->pieces = new Piece;
     made->length = length;
     made->prepared = prepared ? 1 : 0;

@@ -1,6 +1,7 @@
 #include "stack.h"
 
 #include <kern/clock.h>
+#include <kern/thread.h>
 
 #include <cstring>
 
@@ -16,7 +17,9 @@ uint32_t HarnessTask::usualTimeout = 30 * 1000;
 
 HarnessTask *HarnessTask::make(uint64_t target, const uint8_t *lun, const uint8_t *cdb, unsigned direction, uint64_t count)
 {
+    // Allocations that fail are for the sources under test.
     HarnessTask *task = new HarnessTask;
+    task = task ? task : new HarnessTask;
     HARNESS_CHECK(task, "no memory for a task");
     task->target = target;
     memcpy(task->lun, lun, sizeof(task->lun));
@@ -82,7 +85,7 @@ bool HarnessStack::submit(HarnessTask *task)
 {
     {
         std::unique_lock<std::mutex> guard(lock);
-        if (targets.find(task->target) == targets.end()) {
+        if (!task->isLast && targets.find(task->target) == targets.end()) {
             return false;
         }
         // The workloop must not wait for itself.
@@ -296,7 +299,10 @@ bool HarnessStack::create(uint64_t target)
 {
     HARNESS_CHECK(!loop->inGate() && harnessLocksHeld() == 0, "a target is made where its commands would wait for ever");
     HarnessDevice *device = new HarnessDevice;
-    HARNESS_CHECK(device && device->init(), "no memory for a device");
+    if (!device || !device->init()) {
+        OSSafeReleaseNULL(device);
+        return false;
+    }
     device->stack = this;
     device->target = target;
     {
@@ -324,32 +330,44 @@ bool HarnessStack::rescan(uint64_t target)
     return good;
 }
 
+/// A target that goes: its device is terminated by a thread of the kernel's, whom nobody waits for.
+struct HarnessStack::Leaving {
+    HarnessStack *stack;
+    Target target;
+};
+
+void HarnessStack::leave(void *order, int)
+{
+    Leaving *leaving = static_cast<Leaving *>(order);
+    // As the disk driver does when its disk goes.
+    const uint8_t flush[16] = {0x35};
+    for (const HarnessUnit &unit : leaving->target.units) {
+        HarnessTask *task = HarnessTask::make(unit.target, unit.lun, flush, kSCSIDataTransfer_NoDataTransfer, 0);
+        task->isLast = true;
+        leaving->stack->execute(task);
+        task->release();
+    }
+    leaving->target.device->release();
+    delete leaving;
+}
+
 void HarnessStack::destroy(uint64_t target)
 {
-    HARNESS_CHECK(!loop->inGate() && harnessLocksHeld() == 0, "a target goes where its last commands would wait for ever");
-    std::vector<HarnessUnit> last;
+    HARNESS_CHECK(!loop->inGate() && harnessLocksHeld() == 0, "a target goes with a lock held");
+    Leaving *leaving = nullptr;
     {
         std::lock_guard<std::mutex> guard(lock);
         auto found = targets.find(target);
         if (found == targets.end()) {
             return;
         }
-        last = found->second.units;
-        found->second.units.clear();
-    }
-    // As the disk driver does when its disk goes.
-    const uint8_t flush[16] = {0x35};
-    for (const HarnessUnit &unit : last) {
-        HarnessTask *task = HarnessTask::make(target, unit.lun, flush, kSCSIDataTransfer_NoDataTransfer, 0);
-        execute(task);
-        task->release();
-    }
-    std::lock_guard<std::mutex> guard(lock);
-    auto found = targets.find(target);
-    if (found != targets.end()) {
-        found->second.device->release();
+        leaving = new Leaving{this, std::move(found->second)};
         targets.erase(found);
     }
+    thread_t thread;
+    while (kernel_thread_start(&HarnessStack::leave, leaving, &thread) != KERN_SUCCESS) {
+    }
+    thread_deallocate(thread);
 }
 
 IOService *HarnessStack::device(uint64_t target)

@@ -48,6 +48,8 @@ public:
     uint8_t sense[96];
     unsigned senseLength;
 
+    /// The last commands of a target that is not there any more.
+    bool isLast;
     /// In the gate, once; the task is the caller's again.
     std::function<void(HarnessTask *)> *done;
 
@@ -111,6 +113,8 @@ private:
         IOService *device;
         std::vector<HarnessUnit> units;
     };
+    struct Leaving;
+    static void leave(void *leaving, int);
     bool look(uint64_t target, std::vector<HarnessUnit> &found);
     bool lookAt(uint64_t target, const uint8_t *lun, std::vector<HarnessUnit> &found);
     bool read(uint64_t target, const uint8_t *lun, const uint8_t *cdb, std::vector<uint8_t> &data);

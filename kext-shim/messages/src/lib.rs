@@ -222,7 +222,8 @@ pub struct IscsiSessionIn {
     pub reserved: u32,
 }
 
-/// Only the units go, flushed by the SCSI stack; the session stays, for a logout.
+/// Only the units go, flushed by the SCSI stack, which is not waited for; the session stays, for a logout. Refused
+/// with kIOReturnNotReady while the stack still looks for them.
 pub const ISCSI_REMOVE_UNITS: u32 = 1;
 /// All goes: I/O fails at once, nothing is said to the target.
 pub const ISCSI_REMOVE_ALL: u32 = 2;
