@@ -124,7 +124,6 @@ IOReturn IscsiSession::replace(IscsiSocket *next, const IscsiHandoff &nextHandof
         handoff = nextHandoff;
         next->retain();
         socket = next;
-        leaving = false;
     }
     IOLockUnlock(lock);
     if (old) {
@@ -163,7 +162,7 @@ void IscsiSession::lost(IscsiSocket *which, const char *why)
 {
     IOLockLock(lock);
     IscsiSocket *old = part(which, why);
-    bool expected = leaving || closed;
+    bool expected = closed;
     IOLockUnlock(lock);
     if (!old) {
         return;
@@ -611,7 +610,6 @@ IOReturn IscsiSession::send(const IscsiSendIn &in, const uint8_t *text)
         code = ISCSI_OFFLINE;
     } else if (in.kind == ISCSI_SEND_LOGOUT) {
         code = iscsi_session_logout(core, in.reason);
-        leaving = leaving || code == ISCSI_OK;
     } else if (in.kind == ISCSI_SEND_TEXT) {
         code = iscsi_session_text(core, text, in.length);
     }

@@ -129,7 +129,6 @@ private:
     uint64_t pastSends;
     bool settling;
     bool closed;
-    bool leaving;
     bool endClaimed;
     IscsiUnits units;
     char reason[160];
