@@ -45,10 +45,10 @@ pub mod calls;
 #[allow(unsafe_code, reason = "one instruction that the language has no word for here")]
 pub mod digest;
 mod engine;
-#[cfg(feature = "kernel")]
+#[cfg(all(feature = "kernel", not(test)))]
 #[allow(unsafe_code, reason = "the kernel's allocator")]
 mod memory;
-#[cfg(feature = "kernel")]
+#[cfg(all(feature = "kernel", not(test)))]
 #[allow(unsafe_code, reason = "the kernel's panic")]
 mod panicking;
 mod sentence;

@@ -20,6 +20,7 @@ mod sim;
 #[allow(dead_code, reason = "shared with the other end-to-end tests")]
 mod targets;
 
+mod cost;
 mod daemon;
 mod disks;
 mod hostile;

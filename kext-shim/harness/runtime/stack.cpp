@@ -47,7 +47,7 @@ uint64_t HarnessTaskTimer::harnessCheck(uint64_t now)
     return stack->expire(now);
 }
 
-HarnessStack::HarnessStack(IOSCSIParallelInterfaceController *of) : hba(of), most(0)
+HarnessStack::HarnessStack(IOSCSIParallelInterfaceController *of) : hba(of), nextExpiry(UINT64_MAX), most(0)
 {
     loop = IOWorkLoop::workLoop();
     gate = IOCommandGate::commandGate(of);
@@ -134,14 +134,18 @@ void HarnessStack::setTimeout(HarnessTask *task, uint32_t milliseconds)
 {
     // As the family's: it closes the gate itself.
     loop->closeGate();
+    bool earlier = false;
     {
         std::lock_guard<std::mutex> guard(lock);
         HARNESS_CHECK(outstanding.count(task) == 1, "a timer for a task that is not under way");
         clock_interval_to_deadline(milliseconds ? milliseconds : task->timeout, kMillisecondScale, &task->deadline);
         timed.insert(task);
+        earlier = task->deadline < nextExpiry;
     }
     loop->openGate();
-    loop->harnessWake();
+    if (earlier) {
+        loop->harnessWake();
+    }
 }
 
 uint64_t HarnessStack::expire(uint64_t now)
@@ -160,6 +164,8 @@ uint64_t HarnessStack::expire(uint64_t now)
             }
             if (late) {
                 timed.erase(late);
+            } else {
+                nextExpiry = next;
             }
         }
         if (!late) {

@@ -126,6 +126,7 @@ private:
     std::map<uint64_t, Target> targets;
     std::set<HarnessTask *> outstanding;
     std::set<HarnessTask *> timed;
+    uint64_t nextExpiry;
     unsigned most;
     friend class IOSCSIParallelInterfaceController;
 };

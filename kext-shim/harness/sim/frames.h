@@ -44,6 +44,24 @@ static const uint32_t FRAME_FAIL_ALLOCATION = FRAME_SIM + 2;
 /// The client closes (IOServiceClose) but the connection stays.
 static const uint32_t FRAME_CLOSE = FRAME_SIM + 3;
 
+/// I/O on the first disk, straight from the SCSI stack: FrameBench, FrameBenched.
+static const uint32_t FRAME_BENCH = FRAME_SIM + 4;
+
+struct FrameBench {
+    uint32_t bytes;
+    uint32_t depth;
+    uint32_t milliseconds;
+    uint32_t writes;
+};
+
+struct FrameBenched {
+    uint64_t ios;
+    uint64_t failed;
+    uint64_t nanoseconds;
+    /// Of the whole process.
+    uint64_t cpu_nanoseconds;
+};
+
 struct FrameUnit {
     uint64_t target;
     uint64_t blocks;

@@ -158,6 +158,20 @@ IOReturn Client::own(const FrameRequest &request, const std::vector<uint8_t> &in
         harnessFailAllocation(n);
         return kIOReturnSuccess;
     }
+    case FRAME_BENCH: {
+        FrameBench asked = {};
+        FrameBenched done = {};
+        if (input.size() != sizeof(asked)) {
+            return kIOReturnBadArgument;
+        }
+        memcpy(&asked, input.data(), sizeof(asked));
+        if (!bench(stack, asked, done)) {
+            return kIOReturnNotFound;
+        }
+        const uint8_t *bytes = reinterpret_cast<const uint8_t *>(&done);
+        output.assign(bytes, bytes + sizeof(done));
+        return kIOReturnSuccess;
+    }
     case FRAME_CLOSE:
         return client->clientClose();
     default:

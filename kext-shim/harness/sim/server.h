@@ -13,6 +13,11 @@ void serveClients(const std::string &path, IscsiHBA *hba, HarnessStack *stack);
 void serveDisks(const std::string &path, HarnessStack *stack);
 void stopDisks();
 
+struct FrameBench;
+struct FrameBenched;
+/// Keeps that much I/O under way for that long; false without a disk.
+bool bench(HarnessStack *stack, const FrameBench &asked, FrameBenched &done);
+
 /// A listening socket.
 int listenAt(const std::string &path);
 
