@@ -21,7 +21,7 @@ static const uint64_t kMillisecond = 1000 * 1000;
 static const uint64_t kFunctionTimeout = ISCSI_FUNCTION_TIMEOUT * kMillisecond;
 
 // Events handed on at a time.
-static const unsigned kEvents = 8;
+static const unsigned kEvents = 16;
 
 // A token is the address of a task, or of a waiter with its lowest bit set: both are aligned.
 static const uint64_t kWaiter = 1;
@@ -215,8 +215,9 @@ int32_t IscsiSession::submit(OSObject *task, iscsi_command &command)
     int32_t code = closed ? ISCSI_OFFLINE : iscsi_session_submit(core, &command, &tag);
     if (code == ISCSI_OK) {
         hba->setTag(task, tag);
-        // Under the lock, so that it stays this session's.
-        if (socket && iscsi_session_wants_transmit(core) == 1) {
+        // What completions bring about is sent together, by whoever tells of them. Under the lock, so that the
+        // socket stays this session's.
+        if (socket && !settling && iscsi_session_wants_transmit(core) == 1) {
             socket->kick();
         }
     }
@@ -428,12 +429,12 @@ void IscsiSession::settle()
             }
             ++count;
         }
-        if (count == 0) {
-            break;
-        }
-        // Tasks that have ended make room for others.
+        // Tasks that have ended make room for others, and have brought others about.
         if (socket && iscsi_session_wants_transmit(core) == 1) {
             socket->kick();
+        }
+        if (count == 0) {
+            break;
         }
         IOLockUnlock(lock);
         hba->deliver(this, events, count);
