@@ -211,7 +211,7 @@ typedef struct iscsi_receive_plan {
 typedef struct iscsi_transmit {
     // With TASK: whose buffer.
     uint64_t token;
-    // With CORE: the bytes; valid until the next call for this session.
+    // With CORE: the bytes; valid until the next `iscsi_session_transmit` for this session.
     const uint8_t *core;
     // `ISCSI_PAYLOAD_*`.
     uint32_t payload;

@@ -123,7 +123,7 @@ pub const ISCSI_PAYLOAD_CORE: u32 = 2;
 pub struct iscsi_transmit {
     /// With TASK: whose buffer.
     pub token: u64,
-    /// With CORE: the bytes; valid until the next call for this session.
+    /// With CORE: the bytes; valid until the next `iscsi_session_transmit` for this session.
     pub core: *const u8,
     /// `ISCSI_PAYLOAD_*`.
     pub payload: u32,
