@@ -11,7 +11,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use iscsi_proto::ids::Itt;
+use iscsi_proto::ids::{Itt, Lun};
 use iscsi_proto::session::Command;
 
 /// Whose command it is.
@@ -187,6 +187,15 @@ impl Commands {
             self.free = index;
             self.used -= 1;
         }
+    }
+
+    /// The address under which the commands here know the unit of `lun`: a unit may be written in several ways (SAM-5
+    /// §4.7), and macOS names it by its number where it asks for task management.
+    pub(crate) fn address(&self, lun: Lun) -> Lun {
+        let number = lun.number();
+        let mut entries = self.entries.iter().filter(|entry| !matches!(entry.state, State::Free { .. }));
+        let same = entries.find(|entry| number.is_some() && entry.command.lun.number() == number);
+        same.map_or(lun, |entry| entry.command.lun)
     }
 
     pub(crate) fn count(&self) -> u16 {

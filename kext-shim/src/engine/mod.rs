@@ -238,6 +238,7 @@ impl Engine {
         if function == TaskFunction::AbortTask {
             return self.abort_task(tag, token, now);
         }
+        let lun = self.commands.address(lun);
         let manage = match function {
             TaskFunction::AbortTaskSet => Manage::AbortTaskSet(lun),
             TaskFunction::LogicalUnitReset => Manage::LogicalUnitReset(lun),

@@ -108,6 +108,21 @@ fn a_unit_reset_ends_what_waits_for_the_unit_as_well() {
 }
 
 #[test]
+fn a_unit_is_found_however_its_address_is_written() {
+    let mut rig = Rig::new();
+    // Unit 3 by flat space addressing; the reset names it as a peripheral device.
+    let (token, _) = rig.read_of([0x40, 3, 0, 0, 0, 0, 0, 0], 512);
+    rig.sent();
+    assert_eq!(rig.manage(5, 0, 50), ISCSI_OK);
+    let reset = functions(&mut rig).remove(0);
+    assert_eq!(reset.lun.0 >> 48, 0x4003, "as the target wrote it");
+    assert_eq!(rig.answers_function(reset.itt, 0), ISCSI_OK);
+    let events = rig.events();
+    assert_eq!((events[0].token, events[0].outcome), (token, ISCSI_OUTCOME_ABORTED));
+    assert_eq!((events[1].kind, events[1].token), (ISCSI_EVENT_FUNCTION_DONE, 50));
+}
+
+#[test]
 fn a_function_that_is_not_answered_is_told_so() {
     let mut rig = Rig::new();
     assert_eq!(rig.manage(6, 0, 7), ISCSI_OK);

@@ -110,6 +110,14 @@ impl Rig {
         (command.token, self.submit(&command).expect("room"))
     }
 
+    /// A read of another unit.
+    pub(crate) fn read_of(&mut self, lun: [u8; 8], len: u32) -> (u64, u64) {
+        let mut command = self.command(ISCSI_DATA_IN, len);
+        command.lun = lun;
+        self.buffers.insert(command.token, vec![0; len as usize]);
+        (command.token, self.submit(&command).expect("room"))
+    }
+
     pub(crate) fn write(&mut self, data: &[u8]) -> (u64, u64) {
         let command = self.command(ISCSI_DATA_OUT, data.len() as u32);
         self.buffers.insert(command.token, data.to_vec());
