@@ -135,6 +135,7 @@ miri:
 	    echo "There is no Miri here: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; \
 	fi
 	$(CARGO) +nightly miri test -p iscsi-proto --features login --locked --lib --target-dir target/miri -- $(MIRI_TESTS)
+	$(CARGO) +nightly miri test -p iscsi-kext --locked --test abi --target-dir target/miri
 
 # WORDS: which of the comparisons, as benches/peers/main.rs says; all of them take about ten minutes.
 bench:
