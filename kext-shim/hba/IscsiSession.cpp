@@ -213,7 +213,7 @@ int32_t IscsiSession::submit(OSObject *task, iscsi_command &command)
     uint64_t tag = 0;
     IOLockLock(lock);
     int32_t code = closed ? ISCSI_OFFLINE : iscsi_session_submit(core, &command, &tag);
-    if (code == ISCSI_OK) {
+    if (code == ISCSI_OK || code == ISCSI_ENDED) {
         hba->setTag(task, tag);
         // What completions bring about is sent together, by whoever tells of them. Under the lock, so that the
         // socket stays this session's.
@@ -222,7 +222,11 @@ int32_t IscsiSession::submit(OSObject *task, iscsi_command &command)
         }
     }
     IOLockUnlock(lock);
-    return code;
+    if (code != ISCSI_ENDED) {
+        return code;
+    }
+    settle();
+    return ISCSI_OK;
 }
 
 int32_t IscsiSession::manage(uint32_t function, const uint8_t *lun, uint64_t tag, uint64_t token)
@@ -642,6 +646,24 @@ IOReturn IscsiSession::resume()
     }
     IOLockUnlock(lock);
     return kIOReturnSuccess;
+}
+
+IOReturn IscsiSession::refuse(const IscsiRefuseIn &in)
+{
+    IOLockLock(lock);
+    int32_t code = iscsi_session_refuse(core, &in.lun, in.refuse);
+    IOLockUnlock(lock);
+    settle();
+    switch (code) {
+    case ISCSI_OK:
+        return kIOReturnSuccess;
+    case ISCSI_FULL:
+        return kIOReturnNoResources;
+    case ISCSI_NO_MEMORY:
+        return kIOReturnNoMemory;
+    default:
+        return kIOReturnBadArgument;
+    }
 }
 
 size_t IscsiSession::copyText(uint8_t *room, size_t length)

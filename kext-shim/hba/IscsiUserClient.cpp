@@ -27,9 +27,10 @@ const IOExternalMethodDispatch IscsiUserClient::methods[ISCSI_SELECTORS] = {
     {&IscsiUserClient::execute, 0, sizeof(IscsiExecuteIn), 0, kVariable},
     {&IscsiUserClient::resume, 0, sizeof(IscsiSessionIn), 0, 0},
     {&IscsiUserClient::text, 0, sizeof(IscsiSessionIn), 0, kVariable},
+    {&IscsiUserClient::refuse, 0, sizeof(IscsiRefuseIn), 0, 0},
 };
 
-static_assert(ISCSI_HELLO == 0 && ISCSI_SEND == 6 && ISCSI_EXECUTE == 11 && ISCSI_TEXT == 13, "the table's order");
+static_assert(ISCSI_HELLO == 0 && ISCSI_SEND == 6 && ISCSI_EXECUTE == 11 && ISCSI_TEXT == 13 && ISCSI_REFUSE == 14, "the table's order");
 
 // Milliseconds: longer than a day is a mistake.
 static const uint32_t kDay = 24 * 60 * 60 * 1000;
@@ -92,6 +93,10 @@ IOReturn IscsiUserClient::clientDied()
 
 void IscsiUserClient::free()
 {
+    // Nobody is told anything any more.
+    if (__atomic_load_n(&listening, __ATOMIC_ACQUIRE)) {
+        releaseAsyncReference64(port);
+    }
     super::free();
 }
 
@@ -281,6 +286,18 @@ IOReturn IscsiUserClient::rescan(OSObject *target, void *, Arguments *arguments)
 IOReturn IscsiUserClient::resume(OSObject *target, void *, Arguments *arguments)
 {
     return clientOf(target)->hba->resume(input<IscsiSessionIn>(arguments).session);
+}
+
+IOReturn IscsiUserClient::refuse(OSObject *target, void *, Arguments *arguments)
+{
+    IscsiRefuseIn in = input<IscsiRefuseIn>(arguments);
+    IscsiSession *session = clientOf(target)->hba->copySession(in.session);
+    if (!session) {
+        return kIOReturnNotFound;
+    }
+    IOReturn result = session->refuse(in);
+    session->release();
+    return result;
 }
 
 // Writes the answer to wherever IOKit wants it.

@@ -54,8 +54,11 @@
 // The target's answer to the last text: [`IscsiSessionIn`]; its bytes.
 #define ISCSI_TEXT 13
 
+// Another disk stands at a unit's number, or the right one again: [`IscsiRefuseIn`].
+#define ISCSI_REFUSE 14
+
 // How many selectors there are.
-#define ISCSI_SELECTORS 14
+#define ISCSI_SELECTORS 15
 
 // Bytes of a target's name, with a zero byte at the end: RFC 7143 §4.2.7.1 allows 223.
 #define ISCSI_NAME_LENGTH 224
@@ -68,6 +71,9 @@
 
 // Sessions in one [`IscsiSessionsOut`].
 #define ISCSI_SESSIONS_AT_ONCE 8
+
+// Units of a session that can be refused at a time.
+#define ISCSI_REFUSED_MOST 256
 
 // Sessions at a time.
 #define ISCSI_SESSIONS_MOST 256
@@ -382,6 +388,18 @@ typedef struct IscsiExecuteOut {
     // Sense data (SPC-5 §4.4).
     uint8_t sense[96];
 } IscsiExecuteOut;
+
+// A unit that the SCSI stack may not use, or may use again.
+typedef struct IscsiRefuseIn {
+    // The session.
+    uint32_t session;
+    // 1: the stack's commands for it end with CHECK CONDITION, ILLEGAL REQUEST, LOGICAL UNIT NOT SUPPORTED, those
+    // that wait as well, over this and every later connection; the daemon's go out. 0: all go out again.
+    // kIOReturnNoResources beyond [`ISCSI_REFUSED_MOST`] units.
+    uint32_t refuse;
+    // The unit, eight bytes as SAM-5 §4.7 has them; however the stack writes its number.
+    uint8_t lun[8];
+} IscsiRefuseIn;
 
 // Something that happened: sixteen words, as an asynchronous answer of IOKit carries them.
 typedef struct IscsiNotice {

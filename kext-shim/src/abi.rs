@@ -4,7 +4,7 @@
 
 use core::mem::{align_of, offset_of};
 
-pub use iscsi_kext_messages::{ISCSI_HANDOFF_VERSION, IscsiHandoff};
+pub use iscsi_kext_messages::{ISCSI_HANDOFF_VERSION, ISCSI_REFUSED_MOST, IscsiHandoff};
 use iscsi_proto::handoff::Handoff;
 
 /// Version of this border: both sides are built together, and each checks it nevertheless.
@@ -14,6 +14,8 @@ pub const ISCSI_ABI_VERSION: u32 = 1;
 pub const ISCSI_OK: i32 = 0;
 /// It will be done later: the task waits for the connection or for its turn.
 pub const ISCSI_WAITS: i32 = 1;
+/// It was done, and has ended already: poll the events.
+pub const ISCSI_ENDED: i32 = 2;
 /// A null or misaligned pointer, a value outside its range.
 pub const ISCSI_BAD_ARGUMENT: i32 = -1;
 /// There is no memory for it.

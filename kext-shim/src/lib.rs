@@ -22,7 +22,7 @@
 //! # What is allocated when
 //! [`iscsi_session_create`](calls::iscsi_session_create) allocates the tables of a session, all at once, and says
 //! so if there is no memory for them. Afterwards no command allocates, whether it succeeds or fails with sense data
-//! in a PDU that arrives in one piece. What still does, because its size is the target's choice:
+//! in a PDU that arrives in one piece. What still does, most of it because its size is the target's choice:
 //!
 //! | when | how much | bounded by |
 //! |---|---|---|
@@ -30,6 +30,7 @@
 //! | the target pings with data, and wants them back | that data | 1 MiB in all |
 //! | an asynchronous message carries sense data | that data | as the first |
 //! | text, in both directions | that text | 64 KiB |
+//! | the first unit is refused | 2 KiB | 256 units |
 //! | the connection is lost | 16 bytes per task | the depth |
 //! | more events than tasks at once (asynchronous messages) | 48 bytes each | the bytes of one call of `iscsi_session_received` |
 #![cfg_attr(not(test), no_std)]

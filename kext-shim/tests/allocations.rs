@@ -47,4 +47,11 @@ fn commands_allocate_nothing_whether_they_succeed_or_fail() {
     };
     rig.submit(&command).expect("room");
     assert_eq!(region.change().allocations, 0);
+
+    assert_eq!(rig.refuse(rig::LUN, 1), ISCSI_OK);
+    rig.event().expect("the one that waited");
+    let region = Region::new(COUNTING);
+    rig.submit(&command).expect("room");
+    let event = rig.event().expect("it is done");
+    assert_eq!((event.status, event.sense_length, region.change().allocations), (2, 18, 0));
 }

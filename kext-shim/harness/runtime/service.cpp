@@ -117,6 +117,8 @@ IOReturn IOUserClient::clientHasPrivilege(void *token, const char *privilege)
 }
 
 // The checks of IOUserClient::externalMethod, in the kernel's order.
+static HarnessCount asyncReferences("references of asynchronous calls");
+
 IOReturn IOUserClient::externalMethod(uint32_t, IOExternalMethodArguments *arguments, IOExternalMethodDispatch *dispatch, OSObject *target,
     void *reference)
 {
@@ -138,12 +140,23 @@ IOReturn IOUserClient::externalMethod(uint32_t, IOExternalMethodArguments *argum
     if (wanted != kIOUCVariableStructureSize && wanted != has) {
         return kIOReturnBadArgument;
     }
-    return dispatch->function(target ? target : this, reference, arguments);
+    IOReturn result = dispatch->function(target ? target : this, reference, arguments);
+    // What a method that fails was given, the kernel takes back itself.
+    if (result == kIOReturnSuccess && arguments->asyncWakePort) {
+        asyncReferences.add(1);
+    }
+    return result;
 }
 
 IOReturn IOUserClient::sendAsyncResult64(OSAsyncReference64 reference, IOReturn result, io_user_reference_t args[], UInt32 count)
 {
     HARNESS_CHECK(count <= kMaxAsyncArgs, "%u arguments", count);
     HarnessPort::notify(reference[0], result, args, count);
+    return kIOReturnSuccess;
+}
+
+IOReturn IOUserClient::releaseAsyncReference64(OSAsyncReference64)
+{
+    asyncReferences.add(-1);
     return kIOReturnSuccess;
 }

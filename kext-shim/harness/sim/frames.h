@@ -31,7 +31,9 @@ struct FrameAnswer {
 };
 
 static const uint32_t FRAME_MAGIC = 0x69536b31;
-static const uint32_t FRAME_MOST = 1 << 20;
+/// Bytes of a call or of its answer: the longest task's data, and what stands before them.
+static const uint32_t FRAME_TASK_MOST = 8 << 20;
+static const uint32_t FRAME_MOST = FRAME_TASK_MOST + 4096;
 static const unsigned FRAME_DESCRIPTORS = 4;
 
 static const uint32_t FRAME_SIM = 0x8000;
@@ -62,6 +64,38 @@ struct FrameBenched {
     uint64_t cpu_nanoseconds;
 };
 
+/// A task through the SCSI stack, as the operating system's disk driver issues one: FrameTask, then the data that go to
+/// the target; FrameTasked, then the data that came from it. Issued once: whether it is issued again is the caller's
+/// business. Answers come in the order in which the tasks end.
+static const uint32_t FRAME_TASK = FRAME_SIM + 5;
+
+static const uint32_t FRAME_NO_DATA = 0;
+static const uint32_t FRAME_FROM_TARGET = 1;
+static const uint32_t FRAME_TO_TARGET = 2;
+
+struct FrameTask {
+    uint64_t target;
+    uint8_t lun[8];
+    uint8_t cdb[16];
+    /// FRAME_NO_DATA and so on.
+    uint32_t direction;
+    /// Of the data, up to FRAME_TASK_MOST; 0 without a direction.
+    uint32_t length;
+};
+
+/// kSCSIServiceResponse_TASK_COMPLETE; or anything else, also that there is no such target.
+static const uint32_t FRAME_COMPLETE = 0;
+static const uint32_t FRAME_FAILED = 1;
+
+struct FrameTasked {
+    uint32_t response;
+    /// SCSITaskStatus.
+    uint32_t status;
+    uint64_t realized;
+    uint32_t sense_length;
+    uint8_t sense[100];
+};
+
 struct FrameUnit {
     uint64_t target;
     uint64_t blocks;
@@ -70,5 +104,6 @@ struct FrameUnit {
 };
 
 static_assert(sizeof(FrameRequest) == 24 && sizeof(FrameAnswer) == 24 && sizeof(FrameUnit) == 24, "as the other side has them");
+static_assert(sizeof(FrameTask) == 40 && sizeof(FrameTasked) == 120, "as the other side has them");
 
 #endif

@@ -21,6 +21,7 @@
 #include "../runtime/runtime.h"
 #include "../runtime/stack.h"
 #include "frames.h"
+#include "tasks.h"
 
 namespace {
 
@@ -59,6 +60,7 @@ public:
     static bool unloaded;
 
 private:
+    void sendWhole(const std::vector<uint8_t> &whole, bool mayDrop);
     void answer(const FrameRequest &request, std::vector<uint8_t> input, std::vector<int> descriptors);
     IOReturn call(const FrameRequest &request, const std::vector<uint8_t> &input, std::vector<uint8_t> &output);
     IOReturn own(const FrameRequest &request, const std::vector<uint8_t> &input, std::vector<uint8_t> &output);
@@ -116,6 +118,11 @@ void Client::send(const FrameAnswer &answer, const void *bytes, bool mayDrop)
     if (answer.length > 0) {
         memcpy(whole.data() + sizeof(answer), bytes, answer.length);
     }
+    sendWhole(whole, mayDrop);
+}
+
+void Client::sendWhole(const std::vector<uint8_t> &whole, bool mayDrop)
+{
     std::lock_guard<std::mutex> guard(sending);
     size_t at = 0;
     while (at < whole.size()) {
@@ -251,6 +258,7 @@ void Client::run()
         OSSafeReleaseNULL(client);
         return;
     }
+    ClientTasks tasks(stack, [this](std::vector<uint8_t> frame) { sendWhole(frame, false); });
     for (;;) {
         FrameRequest request = {};
         char control[CMSG_SPACE(FRAME_DESCRIPTORS * sizeof(int))];
@@ -282,6 +290,13 @@ void Client::run()
             }
             break;
         }
+        if (request.selector == FRAME_TASK) {
+            for (int descriptor : descriptors) {
+                close(descriptor);
+            }
+            tasks.take(request.id, std::move(input));
+            continue;
+        }
         // Calls come from the threads of a process.
         {
             std::lock_guard<std::mutex> guard(running);
@@ -295,6 +310,7 @@ void Client::run()
         }).detach();
     }
     client->clientDied();
+    tasks.finish();
     std::unique_lock<std::mutex> guard(running);
     idle.wait(guard, [this] { return calls == 0; });
     client->release();

@@ -92,7 +92,7 @@ impl Commands {
     }
 
     /// Takes a command on, to wait for its turn.
-    pub(crate) fn insert(&mut self, token: u64, command: Command, origin: Origin) -> Option<u64> {
+    pub(crate) fn insert(&mut self, token: u64, command: Command, origin: Origin) -> Option<u16> {
         let index = self.free;
         let entry = self.entries.get_mut(usize::from(index))?;
         let State::Free { next } = entry.state else { return None };
@@ -111,7 +111,7 @@ impl Commands {
             unwanted: false,
         };
         self.parked.push_back(index);
-        Some(tag(index, generation))
+        Some(index)
     }
 
     pub(crate) fn find(&self, tag: u64) -> Option<u16> {

@@ -14,6 +14,7 @@ mod carry;
 mod commands;
 mod functions;
 mod ladder;
+mod refused;
 mod told;
 
 use alloc::collections::VecDeque;
@@ -34,6 +35,7 @@ pub(crate) use self::commands::Origin;
 use self::commands::{Commands, Entry, State};
 use self::functions::Functions;
 use self::ladder::{Ladder, Step};
+use self::refused::Refused;
 use self::told::Told;
 use crate::digest::Hardware;
 use crate::sentence::Sentence;
@@ -103,6 +105,7 @@ pub(crate) struct Engine {
     commands: Commands,
     functions: Functions,
     ladder: Ladder,
+    refused: Refused,
     link: Link,
     held: bool,
     carry: Carry,
@@ -130,6 +133,7 @@ impl Engine {
             commands: Commands::new(config.commands, slots, empty),
             functions: Functions::new(),
             ladder: Ladder::new(config.function_timeout),
+            refused: Refused::new(),
             link: Link::Up,
             held: false,
             carry: Carry::new(),
@@ -141,14 +145,20 @@ impl Engine {
         })
     }
 
-    /// Takes a command on; says its tag.
-    pub(crate) fn submit(&mut self, token: u64, command: Command, origin: Origin) -> Result<u64, Refusal> {
+    /// Takes a command on; says its tag, and whether it has ended already.
+    pub(crate) fn submit(&mut self, token: u64, command: Command, origin: Origin) -> Result<(u64, Done), Refusal> {
         match (self.link, origin) {
             (Link::GivenUp, _) => return Err(Refusal::Offline),
             (Link::Down { .. } | Link::Leaving, Origin::Daemon) => return Err(Refusal::WrongState),
             _ => {}
         }
-        self.commands.insert(token, command, origin).ok_or(Refusal::Full)
+        let index = self.commands.insert(token, command, origin).ok_or(Refusal::Full)?;
+        let tag = self.commands.tag(index);
+        if !self.refused.ends(&command, origin) {
+            return Ok((tag, Done::Later));
+        }
+        self.end_refused(index);
+        Ok((tag, Done::Now))
     }
 
     /// Gives the core what it has room for.
@@ -246,7 +256,7 @@ impl Engine {
             TaskFunction::TargetColdReset => Manage::TargetColdReset,
             _ => return Err(Refusal::BadArgument),
         };
-        self.request(manage, token, now)?;
+        self.request(self.refused.spare(manage), token, now)?;
         let everywhere = matches!(manage, Manage::TargetWarmReset | Manage::TargetColdReset);
         for index in 0..self.commands.count() {
             let Some(entry) = self.commands.get_mut(index) else { continue };
@@ -332,7 +342,7 @@ impl Engine {
     }
 
     fn climb(&mut self, step: Step, itt: Itt, lun: Lun) {
-        let manage = step.function(itt, lun);
+        let manage = step.function(itt, lun).map(|manage| self.refused.spare(manage));
         self.told.push_back(Told::Escalated { function: manage.map_or(0, |manage| manage.function().into()) });
         if let Some(manage) = manage {
             let requested = self.session.manage(manage).ok();
@@ -475,6 +485,7 @@ impl Engine {
                 // It has settled, as the event says.
                 drop(self.session.retire(*itt));
                 self.commands.park(index);
+                self.end_refused(index);
                 continue;
             }
             self.told.push_back(Told::Core(event));

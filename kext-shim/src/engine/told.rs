@@ -5,6 +5,7 @@ use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::session::{Data, Event, Outcome, Residual, TaskResult};
 
 use super::commands::{Entry, Origin, State};
+use super::refused::SENSE;
 use super::{Engine, Link};
 use crate::abi::*;
 
@@ -17,6 +18,8 @@ pub(crate) enum Told {
     Ended { tag: u64 },
     /// A command waited for a connection in vain.
     Lost { tag: u64 },
+    /// A command is for a unit that is refused.
+    Refused { tag: u64 },
     /// A function of the SCSI stack has ended.
     Function { token: u64, response: u32 },
     /// A command takes too long: that function was requested.
@@ -30,8 +33,11 @@ impl Engine {
         while let Some(told) = self.told.pop_front() {
             let event = match told {
                 Told::Core(event) => self.translate(event),
-                Told::Ended { tag } => self.end(tag, ISCSI_OUTCOME_ABORTED),
-                Told::Lost { tag } => self.end(tag, ISCSI_OUTCOME_LOST),
+                Told::Ended { tag } => {
+                    self.end(tag, iscsi_event { outcome: ISCSI_OUTCOME_ABORTED, ..iscsi_event::EMPTY })
+                }
+                Told::Lost { tag } => self.end(tag, iscsi_event { outcome: ISCSI_OUTCOME_LOST, ..iscsi_event::EMPTY }),
+                Told::Refused { tag } => self.end(tag, refused()),
                 Told::Function { token, response } => {
                     Some(iscsi_event { kind: ISCSI_EVENT_FUNCTION_DONE, code: response, token, ..iscsi_event::EMPTY })
                 }
@@ -47,10 +53,10 @@ impl Engine {
     }
 
     /// Ends a command that is parked; `None` if it is not any more.
-    fn end(&mut self, tag: u64, outcome: u8) -> Option<iscsi_event> {
+    fn end(&mut self, tag: u64, event: iscsi_event) -> Option<iscsi_event> {
         let index = self.commands.find(tag)?;
         let entry = *self.commands.get(index).filter(|entry| entry.state == State::Parked)?;
-        Some(self.conclude(index, &entry, iscsi_event { outcome, ..iscsi_event::EMPTY }))
+        Some(self.conclude(index, &entry, event))
     }
 
     fn conclude(&mut self, index: u16, entry: &Entry, event: iscsi_event) -> iscsi_event {
@@ -154,6 +160,14 @@ impl Engine {
             _ => return None,
         })
     }
+}
+
+/// What a unit that is not there answers.
+fn refused() -> iscsi_event {
+    let status = u8::from(ScsiStatus::CheckCondition);
+    let mut event = iscsi_event { outcome: ISCSI_OUTCOME_STATUS, status, ..iscsi_event::EMPTY };
+    set_sense(&mut event, &SENSE);
+    event
 }
 
 fn set_sense(event: &mut iscsi_event, sense: &[u8]) {

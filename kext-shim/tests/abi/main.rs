@@ -3,5 +3,6 @@
 mod commands;
 mod late;
 mod loss;
+mod refuse;
 mod rig;
 mod wrong;

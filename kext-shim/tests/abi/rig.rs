@@ -98,7 +98,7 @@ impl Rig {
         let mut tag = 0;
         // SAFETY: all of it is there.
         match unsafe { iscsi_session_submit(self.session, command, &mut tag) } {
-            ISCSI_OK => Ok(tag),
+            ISCSI_OK | ISCSI_ENDED => Ok(tag),
             refused => Err(refused),
         }
     }
@@ -326,6 +326,11 @@ impl Rig {
     pub(crate) fn overdue(&mut self, tag: u64) -> i32 {
         // SAFETY: it is a session.
         unsafe { iscsi_session_overdue(self.session, tag, self.now) }
+    }
+
+    pub(crate) fn refuse(&mut self, lun: [u8; 8], refuse: u32) -> i32 {
+        // SAFETY: all of it is there.
+        unsafe { iscsi_session_refuse(self.session, &lun, refuse) }
     }
 
     pub(crate) fn manage(&mut self, function: u32, tag: u64, token: u64) -> i32 {

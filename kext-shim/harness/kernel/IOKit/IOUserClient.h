@@ -54,6 +54,7 @@ public:
 
 protected:
     static IOReturn sendAsyncResult64(OSAsyncReference64 reference, IOReturn result, io_user_reference_t args[], UInt32 count);
+    static IOReturn releaseAsyncReference64(OSAsyncReference64 reference);
 };
 
 #endif

@@ -1,0 +1,116 @@
+//! Units that the SCSI stack may not use: another disk stands at their number, as the daemon has found.
+//!
+//! ```text
+//!   refuse ─► the unit is listed ─► what waits for it, and what comes later, ends with CHECK CONDITION
+//!   lost, cancelled: parked ──────► listed? ends, instead of being issued again
+//! ```
+//! It ends as a target answers for a unit that it does not have, ILLEGAL REQUEST, LOGICAL UNIT NOT SUPPORTED (SPC-5
+//! §4.4.7). macOS' disk driver asks again four times, at once, and fails the I/O. NOT READY, or no status at all, would
+//! let it ask for as long as there is a device (`ClearNotReadyStatus` and `VerifyMediumPresence` of its block
+//! commands, IOSCSIArchitectureModelFamily-139.0.2), and its search for units takes this answer for a number without a
+//! unit.
+
+use alloc::vec::Vec;
+
+use iscsi_proto::ids::Lun;
+use iscsi_proto::scsi::cdb::opcode::REPORT_LUNS;
+use iscsi_proto::session::Command;
+use iscsi_proto::tmf::Manage;
+
+use super::commands::{Origin, State};
+use super::told::Told;
+use super::{Engine, Refusal};
+use crate::abi::ISCSI_REFUSED_MOST;
+
+/// Units at a time.
+const MOST: usize = ISCSI_REFUSED_MOST as usize;
+
+/// CHECK CONDITION's sense data, fixed format (SPC-5 §4.4.3).
+pub(crate) const SENSE: [u8; 18] = [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0];
+
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Without memory of its own until there is one.
+    units: Vec<Lun>,
+}
+
+/// Whether both are addresses of one unit: it may be written in several ways (SAM-5 §4.7).
+fn same(a: Lun, b: Lun) -> bool {
+    a == b || (a.number().is_some() && a.number() == b.number())
+}
+
+impl Refused {
+    pub(crate) const fn new() -> Refused {
+        Refused { units: Vec::new() }
+    }
+
+    pub(crate) fn has(&self, lun: Lun) -> bool {
+        self.units.iter().any(|&unit| same(unit, lun))
+    }
+
+    /// Whether the command ends here. REPORT LUNS asks the target, whatever unit it is addressed to (SAM-5 §4.7.4).
+    pub(crate) fn ends(&self, command: &Command, origin: Origin) -> bool {
+        origin == Origin::Stack && self.has(command.lun) && command.cdb.first() != Some(&REPORT_LUNS)
+    }
+
+    /// What may be asked of the target instead: at a refused unit only what is ours ends, its disk is another's.
+    pub(crate) fn spare(&self, manage: Manage) -> Manage {
+        match manage {
+            Manage::LogicalUnitReset(lun) if self.has(lun) => Manage::AbortTaskSet(lun),
+            other => other,
+        }
+    }
+
+    fn add(&mut self, lun: Lun) -> Result<(), Refusal> {
+        if self.has(lun) {
+            return Ok(());
+        }
+        if self.units.len() >= MOST {
+            return Err(Refusal::Full);
+        }
+        if self.units.capacity() == 0 {
+            self.units.try_reserve_exact(MOST).map_err(|_| Refusal::NoMemory)?;
+        }
+        self.units.push(lun);
+        Ok(())
+    }
+
+    fn remove(&mut self, lun: Lun) {
+        self.units.retain(|&unit| !same(unit, lun));
+    }
+}
+
+impl Engine {
+    /// Commands of the stack for that unit end with an error from now on, whatever becomes of the connection; or
+    /// they go out again. What the target has been sent already ends with its answer.
+    pub(crate) fn refuse(&mut self, lun: Lun, refuse: bool) -> Result<(), Refusal> {
+        if !refuse {
+            self.refused.remove(lun);
+            return Ok(());
+        }
+        self.refused.add(lun)?;
+        for index in 0..self.commands.count() {
+            let Some(entry) = self.commands.get(index) else { continue };
+            match entry.state {
+                State::Parked => self.end_refused(index),
+                // Not sent yet: it is parked, and ends there.
+                State::Issued(itt) if self.refused.ends(&entry.command, entry.origin) && !entry.unwanted => {
+                    if self.session.cancel(itt) {
+                        self.gather();
+                    }
+                }
+                State::Issued(_) | State::Free { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a parked command whose unit is refused, unless it is about to end anyway.
+    pub(crate) fn end_refused(&mut self, index: u16) {
+        let Some(entry) = self.commands.get_mut(index) else { return };
+        if !entry.unwanted && self.refused.ends(&entry.command, entry.origin) {
+            entry.unwanted = true;
+            self.told.push_back(Told::Refused { tag: self.commands.tag(index) });
+        }
+    }
+}
