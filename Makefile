@@ -72,25 +72,28 @@ kext:
 	tests/scripts/install-kext-tools
 	$(MAKE) -C kext-shim
 
-# Memory and undefined behaviour first, then races: the two sanitizers do not go together.
+# Memory and undefined behaviour first, then races: the two sanitizers do not go together. Each runs the scenarios of
+# the extension alone, and those of the whole program over it: SCENARIOS=. for all of these.
 test-kext: SEEDS ?= 1 2
 test-kext: SANITIZERS ?= address,undefined thread
+test-kext: SCENARIOS ?= ^(login|units|integrity|file_system|durability|recovery|segments)::
+test-kext: FAULTS ?= 15
 test-kext:
 	tests/scripts/install-tools
 	tests/scripts/install-kext-tools
-	$(CARGO) test --test kernel_sim --locked --no-run
+	$(CARGO) test --test kernel_sim --test end_to_end --test soak --locked --no-run
 	@for sanitizer in $(SANITIZERS); do \
 	    $(MAKE) -C kext-shim --no-print-directory harness SANITIZE=$$sanitizer; \
+	    export ISCSI_KERNEL_SIM="$(CURDIR)/target/kext/sim-$${sanitizer//,/-}/iscsi-kernel-sim"; \
 	    for seed in $(SEEDS); do \
 	        echo "==== kernel_sim under $$sanitizer, seed $$seed"; \
-	        export ISCSI_KERNEL_SIM_SEED=$$seed; \
-	        export ISCSI_KERNEL_SIM="$(CURDIR)/target/kext/sim-$${sanitizer//,/-}/iscsi-kernel-sim"; \
-	        if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	            $(CARGO) nextest run --profile kext --test kernel_sim --locked $(TESTS); \
-	        else \
-	            $(CARGO) test --test kernel_sim --locked -- $(TESTS); \
-	        fi; \
+	        ISCSI_KERNEL_SIM_SEED=$$seed tests/scripts/run-tests kext kernel_sim '$(TESTS)'; \
 	    done; \
+	    echo "==== end_to_end over the extension under $$sanitizer"; \
+	    ISCSID_TEST_BRIDGE=kext tests/scripts/run-tests default end_to_end '$(SCENARIOS)'; \
+	    echo "==== soak over the extension under $$sanitizer, $(FAULTS) faults"; \
+	    ISCSID_TEST_BRIDGE=kext FAULTS=$(FAULTS) SECONDS=60 KILL_EVERY=5 \
+	        $(CARGO) test --locked --test soak -- --ignored --nocapture --exact soak::soak; \
 	done
 
 fuzz-kext:

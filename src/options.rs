@@ -32,6 +32,9 @@ pub struct Options {
     runtime_dir: Option<PathBuf>,
 
     /// Which kernel runs the sessions
+    ///
+    /// auto takes the kernel extension if it is loaded and of the same release, and else this process; the log
+    /// says why.
     #[arg(long, value_name = "KERNEL", default_value = "auto", value_enum)]
     pub bridge: Bridge,
 

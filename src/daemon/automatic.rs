@@ -25,6 +25,10 @@ pub(crate) fn pursue_all(daemon: &Arc<Daemon>) {
         }
         pursue(daemon, target);
     }
+    for target in daemon.bridge.left().iter().filter(|target| !is_wanted(daemon, target)) {
+        warn!("a session with {target} is left in the kernel, and no such target is configured: it is ended");
+        daemon.bridge.disown(target);
+    }
 }
 
 /// Tries to log in to a target until it works, or until there is no reason any more.

@@ -143,6 +143,7 @@ pub(crate) async fn furnish(
         }
         // One that is attached already gets the size that the unit has now.
         let attach = attach || daemon.disks.device(&unit_name(target, unit.lun)).is_some();
+        let attach = attach && !daemon.bridge.makes_disks();
         if attach && unit.geometry.is_some() {
             match attach_unit(daemon, live, &unit).await {
                 Ok(device) => {
@@ -173,6 +174,12 @@ pub(crate) async fn scan(daemon: &Daemon, live: &Live) -> Result<Vec<UnitInfo>, 
 pub(crate) async fn attach_unit(daemon: &Daemon, live: &Live, unit: &UnitInfo) -> Result<String, Failure> {
     let target = &live.target;
     let name = unit_name(target, unit.lun);
+    if daemon.bridge.makes_disks() {
+        return daemon.bridge.device(live.id(), unit.lun).ok_or_else(|| {
+            let why = "the system makes a disk of it by itself, and has not done so yet; try again in a moment";
+            Failure::new(ExitCode::TryAgain, format!("unit {} of {target} is not attached: {why}", unit.lun))
+        });
+    }
     let attachable = live.attachable.lock().await;
     if !*attachable {
         let message = format!("unit {} of {target} cannot be attached: a logout is under way", unit.lun);

@@ -140,18 +140,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
     let settings = Settings::new(Store::open(&options.config())?);
-    let (kernel, events) = match options.bridge {
-        Bridge::Auto | Bridge::User => {
-            let lanes = Lanes::start().map_err(|error| {
-                Failure::new(ipc::ExitCode::Internal, format!("the system gives no threads for the sessions: {error}"))
-            })?;
-            UserKernel::on_lanes(lanes)
-        }
-        Bridge::Kext => {
-            let message = "no kernel extension is loaded; start iscsid with --bridge user, which needs none";
-            return Err(Failure::new(ipc::ExitCode::Unavailable, message));
-        }
-    };
+    let (kernel, events) = kernel(options.bridge)?;
     let nbd_socket = runtime_dir.listen("nbd.sock", 0o600)?;
     let control_socket = match inherited.and_then(|socket| runtime_dir.adopt("control.sock", socket)) {
         Some(socket) => socket,
@@ -209,6 +198,29 @@ async fn serve(
         daemon.bridge.abandon(live.id());
     }
     Ok(())
+}
+
+/// The kernel that runs the sessions, and what it tells of them.
+fn kernel(bridge: Bridge) -> Result<(Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>), Failure> {
+    let without = match bridge {
+        Bridge::User => "as --bridge user says".to_owned(),
+        Bridge::Auto | Bridge::Kext => match UserKernel::in_kext() {
+            Ok(kernel) => {
+                info!("sessions run in the kernel extension");
+                return Ok(kernel);
+            }
+            Err(why) => why,
+        },
+    };
+    if bridge == Bridge::Kext {
+        let message = format!("{without}; load it, or start iscsid with --bridge user, which needs none");
+        return Err(Failure::new(ipc::ExitCode::Unavailable, message));
+    }
+    info!("sessions run in this process: {without}");
+    let lanes = Lanes::start().map_err(|error| {
+        Failure::new(ipc::ExitCode::Internal, format!("the system gives no threads for the sessions: {error}"))
+    })?;
+    Ok(UserKernel::on_lanes(lanes))
 }
 
 /// Passes the bridge's events on to the keepers.

@@ -91,7 +91,8 @@ impl Daemon {
         let Partners { bridge, opener, disks, registry, nfs } = partners;
         let path = settings.path();
         let seed = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
-        let (roster, left) = Roster::open(&runtime_dir);
+        let (roster, mut left) = Roster::open(&runtime_dir);
+        left.extend(bridge.left());
         Arc::new(Daemon {
             roster,
             left,

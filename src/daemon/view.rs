@@ -116,8 +116,9 @@ pub(crate) fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
 
 fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc::Lun {
     let name = unit_name(target, unit.lun);
-    let nbd = unit.geometry.is_some().then(|| nbd_uri(&name, &daemon.runtime_dir.join("nbd.sock")));
-    let nfs = unit.geometry.and(daemon.nfs.as_ref()).and_then(|nfs| nfs.uri(&name));
+    let exported = unit.geometry.is_some() && !daemon.bridge.makes_disks();
+    let nbd = exported.then(|| nbd_uri(&name, &daemon.runtime_dir.join("nbd.sock")));
+    let nfs = daemon.nfs.as_ref().filter(|_| exported).and_then(|nfs| nfs.uri(&name));
     ipc::Lun {
         target: target.to_owned(),
         lun: unit.lun.number().map_or(unit.lun.0, u64::from),
@@ -131,7 +132,7 @@ fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc
         blocks: unit.geometry.map_or(0, |geometry| geometry.blocks),
         bytes: unit.geometry.map_or(0, |geometry| geometry.bytes()),
         read_only: unit.geometry.is_some_and(|geometry| geometry.read_only),
-        device: daemon.disks.device(&name),
+        device: daemon.disks.device(&name).or_else(|| daemon.bridge.device(session, unit.lun)),
         nbd,
         nfs,
         problem: unit.problem,

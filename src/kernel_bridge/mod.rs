@@ -6,6 +6,7 @@
 //! ```
 //! Policy (when to log in again, to which portal) stays with the daemon; the bridge tells what happened.
 
+mod kext;
 pub mod user;
 
 use std::fmt;
@@ -188,6 +189,25 @@ pub trait KernelBridge: Send + Sync + 'static {
 
     /// Ends the session at once, without a word to the target.
     fn abandon(&self, session: SessionId);
+
+    /// Whether the operating system makes disks of the units by itself; then there is nothing to export or attach.
+    fn makes_disks(&self) -> bool {
+        false
+    }
+
+    /// The device that the operating system has made of a unit by itself.
+    fn device(&self, _session: SessionId, _lun: Lun) -> Option<String> {
+        None
+    }
+
+    /// The targets of sessions that go on although the daemon that began them is gone. A [`handoff`](Self::handoff)
+    /// to one of them is its next connection.
+    fn left(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Ends such a session, for which nobody will log in.
+    fn disown(&self, _target: &str) {}
 
     /// Its counters.
     fn stats(&self, session: SessionId) -> Option<SessionStats>;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use iscsid::ipc;
@@ -10,6 +11,7 @@ use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
+use super::kernel_sim::{self, KernelSim};
 use super::process::{self, Output, Process};
 
 /// The binary under test.
@@ -20,6 +22,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where a daemon keeps its things, and the command line that belongs to it; the daemon need not run.
 pub(crate) struct Home {
+    /// Where sessions run, if not in the daemon: begun with the first daemon, ended with the home.
+    kernel: OnceLock<KernelSim>,
     dir: TempDir,
 }
 
@@ -27,7 +31,7 @@ impl Home {
     pub(crate) fn new() -> Home {
         let dir = super::scratch_dir();
         std::os::unix::fs::symlink(ISCSID, dir.path().join("iscsictl")).expect("the symlink iscsictl");
-        Home { dir }
+        Home { kernel: OnceLock::new(), dir }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -59,6 +63,10 @@ impl Home {
         let mut command = self.command(ISCSID);
         command.arg("--config").arg(self.config()).arg("--runtime-dir").arg(self.runtime_dir());
         command.env("ISCSID_LOG", "debug").env("ISCSID_NFS", "yes");
+        if kernel_sim::is_wanted() {
+            let kernel = self.kernel.get_or_init(|| KernelSim::start(self.dir()));
+            command.args(["--bridge", "kext"]).env("ISCSID_KERNEL_SIM", kernel.socket());
+        }
         command
     }
 }

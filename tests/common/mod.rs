@@ -3,6 +3,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod data;
+pub(crate) mod kernel_sim;
 pub(crate) mod mounted;
 pub(crate) mod port;
 pub(crate) mod process;

@@ -33,7 +33,7 @@ fn use_it(target: &Target) {
         assert!(!daemon.log().contains("the connection was lost"), "{how:?}");
         daemon.ctl_ok(["logout", iqn]);
         let mut disk = disks[0].clone();
-        disk.nbd = None;
+        (disk.nbd, disk.nfs) = (None, None);
         seen.push((negotiated.keys, negotiated.authentication, disk));
     }
     assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");

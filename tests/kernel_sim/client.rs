@@ -1,6 +1,6 @@
 //! A user client of the extension in its harness: the calls a daemon makes, over a Unix socket.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -18,6 +18,7 @@ use crate::common::process::eventually;
 pub(crate) type Code = u32;
 pub(crate) const SUCCESS: Code = 0;
 pub(crate) const NO_MEMORY: Code = 0xe000_02bd;
+pub(crate) const NO_RESOURCES: Code = 0xe000_02be;
 pub(crate) const BAD_ARGUMENT: Code = 0xe000_02c2;
 pub(crate) const EXCLUSIVE_ACCESS: Code = 0xe000_02c5;
 pub(crate) const UNSUPPORTED: Code = 0xe000_02c7;
@@ -32,9 +33,10 @@ pub(crate) const UNITS: u32 = 0x8000;
 pub(crate) const UNLOAD: u32 = 0x8001;
 pub(crate) const FAIL_ALLOCATION: u32 = 0x8002;
 pub(crate) const CLOSE: u32 = 0x8003;
+pub(crate) const TASK: u32 = 0x8005;
 
 /// How long an answer may take; the ladder of task management goes before that.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -66,9 +68,48 @@ pub(crate) struct Unit {
     pub(crate) block_size: u32,
 }
 
+/// A task for the SCSI stack; the data that go to the target follow.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Task {
+    pub(crate) target: u64,
+    pub(crate) lun: [u8; 8],
+    pub(crate) cdb: [u8; 16],
+    /// 1 from the target, 2 to it.
+    pub(crate) direction: u32,
+    pub(crate) length: u32,
+}
+
+/// How it ended; the data that came follow.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Tasked {
+    /// 0: with a status.
+    pub(crate) response: u32,
+    pub(crate) status: u32,
+    pub(crate) realized: u64,
+    pub(crate) sense_length: u32,
+    pub(crate) sense: [u8; 100],
+}
+
+impl Tasked {
+    /// Sense key and additional code of a CHECK CONDITION.
+    pub(crate) fn check(&self) -> Option<(u8, u16)> {
+        let additional = u16::from_be_bytes([self.sense[12], self.sense[13]]);
+        (self.response == 0 && self.status == 2 && self.sense_length >= 14)
+            .then_some((self.sense[2] & 0x0f, additional))
+    }
+
+    pub(crate) fn is_good(&self) -> bool {
+        self.response == 0 && self.status == 0
+    }
+}
+
 pub(crate) struct Client {
     stream: UnixStream,
     next: u64,
+    /// Calls whose answer nobody has waited for yet.
+    answers: BTreeMap<u64, Option<(Code, Vec<u8>)>>,
     notices: VecDeque<IscsiNotice>,
 }
 
@@ -77,7 +118,7 @@ impl Client {
     pub(crate) fn open(socket: &Path) -> Client {
         let stream = UnixStream::connect(socket).expect("the harness");
         stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
-        Client { stream, next: 0, notices: VecDeque::new() }
+        Client { stream, next: 0, answers: BTreeMap::new(), notices: VecDeque::new() }
     }
 
     /// One that has said hello, and listens.
@@ -100,6 +141,12 @@ impl Client {
 
     /// Makes a call with whatever bytes and descriptors.
     pub(crate) fn call(&mut self, selector: u32, input: &[u8], output: u32, pass: &[RawFd]) -> (Code, Vec<u8>) {
+        let id = self.begin(selector, input, output, pass);
+        self.end_of(id)
+    }
+
+    /// Makes a call without waiting for its answer; its name for [`end_of`](Self::end_of).
+    pub(crate) fn begin(&mut self, selector: u32, input: &[u8], output: u32, pass: &[RawFd]) -> u64 {
         self.next += 1;
         let request = Request { magic: MAGIC, selector, input: input.len() as u32, output, id: self.next };
         let rights = [ControlMessage::ScmRights(pass)];
@@ -108,16 +155,49 @@ impl Client {
         let sent = sendmsg::<()>(self.stream.as_raw_fd(), &part, control, MsgFlags::MSG_NOSIGNAL, None).expect("sent");
         assert_eq!(sent, size_of::<Request>());
         self.stream.write_all(input).expect("sent");
+        self.answers.insert(self.next, None);
+        self.next
+    }
+
+    /// Waits for the answer to that call.
+    pub(crate) fn end_of(&mut self, id: u64) -> (Code, Vec<u8>) {
         loop {
-            let (answer, data) = self.receive().expect("an answer");
-            match answer.kind {
-                0 => {
-                    assert_eq!(answer.id, self.next, "the answer to this call");
-                    return (answer.result, data);
-                }
-                _ => self.notices.push_back(pod_read_unaligned(&data)),
+            if let Some(Some(_)) = self.answers.get(&id) {
+                return self.answers.remove(&id).flatten().expect("it is there");
             }
+            let (answer, data) = self.receive().expect("an answer");
+            self.take(answer, data);
         }
+    }
+
+    fn take(&mut self, answer: Answer, data: Vec<u8>) {
+        match answer.kind {
+            0 => {
+                let call = self.answers.get_mut(&answer.id).expect("an answer to a call");
+                assert!(call.replace((answer.result, data)).is_none(), "a call is answered twice");
+            }
+            _ => self.notices.push_back(pod_read_unaligned(&data)),
+        }
+    }
+
+    /// Issues a task through the SCSI stack.
+    pub(crate) fn begin_task(&mut self, task: &Task, data: &[u8]) -> u64 {
+        let room = if task.direction == 1 { task.length } else { 0 };
+        self.begin(TASK, &[bytes_of(task), data].concat(), size_of::<Tasked>() as u32 + room, &[])
+    }
+
+    /// How it ended, and its data.
+    pub(crate) fn task_end(&mut self, id: u64) -> (Tasked, Vec<u8>) {
+        let (code, mut out) = self.end_of(id);
+        assert_eq!(code, SUCCESS);
+        let data = out.split_off(size_of::<Tasked>());
+        (pod_read_unaligned(&out), data)
+    }
+
+    /// Issues a task and waits for its end.
+    pub(crate) fn task(&mut self, task: &Task, data: &[u8]) -> (Tasked, Vec<u8>) {
+        let id = self.begin_task(task, data);
+        self.task_end(id)
     }
 
     /// A call that answers with a struct.
@@ -150,8 +230,7 @@ impl Client {
                 }
             }
             let (answer, data) = self.receive().unwrap_or_else(|error| panic!("no notice of {kinds:?}: {error}"));
-            assert_eq!(answer.kind, 1, "an answer to nothing");
-            self.notices.push_back(pod_read_unaligned(&data));
+            self.take(answer, data);
         }
     }
 

@@ -26,5 +26,7 @@ mod disks;
 mod hostile;
 mod loss;
 mod real;
+mod refuse;
+mod tasks;
 
 const TARGET: &str = "iqn.2026-11.test.sim:disk";

@@ -1,8 +1,7 @@
 //! The harness as a process, and a target for it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use iscsi_proto::ids::Isid;
@@ -11,17 +10,13 @@ use tempfile::TempDir;
 
 use crate::TARGET;
 use crate::client::{Client, Connection, SUCCESS, UNLOAD, Unit};
+use crate::common::kernel_sim;
 use crate::common::process::{Process, eventually};
 
 /// Blocks of 512 bytes of the scenarios' disk.
 pub(crate) const BLOCKS: u64 = 65_536;
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-fn binary() -> PathBuf {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kext/sim-address-undefined/iscsi-kernel-sim");
-    std::env::var_os("ISCSI_KERNEL_SIM").map_or(built, PathBuf::from)
-}
 
 /// The extension, loaded.
 pub(crate) struct Sim {
@@ -37,15 +32,8 @@ impl Sim {
 
     pub(crate) fn with(options: &[&str]) -> Sim {
         let dir = tempfile::tempdir().expect("a directory");
-        let binary = binary();
-        assert!(binary.exists(), "{} is not there: make test-kext builds it", binary.display());
-        let seed = std::env::var("ISCSI_KERNEL_SIM_SEED").unwrap_or_else(|_| "1".to_owned());
-        let mut command = Command::new(binary);
-        command.arg("--socket").arg(dir.path().join("control.sock"));
-        command.arg("--nbd").arg(dir.path().join("nbd.sock"));
-        command.args(["--awkward", &seed]).args(options);
-        command.env("TSAN_OPTIONS", "halt_on_error=1 second_deadlock_stack=1");
-        command.env("ASAN_OPTIONS", "detect_stack_use_after_return=1");
+        let mut command = kernel_sim::command(&dir.path().join("control.sock"), &dir.path().join("nbd.sock"));
+        command.args(options);
         let mut process = Process::start(&command, &dir.path().join("log"));
         eventually("the harness is ready", LIMIT, || {
             assert!(process.exited().is_none(), "{}", process.log());

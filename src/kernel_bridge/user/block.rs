@@ -242,14 +242,19 @@ impl Completions {
 /// Results on their way: those of one round go to whoever waits in one piece, under one lock and with one
 /// wake-up for each [`Completions`].
 #[derive(Debug, Default)]
-pub(super) struct Finished {
+pub(in crate::kernel_bridge) struct Finished {
     queue: Option<Arc<Completions>>,
     done: Vec<Done>,
 }
 
 impl Finished {
     /// Answers an operation and gives its buffer back, at the next [`send`](Finished::send).
-    pub(super) fn add(&mut self, mut completion: Completion, result: Result<(), IoError>, buffer: Option<Buffer>) {
+    pub(in crate::kernel_bridge) fn add(
+        &mut self,
+        mut completion: Completion,
+        result: Result<(), IoError>,
+        buffer: Option<Buffer>,
+    ) {
         let Some(queue) = completion.queue.take() else { return };
         if !self.queue.as_ref().is_some_and(|current| Arc::ptr_eq(current, &queue)) {
             self.send();
@@ -259,7 +264,7 @@ impl Finished {
     }
 
     /// Lets go of everything.
-    pub(super) fn send(&mut self) {
+    pub(in crate::kernel_bridge) fn send(&mut self) {
         if let Some(queue) = self.queue.take() {
             queue.push(self.done.drain(..));
         }

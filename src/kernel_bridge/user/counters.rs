@@ -5,26 +5,26 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::kernel_bridge::SessionStats;
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) commands: AtomicU64,
-    pub(super) errors: AtomicU64,
-    pub(super) bytes_read: AtomicU64,
-    pub(super) bytes_written: AtomicU64,
-    pub(super) receives: AtomicU64,
-    pub(super) sends: AtomicU64,
-    pub(super) reconnects: AtomicU64,
-    pub(super) in_flight: AtomicU64,
-    pub(super) pdus_in: AtomicU64,
-    pub(super) pdus_out: AtomicU64,
+pub(in crate::kernel_bridge) struct Counters {
+    pub(in crate::kernel_bridge) commands: AtomicU64,
+    pub(in crate::kernel_bridge) errors: AtomicU64,
+    pub(in crate::kernel_bridge) bytes_read: AtomicU64,
+    pub(in crate::kernel_bridge) bytes_written: AtomicU64,
+    pub(in crate::kernel_bridge) receives: AtomicU64,
+    pub(in crate::kernel_bridge) sends: AtomicU64,
+    pub(in crate::kernel_bridge) reconnects: AtomicU64,
+    pub(in crate::kernel_bridge) in_flight: AtomicU64,
+    pub(in crate::kernel_bridge) pdus_in: AtomicU64,
+    pub(in crate::kernel_bridge) pdus_out: AtomicU64,
 }
 
 /// Adds to a counter that has a single writer: no locked instruction is needed.
-pub(super) fn add(counter: &AtomicU64, n: u64) {
+pub(in crate::kernel_bridge) fn add(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
 impl Counters {
-    pub(super) fn stats(&self) -> SessionStats {
+    pub(in crate::kernel_bridge) fn stats(&self) -> SessionStats {
         SessionStats {
             commands: self.commands.load(Relaxed),
             errors: self.errors.load(Relaxed),

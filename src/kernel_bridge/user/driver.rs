@@ -24,15 +24,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use iscsi_proto::digest::Crc32c;
 use iscsi_proto::handoff::Handoff;
-use iscsi_proto::ids::{Itt, Lun};
+use iscsi_proto::ids::Itt;
 use iscsi_proto::pdu::TaskAttribute;
 use iscsi_proto::scsi::Sense;
-use iscsi_proto::session::{Command, Data, Event, Outcome, PingTimers, RxPlan, Session, SessionConfig, TaskResult};
+use iscsi_proto::session::{Command, Data, Event, PingTimers, RxPlan, Session, SessionConfig, TaskResult};
 use iscsi_proto::time::Instant as CoreInstant;
 use iscsi_proto::tmf::Manage;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
 use self::leaving::Leaving;
@@ -42,22 +42,19 @@ use self::spin::Spin;
 use self::watchdog::{Act, Overdue, PATIENCE, UnderWay, Watchdog};
 use super::block::{Finished, IoError, Op};
 use super::counters::{Counters, add};
-use super::identity::Size;
-use super::lun::{self, Disks};
+use super::hearing::Hearing;
+use super::lun;
 use super::outbox::Outbox;
-use super::request::{Inbox, Payload, RawDone, Request, Work};
+use super::request::{Inbox, RawDone, Request, Work};
 use super::ring::Ring;
 use super::verdict::{self, Verdict};
-use crate::kernel_bridge::{BridgeError, BridgeEvent, SessionId, SessionSpec};
+use crate::kernel_bridge::{BridgeError, BridgeEvent, SessionSpec};
 
 /// Slots beyond the depth: the core numbers its own pings and the like from the same space.
 const SPARE_SLOTS: usize = 64;
 
 /// How long the answer to a task management function may take.
 const FUNCTION_LIMIT: Duration = Duration::from_secs(10);
-
-/// I/O waits at least so long for a look at its unit that is in doubt.
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// A request that was under way when the connection was lost so often is not issued for ever.
 const LOSSES: u8 = 5;
@@ -73,7 +70,7 @@ impl Crc32c for Hardware {
 }
 
 /// What the bridge asks of a driver.
-pub(super) enum Control {
+pub(in crate::kernel_bridge) enum Control {
     /// Go on over this connection.
     Reinstate { handoff: Handoff, stream: TcpStream, reply: oneshot::Sender<Result<(), BridgeError>> },
     /// Finish what is under way, log out, and then what `purpose` says; at `deadline` without the
@@ -83,13 +80,15 @@ pub(super) enum Control {
     Recheck,
     /// A unit was put in doubt by whoever says so: it has to be looked at.
     Look,
+    /// The daemon has looked for units: so must whoever else keeps them.
+    Scanned,
     /// End at once.
     Abandon,
 }
 
 /// What follows a logout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(in crate::kernel_bridge) enum Purpose {
     /// The end of the session and its units.
     End,
     /// Another connection: units stay and their I/O waits for it.
@@ -124,27 +123,22 @@ impl UnderWay for [Slot] {
 }
 
 /// Everything a new driver needs.
-pub(super) struct Start {
-    pub(super) id: SessionId,
-    pub(super) spec: SessionSpec,
-    pub(super) handoff: Handoff,
-    pub(super) stream: TcpStream,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) control: mpsc::UnboundedReceiver<Control>,
-    pub(super) events: mpsc::UnboundedSender<BridgeEvent>,
-    pub(super) disks: Disks,
-    /// Changes with each doubt about a unit; how long its I/O may wait.
-    pub(super) doubted: watch::Sender<Instant>,
+pub(in crate::kernel_bridge) struct Start {
+    pub(in crate::kernel_bridge) spec: SessionSpec,
+    pub(in crate::kernel_bridge) handoff: Handoff,
+    pub(in crate::kernel_bridge) stream: TcpStream,
+    pub(in crate::kernel_bridge) inbox: Arc<Inbox>,
+    pub(in crate::kernel_bridge) counters: Arc<Counters>,
+    pub(in crate::kernel_bridge) control: mpsc::UnboundedReceiver<Control>,
+    pub(in crate::kernel_bridge) hearing: Hearing,
 }
 
 pub(super) struct Driver {
-    id: SessionId,
     spec: SessionSpec,
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
     control: mpsc::UnboundedReceiver<Control>,
-    events: mpsc::UnboundedSender<BridgeEvent>,
+    hearing: Hearing,
     epoch: Instant,
     /// When this round began: one look at the clock for all that is done in it.
     present: Instant,
@@ -158,8 +152,6 @@ pub(super) struct Driver {
     arriving: Vec<Request>,
     queue: Queue,
     watchdog: Watchdog,
-    disks: Disks,
-    doubted: watch::Sender<Instant>,
     outbox: Outbox,
     ring: Ring,
     /// The last Data-In was large: the next one is not read through the ring.
@@ -177,7 +169,7 @@ struct Lost(String);
 
 impl Driver {
     pub(super) fn new(start: Start) -> Result<Driver, BridgeError> {
-        let Start { id, spec, handoff, stream, inbox, counters, control, events, disks, doubted } = start;
+        let Start { spec, handoff, stream, inbox, counters, control, hearing } = start;
         let epoch = Instant::now();
         let span = |span: Duration| (!span.is_zero()).then_some(span);
         let pings = PingTimers { interval: span(spec.nop_interval), timeout: span(spec.nop_timeout) };
@@ -189,12 +181,11 @@ impl Driver {
         let depth = usize::from(spec.depth);
         let watchdog = Watchdog::new(spec.task_timeout, FUNCTION_LIMIT, epoch);
         Ok(Driver {
-            id,
             spec,
             inbox,
             counters,
             control,
-            events,
+            hearing,
             epoch,
             present: epoch,
             session,
@@ -206,8 +197,6 @@ impl Driver {
             arriving: Vec::with_capacity(depth),
             queue: Queue::with_capacity(depth),
             watchdog,
-            disks,
-            doubted,
             outbox: Outbox::default(),
             ring: Ring::default(),
             large: false,
@@ -341,14 +330,14 @@ impl Driver {
                     self.watchdog.answered(itt, response, Instant::now());
                 }
                 Event::LogoutRequested { seconds } => {
-                    self.tell(BridgeEvent::LogoutRequested { session: self.id, seconds });
+                    self.hearing.tell(BridgeEvent::LogoutRequested { session: self.hearing.id, seconds });
                 }
                 Event::DropAnnounced { time2wait, .. } => {
-                    self.tell(BridgeEvent::DropAnnounced { session: self.id, time2wait });
+                    self.hearing.tell(BridgeEvent::DropAnnounced { session: self.hearing.id, time2wait });
                 }
                 Event::UnitReport { lun, sense } => {
                     if let Some(sense) = Sense::parse(&sense) {
-                        self.hear(lun, &sense);
+                        self.hearing.hear(lun, &sense);
                     }
                 }
                 Event::Rejected { reason } => {
@@ -392,7 +381,7 @@ impl Driver {
         let Some(mut request) = slot.request.take() else { return };
         self.queue.came_back(&request);
         if let Some(sense) = sense.filter(Sense::is_unit_attention) {
-            self.hear(request.lun, &sense);
+            self.hearing.hear(request.lun, &sense);
         }
         match verdict::judge(&mut request, result, sense) {
             Verdict::Again if request.overdue >= PATIENCE || self.is_fatal(&request) => {
@@ -427,20 +416,8 @@ impl Driver {
             }
             Work::Raw { reply } => {
                 add(&self.counters.commands, 1);
-                let answer = match (result.outcome, done) {
-                    (Outcome::Status(status), _) => {
-                        let mut data = match request.payload {
-                            Payload::Bytes(bytes) => bytes,
-                            Payload::None | Payload::Buffer(_) => Vec::new(),
-                        };
-                        data.truncate(result.transferred as usize);
-                        Ok(RawDone { status, sense, data })
-                    }
-                    (_, Err(error)) => Err(error),
-                    (_, Ok(())) => Err(IoError::Aborted),
-                };
                 // Whoever asked may have stopped waiting.
-                drop(reply.send(answer));
+                drop(reply.send(RawDone::of(request.payload, result, sense, done)));
             }
         }
     }
@@ -452,30 +429,6 @@ impl Driver {
             (Ok(()), Op::Read) => add(&self.counters.bytes_read, len as u64),
             (Ok(()), Op::Write { .. }) => add(&self.counters.bytes_written, len as u64),
             (Ok(()), Op::Flush | Op::Unmap | Op::WriteZeroes { .. }) => {}
-        }
-    }
-
-    /// A unit attention: what it says about the units, the daemon must know. Where another disk may be
-    /// at the unit's number now, nothing goes there until that is looked into.
-    fn hear(&self, lun: Lun, sense: &Sense) {
-        let another = sense.reported_luns_changed() || sense.inquiry_data_changed();
-        if another && let Some(disk) = self.disks.lock().get(&lun) {
-            disk.0.doubt(Size::May);
-            self.look();
-        }
-        if another || sense.capacity_changed() || sense.mode_parameters_changed() {
-            self.tell(BridgeEvent::UnitsChanged { session: self.id });
-        }
-    }
-
-    /// Has units looked at that are in doubt though the connection is as it was.
-    fn look(&self) {
-        self.doubted.send_replace(Instant::now() + self.spec.replacement_timeout.max(LOOK_LIMIT));
-    }
-
-    fn tell(&self, event: BridgeEvent) {
-        if self.events.send(event).is_err() {
-            tracing::debug!("the daemon does not listen any more");
         }
     }
 
@@ -607,7 +560,9 @@ impl Driver {
             }
             Control::Logout { purpose, deadline, reply } => self.leave(purpose, deadline, reply),
             Control::Recheck => self.queue.recheck(),
-            Control::Look => self.look(),
+            Control::Look => self.hearing.look(),
+            // The exports see what the daemon does.
+            Control::Scanned => {}
             Control::Abandon => self.leaving = Leaving::Gone,
         }
     }

@@ -4,7 +4,7 @@ use crate::kernel_bridge::UnitInfo;
 
 /// What a disk was when it was first found; only its size may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(in crate::kernel_bridge) struct Identity {
     device_type: u8,
     vendor: String,
     product: String,
@@ -18,7 +18,7 @@ pub(super) struct Identity {
 
 /// How what is there now compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Likeness {
+pub(in crate::kernel_bridge) enum Likeness {
     /// The same disk.
     Same,
     /// Not to be told yet, and why: it may still be starting.
@@ -29,7 +29,7 @@ pub(super) enum Likeness {
 
 /// Whether the size counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub(in crate::kernel_bridge) enum Size {
     /// The target has told us of every change: it may have any size.
     May,
     /// Nobody watched: a disk of another size may be another disk with copied names.
@@ -38,7 +38,7 @@ pub(super) enum Size {
 
 impl Identity {
     /// Of a disk as a scan found it; `None` for what is no disk, or not ready.
-    pub(super) fn of(info: &UnitInfo) -> Option<Identity> {
+    pub(in crate::kernel_bridge) fn of(info: &UnitInfo) -> Option<Identity> {
         let geometry = info.geometry?;
         Some(Identity {
             device_type: info.device_type,
@@ -52,12 +52,12 @@ impl Identity {
     }
 
     /// It has another size now.
-    pub(super) fn resized(&mut self, blocks: u64) {
+    pub(in crate::kernel_bridge) fn resized(&mut self, blocks: u64) {
         self.blocks = blocks;
     }
 
     /// Compares it with what is at its place now.
-    pub(super) fn likeness(&self, now: &UnitInfo, size: Size) -> Likeness {
+    pub(in crate::kernel_bridge) fn likeness(&self, now: &UnitInfo, size: Size) -> Likeness {
         if self.device_type != now.device_type {
             return Likeness::Other(format!(
                 "it is a device of type {:#04x} now, not {:#04x}",

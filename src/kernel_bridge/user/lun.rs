@@ -24,20 +24,20 @@ use super::scan::Found;
 
 /// How a unit wants things done, as its scan found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ways {
+pub(in crate::kernel_bridge) struct Ways {
     /// It has FUA (DPOFUA of its mode parameters).
-    pub(super) fua: bool,
+    pub(in crate::kernel_bridge) fua: bool,
     /// Freed blocks read as zero (LBPRZ).
-    pub(super) unmapped_reads_zero: bool,
+    pub(in crate::kernel_bridge) unmapped_reads_zero: bool,
     /// WRITE SAME may free blocks (LBPWS).
-    pub(super) write_same_frees: bool,
+    pub(in crate::kernel_bridge) write_same_frees: bool,
     /// How to free blocks.
-    pub(super) unmap: UnmapWay,
+    pub(in crate::kernel_bridge) unmap: UnmapWay,
 }
 
 /// How a unit frees blocks (SBC-4 §4.7.3.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UnmapWay {
+pub(in crate::kernel_bridge) enum UnmapWay {
     /// It does not.
     None,
     /// UNMAP (LBPU).
@@ -48,7 +48,7 @@ pub(super) enum UnmapWay {
 
 /// A disk that a scan has found.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(in crate::kernel_bridge) struct Unit {
     lun: Lun,
     inbox: Arc<Inbox>,
     pool: Pool,
@@ -70,7 +70,7 @@ pub(super) struct Unit {
 
 /// Whether commands may go to a unit now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
+pub(in crate::kernel_bridge) enum Pass {
     Open,
     /// It is being looked at.
     Waits,
@@ -106,7 +106,7 @@ impl Unit {
 
     /// What is at its number may be another disk: no command goes there until that is looked into.
     /// With [`Size::Must`] nobody has watched it.
-    pub(super) fn doubt(&self, size: Size) {
+    pub(in crate::kernel_bridge) fn doubt(&self, size: Size) {
         if size == Size::Must {
             self.unwatched.store(true, Ordering::Release);
         }
@@ -116,12 +116,12 @@ impl Unit {
     }
 
     /// How often it was put in doubt so far, to be given to [`trust`](Unit::trust) by whoever looks now.
-    pub(super) fn doubts(&self) -> u64 {
+    pub(in crate::kernel_bridge) fn doubts(&self) -> u64 {
         self.doubts.load(Ordering::Acquire)
     }
 
     /// It is the disk it was, as seen after that doubt; whether there is no newer one.
-    pub(super) fn trust(&self, doubt: u64) -> bool {
+    pub(in crate::kernel_bridge) fn trust(&self, doubt: u64) -> bool {
         self.refused.store(false, Ordering::Release);
         self.settle(doubt);
         let open = self.pass() == Pass::Open;
@@ -132,23 +132,23 @@ impl Unit {
     }
 
     /// That doubt is looked into, for good or bad.
-    pub(super) fn settle(&self, doubt: u64) {
+    pub(in crate::kernel_bridge) fn settle(&self, doubt: u64) {
         // Never back: a scan may come with what it knew before a later look.
         self.settled.fetch_max(doubt, Ordering::AcqRel);
     }
 
     /// Whether a doubt is not looked into yet.
-    pub(super) fn in_doubt(&self) -> bool {
+    pub(in crate::kernel_bridge) fn in_doubt(&self) -> bool {
         !self.gone.load(Ordering::Acquire) && self.settled.load(Ordering::Acquire) != self.doubts()
     }
 
     /// Commands fail, until it is trusted again.
-    pub(super) fn refuse(&self) {
+    pub(in crate::kernel_bridge) fn refuse(&self) {
         self.refused.store(true, Ordering::Release);
     }
 
     /// Whether commands may go to it.
-    pub(super) fn pass(&self) -> Pass {
+    pub(in crate::kernel_bridge) fn pass(&self) -> Pass {
         if self.refused.load(Ordering::Acquire) || self.gone.load(Ordering::Acquire) {
             Pass::Refused
         } else if self.in_doubt() {
@@ -159,13 +159,13 @@ impl Unit {
     }
 
     /// Another scan has found it, perhaps with another size.
-    pub(super) fn reshape(&self, geometry: Geometry, ways: Ways) {
+    pub(in crate::kernel_bridge) fn reshape(&self, geometry: Geometry, ways: Ways) {
         *self.shape.write().unwrap_or_else(PoisonError::into_inner) = (geometry, ways);
         self.identity.write().unwrap_or_else(PoisonError::into_inner).resized(geometry.blocks);
     }
 
     /// It is not on the target any more: whoever still holds it gets [`IoError::Offline`].
-    pub(super) fn retire(&self) {
+    pub(in crate::kernel_bridge) fn retire(&self) {
         self.gone.store(true, Ordering::Release);
     }
 
@@ -175,7 +175,13 @@ impl Unit {
 
     /// The same operation with a shorter command, if `refused` was a 16-byte one and it fits; from now
     /// on all reads and writes go that way.
-    pub(super) fn without_16(&self, refused: &[u8; 16], op: Op, lba: u64, blocks: u32) -> Option<[u8; 16]> {
+    pub(in crate::kernel_bridge) fn without_16(
+        &self,
+        refused: &[u8; 16],
+        op: Op,
+        lba: u64,
+        blocks: u32,
+    ) -> Option<[u8; 16]> {
         match refused[0] {
             cdb::opcode::READ_16 | cdb::opcode::WRITE_16 => {
                 let fua = refused[1] & 0x08 != 0;
@@ -232,7 +238,7 @@ impl Unit {
 
 /// SYNCHRONIZE CACHE of everything. The ten-byte form is mandatory wherever there is one, and its
 /// "LBA 0, 0 blocks" means the whole unit (SBC-4 §5.26).
-pub(super) fn flush() -> [u8; 16] {
+pub(in crate::kernel_bridge) fn flush() -> [u8; 16] {
     cdb::synchronize_cache_16(0, 0).padded()
 }
 
@@ -277,14 +283,14 @@ fn check(io: &Io, geometry: &Geometry) -> Result<(), IoError> {
 
 /// What the exports hold: the unit, and how to reach itself.
 #[derive(Debug, Clone)]
-pub(super) struct Disk(pub(super) Arc<Unit>);
+pub(in crate::kernel_bridge) struct Disk(pub(in crate::kernel_bridge) Arc<Unit>);
 
 /// The disks of a session, for all who have to do with them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Disks(Arc<Mutex<BTreeMap<Lun, Disk>>>);
+pub(in crate::kernel_bridge) struct Disks(Arc<Mutex<BTreeMap<Lun, Disk>>>);
 
 impl Disks {
-    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<Lun, Disk>> {
+    pub(in crate::kernel_bridge) fn lock(&self) -> MutexGuard<'_, BTreeMap<Lun, Disk>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,21 +12,23 @@
 
 pub mod block;
 mod claims;
-mod counters;
-mod driver;
-mod identity;
+pub(super) mod counters;
+pub(super) mod driver;
+pub(super) mod hearing;
+pub(super) mod identity;
 mod lanes;
-mod lun;
+pub(super) mod lun;
 mod outbox;
 mod pool;
-mod request;
+pub(super) mod request;
 mod ring;
 mod scan;
-mod verdict;
+pub(super) mod verdict;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,12 +43,14 @@ use tokio::time::Instant;
 use self::block::{Block, Op, Pool, Registry};
 use self::counters::Counters;
 use self::driver::{Control, Driver, Purpose, Start};
+use self::hearing::Hearing;
 use self::identity::{Likeness, Size};
 pub use self::lanes::Lanes;
 use self::lun::{Disk, Disks, Unit};
 use self::request::Inbox;
 use self::scan::{Found, Scanner};
 use self::verify::verify;
+use super::kext::{self, Extension};
 use super::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
 
 /// Bytes that the I/O of one session may take. A pool of its own each, so that a session that waits for
@@ -62,9 +66,19 @@ pub struct UserKernel {
     sessions: Mutex<BTreeMap<SessionId, Arc<Handle>>>,
     next: AtomicU32,
     events: mpsc::UnboundedSender<BridgeEvent>,
-    /// Where the drivers run; without, among the tasks of whoever hands a session off.
-    lanes: Option<Lanes>,
+    engine: Engine,
 }
+
+/// Who runs the full-feature phase.
+enum Engine {
+    /// The drivers of this process, on lanes; without, among the tasks of whoever hands a session off.
+    Here(Option<Lanes>),
+    /// The kernel extension.
+    Kext(Arc<Extension>),
+}
+
+/// A driver at work.
+type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the kernel keeps of a session whose driver runs elsewhere.
 struct Handle {
@@ -79,28 +93,36 @@ struct Handle {
     scanning: Semaphore,
     /// Where its driver runs.
     lane: Runtime,
+    /// Its number in the kernel extension, if it runs there.
+    in_kext: Option<u32>,
 }
 
 impl UserKernel {
     /// A kernel without sessions, and where it tells what happens to them. The drivers run among the tasks of
     /// whoever hands a session off.
     pub fn new() -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
-        UserKernel::on(None)
+        UserKernel::on(Engine::Here(None))
     }
 
     /// As [`new`](UserKernel::new), with the drivers on `lanes`.
     pub fn on_lanes(lanes: Lanes) -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
-        UserKernel::on(Some(lanes))
+        UserKernel::on(Engine::Here(Some(lanes)))
     }
 
-    fn on(lanes: Option<Lanes>) -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
+    /// The same sessions and units, but run by the kernel extension. Without it, a sentence's end says why it
+    /// cannot be used.
+    pub fn in_kext() -> Result<(Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>), String> {
+        Ok(UserKernel::on(Engine::Kext(Extension::open()?)))
+    }
+
+    fn on(engine: Engine) -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
         let (events, heard) = mpsc::unbounded_channel();
         let kernel = UserKernel {
             registry: Arc::new(Registry::default()),
             sessions: Mutex::default(),
             next: AtomicU32::new(0),
             events,
-            lanes,
+            engine,
         };
         (Arc::new(kernel), heard)
     }
@@ -108,6 +130,11 @@ impl UserKernel {
     /// The disks that are there now, for the exports.
     pub fn registry(&self) -> Arc<Registry> {
         self.registry.clone()
+    }
+
+    /// Whether the units are for the exports; else the operating system makes disks of them.
+    fn exports(&self) -> bool {
+        matches!(self.engine, Engine::Here(_)) || kext::EXPORTS
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Arc<Handle>>> {
@@ -118,27 +145,41 @@ impl UserKernel {
         self.sessions().get(&session).cloned().ok_or(BridgeError::NoSession)
     }
 
-    fn start(&self, spec: SessionSpec, handoff: Handoff, stream: TcpStream) -> Result<SessionId, BridgeError> {
+    async fn start(&self, spec: SessionSpec, handoff: Handoff, stream: TcpStream) -> Result<SessionId, BridgeError> {
         let id = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
         let (inbox, counters) = (Arc::new(Inbox::default()), Arc::new(Counters::default()));
         let (control, obeyed) = mpsc::unbounded_channel();
         let target = spec.target.clone();
-        let lane = self.lanes.as_ref().and_then(Lanes::next).unwrap_or_else(Runtime::current);
+        let lane = match &self.engine {
+            Engine::Here(Some(lanes)) => lanes.next().unwrap_or_else(Runtime::current),
+            Engine::Here(None) | Engine::Kext(_) => Runtime::current(),
+        };
         let stream = adopt(stream, &lane)?;
         let disks = Disks::default();
         let (doubted, doubts) = watch::channel(Instant::now());
-        let driver = Driver::new(Start {
-            id,
+        let start = Start {
+            hearing: Hearing {
+                id,
+                events: self.events.clone(),
+                disks: disks.clone(),
+                doubted,
+                replacement_timeout: spec.replacement_timeout,
+            },
             spec,
             handoff,
             stream,
             inbox: inbox.clone(),
             counters: counters.clone(),
             control: obeyed,
-            events: self.events.clone(),
-            disks: disks.clone(),
-            doubted,
-        })?;
+        };
+        let (driving, in_kext): (Driving, Option<u32>) = match &self.engine {
+            Engine::Here(_) => (Box::pin(Driver::new(start)?.run()), None),
+            Engine::Kext(extension) => {
+                let driver = kext::Driver::start(extension.clone(), start).await?;
+                let session = driver.session();
+                (Box::pin(driver.run()), Some(session))
+            }
+        };
         let handle = Handle {
             target,
             pool: Pool::new(POOL_BUDGET),
@@ -149,11 +190,12 @@ impl UserKernel {
             disks,
             scanning: Semaphore::new(1),
             lane: lane.clone(),
+            in_kext,
         };
         let handle = Arc::new(handle);
         tokio::spawn(verify(handle.clone(), doubts));
         self.sessions().insert(id, handle);
-        lane.spawn(driver.run());
+        lane.spawn(driving);
         Ok(id)
     }
 
@@ -210,6 +252,7 @@ impl UserKernel {
         }
         // Whether or not there is anything in doubt, or nothing any more: it is asked again.
         drop(handle.control.send(Control::Recheck));
+        drop(handle.control.send(Control::Scanned));
         Ok(units)
     }
 
@@ -236,7 +279,9 @@ impl UserKernel {
             let Some(disk) = disks.get(lun) else {
                 if let Some(unit) = Unit::new(handle, found) {
                     let disk = Disk(Arc::new(unit));
-                    self.registry.insert(unit_name(&handle.target, *lun), Arc::new(disk.clone()));
+                    if self.exports() {
+                        self.registry.insert(unit_name(&handle.target, *lun), Arc::new(disk.clone()));
+                    }
                     disks.insert(*lun, disk);
                 }
                 continue;
@@ -341,7 +386,34 @@ pub fn unit_name(target: &str, lun: Lun) -> String {
 
 impl KernelBridge for UserKernel {
     fn name(&self) -> &'static str {
-        "user"
+        match self.engine {
+            Engine::Here(_) => "user",
+            Engine::Kext(_) => "kext",
+        }
+    }
+
+    fn makes_disks(&self) -> bool {
+        !self.exports()
+    }
+
+    fn device(&self, session: SessionId, lun: Lun) -> Option<String> {
+        match &self.engine {
+            Engine::Here(_) => None,
+            Engine::Kext(extension) => extension.device(self.session(session).ok()?.in_kext?, lun),
+        }
+    }
+
+    fn left(&self) -> Vec<String> {
+        match &self.engine {
+            Engine::Here(_) => Vec::new(),
+            Engine::Kext(extension) => extension.left(),
+        }
+    }
+
+    fn disown(&self, target: &str) {
+        if let Engine::Kext(extension) = &self.engine {
+            extension.disown(target);
+        }
     }
 
     fn handoff(
@@ -352,14 +424,18 @@ impl KernelBridge for UserKernel {
         replaces: Option<SessionId>,
     ) -> BridgeFuture<'_, SessionId> {
         Box::pin(async move {
-            let Some(session) = replaces else { return self.start(spec, handoff, stream) };
+            let Some(session) = replaces else { return self.start(spec, handoff, stream).await };
             let handle = self.session(session)?;
             let stream = adopt(stream, &handle.lane)?;
             let (reply, answer) = oneshot::channel();
             let reinstate = Control::Reinstate { handoff, stream, reply };
             handle.control.send(reinstate).map_err(|_| BridgeError::NoSession)?;
-            answer.await.map_err(|_| BridgeError::NoSession)??;
-            Ok(session)
+            let answer = answer.await.unwrap_or(Err(BridgeError::NoSession));
+            if answer == Err(BridgeError::NoSession) {
+                // There is nothing to come back to: what follows is another session.
+                self.abandon(session);
+            }
+            answer.map(|()| session)
         })
     }
 
@@ -405,6 +481,10 @@ impl KernelBridge for UserKernel {
     }
 
     fn stats(&self, session: SessionId) -> Option<SessionStats> {
-        self.session(session).ok().map(|handle| handle.counters.stats())
+        let handle = self.session(session).ok()?;
+        match (&self.engine, handle.in_kext) {
+            (Engine::Kext(extension), Some(number)) => extension.statistics(number),
+            _ => Some(handle.counters.stats()),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use iscsi_proto::ids::Lun;
 use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::scsi::Sense;
-use iscsi_proto::session::Data;
+use iscsi_proto::session::{Data, Outcome, TaskResult};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use super::lun::Unit;
 
 /// The bytes a command moves.
 #[derive(Debug)]
-pub(super) enum Payload {
+pub(in crate::kernel_bridge) enum Payload {
     None,
     /// Of a pool: the data of reads and writes.
     Buffer(Buffer),
@@ -24,7 +24,7 @@ pub(super) enum Payload {
 }
 
 impl Payload {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::kernel_bridge) fn bytes(&self) -> &[u8] {
         match self {
             Payload::None => &[],
             Payload::Buffer(buffer) => buffer,
@@ -33,7 +33,7 @@ impl Payload {
     }
 
     /// How long it is; memory that it does not have yet it need not have for that.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::kernel_bridge) fn len(&self) -> usize {
         match self {
             Payload::None => 0,
             Payload::Buffer(buffer) => buffer.len(),
@@ -41,7 +41,7 @@ impl Payload {
         }
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(in crate::kernel_bridge) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Payload::None => &mut [],
             Payload::Buffer(buffer) => buffer,
@@ -49,7 +49,7 @@ impl Payload {
         }
     }
 
-    pub(super) fn into_buffer(self) -> Option<Buffer> {
+    pub(in crate::kernel_bridge) fn into_buffer(self) -> Option<Buffer> {
         match self {
             Payload::Buffer(buffer) => Some(buffer),
             Payload::None | Payload::Bytes(_) => None,
@@ -59,7 +59,7 @@ impl Payload {
 
 /// Who waits for it.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(in crate::kernel_bridge) enum Work {
     /// An export: one operation on a unit.
     Block {
         unit: Arc<Unit>,
@@ -76,38 +76,61 @@ pub(super) enum Work {
 
 /// What a unit answered to a command of the scan.
 #[derive(Debug)]
-pub(super) struct RawDone {
-    pub(super) status: ScsiStatus,
-    pub(super) sense: Option<Sense>,
+pub(in crate::kernel_bridge) struct RawDone {
+    pub(in crate::kernel_bridge) status: ScsiStatus,
+    pub(in crate::kernel_bridge) sense: Option<Sense>,
     /// What arrived, for commands that read.
-    pub(super) data: Vec<u8>,
+    pub(in crate::kernel_bridge) data: Vec<u8>,
+}
+
+impl RawDone {
+    /// The answer to a command of the scan that ended so; where the unit did not answer it, why it failed.
+    pub(in crate::kernel_bridge) fn of(
+        payload: Payload,
+        result: &TaskResult,
+        sense: Option<Sense>,
+        done: Result<(), IoError>,
+    ) -> Result<RawDone, IoError> {
+        match (result.outcome, done) {
+            (Outcome::Status(status), _) => {
+                let mut data = match payload {
+                    Payload::Bytes(bytes) => bytes,
+                    Payload::None | Payload::Buffer(_) => Vec::new(),
+                };
+                data.truncate(result.transferred as usize);
+                Ok(RawDone { status, sense, data })
+            }
+            (_, Err(error)) => Err(error),
+            (_, Ok(())) => Err(IoError::Aborted),
+        }
+    }
 }
 
 #[derive(Debug)]
-pub(super) struct Request {
-    pub(super) lun: Lun,
-    pub(super) cdb: [u8; 16],
-    pub(super) data: Data,
-    pub(super) payload: Payload,
-    pub(super) work: Work,
+pub(in crate::kernel_bridge) struct Request {
+    pub(in crate::kernel_bridge) lun: Lun,
+    pub(in crate::kernel_bridge) cdb: [u8; 16],
+    pub(in crate::kernel_bridge) data: Data,
+    pub(in crate::kernel_bridge) payload: Payload,
+    pub(in crate::kernel_bridge) work: Work,
     /// Its place among all requests of the session, given by the driver.
-    pub(super) number: u64,
+    pub(in crate::kernel_bridge) number: u64,
     /// It was issued before: nothing later to the same blocks goes before it is through.
-    pub(super) reissued: bool,
+    pub(in crate::kernel_bridge) reissued: bool,
     /// How often it was under way when the connection was lost, and when first.
-    pub(super) losses: u8,
-    pub(super) first_loss: Option<Instant>,
+    pub(in crate::kernel_bridge) losses: u8,
+    pub(in crate::kernel_bridge) first_loss: Option<Instant>,
     /// How often it took too long.
-    pub(super) overdue: u8,
+    pub(in crate::kernel_bridge) overdue: u8,
     /// How often it was issued again after an answer that asks for it.
-    pub(super) attempts: u16,
+    pub(in crate::kernel_bridge) attempts: u16,
 }
 
 /// Blocks that a request reads or changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(in crate::kernel_bridge) struct Extent {
     /// The request's.
-    pub(super) number: u64,
+    pub(in crate::kernel_bridge) number: u64,
     lun: Lun,
     start: u64,
     end: u64,
@@ -116,14 +139,14 @@ pub(super) struct Extent {
 
 impl Extent {
     /// Whether the order of the two matters: one changes blocks that the other touches.
-    pub(super) fn collides(&self, other: &Extent) -> bool {
+    pub(in crate::kernel_bridge) fn collides(&self, other: &Extent) -> bool {
         self.lun == other.lun && (self.changes || other.changes) && self.start < other.end && other.start < self.end
     }
 }
 
 impl Request {
     /// One that was not issued yet.
-    pub(super) fn new(lun: Lun, cdb: [u8; 16], data: Data, payload: Payload, work: Work) -> Request {
+    pub(in crate::kernel_bridge) fn new(lun: Lun, cdb: [u8; 16], data: Data, payload: Payload, work: Work) -> Request {
         Request {
             lun,
             cdb,
@@ -140,7 +163,7 @@ impl Request {
     }
 
     /// The blocks it reads or changes; `None` for what has none.
-    pub(super) fn extent(&self) -> Option<Extent> {
+    pub(in crate::kernel_bridge) fn extent(&self) -> Option<Extent> {
         let Work::Block { op, lba, blocks, .. } = &self.work else { return None };
         let changes = matches!(op, Op::Write { .. } | Op::WriteZeroes { .. } | Op::Unmap);
         let end = lba.saturating_add(u64::from(*blocks));
@@ -148,7 +171,7 @@ impl Request {
     }
 
     /// Answers it with an error.
-    pub(super) fn fail(self, error: IoError) {
+    pub(in crate::kernel_bridge) fn fail(self, error: IoError) {
         match self.work {
             Work::Block { completion, .. } => completion.finish(Err(error), self.payload.into_buffer()),
             // Whoever asked may have stopped waiting: then nobody needs the answer.
@@ -159,7 +182,7 @@ impl Request {
 
 /// Requests that wait for the driver to look.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(in crate::kernel_bridge) struct Inbox {
     requests: Mutex<Vec<Request>>,
     wake: Notify,
     closed: AtomicBool,
@@ -168,7 +191,7 @@ pub(super) struct Inbox {
 impl Inbox {
     /// Puts in all of `batch`, in order, and wakes the driver once. A closed inbox answers them with
     /// [`IoError::Offline`].
-    pub(super) fn put(&self, batch: impl IntoIterator<Item = Request>) {
+    pub(in crate::kernel_bridge) fn put(&self, batch: impl IntoIterator<Item = Request>) {
         if self.closed.load(Ordering::Acquire) {
             batch.into_iter().for_each(|request| request.fail(IoError::Offline));
             return;
@@ -182,20 +205,20 @@ impl Inbox {
     }
 
     /// Moves everything to `out`, which is empty and whose room is used again.
-    pub(super) fn take(&self, out: &mut Vec<Request>) {
+    pub(in crate::kernel_bridge) fn take(&self, out: &mut Vec<Request>) {
         std::mem::swap(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner), out);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::kernel_bridge) fn is_empty(&self) -> bool {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    pub(super) async fn arrived(&self) {
+    pub(in crate::kernel_bridge) async fn arrived(&self) {
         self.wake.notified().await;
     }
 
     /// Takes no more requests; those inside are answered with [`IoError::Offline`].
-    pub(super) fn close(&self) {
+    pub(in crate::kernel_bridge) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let left = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
         left.into_iter().for_each(|request| request.fail(IoError::Offline));

@@ -30,14 +30,14 @@ const PATIENT_ATTEMPTS: u16 = 125;
 
 /// What to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::kernel_bridge) enum Verdict {
     Done(Result<(), IoError>),
     Again,
     AgainAfter(Duration),
 }
 
 /// Decides. May change the request, where it is to be issued in another way.
-pub(super) fn judge(request: &mut Request, result: &TaskResult, sense: Option<Sense>) -> Verdict {
+pub(in crate::kernel_bridge) fn judge(request: &mut Request, result: &TaskResult, sense: Option<Sense>) -> Verdict {
     match result.outcome {
         Outcome::Status(status) => judge_status(request, status, result, sense),
         Outcome::TargetFailure(_) | Outcome::Rejected(_) => prompt(request, target_error(sense)),

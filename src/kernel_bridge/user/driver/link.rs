@@ -10,9 +10,8 @@ use iscsi_proto::handoff::Handoff;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{Driver, LOOK_LIMIT};
+use super::Driver;
 use crate::kernel_bridge::user::counters::add;
-use crate::kernel_bridge::user::identity::Size;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
 
 pub(super) enum Link {
@@ -32,7 +31,7 @@ impl Driver {
         tracing::warn!(target = %self.spec.target, why, "the connection was lost");
         self.part();
         if self.left_by_loss(why) {
-            self.tell(BridgeEvent::ConnectionLost { session: self.id, why: why.to_owned() });
+            self.hearing.tell(BridgeEvent::ConnectionLost { session: self.hearing.id, why: why.to_owned() });
         }
     }
 
@@ -65,14 +64,10 @@ impl Driver {
         self.session.reinstate(handoff, self.now()).map_err(|error| BridgeError::BadHandoff(error.to_string()))?;
         // Before the doubts: a scan that publishes a unit after these sees that it has to doubt it itself.
         add(&self.counters.reconnects, 1);
-        for disk in self.disks.lock().values() {
-            disk.0.doubt(Size::Must);
-        }
+        self.hearing.doubt_all(since);
         self.link = Link::Up(stream);
         self.large = false;
         self.watchdog.forget(Instant::now());
-        let deadline = (since + self.spec.replacement_timeout).max(Instant::now() + LOOK_LIMIT);
-        self.doubted.send_replace(deadline);
         Ok(())
     }
 }

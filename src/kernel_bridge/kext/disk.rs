@@ -1,0 +1,147 @@
+//! Commands on their way through the extension, and how they come back.
+//!
+//! ```text
+//!   of the scan ───────────────► EXECUTE
+//!   of an export, on Linux ────► a task of the harness' SCSI stack
+//!   a flush before a logout ───► EXECUTE, where the operating system has the disk
+//! ```
+
+use std::sync::Arc;
+
+use iscsi_kext_messages::{ISCSI_EXECUTE_MOST, IscsiExecuteIn};
+use iscsi_proto::pdu::ScsiStatus;
+use iscsi_proto::scsi::Sense;
+use iscsi_proto::session::{Outcome, Residual, TaskResult};
+
+use super::extension::Extension;
+use crate::kernel_bridge::user::request::{Request, Work};
+
+/// `ISCSI_OUTCOME_*` of `kext-shim/src/abi.rs`, in that order.
+const OUTCOME_STATUS: u32 = 0;
+const OUTCOME_TARGET_FAILURE: u32 = 1;
+const OUTCOME_REJECTED: u32 = 2;
+const OUTCOME_LOST: u32 = 5;
+
+/// How a command came back.
+pub(super) enum Came {
+    /// The unit, or the target, has answered.
+    Back(TaskResult, Option<Sense>),
+    /// There was no connection, or it was lost meanwhile.
+    Unconnected,
+    /// The SCSI stack has no such unit, or the extension failed its command.
+    Unanswered,
+    /// The session is not there any more.
+    Gone,
+}
+
+/// Where commands go.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) extension: Arc<Extension>,
+    pub(super) session: u32,
+    /// The target's number in the SCSI domain.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the operating system's own disk driver knows it"))]
+    pub(super) target: u32,
+    /// How long a command may take, in milliseconds, 1 to 60000.
+    pub(super) limit: u32,
+}
+
+impl Way {
+    /// Runs a command to its end.
+    pub(super) async fn run(self, mut request: Request) -> (Request, Came) {
+        let came = match request.work {
+            Work::Raw { .. } => self.execute(&mut request).await,
+            Work::Block { .. } => self.task(&mut request).await,
+        };
+        (request, came)
+    }
+
+    async fn execute(&self, request: &mut Request) -> Came {
+        let length = request.data.len().min(ISCSI_EXECUTE_MOST);
+        let input = IscsiExecuteIn {
+            session: self.session,
+            timeout: self.limit,
+            lun: request.lun.0.to_be_bytes(),
+            cdb: request.cdb,
+            length,
+            reserved: 0,
+        };
+        let extension = self.extension.clone();
+        let executed = match tokio::task::spawn_blocking(move || extension.execute(&input)).await {
+            Ok(Ok(executed)) => executed,
+            Ok(Err(refused)) if refused.is_early() => return Came::Unconnected,
+            Ok(Err(refused)) if refused.is_gone() => return Came::Gone,
+            Ok(Err(refused)) => {
+                tracing::warn!(lun = %request.lun, "a command was not taken on: {refused}");
+                return Came::Unanswered;
+            }
+            Err(error) => {
+                tracing::error!("a call of the kernel extension ended early: {error}");
+                return Came::Gone;
+            }
+        };
+        let out = executed.out;
+        if out.outcome == OUTCOME_LOST {
+            return Came::Unconnected;
+        }
+        copy(&executed.data, request.payload.bytes_mut());
+        let sense = out.sense.get(..out.sense_length as usize).and_then(Sense::parse);
+        Came::Back(result(out.outcome, out.status, out.transferred), sense)
+    }
+
+    #[cfg(target_os = "linux")]
+    async fn task(&self, request: &mut Request) -> Came {
+        use super::port::FrameTask;
+        use iscsi_proto::session::Data;
+        let (direction, sent) = match request.data {
+            Data::In(_) => (1, &[][..]),
+            Data::Out(_) => (2, request.payload.bytes()),
+            _ => (0, &[][..]),
+        };
+        let task = FrameTask {
+            target: self.target.into(),
+            lun: request.lun.0.to_be_bytes(),
+            cdb: request.cdb,
+            direction,
+            length: request.data.len(),
+        };
+        match self.extension.port().task(&task, sent).await {
+            Ok((done, read)) if done.response == 0 => {
+                if direction == 1 {
+                    copy(&read, request.payload.bytes_mut());
+                }
+                let sense = done.sense.get(..done.sense_length as usize).and_then(Sense::parse);
+                let realized = u32::try_from(done.realized).unwrap_or(u32::MAX);
+                Came::Back(result(OUTCOME_STATUS, done.status, realized), sense)
+            }
+            Ok(_) => Came::Unanswered,
+            Err(_) => Came::Gone,
+        }
+    }
+
+    /// The exports have no units here: what comes is the flush before a logout.
+    #[cfg(not(target_os = "linux"))]
+    async fn task(&self, request: &mut Request) -> Came {
+        if !request.data.is_empty() {
+            return Came::Unanswered;
+        }
+        self.execute(request).await
+    }
+}
+
+fn copy(from: &[u8], to: &mut [u8]) {
+    let length = from.len().min(to.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..length), from.get(..length)) {
+        to.copy_from_slice(from);
+    }
+}
+
+fn result(outcome: u32, status: u32, transferred: u32) -> TaskResult {
+    let outcome = match outcome {
+        OUTCOME_STATUS => Outcome::Status(ScsiStatus::from(status as u8)),
+        // What exactly it was, the extension's log says.
+        OUTCOME_TARGET_FAILURE | OUTCOME_REJECTED => Outcome::TargetFailure(1),
+        _ => Outcome::Aborted,
+    };
+    TaskResult { outcome, transferred, residual: Residual::None }
+}

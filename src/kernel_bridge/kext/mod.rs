@@ -1,0 +1,27 @@
+//! The kernel extension, from the daemon's side: `kext-shim/` runs the full-feature phase, and the operating
+//! system owns the disks.
+//!
+//! ```text
+//!   inbox ── commands of the scan ──► driver ── EXECUTE ──────► extension ──► port ──► IscsiUserClient
+//!   control ── other connection, logout ──► driver ── REPLACE, SEND, REMOVE ──►│
+//!   hearing ◄── what happened ── driver ◄── notices, sorted by session ────────┘
+//! ```
+//! Scan, identity and verification of units are those of [`user`](super::user): a driver here takes the place of
+//! the one there. Only the port knows the operating system: IOKit on macOS; on Linux the harness in which the
+//! extension's own sources are executed, with a SCSI stack whose disks are exported as any others.
+
+mod disk;
+mod driver;
+mod extension;
+#[cfg(target_os = "linux")]
+#[path = "harness.rs"]
+mod port;
+#[cfg(target_os = "macos")]
+#[path = "sys.rs"]
+mod port;
+
+pub(super) use self::driver::Driver;
+pub(super) use self::extension::Extension;
+
+/// Whether the exports serve the units: where the operating system makes disks of them, nobody else may.
+pub(super) const EXPORTS: bool = cfg!(target_os = "linux");
