@@ -26,6 +26,10 @@ pub(crate) trait Disks: Send + Sync + 'static {
     /// is not attached.
     fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, ()>;
 
+    /// Has the operating system let go of a disk that it made by itself, by the disk's name. Refused while it is in
+    /// use, unless `force`.
+    fn release(&self, device: &str, force: bool) -> DiskFuture<'_, ()>;
+
     /// Has what was written to the disk reach the unit, for a while.
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()>;
 
@@ -80,6 +84,14 @@ impl Disks for Attachments {
                 Ok(()) | Err(AttachError::NotAttached) => Ok(()),
                 Err(error) => Err(failure("detached", &unit, &error)),
             }
+        })
+    }
+
+    fn release(&self, device: &str, force: bool) -> DiskFuture<'_, ()> {
+        let device = device.to_owned();
+        Box::pin(async move {
+            let released = Attachments::release(self, &device, force).await;
+            released.map_err(|error| failure("let go of", &device, &error))
         })
     }
 

@@ -114,6 +114,15 @@ async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool)
             warn!("{failure}");
         }
     }
+    for unit in daemon.bridge.units(live.id()) {
+        let Some(device) = daemon.bridge.device(live.id(), unit.lun) else { continue };
+        if let Err(failure) = daemon.disks.release(&device, force).await {
+            if !force {
+                return Err(failure);
+            }
+            warn!("{failure}");
+        }
+    }
     Ok(())
 }
 
@@ -182,6 +191,12 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
             let live = closing.live().clone();
             let names = unit_names(&daemon, &live);
             if let Err(failure) = detach_all(&daemon, &live, &names, false).await {
+                if daemon.bridge.makes_disks() {
+                    warn!("{failure}; iscsid ends, and the session goes on in the kernel until the next one");
+                    daemon.roster.stay(&target);
+                    stop_keeping(&daemon, &live).await;
+                    return;
+                }
                 if daemon.disks.outlive_the_daemon() {
                     warn!("{failure}; iscsid ends, and the disk waits for the next one");
                     daemon.roster.stay(&target);

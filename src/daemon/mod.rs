@@ -38,6 +38,8 @@ mod send_targets;
 mod settings;
 mod slot;
 mod state;
+#[cfg(test)]
+mod system_disk_tests;
 mod view;
 
 use std::process::ExitCode;

@@ -142,6 +142,8 @@ pub(super) struct Kernel {
     pub(super) alive: AtomicBool,
     /// Whether the unit has a write cache.
     pub(super) cached: AtomicBool,
+    /// Whether the system makes disks of the units by itself.
+    pub(super) makes_disks: AtomicBool,
 }
 
 impl Kernel {
@@ -240,6 +242,14 @@ impl KernelBridge for Kernel {
         self.tell(Told::Abandon(session));
     }
 
+    fn makes_disks(&self) -> bool {
+        self.makes_disks.load(Ordering::Relaxed)
+    }
+
+    fn device(&self, _session: SessionId, lun: Lun) -> Option<String> {
+        self.makes_disks().then(|| format!("/dev/disk{}", lun.0 + 4))
+    }
+
     fn stats(&self, _session: SessionId) -> Option<SessionStats> {
         None
     }
@@ -266,6 +276,9 @@ impl Block for Idle {
 pub(super) struct Desk {
     attached: Mutex<BTreeSet<String>>,
     mounted: Mutex<bool>,
+    /// Somebody holds the disks that the system made by itself.
+    pub(super) held: Mutex<bool>,
+    pub(super) released: Mutex<Vec<String>>,
     pub(super) written_back: Mutex<Vec<String>>,
     outlives: Mutex<bool>,
 }
@@ -279,6 +292,16 @@ impl Disks for Desk {
     fn detach(&self, unit: &str, _force: bool) -> DiskFuture<'_, ()> {
         self.attached.lock().expect("sound").remove(unit);
         Box::pin(async { Ok(()) })
+    }
+
+    fn release(&self, device: &str, force: bool) -> DiskFuture<'_, ()> {
+        let held = *self.held.lock().expect("sound") && !force;
+        if !held {
+            self.released.lock().expect("sound").push(device.to_owned());
+        }
+        Box::pin(
+            async move { if held { Err(Failure::new(ExitCode::TryAgain, "Finder does not let go")) } else { Ok(()) } },
+        )
     }
 
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()> {
@@ -325,6 +348,7 @@ async fn stage_with(answers_logout: bool) -> Stage {
         scans: true.into(),
         alive: answers_logout.into(),
         cached: false.into(),
+        makes_disks: false.into(),
     });
     let (script, desk) = (Arc::new(Script::default()), Arc::new(Desk::default()));
     let registry = Arc::new(Registry::default());
@@ -365,7 +389,7 @@ impl Stage {
         self.ask(Request::Login(which(target))).await
     }
 
-    async fn log_out(&self, target: &str, force: bool) -> Result<Reply, Failure> {
+    pub(super) async fn log_out(&self, target: &str, force: bool) -> Result<Reply, Failure> {
         self.ask(Request::Logout { which: which(target), force }).await
     }
 

@@ -162,6 +162,15 @@ impl Attachments {
         self.inner.in_use(unit).await.unwrap_or_else(|error| vec![error.to_string()])
     }
 
+    /// Has the system unmount a disk that it made of a unit by itself (the kernel extension's).
+    ///
+    /// # Errors
+    /// [`AttachError::InUse`] without `force`, if somebody does not let go, who is named.
+    pub async fn release(&self, device: &str, force: bool) -> Result<(), AttachError> {
+        let (inner, device) = (self.inner.clone(), device.to_owned());
+        to_the_end(async move { inner.release(&device, force).await }).await
+    }
+
     /// Whether the disk waits for the next daemon when this one ends, instead of failing.
     pub fn outlive_the_daemon(&self) -> bool {
         true
@@ -411,6 +420,20 @@ impl Inner {
         match by.is_empty() {
             true => Err(AttachError::Failed(format!("{} cannot be ejected: {}", image.device, outcome.reason()))),
             false => Err(AttachError::InUse(by)),
+        }
+    }
+
+    async fn release(&self, device: &str, force: bool) -> Result<(), AttachError> {
+        let words = if force { &["unmountDisk", "force", device][..] } else { &["unmountDisk", device] };
+        let outcome = self.run(DISKUTIL, words, CHANGE_LIMIT).await?;
+        if outcome.ok() {
+            return Ok(());
+        }
+        match dissenters(&outcome.text()) {
+            by if by.is_empty() => {
+                Err(AttachError::Failed(format!("{device} cannot be unmounted: {}", outcome.reason())))
+            }
+            by => Err(AttachError::InUse(by)),
         }
     }
 

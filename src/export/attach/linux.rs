@@ -153,6 +153,14 @@ impl Attachments {
         uses(node).await.unwrap_or_else(|error| vec![error.to_string()])
     }
 
+    /// Nothing but attaching makes disks of units here.
+    ///
+    /// # Errors
+    /// Always.
+    pub async fn release(&self, device: &str, _force: bool) -> Result<(), AttachError> {
+        Err(AttachError::Unsupported(format!("{device} is no disk that iscsid knows of")))
+    }
+
     /// Whether the disk waits for the next daemon when this one ends, instead of failing.
     pub fn outlive_the_daemon(&self) -> bool {
         false
