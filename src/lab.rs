@@ -16,7 +16,7 @@ use crate::config::{Credentials, Portal};
 use crate::daemon::{Opened, OverTcp, Plan, open_any};
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::user::block::{Block, Registry};
-use crate::kernel_bridge::user::{UserKernel, unit_name};
+use crate::kernel_bridge::user::{Kernel, unit_name};
 use crate::kernel_bridge::{BridgeError, BridgeEvent, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
 
 /// Who logs in.
@@ -42,7 +42,7 @@ pub struct Lab {
     plan: Plan,
     portal: Portal,
     spec: SessionSpec,
-    kernel: Arc<UserKernel>,
+    kernel: Arc<Kernel>,
     events: UnboundedReceiver<BridgeEvent>,
     session: SessionId,
     units: Vec<UnitInfo>,
@@ -80,7 +80,7 @@ impl Lab {
     ) -> Result<Lab, Failure> {
         let (plan, portal) = plan(target, portal, keys, chap)?;
         let opened = open(&plan, &portal).await?;
-        let (kernel, events) = UserKernel::new();
+        let (kernel, events) = Kernel::new();
         let spec = SessionSpec {
             target: target.to_owned(),
             depth: 256,

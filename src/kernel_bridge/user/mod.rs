@@ -9,6 +9,9 @@
 //! (`driver`). A scan finds the units and publishes the disks among them in the registry, under
 //! `<target>/<number>`. After a lost connection, a unit's I/O goes on once it is known to be the same disk
 //! (`verify`).
+//!
+//! All of that but the driver serves the kernel extension as well: a driver of
+//! `kext` in its place tells the extension what this one would do.
 
 pub mod block;
 mod claims;
@@ -60,8 +63,8 @@ const POOL_BUDGET: usize = 64 << 20;
 /// Units asked at the same time during a scan.
 const PROBES: usize = 8;
 
-/// The user kernel of a daemon.
-pub struct UserKernel {
+/// The kernel of a daemon: its sessions and their units, whoever runs them.
+pub struct Kernel {
     registry: Arc<Registry>,
     sessions: Mutex<BTreeMap<SessionId, Arc<Handle>>>,
     next: AtomicU32,
@@ -97,27 +100,27 @@ struct Handle {
     in_kext: Option<u32>,
 }
 
-impl UserKernel {
+impl Kernel {
     /// A kernel without sessions, and where it tells what happens to them. The drivers run among the tasks of
     /// whoever hands a session off.
-    pub fn new() -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
-        UserKernel::on(Engine::Here(None))
+    pub fn new() -> (Arc<Kernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
+        Kernel::on(Engine::Here(None))
     }
 
-    /// As [`new`](UserKernel::new), with the drivers on `lanes`.
-    pub fn on_lanes(lanes: Lanes) -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
-        UserKernel::on(Engine::Here(Some(lanes)))
+    /// As [`new`](Kernel::new), with the drivers on `lanes`.
+    pub fn on_lanes(lanes: Lanes) -> (Arc<Kernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
+        Kernel::on(Engine::Here(Some(lanes)))
     }
 
     /// The same sessions and units, but run by the kernel extension. Without it, a sentence's end says why it
     /// cannot be used.
-    pub fn in_kext() -> Result<(Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>), String> {
-        Ok(UserKernel::on(Engine::Kext(Extension::open()?)))
+    pub fn in_kext() -> Result<(Arc<Kernel>, mpsc::UnboundedReceiver<BridgeEvent>), String> {
+        Ok(Kernel::on(Engine::Kext(Extension::open()?)))
     }
 
-    fn on(engine: Engine) -> (Arc<UserKernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
+    fn on(engine: Engine) -> (Arc<Kernel>, mpsc::UnboundedReceiver<BridgeEvent>) {
         let (events, heard) = mpsc::unbounded_channel();
-        let kernel = UserKernel {
+        let kernel = Kernel {
             registry: Arc::new(Registry::default()),
             sessions: Mutex::default(),
             next: AtomicU32::new(0),
@@ -384,7 +387,7 @@ pub fn unit_name(target: &str, lun: Lun) -> String {
     format!("{target}/{lun}")
 }
 
-impl KernelBridge for UserKernel {
+impl KernelBridge for Kernel {
     fn name(&self) -> &'static str {
         match self.engine {
             Engine::Here(_) => "user",
