@@ -17,8 +17,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use iscsid::block::{Block, Geometry, Io, Pool, Registry};
 use iscsid::export::nbd::serve;
-use iscsid::kernel_bridge::user::block::{Block, Geometry, Io, Pool, Registry};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio_util::sync::CancellationToken;
 

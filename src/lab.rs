@@ -12,10 +12,10 @@ use iscsi_proto::keys::Offer;
 use iscsi_proto::names::IscsiName;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::block::{Block, Registry};
 use crate::config::{Credentials, Portal};
 use crate::daemon::{Opened, OverTcp, Plan, open_any};
 use crate::ipc::{ExitCode, Failure};
-use crate::kernel_bridge::user::block::{Block, Registry};
 use crate::kernel_bridge::user::{Kernel, unit_name};
 use crate::kernel_bridge::{BridgeError, BridgeEvent, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
 

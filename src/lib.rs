@@ -1,5 +1,6 @@
 //! The modules of iscsid, so that tests can link them.
 
+pub mod block;
 pub mod cli;
 pub mod config;
 pub mod daemon;

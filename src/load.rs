@@ -22,7 +22,7 @@ use hdrhistogram::Histogram;
 
 use self::places::Places;
 use self::stamp::Stamp;
-use crate::kernel_bridge::user::block::{Block, Buffer, Completions, Done, Io, IoError, Op, Pool};
+use crate::block::{Block, Buffer, Completions, Done, Io, IoError, Op, Pool};
 
 /// Latencies are told apart up to here, in nanoseconds; what takes longer counts as this.
 const SLOWEST: u64 = 600_000_000_000;

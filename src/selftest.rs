@@ -14,9 +14,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sim_target::{Chap, SimDisk, SimTarget};
 
+use crate::block::{Block, Completions, Done, Io, Op, run as run_one};
 use crate::config::{Credentials, Mutual, SecretBytes};
 use crate::ipc::{ExitCode, Failure};
-use crate::kernel_bridge::user::block::{Block, Completions, Done, Io, Op, run as run_one};
 use crate::lab::Lab;
 
 const TARGET: &str = "iqn.2026-11.org.iscsid.selftest:disk";

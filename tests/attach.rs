@@ -13,8 +13,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use iscsid::block::{self, IoError, Op};
 use iscsid::export::attach::{AttachError, Attachments};
-use iscsid::kernel_bridge::user::block::{self, IoError, Op};
 use ramdisk::{Plan, RamDisk};
 
 #[allow(dead_code, unreachable_pub)]

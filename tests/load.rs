@@ -4,7 +4,7 @@ use std::alloc::System;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iscsid::kernel_bridge::user::block::{Block, Geometry, Io, Pool};
+use iscsid::block::{Block, Geometry, Io, Pool};
 use iscsid::load::{Job, Load, Mix};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 

@@ -16,8 +16,8 @@ mod ramdisk;
 use std::process::Command;
 use std::sync::Arc;
 
+use iscsid::block::{self, Op, Registry};
 use iscsid::export::nbd;
-use iscsid::kernel_bridge::user::block::{self, Op, Registry};
 use process::{need, output, run};
 use ramdisk::{Plan, RamDisk};
 use tempfile::TempDir;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use iscsi_proto::ids::Lun;
 use iscsi_proto::pdu::{AsyncEvent, ScsiStatus, TaskFunction};
 use iscsi_proto::scsi::{Sense, SenseKey, cdb::opcode};
+use iscsid::block::{Block, IoError, Op, run};
 use iscsid::kernel_bridge::BridgeEvent;
-use iscsid::kernel_bridge::user::block::{Block, IoError, Op, run};
 use iscsid::lab::{Lab, Timers};
 use sim_target::{Action, Command, Hold, LoginAction, SimDisk, SimTarget, TmfAction};
 

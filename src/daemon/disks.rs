@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::nfs::NfsPlace;
+use crate::block::Block;
 use crate::export::attach::{AttachError, Attachments};
 use crate::ipc::{ExitCode, Failure};
-use crate::kernel_bridge::user::block::Block;
 
 /// A change to a disk under way.
 pub(crate) type DiskFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;

@@ -12,9 +12,9 @@ use super::keeper::{self, back_off};
 use super::plan::{Opened, Plan, open_any};
 use super::slot::{Busy, Facts, Live};
 use super::state::Daemon;
+use crate::block::Use;
 use crate::config::{Effective, Portal};
 use crate::ipc::{ExitCode, Failure};
-use crate::kernel_bridge::user::block::Use;
 use crate::kernel_bridge::user::unit_name;
 use crate::kernel_bridge::{SessionSpec, UnitInfo};
 

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::settings::Settings;
+use crate::block::Registry;
 use crate::config::NfsIdentity;
 use crate::export::nfs::{self, FlushPolicy, Secret, Setup, Tickets};
 use crate::ipc::{self, ExitCode, Failure};
-use crate::kernel_bridge::user::block::Registry;
 use crate::options::Nfs;
 
 /// How many ports are tried where another program has the one that it was.

@@ -20,9 +20,9 @@ use super::plan::{Opened, Opener, Opening, Plan};
 use super::settings::Settings;
 use super::state::{Daemon, Partners};
 use super::{failure::Again, route};
+use crate::block::{Block, Geometry, Io, Pool, Registry};
 use crate::config::{Portal, Store};
 use crate::ipc::{ExitCode, Failure, Reply, Request, Session, SessionState, TargetChanges, Which};
-use crate::kernel_bridge::user::block::{Block, Geometry, Io, Pool, Registry};
 use crate::kernel_bridge::{
     BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo,
 };

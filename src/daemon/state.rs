@@ -18,9 +18,9 @@ use super::platform::Hold;
 use super::roster::Roster;
 use super::settings::Settings;
 use super::slot::Slot;
+use crate::block::Registry;
 use crate::config::Portal;
 use crate::kernel_bridge::KernelBridge;
-use crate::kernel_bridge::user::block::Registry;
 
 /// The daemon.
 pub(crate) struct Daemon {

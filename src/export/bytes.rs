@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::writing::{Cutting, Writing};
 use super::split::{BlockRange, transfer_limit};
-use crate::kernel_bridge::user::block::{Block, Buffer, Completions, Done, Geometry, Io, IoError, Op};
+use crate::block::{Block, Buffer, Completions, Done, Geometry, Io, IoError, Op};
 
 /// How many operations of one long zeroing are under way at a time.
 const ZEROES_AT_ONCE: u32 = 8;

@@ -32,7 +32,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tokio::runtime::Handle;
 
 use super::bytes::{Answer, Bytes};
-use crate::kernel_bridge::user::block::{Block, IoError, MAX_BUFFER};
+use crate::block::{Block, IoError, MAX_BUFFER};
 
 /// The file's name below the mount point.
 pub(crate) const FILE_NAME: &str = "disk";

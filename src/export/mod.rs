@@ -5,8 +5,8 @@
 //!   loop device ── /dev/fuse ──► fuse ──► bytes ──► Block
 //!   disk image ── loopback NFS ─► nfs ──► bytes ──► Block
 //! ```
-//! An export knows a unit by the trait [`Block`](crate::kernel_bridge::user::block::Block) and finds
-//! it in the [`Registry`](crate::kernel_bridge::user::block::Registry); it never sees a session.
+//! An export knows a unit by the trait [`Block`](crate::block::Block) and finds
+//! it in the [`Registry`](crate::block::Registry); it never sees a session.
 
 pub mod attach;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "FUSE asks for more than NFS does"))]

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use crate::kernel_bridge::user::block::Buffer;
+use crate::block::Buffer;
 
 /// How many slices one write gathers: heads and bodies of 64 replies.
 pub(crate) const MAX_SLICES: usize = 128;
@@ -109,7 +109,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel_bridge::user::block::Pool;
+    use crate::block::Pool;
 
     fn left(outbox: &Outbox) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];

@@ -4,7 +4,7 @@
 //!   offset, length ──► BlockRange ──► Run Run Run …   each at most a limit of the geometry
 //! ```
 
-use crate::kernel_bridge::user::block::{Geometry, MAX_BUFFER};
+use crate::block::{Geometry, MAX_BUFFER};
 
 /// Why a range of bytes is not a range of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What the tests of the exports share: a disk in memory, the same one the integration tests use.
 
-use crate::kernel_bridge::user::block;
+use crate::block;
 
 #[allow(dead_code)]
 #[path = "../../tests/common/ramdisk.rs"]

@@ -19,6 +19,8 @@ use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Lun;
 use serde::{Deserialize, Serialize};
 
+use crate::block::Geometry;
+
 /// A session, as the bridge counts them: never used twice in a bridge's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId(pub u32);
@@ -91,7 +93,7 @@ pub struct UnitInfo {
     /// The best designator of VPD 83h, such as `naa.6001405…`.
     pub identifier: Option<String>,
     /// What the exports see; `None` for what is not a disk or not ready.
-    pub geometry: Option<user::block::Geometry>,
+    pub geometry: Option<Geometry>,
     /// Why a disk has no geometry.
     pub problem: Option<String>,
 }

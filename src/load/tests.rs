@@ -1,8 +1,8 @@
 //! Loads on a disk in memory, which answers out of order, from a task of its own.
 
 use super::*;
+use crate::block::MAX_BUFFER;
 use crate::export::testing::ramdisk::{Plan, RamDisk};
-use crate::kernel_bridge::user::block::MAX_BUFFER;
 
 const MOMENT: Duration = Duration::from_millis(50);
 

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable, bytes_of, pod_read_unaligned};
-use iscsid::kernel_bridge::user::block::{Op, run};
+use iscsid::block::{Op, run};
 use iscsid::lab::Lab;
 use nix::sys::resource::{UsageWho, getrusage};
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use iscsid::kernel_bridge::user::block::{Op, run};
+use iscsid::block::{Op, run};
 use iscsid::lab::Lab;
 use serde_json::Value;
 

@@ -19,10 +19,10 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::{Hold, PlatformEvent};
+use crate::block::{Op, run};
 use crate::daemon::slot::Live;
 use crate::daemon::state::{Daemon, all};
 use crate::ipc::SessionState;
-use crate::kernel_bridge::user::block::{Op, run};
 use crate::kernel_bridge::user::unit_name;
 
 /// How long sleep is held for flushes. macOS gives 30 seconds, and takes its own time as well.

@@ -27,9 +27,9 @@ use super::mac_tools::{
     images, nfs_mounts, nfs_options, shape,
 };
 use super::runner::{Outcome, Runner, System};
+use crate::block::{Block, Geometry, UnitName};
 use crate::export::name::file_name;
 use crate::export::nfs::Tickets;
-use crate::kernel_bridge::user::block::{Block, Geometry, UnitName};
 
 /// How long a command may take that only looks.
 const LOOK_LIMIT: Duration = Duration::from_secs(15);

@@ -26,9 +26,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::mounts::{Disk, mounts};
 use super::{AttachError, loop_device};
+use crate::block::{Block, UnitName};
 use crate::export::fuse::{FILE_NAME, Mounted};
 use crate::export::name::file_name;
-use crate::kernel_bridge::user::block::{Block, UnitName};
 
 /// How long a loop device may take to let go of its file when nobody uses it.
 const RELEASE_LIMIT: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use plist::{Dictionary, Value};
 
-use crate::kernel_bridge::user::block::Geometry;
+use crate::block::Geometry;
 
 pub(super) const HDIUTIL: &str = "/usr/bin/hdiutil";
 pub(super) const DISKUTIL: &str = "/usr/sbin/diskutil";

@@ -5,8 +5,8 @@
 //! ```
 
 use super::{Answer, Bytes, Work};
+use crate::block::{Buffer, Geometry, IoError};
 use crate::export::split::{BlockRange, transfer_limit};
-use crate::kernel_bridge::user::block::{Buffer, Geometry, IoError};
 
 /// A request whose pieces are being cut. Dropped before they all are, it fails.
 pub(super) struct Cutting<'a, A: Answer> {

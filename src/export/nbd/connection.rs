@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::handshake::Agreed;
 use super::socket::Socket;
 use super::transmission::{Need, Transmission};
+use crate::block::Completions;
 use crate::export::outbox::MAX_SLICES;
-use crate::kernel_bridge::user::block::Completions;
 
 /// How often it is looked whether a client takes its replies and sends its payloads.
 const TICK: Duration = Duration::from_secs(5);

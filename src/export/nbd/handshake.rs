@@ -21,7 +21,7 @@ use super::MAX_PAYLOAD;
 use super::wire::{
     INIT_MAGIC, MAX_STRING, OPTION_MAGIC, OPTION_REPLY_MAGIC, handshake_flag, info, option, reply, transmission_flag,
 };
-use crate::kernel_bridge::user::block::{Block, Claim, Geometry, Registry, Use};
+use crate::block::{Block, Claim, Geometry, Registry, Use};
 
 /// A client that says nothing for that long during the handshake is let go.
 pub(super) const OPTION_TIMEOUT: Duration = Duration::from_secs(30);

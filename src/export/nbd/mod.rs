@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::handshake::Agreed;
-use crate::kernel_bridge::user::block::Registry;
+use crate::block::Registry;
 
 /// The longest payload of a request or a reply: what every client may assume.
 const MAX_PAYLOAD: u32 = 32 << 20;

@@ -6,8 +6,8 @@ use nix::libc;
 
 use super::MAX_PAYLOAD;
 use super::wire::{NbdError, RequestHeader, command, command_flag};
+use crate::block::{Buffer, Geometry, IoError};
 use crate::export::split::{BlockRange, RangeError, transfer_limit};
-use crate::kernel_bridge::user::block::{Buffer, Geometry, IoError};
 
 /// A request that has been taken up.
 pub(super) struct Request {

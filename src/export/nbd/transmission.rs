@@ -30,9 +30,9 @@ use super::request::{Failure, Piece, Request, Task};
 use super::wire::{
     REQUEST_LEN, RequestHeader, command, put_data_chunk, put_error_chunk, put_none_chunk, put_simple_reply,
 };
+use crate::block::{Block, Buffer, Completions, Done, Geometry, Io, IoError, Op};
 use crate::export::outbox::Outbox;
 use crate::export::ring::Ring;
-use crate::kernel_bridge::user::block::{Block, Buffer, Completions, Done, Geometry, Io, IoError, Op};
 
 /// How many requests of one connection are under way; the client's next ones wait in its socket.
 const MAX_REQUESTS: usize = 256;

@@ -7,8 +7,8 @@ use super::replies::Share;
 use super::rpc::put_reply;
 use super::wire::{Attributes, Stable, Status, procedure, put_post_op, put_wcc};
 use super::xdr::{Write, padding};
+use crate::block::{Buffer, IoError};
 use crate::export::bytes::Answer;
-use crate::kernel_bridge::user::block::{Buffer, IoError};
 
 /// Who waits for the unit.
 pub(super) struct Pending {

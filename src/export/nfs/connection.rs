@@ -31,9 +31,9 @@ use super::volume::{File, MAX_IO, Place, Volume};
 use super::wire::{Stable, Status, procedure, program};
 use super::xdr::{Garbage, Reader, padding};
 use super::{FlushPolicy, mount};
+use crate::block::Claim;
 use crate::export::bytes::Answer;
 use crate::export::ring::Ring;
-use crate::kernel_bridge::user::block::Claim;
 
 /// The longest call without the payload of a WRITE: heads, credentials, and a path or two names.
 const MAX_HEAD: usize = 2048;

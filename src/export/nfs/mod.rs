@@ -55,8 +55,8 @@ use tracing::{debug, warn};
 pub use self::handle::Secret;
 pub use self::tickets::Tickets;
 use self::volume::Volume;
+use crate::block::Registry;
 pub(crate) use crate::export::name::file_name;
-use crate::kernel_bridge::user::block::Registry;
 
 /// How many clients are served at a time.
 const MAX_CONNECTIONS: usize = 256;

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::block::Buffer;
 use crate::export::outbox::{MAX_SLICES, Outbox};
-use crate::kernel_bridge::user::block::Buffer;
 
 /// How many requests of one connection are under way; the client's next ones wait in its socket.
 const MAX_REQUESTS: usize = 256;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::kernel_bridge::user::block::UnitName;
+use crate::block::UnitName;
 
 /// How long a ticket is good.
 const HOLDS: Duration = Duration::from_secs(60);

@@ -20,10 +20,10 @@ use super::answer::Pending;
 use super::handle::{Object, Secret, UnitId, same};
 use super::wire::{Attributes, Status};
 use super::{FlushPolicy, Setup};
+use crate::block::{Block, UnitName};
 use crate::export::bytes::Bytes;
 use crate::export::name::file_name;
 use crate::export::split::transfer_limit;
-use crate::kernel_bridge::user::block::{Block, UnitName};
 
 /// How long a request waits for its unit to come. Longer would keep the other units of the connection
 /// waiting; a client tries again a few seconds after it was told to.
@@ -99,8 +99,8 @@ impl Volume {
     }
 
     /// Claims a unit for a client; not while a benchmark overwrites it.
-    pub(super) fn claim(&self, file: &File) -> Option<crate::kernel_bridge::user::block::Claim> {
-        let wanted = crate::kernel_bridge::user::block::Use::Client;
+    pub(super) fn claim(&self, file: &File) -> Option<crate::block::Claim> {
+        let wanted = crate::block::Use::Client;
         self.setup.registry.claim(&file.unit_name, wanted).ok()
     }
 

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::disk::{Came, Way};
 use super::extension::{Extension, Heard, Refused, text};
-use crate::kernel_bridge::user::block::IoError;
+use crate::block::IoError;
 use crate::kernel_bridge::user::driver::{Control, Purpose, Start};
 use crate::kernel_bridge::user::hearing::Hearing;
 use crate::kernel_bridge::user::lun::{self, Pass};

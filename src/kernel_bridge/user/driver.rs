@@ -40,7 +40,6 @@ use self::link::Link;
 use self::queue::Queue;
 use self::spin::Spin;
 use self::watchdog::{Act, Overdue, PATIENCE, UnderWay, Watchdog};
-use super::block::{Finished, IoError, Op};
 use super::counters::{Counters, add};
 use super::hearing::Hearing;
 use super::lun;
@@ -48,6 +47,7 @@ use super::outbox::Outbox;
 use super::request::{Inbox, RawDone, Request, Work};
 use super::ring::Ring;
 use super::verdict::{self, Verdict};
+use crate::block::{Finished, IoError, Op};
 use crate::kernel_bridge::{BridgeError, BridgeEvent, SessionSpec};
 
 /// Slots beyond the depth: the core numbers its own pings and the like from the same space.

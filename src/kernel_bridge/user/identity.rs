@@ -102,7 +102,7 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel_bridge::user::block::Geometry;
+    use crate::block::Geometry;
     use iscsi_proto::ids::Lun;
 
     fn info(identifier: Option<&str>, serial: Option<&str>, blocks: u64) -> UnitInfo {

@@ -17,10 +17,10 @@ use iscsi_proto::session::Data;
 use tokio::runtime::Handle as Runtime;
 
 use super::Handle;
-use super::block::{Block, Geometry, Io, IoError, Op, Pool};
 use super::identity::{Identity, Likeness, Size};
 use super::request::{Inbox, Payload, Request, Work};
 use super::scan::Found;
+use crate::block::{Block, Geometry, Io, IoError, Op, Pool};
 
 /// How a unit wants things done, as its scan found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,6 @@
 //! All of that but the driver serves the kernel extension as well: a driver of
 //! `kext` in its place tells the extension what this one would do.
 
-pub mod block;
-mod claims;
 pub(super) mod counters;
 pub(super) mod driver;
 pub(super) mod hearing;
@@ -22,7 +20,6 @@ pub(super) mod identity;
 mod lanes;
 pub(super) mod lun;
 mod outbox;
-mod pool;
 pub(super) mod request;
 mod ring;
 mod scan;
@@ -43,7 +40,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::block::{Block, Op, Pool, Registry};
 use self::counters::Counters;
 use self::driver::{Control, Driver, Purpose, Start};
 use self::hearing::Hearing;
@@ -55,6 +51,7 @@ use self::scan::{Found, Scanner};
 use self::verify::verify;
 use super::kext::{self, Extension};
 use super::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
+use crate::block::{Block, Op, Pool, Registry};
 
 /// Bytes that the I/O of one session may take. A pool of its own each, so that a session that waits for
 /// its target does not hold the buffers of the others.
@@ -321,7 +318,7 @@ impl Kernel {
             let geometry = disk.geometry();
             if geometry.write_cache
                 && !geometry.read_only
-                && let Err(error) = block::run(&disk, Op::Flush, 0, 0, None).await
+                && let Err(error) = crate::block::run(&disk, Op::Flush, 0, 0, None).await
             {
                 tracing::warn!(target = %handle.target, %error, "a unit could not be flushed before the logout");
             }

@@ -10,8 +10,8 @@ use iscsi_proto::session::{Data, Outcome, TaskResult};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::block::{Buffer, Completion, IoError, Op};
 use super::lun::Unit;
+use crate::block::{Buffer, Completion, IoError, Op};
 
 /// The bytes a command moves.
 #[derive(Debug)]

@@ -19,9 +19,9 @@ use iscsi_proto::scsi::{Cdb, Sense, SenseKey};
 use iscsi_proto::session::Data;
 use tokio::sync::oneshot;
 
-use super::block::{Geometry, IoError, MAX_BUFFER};
 use super::lun::{UnmapWay, Ways};
 use super::request::{Inbox, Payload, RawDone, Request, Work};
+use crate::block::{Geometry, IoError, MAX_BUFFER};
 use crate::kernel_bridge::UnitInfo;
 
 /// Room for the list of units at first: 2046 of them.

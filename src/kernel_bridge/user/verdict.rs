@@ -18,8 +18,8 @@ use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::scsi::{Sense, SenseKey, cdb};
 use iscsi_proto::session::{Outcome, Residual, TaskResult};
 
-use super::block::IoError;
 use super::request::{Request, Work};
+use crate::block::IoError;
 
 /// Issued again at once at most so often.
 const PROMPT_ATTEMPTS: u16 = 8;

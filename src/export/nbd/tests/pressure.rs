@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use super::client::{Reply, request};
 use super::*;
+use crate::block::{Block, IoError};
 use crate::export::nbd::wire::{command, command_flag as flag};
-use crate::kernel_bridge::user::block::{Block, IoError};
 
 /// A disk whose pool is a single large buffer.
 fn cramped() -> Stage {

@@ -2,8 +2,8 @@
 
 use super::client::{Reply, request};
 use super::*;
+use crate::block::{IoError, Op};
 use crate::export::nbd::wire::{command, command_flag as flag};
-use crate::kernel_bridge::user::block::{IoError, Op};
 
 const EPERM: u32 = 1;
 const EIO: u32 = 5;

@@ -2,8 +2,8 @@
 
 use super::client::{Written, handle_and, read, read_arguments, write_arguments, written};
 use super::*;
+use crate::block::{IoError, Op, Use};
 use crate::export::nfs::wire::{Status, procedure};
-use crate::kernel_bridge::user::block::{IoError, Op, Use};
 
 const UNSTABLE: u32 = 0;
 const FILE_SYNC: u32 = 2;

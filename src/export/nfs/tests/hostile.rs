@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::client::{handle_and, put, read_arguments, write_arguments};
 use super::*;
+use crate::block::Block;
 use crate::export::nfs::wire::{procedure, program};
-use crate::kernel_bridge::user::block::Block;
 
 /// The codes of calls that are not carried out (RFC 5531 §9).
 const PROG_UNAVAIL: u32 = 1;
@@ -151,7 +151,7 @@ async fn a_client_that_dies_in_the_middle_of_a_payload_writes_nothing() {
     let (mut other, file) = server.mount().await;
     other.read(&file, 0, 512).await.expect("it is read");
     server.end().await;
-    assert_eq!(stage.disk.count(|op| matches!(op, crate::kernel_bridge::user::block::Op::Write { .. })), 0);
+    assert_eq!(stage.disk.count(|op| matches!(op, crate::block::Op::Write { .. })), 0);
 }
 
 #[tokio::test]

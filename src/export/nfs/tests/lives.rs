@@ -101,7 +101,7 @@ async fn a_write_that_is_found_after_its_client_has_gone_is_not_done() {
     new.write(&file, 0, 0, &[2; 4096]).await.expect("it is written");
     server.end().await;
     assert_eq!(stage.disk.content()[..4096], [2; 4096]);
-    assert_eq!(stage.disk.count(|op| matches!(op, crate::kernel_bridge::user::block::Op::Write { .. })), 1);
+    assert_eq!(stage.disk.count(|op| matches!(op, crate::block::Op::Write { .. })), 1);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_server_that_stops_gives_the_answers_that_are_about_to_come() {
 
 #[tokio::test]
 async fn clients_of_a_unit_are_served_on_the_thread_of_its_driver() {
-    use crate::kernel_bridge::user::block::{Block, Io, Pool};
+    use crate::block::{Block, Io, Pool};
 
     /// A disk with a lane, which notes on which thread it is asked.
     struct Laned(Arc<RamDisk>, tokio::runtime::Handle, std::sync::Mutex<Vec<Option<String>>>);

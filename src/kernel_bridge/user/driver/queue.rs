@@ -16,7 +16,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use tokio::time::Instant;
 
 use super::delayed::Delayed;
-use crate::kernel_bridge::user::block::IoError;
+use crate::block::IoError;
 use crate::kernel_bridge::user::lun::Pass;
 use crate::kernel_bridge::user::request::{Extent, Request, Work};
 

@@ -7,16 +7,20 @@
 //! An exporter keeps one [`Completions`] per connection and as many [`Io`]s under way as it likes;
 //! batches go in by one call and come out by one.
 
-use std::collections::BTreeMap;
+mod claims;
+mod completion;
+mod pool;
+mod registry;
+
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Notify, watch};
 
-use super::claims::Claims;
-pub use super::claims::{Claim, Use};
-pub use super::pool::{Buffer, MAX_BUFFER, Pool};
+pub use self::claims::{Claim, Use};
+pub(crate) use self::completion::Finished;
+pub use self::completion::{Completion, Completions, Done};
+pub use self::pool::{Buffer, MAX_BUFFER, Pool};
+pub use self::registry::{Registry, UnitName};
 
 /// What an exporter must know of a unit. Lengths are in bytes unless they say blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,126 +185,6 @@ pub trait Block: Send + Sync + 'static {
     }
 }
 
-/// An operation's result.
-#[derive(Debug)]
-pub struct Done {
-    /// The one given to [`Completions::completion`].
-    pub token: u64,
-    /// What became of it.
-    pub result: Result<(), IoError>,
-    /// The buffer that came with the operation.
-    pub buffer: Option<Buffer>,
-}
-
-/// Where the results of one exporter's connection arrive.
-#[derive(Debug, Default)]
-pub struct Completions {
-    done: Mutex<Vec<Done>>,
-    arrived: Notify,
-}
-
-impl Completions {
-    /// An empty queue.
-    pub fn new() -> Arc<Completions> {
-        Arc::new(Completions::default())
-    }
-
-    /// The promise for one operation, known by `token`.
-    pub fn completion(self: &Arc<Self>, token: u64) -> Completion {
-        Completion { queue: Some(self.clone()), token }
-    }
-
-    /// Moves everything that has arrived to the end of `out`; waits until there is something.
-    /// May be cancelled and called again without loss.
-    pub async fn wait(&self, out: &mut Vec<Done>) {
-        while !self.take(out) {
-            self.arrived.notified().await;
-        }
-    }
-
-    /// Moves everything that has arrived to the end of `out` and says whether there was anything.
-    pub fn take(&self, out: &mut Vec<Done>) -> bool {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let any = !done.is_empty();
-        out.append(&mut done);
-        any
-    }
-
-    fn push(&self, done: impl IntoIterator<Item = Done>) {
-        let was_empty = {
-            let mut queue = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-            let was_empty = queue.is_empty();
-            queue.extend(done);
-            was_empty
-        };
-        if was_empty {
-            self.arrived.notify_one();
-        }
-    }
-}
-
-/// Results on their way: those of one round go to whoever waits in one piece, under one lock and with one
-/// wake-up for each [`Completions`].
-#[derive(Debug, Default)]
-pub(in crate::kernel_bridge) struct Finished {
-    queue: Option<Arc<Completions>>,
-    done: Vec<Done>,
-}
-
-impl Finished {
-    /// Answers an operation and gives its buffer back, at the next [`send`](Finished::send).
-    pub(in crate::kernel_bridge) fn add(
-        &mut self,
-        mut completion: Completion,
-        result: Result<(), IoError>,
-        buffer: Option<Buffer>,
-    ) {
-        let Some(queue) = completion.queue.take() else { return };
-        if !self.queue.as_ref().is_some_and(|current| Arc::ptr_eq(current, &queue)) {
-            self.send();
-            self.queue = Some(queue);
-        }
-        self.done.push(Done { token: completion.token, result, buffer });
-    }
-
-    /// Lets go of everything.
-    pub(in crate::kernel_bridge) fn send(&mut self) {
-        if let Some(queue) = self.queue.take() {
-            queue.push(self.done.drain(..));
-        }
-    }
-}
-
-impl Drop for Finished {
-    fn drop(&mut self) {
-        self.send();
-    }
-}
-
-/// The promise to answer one operation. One that is dropped answers [`IoError::Aborted`].
-#[derive(Debug)]
-pub struct Completion {
-    queue: Option<Arc<Completions>>,
-    token: u64,
-}
-
-impl Completion {
-    /// Answers and gives the buffer back.
-    pub fn finish(mut self, result: Result<(), IoError>, buffer: Option<Buffer>) {
-        if let Some(queue) = self.queue.take() {
-            queue.push([Done { token: self.token, result, buffer }]);
-        }
-    }
-}
-
-impl Drop for Completion {
-    fn drop(&mut self) {
-        if let Some(queue) = self.queue.take() {
-            queue.push([Done { token: self.token, result: Err(IoError::Aborted), buffer: None }]);
-        }
-    }
-}
-
 /// Runs a single operation and waits for it: for those who do one thing at a time.
 pub async fn run(
     unit: &dyn Block,
@@ -316,92 +200,5 @@ pub async fn run(
     match done.pop() {
         Some(Done { result, buffer, .. }) => result.map(|()| buffer),
         None => Err(IoError::Aborted),
-    }
-}
-
-/// A unit's name among all: `<target name>/<lun>`, which is its NBD export name.
-pub type UnitName = String;
-
-/// The units that are there now. Whoever exports them looks here; whoever waits for one to come or
-/// go subscribes.
-pub struct Registry {
-    units: RwLock<BTreeMap<UnitName, Arc<dyn Block>>>,
-    claims: Arc<Claims>,
-    changed: watch::Sender<u64>,
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Registry { units: RwLock::default(), claims: Arc::default(), changed: watch::Sender::new(0) }
-    }
-}
-
-impl Registry {
-    /// The unit of that name.
-    pub fn get(&self, name: &str) -> Option<Arc<dyn Block>> {
-        self.units.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
-    }
-
-    /// All of them, by name.
-    pub fn list(&self) -> Vec<(UnitName, Arc<dyn Block>)> {
-        let units = self.units.read().unwrap_or_else(PoisonError::into_inner);
-        units.iter().map(|(name, unit)| (name.clone(), unit.clone())).collect()
-    }
-
-    /// Puts a unit in, or another one in its place.
-    pub fn insert(&self, name: UnitName, unit: Arc<dyn Block>) {
-        self.units.write().unwrap_or_else(PoisonError::into_inner).insert(name, unit);
-        self.changed.send_modify(|version| *version += 1);
-    }
-
-    /// Takes a unit out. Exports that still hold it get [`IoError::Offline`] from it.
-    pub fn remove(&self, name: &str) -> Option<Arc<dyn Block>> {
-        let gone = self.units.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        self.changed.send_modify(|version| *version += 1);
-        gone
-    }
-
-    /// Notes that a unit of that name is used so, until the claim is dropped.
-    ///
-    /// # Errors
-    /// The use that does not go together with it.
-    pub fn claim(&self, name: &str, wanted: Use) -> Result<Claim, Use> {
-        self.claims.claim(name, wanted)
-    }
-
-    /// Whether a unit of that name is used so now.
-    pub fn is_claimed(&self, name: &str, how: Use) -> bool {
-        self.claims.is(name, how)
-    }
-
-    /// Changes its value whenever a unit comes or goes.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_forgotten_operation_is_answered() {
-        let completions = Completions::new();
-        drop(completions.completion(7));
-        let mut done = Vec::new();
-        completions.wait(&mut done).await;
-        assert_eq!((done[0].token, done[0].result), (7, Err(IoError::Aborted)));
-    }
-
-    #[tokio::test]
-    async fn results_come_out_in_one_batch() {
-        let completions = Completions::new();
-        for token in 0..3 {
-            completions.completion(token).finish(Ok(()), None);
-        }
-        let mut done = Vec::new();
-        completions.wait(&mut done).await;
-        assert_eq!(done.iter().map(|done| done.token).collect::<Vec<_>>(), [0, 1, 2]);
-        assert!(!completions.take(&mut done));
     }
 }
