@@ -16,8 +16,8 @@ use crate::block::{Block, Registry};
 use crate::config::{Credentials, Portal};
 use crate::daemon::{Opened, OverTcp, Plan, open_any};
 use crate::ipc::{ExitCode, Failure};
-use crate::kernel_bridge::user::{Kernel, unit_name};
 use crate::kernel_bridge::{BridgeError, BridgeEvent, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
+use crate::kernel_bridge::{Sessions, unit_name};
 
 /// Who logs in.
 const INITIATOR: &str = "iqn.2026-11.org.iscsid:lab";
@@ -42,7 +42,7 @@ pub struct Lab {
     plan: Plan,
     portal: Portal,
     spec: SessionSpec,
-    kernel: Arc<Kernel>,
+    kernel: Arc<Sessions>,
     events: UnboundedReceiver<BridgeEvent>,
     session: SessionId,
     units: Vec<UnitInfo>,
@@ -80,7 +80,7 @@ impl Lab {
     ) -> Result<Lab, Failure> {
         let (plan, portal) = plan(target, portal, keys, chap)?;
         let opened = open(&plan, &portal).await?;
-        let (kernel, events) = Kernel::new();
+        let (kernel, events) = Sessions::new();
         let spec = SessionSpec {
             target: target.to_owned(),
             depth: 256,

@@ -21,7 +21,7 @@ use super::slot::Live;
 use super::state::Daemon;
 use crate::block::{Claim, IoError, Pool, Use};
 use crate::ipc::{BenchPhase, BenchProgress, BenchReport, ExitCode, Failure, Latency, Rw, SessionState, Workload};
-use crate::kernel_bridge::user::unit_name;
+use crate::kernel_bridge::unit_name;
 use crate::kernel_bridge::{SessionId, UnitInfo};
 use crate::load::{Fault, Job, Load, Measured, Meter, Misfit, Mix};
 

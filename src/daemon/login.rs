@@ -15,7 +15,7 @@ use super::state::Daemon;
 use crate::block::Use;
 use crate::config::{Effective, Portal};
 use crate::ipc::{ExitCode, Failure};
-use crate::kernel_bridge::user::unit_name;
+use crate::kernel_bridge::unit_name;
 use crate::kernel_bridge::{SessionSpec, UnitInfo};
 
 /// How many commands of a session may be under way.

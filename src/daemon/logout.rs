@@ -10,7 +10,7 @@ use super::slot::{Busy, Live};
 use super::state::{Daemon, all};
 use crate::config::Portal;
 use crate::ipc::{ExitCode, Failure, SessionState};
-use crate::kernel_bridge::user::unit_name;
+use crate::kernel_bridge::unit_name;
 
 /// How long a target that is left by force may take to show that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(300);

@@ -63,7 +63,7 @@ use self::state::{Daemon, Partners};
 use crate::config::Store;
 use crate::ipc::{self, Failure};
 use crate::kernel_bridge::BridgeEvent;
-use crate::kernel_bridge::user::{Kernel, Lanes};
+use crate::kernel_bridge::{Lanes, Sessions};
 use crate::options::{Bridge, Options};
 use crate::printable::clean;
 
@@ -203,10 +203,10 @@ async fn serve(
 }
 
 /// The kernel that runs the sessions, and what it tells of them.
-fn kernel(bridge: Bridge) -> Result<(Arc<Kernel>, mpsc::UnboundedReceiver<BridgeEvent>), Failure> {
+fn kernel(bridge: Bridge) -> Result<(Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>), Failure> {
     let without = match bridge {
         Bridge::User => "as --bridge user says".to_owned(),
-        Bridge::Auto | Bridge::Kext => match Kernel::in_kext() {
+        Bridge::Auto | Bridge::Kext => match Sessions::in_kext() {
             Ok(kernel) => {
                 info!("sessions run in the kernel extension");
                 return Ok(kernel);
@@ -222,7 +222,7 @@ fn kernel(bridge: Bridge) -> Result<(Arc<Kernel>, mpsc::UnboundedReceiver<Bridge
     let lanes = Lanes::start().map_err(|error| {
         Failure::new(ipc::ExitCode::Internal, format!("the system gives no threads for the sessions: {error}"))
     })?;
-    Ok(Kernel::on_lanes(lanes))
+    Ok(Sessions::on_lanes(lanes))
 }
 
 /// Passes the bridge's events on to the keepers.

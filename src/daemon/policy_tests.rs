@@ -132,7 +132,7 @@ pub(super) enum Told {
     Abandon(SessionId),
 }
 
-pub(super) struct Kernel {
+pub(super) struct Sessions {
     told: Mutex<Vec<Told>>,
     next: AtomicU32,
     events: mpsc::UnboundedSender<BridgeEvent>,
@@ -146,7 +146,7 @@ pub(super) struct Kernel {
     pub(super) makes_disks: AtomicBool,
 }
 
-impl Kernel {
+impl Sessions {
     fn tell(&self, told: Told) {
         self.told.lock().expect("sound").push(told);
     }
@@ -185,7 +185,7 @@ pub(super) fn geometry() -> Geometry {
     }
 }
 
-impl KernelBridge for Kernel {
+impl KernelBridge for Sessions {
     fn name(&self) -> &'static str {
         "scripted"
     }
@@ -326,7 +326,7 @@ impl Disks for Desk {
 pub(super) struct Stage {
     pub(super) daemon: Arc<Daemon>,
     pub(super) script: Arc<Script>,
-    pub(super) kernel: Arc<Kernel>,
+    pub(super) kernel: Arc<Sessions>,
     pub(super) desk: Arc<Desk>,
     _scratch: tempfile::TempDir,
 }
@@ -340,7 +340,7 @@ async fn stage_with(answers_logout: bool) -> Stage {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let store = Store::open(&scratch.path().join("iscsid.plist")).expect("settings");
     let (events, heard) = mpsc::unbounded_channel();
-    let kernel = Arc::new(Kernel {
+    let kernel = Arc::new(Sessions {
         told: Mutex::default(),
         next: AtomicU32::new(0),
         events,

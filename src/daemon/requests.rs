@@ -19,7 +19,7 @@ use super::view;
 use crate::config::{Found, Portal};
 use crate::ipc::{Discovered, ExitCode, Failure, FlushPolicy, Import, Reply, Request, TargetChanges, Which};
 use crate::kernel_bridge::UnitInfo;
-use crate::kernel_bridge::user::unit_name;
+use crate::kernel_bridge::unit_name;
 
 impl Answer for Daemon {
     async fn answer(self: Arc<Self>, request: Request, progress: Progress) -> Result<Reply, Failure> {

@@ -6,7 +6,7 @@ use super::slot::Live;
 use super::state::Daemon;
 use crate::config::{Config, Portal, Target};
 use crate::ipc::{self, ExitCode, Failure};
-use crate::kernel_bridge::user::unit_name;
+use crate::kernel_bridge::unit_name;
 use crate::kernel_bridge::{SessionId, UnitInfo};
 
 /// All targets, by name.

@@ -23,7 +23,7 @@ use crate::block::{Op, run};
 use crate::daemon::slot::Live;
 use crate::daemon::state::{Daemon, all};
 use crate::ipc::SessionState;
-use crate::kernel_bridge::user::unit_name;
+use crate::kernel_bridge::unit_name;
 
 /// How long sleep is held for flushes. macOS gives 30 seconds, and takes its own time as well.
 pub(crate) const FLUSH_LIMIT: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use iscsi_proto::scsi::Sense;
 use iscsi_proto::session::{Outcome, Residual, TaskResult};
 
 use super::extension::Extension;
-use crate::kernel_bridge::user::request::{Request, Work};
+use crate::kernel_bridge::unit::request::{Request, Work};
 
 /// `ISCSI_OUTCOME_*` of `kext-shim/src/abi.rs`, in that order.
 const OUTCOME_STATUS: u32 = 0;

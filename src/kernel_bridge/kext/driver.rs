@@ -27,12 +27,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::disk::{Came, Way};
 use super::extension::{Extension, Heard, Refused, text};
 use crate::block::IoError;
-use crate::kernel_bridge::user::driver::{Control, Purpose, Start};
-use crate::kernel_bridge::user::hearing::Hearing;
-use crate::kernel_bridge::user::lun::{self, Pass};
-use crate::kernel_bridge::user::request::{Inbox, RawDone, Request, Work};
-use crate::kernel_bridge::user::verdict::{self, Verdict};
-use crate::kernel_bridge::{BridgeError, BridgeEvent, SessionSpec};
+use crate::kernel_bridge::bridge::{BridgeError, BridgeEvent, SessionSpec};
+use crate::kernel_bridge::orders::{Control, Purpose, Start};
+use crate::kernel_bridge::unit::disposition::{self, Disposition};
+use crate::kernel_bridge::unit::gate::Pass;
+use crate::kernel_bridge::unit::logical_unit::flush;
+use crate::kernel_bridge::unit::notices::Notices;
+use crate::kernel_bridge::unit::request::{Inbox, RawDone, Request, Work};
 
 /// How long a command of the scan may take, unless the settings say less.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -56,12 +57,12 @@ enum Link {
     Gone,
 }
 
-pub(in crate::kernel_bridge) struct Driver {
+pub(crate) struct Driver {
     spec: SessionSpec,
     way: Way,
-    hearing: Hearing,
+    notices: Notices,
     inbox: Arc<Inbox>,
-    counters: Arc<crate::kernel_bridge::user::counters::Counters>,
+    counters: Arc<crate::kernel_bridge::counters::Counters>,
     control: mpsc::UnboundedReceiver<Control>,
     heard: mpsc::UnboundedReceiver<Heard>,
     link: Link,
@@ -83,11 +84,8 @@ enum Then {
 
 impl Driver {
     /// Hands a session over to the extension, or its connection to a session that an earlier daemon has left there.
-    pub(in crate::kernel_bridge) async fn start(
-        extension: Arc<Extension>,
-        start: Start,
-    ) -> Result<Driver, BridgeError> {
-        let Start { spec, handoff, stream, inbox, counters, control, hearing } = start;
+    pub(crate) async fn start(extension: Arc<Extension>, start: Start) -> Result<Driver, BridgeError> {
+        let Start { spec, handoff, stream, inbox, counters, control, notices } = start;
         let (session, target) = create(extension.clone(), spec.clone(), handoff, stream).await?;
         let heard = extension.hear(session, target);
         let limit = if spec.task_timeout.is_zero() { LIMIT } else { spec.task_timeout.min(LIMIT) };
@@ -95,16 +93,16 @@ impl Driver {
         let way = Way { extension, session, target, limit };
         let (waiting, running, refused) = (Vec::new(), JoinSet::new(), BTreeSet::new());
         let (link, held) = (Link::Up, false);
-        Ok(Driver { spec, way, hearing, inbox, counters, control, heard, link, held, refused, waiting, running })
+        Ok(Driver { spec, way, notices, inbox, counters, control, heard, link, held, refused, waiting, running })
     }
 
     /// Its number in the extension.
-    pub(in crate::kernel_bridge) fn session(&self) -> u32 {
+    pub(crate) fn session(&self) -> u32 {
         self.way.session
     }
 
     /// Runs until the session has ended.
-    pub(in crate::kernel_bridge) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut arriving = Vec::new();
         loop {
             self.inbox.take(&mut arriving);
@@ -134,7 +132,7 @@ impl Driver {
             (_, Link::Gone) => request.fail(IoError::Offline),
             (Work::Raw { .. }, Link::Down { gave_up: true, .. }) => request.fail(IoError::Offline),
             (Work::Raw { .. }, Link::Down { .. }) => self.waiting.push(request),
-            (Work::Block { unit, .. }, _) if unit.pass() == Pass::Refused => request.fail(IoError::Offline),
+            (Work::Block { unit, .. }, _) if unit.gate().pass() == Pass::Refused => request.fail(IoError::Offline),
             // The extension knows itself when they may go.
             (Work::Block { .. }, _) | (Work::Raw { .. }, Link::Up) => {
                 drop(self.running.spawn(self.way.clone().run(request)));
@@ -161,12 +159,12 @@ impl Driver {
         match came {
             Came::Back(result, sense) => {
                 if let Some(sense) = sense.filter(Sense::is_unit_attention) {
-                    self.hearing.hear(request.lun, &sense);
+                    self.notices.hear(request.lun, &sense);
                 }
-                match verdict::judge(&mut request, &result, sense) {
-                    Verdict::Again => self.dispatch(request),
-                    Verdict::AgainAfter(wait) => self.dispatch_after(wait, request),
-                    Verdict::Done(done) => self.answer(request, &result, sense, done),
+                match disposition::decide(&mut request, &result, sense) {
+                    Disposition::Again => self.dispatch(request),
+                    Disposition::AgainAfter(wait) => self.dispatch_after(wait, request),
+                    Disposition::Done(done) => self.answer(request, &result, sense, done),
                 }
             }
             Came::Gone => {
@@ -188,8 +186,8 @@ impl Driver {
             transferred: 0,
             residual: Residual::None,
         };
-        match (self.link, verdict::judge(&mut request, &busy, None)) {
-            (Link::Up, Verdict::AgainAfter(wait)) => self.dispatch_after(wait, request),
+        match (self.link, disposition::decide(&mut request, &busy, None)) {
+            (Link::Up, Disposition::AgainAfter(wait)) => self.dispatch_after(wait, request),
             _ => request.fail(IoError::Offline),
         }
     }
@@ -199,7 +197,7 @@ impl Driver {
             && done.is_ok()
             && std::mem::take(then_flush)
         {
-            (request.cdb, request.data) = (lun::flush(), Data::None);
+            (request.cdb, request.data) = (flush(), Data::None);
             self.dispatch(request);
             return;
         }
@@ -232,14 +230,14 @@ impl Driver {
             }
             Control::Recheck => self.recheck().await,
             Control::Scanned => self.ask_quietly(|extension, session| extension.rescan(session)).await,
-            Control::Look => self.hearing.look(),
+            Control::Look => self.notices.look(),
             Control::Abandon => return Then::End,
         }
         Then::GoOn
     }
 
     async fn notice(&mut self, heard: Option<Heard>) -> Then {
-        let session = self.hearing.id;
+        let session = self.notices.id;
         let notice = match heard {
             Some(Heard::Notice(notice)) => notice,
             Some(Heard::Gap) => {
@@ -256,15 +254,15 @@ impl Driver {
             // It may be about a connection that was replaced meanwhile.
             ISCSI_NOTICE_CONNECTION_LOST | ISCSI_NOTICE_LOGGED_OUT => self.watch_connection().await,
             ISCSI_NOTICE_LOGOUT_REQUESTED => {
-                self.hearing.tell(BridgeEvent::LogoutRequested { session, seconds: notice.parameter[0] });
+                self.notices.tell(BridgeEvent::LogoutRequested { session, seconds: notice.parameter[0] });
             }
             ISCSI_NOTICE_DROP_ANNOUNCED => {
-                self.hearing.tell(BridgeEvent::DropAnnounced { session, time2wait: notice.parameter[0] });
+                self.notices.tell(BridgeEvent::DropAnnounced { session, time2wait: notice.parameter[0] });
             }
             ISCSI_NOTICE_UNIT_REPORT => {
                 let length = usize::from(notice.parameter[0]).min(notice.text.len());
                 if let Some(sense) = notice.text.get(..length).and_then(Sense::parse) {
-                    self.hearing.hear(Lun(u64::from_be_bytes(notice.lun)), &sense);
+                    self.notices.hear(Lun(u64::from_be_bytes(notice.lun)), &sense);
                 }
             }
             ISCSI_NOTICE_ESCALATED => tracing::warn!(%target, function = notice.code, "a command takes too long"),
@@ -311,7 +309,7 @@ impl Driver {
     async fn watch_connection(&mut self) {
         if let Some(why) = self.look_at_connection().await {
             tracing::warn!(target = %self.spec.target, why, "the connection was lost");
-            self.hearing.tell(BridgeEvent::ConnectionLost { session: self.hearing.id, why });
+            self.notices.tell(BridgeEvent::ConnectionLost { session: self.notices.id, why });
         }
     }
 
@@ -324,7 +322,7 @@ impl Driver {
         self.waiting.drain(..).for_each(|request| request.fail(IoError::Offline));
         tracing::error!(target = %self.spec.target, why, "the session is gone");
         if !told {
-            self.hearing.tell(BridgeEvent::ConnectionLost { session: self.hearing.id, why: why.to_owned() });
+            self.notices.tell(BridgeEvent::ConnectionLost { session: self.notices.id, why: why.to_owned() });
         }
     }
 
@@ -345,7 +343,7 @@ impl Driver {
             Link::Down { since, .. } => since,
             Link::Up => Instant::now(),
         };
-        let hold = !self.hearing.disks.lock().is_empty();
+        let hold = !self.notices.disks.lock().is_empty();
         let stream = blocking(stream)?;
         let (extension, session) = (self.way.extension.clone(), self.way.session);
         let replaced = tokio::task::spawn_blocking(move || extension.replace(session, &handoff, &stream, hold)).await;
@@ -360,7 +358,7 @@ impl Driver {
         }
         (self.link, self.held) = (Link::Up, hold);
         self.counters.reconnects.fetch_add(1, Relaxed);
-        self.hearing.doubt_all(since);
+        self.notices.doubt_all(since);
         let waiting = std::mem::take(&mut self.waiting);
         waiting.into_iter().for_each(|request| self.dispatch(request));
         Ok(())
@@ -372,8 +370,8 @@ impl Driver {
             return;
         }
         let (mut refused, mut waits) = (BTreeSet::new(), false);
-        for (lun, disk) in &*self.hearing.disks.lock() {
-            match disk.0.pass() {
+        for (lun, disk) in &*self.notices.disks.lock() {
+            match disk.unit.gate().pass() {
                 Pass::Refused => drop(refused.insert(*lun)),
                 Pass::Waits => waits = true,
                 Pass::Open => {}

@@ -71,7 +71,7 @@ pub(super) struct Executed {
 }
 
 /// The kernel extension, opened.
-pub(in crate::kernel_bridge) struct Extension {
+pub(crate) struct Extension {
     port: Port,
     routes: Mutex<Routes>,
     /// Sessions of a daemon that is gone, by target: number, and the target's in the SCSI domain.
@@ -92,7 +92,7 @@ struct Routes {
 impl Extension {
     /// Opens it, adopts its sessions and hears its notices, on the present runtime. Where it cannot be used, a
     /// sentence's end says why.
-    pub(in crate::kernel_bridge) fn open() -> Result<Arc<Extension>, String> {
+    pub(crate) fn open() -> Result<Arc<Extension>, String> {
         let (sender, mut notices) = mpsc::unbounded_channel();
         let port = Port::open(sender)?;
         let extension = Arc::new(Extension { port, routes: Mutex::default(), orphans: Mutex::default() });
@@ -139,13 +139,13 @@ impl Extension {
     }
 
     /// The targets of sessions that an earlier daemon has left and that nobody has taken over yet.
-    pub(in crate::kernel_bridge) fn left(&self) -> Vec<String> {
+    pub(crate) fn left(&self) -> Vec<String> {
         self.orphans().keys().cloned().collect()
     }
 
     /// A session with that target, that an earlier daemon has left: number, and the target's in the SCSI domain.
     /// It is the caller's from now on.
-    pub(in crate::kernel_bridge) fn adopt(&self, target: &str) -> Option<(u32, u32)> {
+    pub(crate) fn adopt(&self, target: &str) -> Option<(u32, u32)> {
         self.orphans().remove(target)
     }
 
@@ -265,7 +265,7 @@ impl Extension {
     }
 
     /// A session's counters.
-    pub(in crate::kernel_bridge) fn statistics(&self, session: u32) -> Option<SessionStats> {
+    pub(crate) fn statistics(&self, session: u32) -> Option<SessionStats> {
         let out: IscsiStatisticsOut = self.ask(ISCSI_STATISTICS, &of(session)).ok()?;
         Some(SessionStats {
             commands: out.commands,
@@ -282,7 +282,7 @@ impl Extension {
     }
 
     /// Ends a session that an earlier daemon has left and nobody wants.
-    pub(in crate::kernel_bridge) fn disown(&self, target: &str) {
+    pub(crate) fn disown(&self, target: &str) {
         if let Some((session, _)) = self.adopt(target)
             && let Err(refused) = self.remove(session, ISCSI_REMOVE_ALL)
         {
@@ -291,7 +291,7 @@ impl Extension {
     }
 
     /// The device that the operating system has made of a unit.
-    pub(in crate::kernel_bridge) fn device(&self, session: u32, lun: Lun) -> Option<String> {
+    pub(crate) fn device(&self, session: u32, lun: Lun) -> Option<String> {
         let target = self.routes().targets.get(&session).copied()?;
         self.port.device(target, u64::from(lun.number()?))
     }

@@ -4,10 +4,10 @@
 //! ```text
 //!   inbox ── commands of the scan ──► driver ── EXECUTE ──────► extension ──► port ──► IscsiUserClient
 //!   control ── other connection, logout ──► driver ── REPLACE, SEND, REMOVE ──►│
-//!   hearing ◄── what happened ── driver ◄── notices, sorted by session ────────┘
+//!   notices ◄── what happened ── driver ◄── notices, sorted by session ────────┘
 //! ```
-//! Scan, identity and verification of units are those of [`user`](super::user): a driver here takes the place of
-//! the one there. Only the port knows the operating system: IOKit on macOS; on Linux the harness in which the
+//! Scan, identity and verification of units are those of [`unit`](super::unit): a driver here takes the place of
+//! that of [`user`](super::user). Only the port knows the operating system: IOKit on macOS; on Linux the harness in which the
 //! extension's own sources are executed, with a SCSI stack whose disks are exported as any others.
 
 mod disk;

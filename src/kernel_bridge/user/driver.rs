@@ -3,7 +3,7 @@
 //! ```text
 //!   inbox ──► queue ──► Session::submit ──► poll_transmit ──► outbox ──► one gathered write
 //!                             slots: request and buffer by ITT
-//!   answers ◄── verdict ◄── poll_event ◄── rx_scratch, rx_placed ◄── ring or the task's buffer
+//!   answers ◄── disposition ◄── poll_event ◄── rx_scratch, rx_placed ◄── ring or the task's buffer
 //! ```
 //! A round does all of it, as far as it goes without waiting; then the driver waits for whatever comes
 //! first. Completions only queue; nothing is allocated per I/O.
@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use iscsi_proto::digest::Crc32c;
-use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Itt;
 use iscsi_proto::pdu::TaskAttribute;
 use iscsi_proto::scsi::Sense;
@@ -31,8 +30,7 @@ use iscsi_proto::session::{Command, Data, Event, PingTimers, RxPlan, Session, Se
 use iscsi_proto::time::Instant as CoreInstant;
 use iscsi_proto::tmf::Manage;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use self::leaving::Leaving;
@@ -40,15 +38,16 @@ use self::link::Link;
 use self::queue::Queue;
 use self::spin::Spin;
 use self::watchdog::{Act, Overdue, PATIENCE, UnderWay, Watchdog};
-use super::counters::{Counters, add};
-use super::hearing::Hearing;
-use super::lun;
 use super::outbox::Outbox;
-use super::request::{Inbox, RawDone, Request, Work};
 use super::ring::Ring;
-use super::verdict::{self, Verdict};
 use crate::block::{Finished, IoError, Op};
-use crate::kernel_bridge::{BridgeError, BridgeEvent, SessionSpec};
+use crate::kernel_bridge::bridge::{BridgeError, BridgeEvent, SessionSpec};
+use crate::kernel_bridge::counters::{Counters, add};
+use crate::kernel_bridge::orders::{Control, Start};
+use crate::kernel_bridge::unit::disposition::{self, Disposition};
+use crate::kernel_bridge::unit::logical_unit::flush;
+use crate::kernel_bridge::unit::notices::Notices;
+use crate::kernel_bridge::unit::request::{Inbox, RawDone, Request, Work};
 
 /// Slots beyond the depth: the core numbers its own pings and the like from the same space.
 const SPARE_SLOTS: usize = 64;
@@ -61,38 +60,12 @@ const LOSSES: u8 = 5;
 
 /// CRC32C in hardware where there is one.
 #[derive(Debug)]
-pub(super) struct Hardware;
+pub(crate) struct Hardware;
 
 impl Crc32c for Hardware {
     fn append(crc: u32, bytes: &[u8]) -> u32 {
         crc32c::crc32c_append(crc, bytes)
     }
-}
-
-/// What the bridge asks of a driver.
-pub(in crate::kernel_bridge) enum Control {
-    /// Go on over this connection.
-    Reinstate { handoff: Handoff, stream: TcpStream, reply: oneshot::Sender<Result<(), BridgeError>> },
-    /// Finish what is under way, log out, and then what `purpose` says; at `deadline` without the
-    /// target's consent.
-    Logout { purpose: Purpose, deadline: Instant, reply: oneshot::Sender<Result<(), BridgeError>> },
-    /// Some units are not in doubt any more, or refused.
-    Recheck,
-    /// A unit was put in doubt by whoever says so: it has to be looked at.
-    Look,
-    /// The daemon has looked for units: so must whoever else keeps them.
-    Scanned,
-    /// End at once.
-    Abandon,
-}
-
-/// What follows a logout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kernel_bridge) enum Purpose {
-    /// The end of the session and its units.
-    End,
-    /// Another connection: units stay and their I/O waits for it.
-    Return,
 }
 
 /// What a slot holds while its task is under way.
@@ -122,23 +95,12 @@ impl UnderWay for [Slot] {
     }
 }
 
-/// Everything a new driver needs.
-pub(in crate::kernel_bridge) struct Start {
-    pub(in crate::kernel_bridge) spec: SessionSpec,
-    pub(in crate::kernel_bridge) handoff: Handoff,
-    pub(in crate::kernel_bridge) stream: TcpStream,
-    pub(in crate::kernel_bridge) inbox: Arc<Inbox>,
-    pub(in crate::kernel_bridge) counters: Arc<Counters>,
-    pub(in crate::kernel_bridge) control: mpsc::UnboundedReceiver<Control>,
-    pub(in crate::kernel_bridge) hearing: Hearing,
-}
-
-pub(super) struct Driver {
+pub(crate) struct Driver {
     spec: SessionSpec,
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
     control: mpsc::UnboundedReceiver<Control>,
-    hearing: Hearing,
+    notices: Notices,
     epoch: Instant,
     /// When this round began: one look at the clock for all that is done in it.
     present: Instant,
@@ -168,8 +130,8 @@ pub(super) struct Driver {
 struct Lost(String);
 
 impl Driver {
-    pub(super) fn new(start: Start) -> Result<Driver, BridgeError> {
-        let Start { spec, handoff, stream, inbox, counters, control, hearing } = start;
+    pub(crate) fn new(start: Start) -> Result<Driver, BridgeError> {
+        let Start { spec, handoff, stream, inbox, counters, control, notices } = start;
         let epoch = Instant::now();
         let span = |span: Duration| (!span.is_zero()).then_some(span);
         let pings = PingTimers { interval: span(spec.nop_interval), timeout: span(spec.nop_timeout) };
@@ -185,7 +147,7 @@ impl Driver {
             inbox,
             counters,
             control,
-            hearing,
+            notices,
             epoch,
             present: epoch,
             session,
@@ -208,7 +170,7 @@ impl Driver {
     }
 
     /// Runs until the session has ended.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         while !matches!(self.leaving, Leaving::Gone) {
             if let Err(Lost(why)) = self.round() {
                 self.lost(&why);
@@ -330,14 +292,14 @@ impl Driver {
                     self.watchdog.answered(itt, response, Instant::now());
                 }
                 Event::LogoutRequested { seconds } => {
-                    self.hearing.tell(BridgeEvent::LogoutRequested { session: self.hearing.id, seconds });
+                    self.notices.tell(BridgeEvent::LogoutRequested { session: self.notices.id, seconds });
                 }
                 Event::DropAnnounced { time2wait, .. } => {
-                    self.hearing.tell(BridgeEvent::DropAnnounced { session: self.hearing.id, time2wait });
+                    self.notices.tell(BridgeEvent::DropAnnounced { session: self.notices.id, time2wait });
                 }
                 Event::UnitReport { lun, sense } => {
                     if let Some(sense) = Sense::parse(&sense) {
-                        self.hearing.hear(lun, &sense);
+                        self.notices.hear(lun, &sense);
                     }
                 }
                 Event::Rejected { reason } => {
@@ -381,15 +343,15 @@ impl Driver {
         let Some(mut request) = slot.request.take() else { return };
         self.queue.came_back(&request);
         if let Some(sense) = sense.filter(Sense::is_unit_attention) {
-            self.hearing.hear(request.lun, &sense);
+            self.notices.hear(request.lun, &sense);
         }
-        match verdict::judge(&mut request, result, sense) {
-            Verdict::Again if request.overdue >= PATIENCE || self.is_fatal(&request) => {
+        match disposition::decide(&mut request, result, sense) {
+            Disposition::Again if request.overdue >= PATIENCE || self.is_fatal(&request) => {
                 self.answer(request, result, sense, Err(IoError::TimedOut))
             }
-            Verdict::Again => self.queue.again(request),
-            Verdict::AgainAfter(wait) => self.queue.later(request, Instant::now() + wait),
-            Verdict::Done(done) => self.answer(request, result, sense, done),
+            Disposition::Again => self.queue.again(request),
+            Disposition::AgainAfter(wait) => self.queue.later(request, Instant::now() + wait),
+            Disposition::Done(done) => self.answer(request, result, sense, done),
         }
     }
 
@@ -405,7 +367,7 @@ impl Driver {
             && done.is_ok()
             && std::mem::take(then_flush)
         {
-            (request.cdb, request.data) = (lun::flush(), Data::None);
+            (request.cdb, request.data) = (flush(), Data::None);
             self.queue.again(request);
             return;
         }
@@ -560,7 +522,7 @@ impl Driver {
             }
             Control::Logout { purpose, deadline, reply } => self.leave(purpose, deadline, reply),
             Control::Recheck => self.queue.recheck(),
-            Control::Look => self.hearing.look(),
+            Control::Look => self.notices.look(),
             // The exports see what the daemon does.
             Control::Scanned => {}
             Control::Abandon => self.leaving = Leaving::Gone,

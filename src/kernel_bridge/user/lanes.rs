@@ -43,7 +43,7 @@ impl Lanes {
     }
 
     /// The lane of the next session.
-    pub(super) fn next(&self) -> Option<Handle> {
+    pub(crate) fn next(&self) -> Option<Handle> {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         self.lanes.get(next.checked_rem(self.lanes.len())?).cloned()
     }

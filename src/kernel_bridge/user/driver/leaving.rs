@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use iscsi_proto::pdu::LogoutReason;
 
-use super::{Driver, Link, Purpose};
+use super::{Driver, Link};
 use crate::kernel_bridge::BridgeError;
+use crate::kernel_bridge::orders::Purpose;
 
 /// Where the driver is on its way out.
 pub(super) enum Leaving {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::kernel_bridge::user::counters::add;
+use crate::kernel_bridge::counters::add;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
 
 pub(super) enum Link {
@@ -31,7 +31,7 @@ impl Driver {
         tracing::warn!(target = %self.spec.target, why, "the connection was lost");
         self.part();
         if self.left_by_loss(why) {
-            self.hearing.tell(BridgeEvent::ConnectionLost { session: self.hearing.id, why: why.to_owned() });
+            self.notices.tell(BridgeEvent::ConnectionLost { session: self.notices.id, why: why.to_owned() });
         }
     }
 
@@ -64,7 +64,7 @@ impl Driver {
         self.session.reinstate(handoff, self.now()).map_err(|error| BridgeError::BadHandoff(error.to_string()))?;
         // Before the doubts: a scan that publishes a unit after these sees that it has to doubt it itself.
         add(&self.counters.reconnects, 1);
-        self.hearing.doubt_all(since);
+        self.notices.doubt_all(since);
         self.link = Link::Up(stream);
         self.large = false;
         self.watchdog.forget(Instant::now());

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::delayed::Delayed;
 use crate::block::IoError;
-use crate::kernel_bridge::user::lun::Pass;
-use crate::kernel_bridge::user::request::{Extent, Request, Work};
+use crate::kernel_bridge::unit::gate::Pass;
+use crate::kernel_bridge::unit::request::{Extent, Request, Work};
 
 pub(super) struct Queue {
     ready: VecDeque<Request>,
@@ -55,7 +55,7 @@ impl Queue {
         self.arrived += 1;
         request.number = self.arrived;
         let open = match &request.work {
-            Work::Block { unit, .. } => unit.pass() == Pass::Open,
+            Work::Block { unit, .. } => unit.gate().pass() == Pass::Open,
             Work::Raw { .. } => true,
         };
         if straight && open && self.is_empty() && self.reissued.is_empty() {
@@ -88,7 +88,7 @@ impl Queue {
         loop {
             let request = self.ready.pop_front()?;
             let Work::Block { unit, .. } = &request.work else { return Some(request) };
-            match unit.pass() {
+            match unit.gate().pass() {
                 Pass::Open if self.is_behind(&request) => self.aside.push(request),
                 Pass::Open => {
                     if request.reissued {

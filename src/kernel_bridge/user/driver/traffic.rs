@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::{Driver, Hardware, Link, Lost};
-use crate::kernel_bridge::user::counters::add;
+use crate::kernel_bridge::counters::add;
 use crate::kernel_bridge::user::outbox::MAX_SLICES;
 use crate::kernel_bridge::user::ring::Ring;
 

@@ -12,26 +12,26 @@ use iscsi_proto::scsi::Sense;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::disk::Disks;
 use super::identity::Size;
-use super::lun::Disks;
-use crate::kernel_bridge::{BridgeEvent, SessionId};
+use crate::kernel_bridge::bridge::{BridgeEvent, SessionId};
 
 /// I/O waits at least so long for a look at its unit that is in doubt.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// A session's way to the daemon and to whoever looks at units.
-pub(in crate::kernel_bridge) struct Hearing {
-    pub(in crate::kernel_bridge) id: SessionId,
-    pub(in crate::kernel_bridge) events: mpsc::UnboundedSender<BridgeEvent>,
-    pub(in crate::kernel_bridge) disks: Disks,
+pub(crate) struct Notices {
+    pub(crate) id: SessionId,
+    pub(crate) events: mpsc::UnboundedSender<BridgeEvent>,
+    pub(crate) disks: Disks,
     /// Changes with each doubt about a unit; how long its I/O may wait.
-    pub(in crate::kernel_bridge) doubted: watch::Sender<Instant>,
+    pub(crate) doubted: watch::Sender<Instant>,
     /// How long I/O waits for a connection.
-    pub(in crate::kernel_bridge) replacement_timeout: Duration,
+    pub(crate) replacement_timeout: Duration,
 }
 
-impl Hearing {
-    pub(in crate::kernel_bridge) fn tell(&self, event: BridgeEvent) {
+impl Notices {
+    pub(crate) fn tell(&self, event: BridgeEvent) {
         if self.events.send(event).is_err() {
             tracing::debug!("the daemon does not listen any more");
         }
@@ -39,10 +39,10 @@ impl Hearing {
 
     /// A unit attention: what it says about the units, the daemon must know. Where another disk may be
     /// at the unit's number now, nothing goes there until that is looked into.
-    pub(in crate::kernel_bridge) fn hear(&self, lun: Lun, sense: &Sense) {
+    pub(crate) fn hear(&self, lun: Lun, sense: &Sense) {
         let another = sense.reported_luns_changed() || sense.inquiry_data_changed();
         if another && let Some(disk) = self.disks.lock().get(&lun) {
-            disk.0.doubt(Size::May);
+            disk.unit.gate().doubt(Size::May);
             self.look();
         }
         if another || sense.capacity_changed() || sense.mode_parameters_changed() {
@@ -51,15 +51,15 @@ impl Hearing {
     }
 
     /// Has units looked at that are in doubt though the connection is as it was.
-    pub(in crate::kernel_bridge) fn look(&self) {
+    pub(crate) fn look(&self) {
         self.doubted.send_replace(Instant::now() + self.replacement_timeout.max(LOOK_LIMIT));
     }
 
     /// There is another connection, in place of one that was lost `since` then: each unit is looked at before
     /// its I/O goes on.
-    pub(in crate::kernel_bridge) fn doubt_all(&self, since: Instant) {
+    pub(crate) fn doubt_all(&self, since: Instant) {
         for disk in self.disks.lock().values() {
-            disk.0.doubt(Size::Must);
+            disk.unit.gate().doubt(Size::Must);
         }
         self.doubted.send_replace((since + self.replacement_timeout).max(Instant::now() + LOOK_LIMIT));
     }

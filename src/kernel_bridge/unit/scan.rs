@@ -19,10 +19,10 @@ use iscsi_proto::scsi::{Cdb, Sense, SenseKey};
 use iscsi_proto::session::Data;
 use tokio::sync::oneshot;
 
-use super::lun::{UnmapWay, Ways};
+use super::features::{Commands, Features, Unmap};
+use super::info::UnitInfo;
 use super::request::{Inbox, Payload, RawDone, Request, Work};
 use crate::block::{Geometry, IoError, MAX_BUFFER};
-use crate::kernel_bridge::UnitInfo;
 
 /// Room for the list of units at first: 2046 of them.
 const LIST_LEN: u32 = 16 << 10;
@@ -33,20 +33,23 @@ const MAX_LIST_LEN: u32 = 512 << 10;
 /// Blocks of one WRITE SAME or UNMAP where the unit sets no limit.
 const UNLIMITED_BLOCKS: u32 = 1 << 16;
 
+/// Units asked at the same time.
+pub(crate) const PROBES: usize = 8;
+
 /// Asks a session's units.
 #[derive(Clone)]
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     inbox: Arc<Inbox>,
 }
 
 /// A unit as found: what to show, and how to use it if it is a disk.
-pub(super) struct Found {
-    pub(super) info: UnitInfo,
-    pub(super) ways: Ways,
+pub(crate) struct Found {
+    pub(crate) info: UnitInfo,
+    pub(crate) features: Features,
 }
 
 /// Why a question had no answer.
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// The unit refused it.
     Refused(Option<Sense>),
     /// It did not reach the unit, or failed.
@@ -54,7 +57,7 @@ pub(super) enum NoAnswer {
 }
 
 impl NoAnswer {
-    pub(super) fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         match self {
             NoAnswer::Refused(Some(sense)) => format!("the unit answered: {sense}"),
             NoAnswer::Refused(None) => "the unit refused it".to_owned(),
@@ -64,7 +67,7 @@ impl NoAnswer {
 }
 
 impl Scanner {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Scanner {
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Scanner {
         Scanner { inbox }
     }
 
@@ -92,13 +95,13 @@ impl Scanner {
 
     /// Whether the target answers anything at all. INQUIRY is answered by every unit, and by an address
     /// without one (SPC-5 §6.4.1).
-    pub(super) async fn answers(&self) -> bool {
+    pub(crate) async fn answers(&self) -> bool {
         !matches!(self.ask(Lun(0), cdb::inquiry(36), 36).await, Err(NoAnswer::Failed(_)))
     }
 
     /// The units' addresses. A target that does not know the question has unit 0; one that only cannot
     /// answer it now must not be taken for that, or its other units would seem to be gone.
-    pub(super) async fn list(&self) -> Result<Vec<Lun>, NoAnswer> {
+    pub(crate) async fn list(&self) -> Result<Vec<Lun>, NoAnswer> {
         let mut room = LIST_LEN;
         loop {
             let data = match self.ask(Lun(0), cdb::report_luns(SelectReport::Logical, room), room).await {
@@ -117,7 +120,7 @@ impl Scanner {
     }
 
     /// What a unit is; `None` for an address at which there is none.
-    pub(super) async fn probe(&self, lun: Lun) -> Result<Option<Found>, NoAnswer> {
+    pub(crate) async fn probe(&self, lun: Lun) -> Result<Option<Found>, NoAnswer> {
         let inquiry = self.ask(lun, cdb::inquiry(255), 255).await?;
         let Some(inquiry) = StandardInquiry::parse(&inquiry) else { return Ok(None) };
         if inquiry.device_type == 0x1f {
@@ -139,11 +142,17 @@ impl Scanner {
                 product: inquiry.product.clone(),
                 revision: inquiry.revision.clone(),
             },
-            ways: Ways { fua: false, unmapped_reads_zero: false, write_same_frees: false, unmap: UnmapWay::None },
+            features: Features {
+                fua: false,
+                unmapped_reads_zero: false,
+                write_same_frees: false,
+                unmap: Unmap::None,
+                commands: Commands::Sixteen,
+            },
         };
         if inquiry.is_disk() {
             match self.shape(lun, &pages).await {
-                Ok((geometry, ways)) => (found.info.geometry, found.ways) = (Some(geometry), ways),
+                Ok((geometry, features)) => (found.info.geometry, found.features) = (Some(geometry), features),
                 Err(why) => found.info.problem = Some(why),
             }
         }
@@ -158,8 +167,8 @@ impl Scanner {
         if pages.contains(&page) { self.page(lun, page).await } else { None }
     }
 
-    async fn shape(&self, lun: Lun, pages: &[u8]) -> Result<(Geometry, Ways), String> {
-        // It may have to spin up or to change sides first: the verdict waits for that.
+    async fn shape(&self, lun: Lun, pages: &[u8]) -> Result<(Geometry, Features), String> {
+        // It may have to spin up or to change sides first: the answer waits for that.
         self.ask(lun, cdb::test_unit_ready(), 0).await.map_err(|why| format!("it is not ready: {}", why.sentence()))?;
         let capacity = self.capacity(lun).await?;
         let bytes = u128::from(capacity.blocks) * u128::from(capacity.block_size);
@@ -207,16 +216,16 @@ fn combine(
     limits: Option<BlockLimits>,
     provisioning: Option<Provisioning>,
     rotation: Option<RotationRate>,
-) -> (Geometry, Ways) {
+) -> (Geometry, Features) {
     let block = capacity.block_size;
     let most = MAX_BUFFER as u32 / block;
     let within = |blocks: u32| if blocks == 0 { most } else { blocks.min(most) };
     let max_transfer = within(limits.as_ref().map_or(0, |limits| limits.max_transfer));
     let optimal = within(limits.as_ref().map_or(0, |limits| limits.optimal_transfer)).min(max_transfer);
     let unmap = match &provisioning {
-        Some(how) if how.unmap && limits.as_ref().is_some_and(|limits| limits.max_unmap_blocks > 0) => UnmapWay::Unmap,
-        Some(how) if how.write_same_16 => UnmapWay::WriteSame,
-        _ => UnmapWay::None,
+        Some(how) if how.unmap && limits.as_ref().is_some_and(|limits| limits.max_unmap_blocks > 0) => Unmap::Unmap,
+        Some(how) if how.write_same_16 => Unmap::WriteSame,
+        _ => Unmap::None,
     };
     // SBC-4 §6.6.4: MAXIMUM WRITE SAME LENGTH 0 means that no limit is reported.
     let write_same = limits.as_ref().map_or(0, |limits| limits.max_write_same);
@@ -226,9 +235,9 @@ fn combine(
     };
     let has_write_same = write_same > 0 || provisioning.as_ref().is_some_and(|how| how.write_same_16);
     let max_unmap_blocks = match unmap {
-        UnmapWay::None => 0,
-        UnmapWay::Unmap => limits.as_ref().map_or(0, |limits| limits.max_unmap_blocks),
-        UnmapWay::WriteSame => same_limit,
+        Unmap::None => 0,
+        Unmap::Unmap => limits.as_ref().map_or(0, |limits| limits.max_unmap_blocks),
+        Unmap::WriteSame => same_limit,
     };
     let caching = mode.as_ref().and_then(|mode| mode.caching.as_ref());
     let geometry = Geometry {
@@ -245,11 +254,12 @@ fn combine(
         rotational: matches!(rotation, Some(RotationRate::Rpm(_))),
     };
     let reads_zero = capacity.unmapped_reads_zero || provisioning.as_ref().is_some_and(|how| how.unmapped_reads_zero);
-    let ways = Ways {
+    let features = Features {
         fua: mode.as_ref().is_some_and(|mode| mode.fua),
         unmapped_reads_zero: reads_zero,
         write_same_frees: provisioning.as_ref().is_some_and(|how| how.write_same_16),
         unmap,
+        commands: Commands::Sixteen,
     };
-    (geometry, ways)
+    (geometry, features)
 }

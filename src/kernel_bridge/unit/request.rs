@@ -10,12 +10,12 @@ use iscsi_proto::session::{Data, Outcome, TaskResult};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::lun::Unit;
+use super::logical_unit::Unit;
 use crate::block::{Buffer, Completion, IoError, Op};
 
 /// The bytes a command moves.
 #[derive(Debug)]
-pub(in crate::kernel_bridge) enum Payload {
+pub(crate) enum Payload {
     None,
     /// Of a pool: the data of reads and writes.
     Buffer(Buffer),
@@ -24,7 +24,7 @@ pub(in crate::kernel_bridge) enum Payload {
 }
 
 impl Payload {
-    pub(in crate::kernel_bridge) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Payload::None => &[],
             Payload::Buffer(buffer) => buffer,
@@ -33,7 +33,7 @@ impl Payload {
     }
 
     /// How long it is; memory that it does not have yet it need not have for that.
-    pub(in crate::kernel_bridge) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Payload::None => 0,
             Payload::Buffer(buffer) => buffer.len(),
@@ -41,7 +41,7 @@ impl Payload {
         }
     }
 
-    pub(in crate::kernel_bridge) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Payload::None => &mut [],
             Payload::Buffer(buffer) => buffer,
@@ -49,7 +49,7 @@ impl Payload {
         }
     }
 
-    pub(in crate::kernel_bridge) fn into_buffer(self) -> Option<Buffer> {
+    pub(crate) fn into_buffer(self) -> Option<Buffer> {
         match self {
             Payload::Buffer(buffer) => Some(buffer),
             Payload::None | Payload::Bytes(_) => None,
@@ -59,7 +59,7 @@ impl Payload {
 
 /// Who waits for it.
 #[derive(Debug)]
-pub(in crate::kernel_bridge) enum Work {
+pub(crate) enum Work {
     /// An export: one operation on a unit.
     Block {
         unit: Arc<Unit>,
@@ -76,16 +76,16 @@ pub(in crate::kernel_bridge) enum Work {
 
 /// What a unit answered to a command of the scan.
 #[derive(Debug)]
-pub(in crate::kernel_bridge) struct RawDone {
-    pub(in crate::kernel_bridge) status: ScsiStatus,
-    pub(in crate::kernel_bridge) sense: Option<Sense>,
+pub(crate) struct RawDone {
+    pub(crate) status: ScsiStatus,
+    pub(crate) sense: Option<Sense>,
     /// What arrived, for commands that read.
-    pub(in crate::kernel_bridge) data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
 }
 
 impl RawDone {
     /// The answer to a command of the scan that ended so; where the unit did not answer it, why it failed.
-    pub(in crate::kernel_bridge) fn of(
+    pub(crate) fn of(
         payload: Payload,
         result: &TaskResult,
         sense: Option<Sense>,
@@ -107,30 +107,30 @@ impl RawDone {
 }
 
 #[derive(Debug)]
-pub(in crate::kernel_bridge) struct Request {
-    pub(in crate::kernel_bridge) lun: Lun,
-    pub(in crate::kernel_bridge) cdb: [u8; 16],
-    pub(in crate::kernel_bridge) data: Data,
-    pub(in crate::kernel_bridge) payload: Payload,
-    pub(in crate::kernel_bridge) work: Work,
+pub(crate) struct Request {
+    pub(crate) lun: Lun,
+    pub(crate) cdb: [u8; 16],
+    pub(crate) data: Data,
+    pub(crate) payload: Payload,
+    pub(crate) work: Work,
     /// Its place among all requests of the session, given by the driver.
-    pub(in crate::kernel_bridge) number: u64,
+    pub(crate) number: u64,
     /// It was issued before: nothing later to the same blocks goes before it is through.
-    pub(in crate::kernel_bridge) reissued: bool,
+    pub(crate) reissued: bool,
     /// How often it was under way when the connection was lost, and when first.
-    pub(in crate::kernel_bridge) losses: u8,
-    pub(in crate::kernel_bridge) first_loss: Option<Instant>,
+    pub(crate) losses: u8,
+    pub(crate) first_loss: Option<Instant>,
     /// How often it took too long.
-    pub(in crate::kernel_bridge) overdue: u8,
+    pub(crate) overdue: u8,
     /// How often it was issued again after an answer that asks for it.
-    pub(in crate::kernel_bridge) attempts: u16,
+    pub(crate) attempts: u16,
 }
 
 /// Blocks that a request reads or changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kernel_bridge) struct Extent {
+pub(crate) struct Extent {
     /// The request's.
-    pub(in crate::kernel_bridge) number: u64,
+    pub(crate) number: u64,
     lun: Lun,
     start: u64,
     end: u64,
@@ -139,14 +139,14 @@ pub(in crate::kernel_bridge) struct Extent {
 
 impl Extent {
     /// Whether the order of the two matters: one changes blocks that the other touches.
-    pub(in crate::kernel_bridge) fn collides(&self, other: &Extent) -> bool {
+    pub(crate) fn collides(&self, other: &Extent) -> bool {
         self.lun == other.lun && (self.changes || other.changes) && self.start < other.end && other.start < self.end
     }
 }
 
 impl Request {
     /// One that was not issued yet.
-    pub(in crate::kernel_bridge) fn new(lun: Lun, cdb: [u8; 16], data: Data, payload: Payload, work: Work) -> Request {
+    pub(crate) fn new(lun: Lun, cdb: [u8; 16], data: Data, payload: Payload, work: Work) -> Request {
         Request {
             lun,
             cdb,
@@ -163,7 +163,7 @@ impl Request {
     }
 
     /// The blocks it reads or changes; `None` for what has none.
-    pub(in crate::kernel_bridge) fn extent(&self) -> Option<Extent> {
+    pub(crate) fn extent(&self) -> Option<Extent> {
         let Work::Block { op, lba, blocks, .. } = &self.work else { return None };
         let changes = matches!(op, Op::Write { .. } | Op::WriteZeroes { .. } | Op::Unmap);
         let end = lba.saturating_add(u64::from(*blocks));
@@ -171,7 +171,7 @@ impl Request {
     }
 
     /// Answers it with an error.
-    pub(in crate::kernel_bridge) fn fail(self, error: IoError) {
+    pub(crate) fn fail(self, error: IoError) {
         match self.work {
             Work::Block { completion, .. } => completion.finish(Err(error), self.payload.into_buffer()),
             // Whoever asked may have stopped waiting: then nobody needs the answer.
@@ -182,7 +182,7 @@ impl Request {
 
 /// Requests that wait for the driver to look.
 #[derive(Debug, Default)]
-pub(in crate::kernel_bridge) struct Inbox {
+pub(crate) struct Inbox {
     requests: Mutex<Vec<Request>>,
     wake: Notify,
     closed: AtomicBool,
@@ -191,7 +191,7 @@ pub(in crate::kernel_bridge) struct Inbox {
 impl Inbox {
     /// Puts in all of `batch`, in order, and wakes the driver once. A closed inbox answers them with
     /// [`IoError::Offline`].
-    pub(in crate::kernel_bridge) fn put(&self, batch: impl IntoIterator<Item = Request>) {
+    pub(crate) fn put(&self, batch: impl IntoIterator<Item = Request>) {
         if self.closed.load(Ordering::Acquire) {
             batch.into_iter().for_each(|request| request.fail(IoError::Offline));
             return;
@@ -205,20 +205,20 @@ impl Inbox {
     }
 
     /// Moves everything to `out`, which is empty and whose room is used again.
-    pub(in crate::kernel_bridge) fn take(&self, out: &mut Vec<Request>) {
+    pub(crate) fn take(&self, out: &mut Vec<Request>) {
         std::mem::swap(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner), out);
     }
 
-    pub(in crate::kernel_bridge) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    pub(in crate::kernel_bridge) async fn arrived(&self) {
+    pub(crate) async fn arrived(&self) {
         self.wake.notified().await;
     }
 
     /// Takes no more requests; those inside are answered with [`IoError::Offline`].
-    pub(in crate::kernel_bridge) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let left = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
         left.into_iter().for_each(|request| request.fail(IoError::Offline));

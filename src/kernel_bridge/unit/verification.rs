@@ -11,15 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iscsi_proto::ids::Lun;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::driver::Control;
-use super::identity::Likeness;
-use super::lun::{Disk, Pass};
-use super::scan::{NoAnswer, Scanner};
-use super::{Handle, PROBES, other_disk};
+use super::disk::Disk;
+use super::gate::Pass;
+use super::identity::{Likeness, other_disk};
+use super::request::Inbox;
+use super::scan::{NoAnswer, PROBES, Scanner};
+use super::units::Units;
+use crate::kernel_bridge::orders::Control;
 
 /// The first wait before a unit is looked at again; doubled up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -29,8 +31,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Looks at every unit of a session that is in doubt, until its driver ends. `doubted` changes with each
 /// doubt; its value is how long I/O may wait.
-pub(super) async fn verify(handle: Arc<Handle>, mut doubted: watch::Receiver<Instant>) {
-    let gate = Arc::new(Semaphore::new(PROBES));
+pub(crate) async fn verify(
+    units: Arc<Units>,
+    inbox: Arc<Inbox>,
+    control: mpsc::UnboundedSender<Control>,
+    mut doubted: watch::Receiver<Instant>,
+) {
+    let turns = Arc::new(Semaphore::new(PROBES));
     let mut checks: JoinSet<()> = JoinSet::new();
     let mut checked: BTreeMap<task::Id, Lun> = BTreeMap::new();
     loop {
@@ -40,7 +47,7 @@ pub(super) async fn verify(handle: Arc<Handle>, mut doubted: watch::Receiver<Ins
                 let id = match ended {
                     Ok((id, ())) => id,
                     Err(error) => {
-                        tracing::error!(target = %handle.target, "looking at a unit ended early: {error}");
+                        tracing::error!(target = %units.target, "looking at a unit ended early: {error}");
                         error.id()
                     }
                 };
@@ -48,12 +55,24 @@ pub(super) async fn verify(handle: Arc<Handle>, mut doubted: watch::Receiver<Ins
             }
         }
         let doubtful: Vec<(Lun, Disk)> = {
-            let disks = handle.disks();
-            disks.iter().filter(|(_, disk)| disk.0.in_doubt()).map(|(lun, disk)| (*lun, disk.clone())).collect()
+            let disks = units.disks();
+            disks
+                .iter()
+                .filter(|(_, disk)| disk.unit.gate().in_doubt())
+                .map(|(lun, disk)| (*lun, disk.clone()))
+                .collect()
         };
         for (lun, disk) in doubtful {
             if !checked.values().any(|checked| *checked == lun) {
-                let check = Check { handle: handle.clone(), gate: gate.clone(), doubted: doubted.clone(), lun, disk };
+                let check = Check {
+                    units: units.clone(),
+                    scanner: Scanner::new(inbox.clone()),
+                    control: control.clone(),
+                    turns: turns.clone(),
+                    doubted: doubted.clone(),
+                    lun,
+                    disk,
+                };
                 checked.insert(checks.spawn(check.run()).id(), lun);
             }
         }
@@ -62,8 +81,10 @@ pub(super) async fn verify(handle: Arc<Handle>, mut doubted: watch::Receiver<Ins
 
 /// One unit that is looked at.
 struct Check {
-    handle: Arc<Handle>,
-    gate: Arc<Semaphore>,
+    units: Arc<Units>,
+    scanner: Scanner,
+    control: mpsc::UnboundedSender<Control>,
+    turns: Arc<Semaphore>,
     doubted: watch::Receiver<Instant>,
     lun: Lun,
     disk: Disk,
@@ -71,16 +92,17 @@ struct Check {
 
 impl Check {
     async fn run(self) {
-        let unit = &self.disk.0;
+        let unit = &*self.disk.unit;
+        let gate = unit.gate();
         let mut doubted = self.doubted.clone();
         let mut wait = FIRST_WAIT;
-        while unit.in_doubt() {
-            let doubt = unit.doubts();
+        while gate.in_doubt() {
+            let doubt = gate.doubts();
             let deadline = *doubted.borrow_and_update();
             let look = async {
                 // Nobody closes it.
-                let _turn = self.gate.acquire().await;
-                Scanner::new(self.handle.inbox.clone()).probe(self.lun).await
+                let _turn = self.turns.acquire().await;
+                self.scanner.probe(self.lun).await
             };
             // After the deadline I/O does not wait for the answer any more, but the answer is still wanted.
             tokio::pin!(look);
@@ -92,13 +114,13 @@ impl Check {
                 }
             };
             let unclear = match found {
-                Ok(Some(found)) => match unit.likeness(&found) {
+                Ok(Some(found)) => match unit.likeness(&found.info) {
                     Likeness::Same => {
                         if let Some(geometry) = found.info.geometry {
-                            unit.reshape(geometry, found.ways);
+                            unit.reshape(geometry, found.features);
                         }
-                        if unit.trust(doubt) {
-                            self.handle.note(found.info);
+                        if gate.trust(doubt) {
+                            self.units.note(found.info);
                             self.recheck();
                             return;
                         }
@@ -107,7 +129,7 @@ impl Check {
                     }
                     Likeness::Other(why) => {
                         self.refuse(&other_disk(&why));
-                        unit.settle(doubt);
+                        gate.settle(doubt);
                         continue;
                     }
                     Likeness::Unclear(why) => why,
@@ -128,16 +150,17 @@ impl Check {
     }
 
     fn refuse(&self, why: &str) {
-        if self.disk.0.pass() == Pass::Refused {
+        let gate = self.disk.unit.gate();
+        if gate.pass() == Pass::Refused {
             return;
         }
-        self.disk.0.refuse();
-        self.handle.offline(self.lun, why);
+        gate.refuse();
+        self.units.offline(self.lun, why);
         self.recheck();
     }
 
     fn recheck(&self) {
         // A driver that has ended has answered everything.
-        drop(self.handle.control.send(Control::Recheck));
+        drop(self.control.send(Control::Recheck));
     }
 }

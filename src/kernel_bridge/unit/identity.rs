@@ -1,10 +1,10 @@
 //! What makes a unit the same disk as before.
 
-use crate::kernel_bridge::UnitInfo;
+use super::info::UnitInfo;
 
 /// What a disk was when it was first found; only its size may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::kernel_bridge) struct Identity {
+pub(crate) struct Identity {
     device_type: u8,
     vendor: String,
     product: String,
@@ -18,7 +18,7 @@ pub(in crate::kernel_bridge) struct Identity {
 
 /// How what is there now compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::kernel_bridge) enum Likeness {
+pub(crate) enum Likeness {
     /// The same disk.
     Same,
     /// Not to be told yet, and why: it may still be starting.
@@ -29,16 +29,21 @@ pub(in crate::kernel_bridge) enum Likeness {
 
 /// Whether the size counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kernel_bridge) enum Size {
+pub(crate) enum Size {
     /// The target has told us of every change: it may have any size.
     May,
     /// Nobody watched: a disk of another size may be another disk with copied names.
     Must,
 }
 
+/// What to say of a unit that has become another disk.
+pub(crate) fn other_disk(how: &str) -> String {
+    format!("it is not the disk that it was ({how}); log out and in again to use what is there now")
+}
+
 impl Identity {
     /// Of a disk as a scan found it; `None` for what is no disk, or not ready.
-    pub(in crate::kernel_bridge) fn of(info: &UnitInfo) -> Option<Identity> {
+    pub(crate) fn of(info: &UnitInfo) -> Option<Identity> {
         let geometry = info.geometry?;
         Some(Identity {
             device_type: info.device_type,
@@ -52,12 +57,12 @@ impl Identity {
     }
 
     /// It has another size now.
-    pub(in crate::kernel_bridge) fn resized(&mut self, blocks: u64) {
+    pub(crate) fn resized(&mut self, blocks: u64) {
         self.blocks = blocks;
     }
 
     /// Compares it with what is at its place now.
-    pub(in crate::kernel_bridge) fn likeness(&self, now: &UnitInfo, size: Size) -> Likeness {
+    pub(crate) fn likeness(&self, now: &UnitInfo, size: Size) -> Likeness {
         if self.device_type != now.device_type {
             return Likeness::Other(format!(
                 "it is a device of type {:#04x} now, not {:#04x}",

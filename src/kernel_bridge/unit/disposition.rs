@@ -30,44 +30,44 @@ const PATIENT_ATTEMPTS: u16 = 125;
 
 /// What to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kernel_bridge) enum Verdict {
+pub(crate) enum Disposition {
     Done(Result<(), IoError>),
     Again,
     AgainAfter(Duration),
 }
 
 /// Decides. May change the request, where it is to be issued in another way.
-pub(in crate::kernel_bridge) fn judge(request: &mut Request, result: &TaskResult, sense: Option<Sense>) -> Verdict {
+pub(crate) fn decide(request: &mut Request, result: &TaskResult, sense: Option<Sense>) -> Disposition {
     match result.outcome {
-        Outcome::Status(status) => judge_status(request, status, result, sense),
+        Outcome::Status(status) => decide_status(request, status, result, sense),
         Outcome::TargetFailure(_) | Outcome::Rejected(_) => prompt(request, target_error(sense)),
         // Taken back by us, unsent or by task management: it has its turn again.
-        Outcome::Aborted => Verdict::Again,
+        Outcome::Aborted => Disposition::Again,
         // It was under way and must not be issued twice, or the session is over.
-        Outcome::ConnectionLost => Verdict::Done(Err(IoError::Offline)),
+        Outcome::ConnectionLost => Disposition::Done(Err(IoError::Offline)),
     }
 }
 
-fn judge_status(request: &mut Request, status: ScsiStatus, result: &TaskResult, sense: Option<Sense>) -> Verdict {
+fn decide_status(request: &mut Request, status: ScsiStatus, result: &TaskResult, sense: Option<Sense>) -> Disposition {
     match status {
         ScsiStatus::Good | ScsiStatus::ConditionMet => whole(request, result),
         ScsiStatus::CheckCondition => match sense {
-            Some(sense) => judge_sense(request, result, sense),
-            None => Verdict::Done(Err(target_error(None))),
+            Some(sense) => decide_sense(request, result, sense),
+            None => Disposition::Done(Err(target_error(None))),
         },
         ScsiStatus::Busy | ScsiStatus::TaskSetFull => patient(request, target_error(None)),
         ScsiStatus::TaskAborted | ScsiStatus::AcaActive => prompt(request, target_error(None)),
-        ScsiStatus::ReservationConflict => Verdict::Done(Err(IoError::ReservationConflict)),
-        ScsiStatus::Unknown(_) => Verdict::Done(Err(target_error(None))),
+        ScsiStatus::ReservationConflict => Disposition::Done(Err(IoError::ReservationConflict)),
+        ScsiStatus::Unknown(_) => Disposition::Done(Err(target_error(None))),
     }
 }
 
-fn whole(request: &Request, result: &TaskResult) -> Verdict {
+fn whole(request: &Request, result: &TaskResult) -> Disposition {
     let is_block = matches!(request.work, Work::Block { .. });
     if is_block && !is_whole(request.data.len(), result) {
-        return Verdict::Done(Err(target_error(None)));
+        return Disposition::Done(Err(target_error(None)));
     }
-    Verdict::Done(Ok(()))
+    Disposition::Done(Ok(()))
 }
 
 /// GOOD counts only if every byte moved, and there were no more: a short read must not deliver stale
@@ -76,8 +76,8 @@ fn is_whole(expected: u32, result: &TaskResult) -> bool {
     result.transferred == expected && !matches!(result.residual, Residual::Overflow(1..))
 }
 
-fn judge_sense(request: &mut Request, result: &TaskResult, sense: Sense) -> Verdict {
-    let failed = Verdict::Done(Err(target_error(Some(sense))));
+fn decide_sense(request: &mut Request, result: &TaskResult, sense: Sense) -> Disposition {
+    let failed = Disposition::Done(Err(target_error(Some(sense))));
     if sense.deferred {
         // It is about an earlier command, and this one was not executed (SPC-5 §4.4.5).
         tracing::error!(%sense, lun = %request.lun, "a unit reports an error of an earlier command");
@@ -95,19 +95,21 @@ fn judge_sense(request: &mut Request, result: &TaskResult, sense: Sense) -> Verd
         }
         SenseKey::IllegalRequest if sense.invalid_opcode() => match &mut request.work {
             // A unit that knows no SYNCHRONIZE CACHE has nothing to synchronize.
-            Work::Block { .. } if request.cdb[0] == cdb::opcode::SYNCHRONIZE_CACHE_10 => Verdict::Done(Ok(())),
+            Work::Block { .. } if request.cdb[0] == cdb::opcode::SYNCHRONIZE_CACHE_10 => Disposition::Done(Ok(())),
             Work::Block { unit, op, lba, blocks, .. } => match unit.without_16(&request.cdb, *op, *lba, *blocks) {
                 Some(cdb) => {
                     request.cdb = cdb;
-                    Verdict::Again
+                    Disposition::Again
                 }
-                None => Verdict::Done(Err(IoError::Unsupported)),
+                None => Disposition::Done(Err(IoError::Unsupported)),
             },
             Work::Raw { .. } => failed,
         },
-        SenseKey::IllegalRequest if (sense.asc, sense.ascq) == (0x21, 0x00) => Verdict::Done(Err(IoError::OutOfRange)),
-        SenseKey::DataProtect if sense.space_exhausted() => Verdict::Done(Err(IoError::NoSpace)),
-        SenseKey::DataProtect if sense.write_protected() => Verdict::Done(Err(IoError::ReadOnly)),
+        SenseKey::IllegalRequest if (sense.asc, sense.ascq) == (0x21, 0x00) => {
+            Disposition::Done(Err(IoError::OutOfRange))
+        }
+        SenseKey::DataProtect if sense.space_exhausted() => Disposition::Done(Err(IoError::NoSpace)),
+        SenseKey::DataProtect if sense.write_protected() => Disposition::Done(Err(IoError::ReadOnly)),
         _ => failed,
     }
 }
@@ -119,18 +121,18 @@ fn target_error(sense: Option<Sense>) -> IoError {
     }
 }
 
-fn prompt(request: &mut Request, otherwise: IoError) -> Verdict {
+fn prompt(request: &mut Request, otherwise: IoError) -> Disposition {
     request.attempts += 1;
-    if request.attempts > PROMPT_ATTEMPTS { Verdict::Done(Err(otherwise)) } else { Verdict::Again }
+    if request.attempts > PROMPT_ATTEMPTS { Disposition::Done(Err(otherwise)) } else { Disposition::Again }
 }
 
-fn patient(request: &mut Request, otherwise: IoError) -> Verdict {
+fn patient(request: &mut Request, otherwise: IoError) -> Disposition {
     request.attempts += 1;
     if request.attempts > PATIENT_ATTEMPTS {
-        return Verdict::Done(Err(otherwise));
+        return Disposition::Done(Err(otherwise));
     }
     let wait = Duration::from_millis(20 << request.attempts.min(6));
-    Verdict::AgainAfter(wait.min(Duration::from_secs(1)))
+    Disposition::AgainAfter(wait.min(Duration::from_secs(1)))
 }
 
 #[cfg(test)]
@@ -139,26 +141,26 @@ mod tests {
     use iscsi_proto::session::Data;
     use tokio::sync::oneshot;
 
-    use super::super::request::Payload;
     use super::*;
+    use crate::kernel_bridge::unit::request::Payload;
 
-    fn judged(sense: Sense) -> Verdict {
+    fn decided(sense: Sense) -> Disposition {
         let (reply, _answer) = oneshot::channel();
         let data = Data::Out(512);
         let mut request = Request::new(Lun(0), [0x8a; 16], data, Payload::None, Work::Raw { reply });
         let outcome = Outcome::Status(ScsiStatus::CheckCondition);
         let result = TaskResult { outcome, transferred: 512, residual: Residual::None };
-        judge(&mut request, &result, Some(sense))
+        decide(&mut request, &result, Some(sense))
     }
 
     #[test]
     fn a_deferred_error_is_no_answer_to_the_command_that_carries_it() {
         let deferred = |key| Sense { deferred: true, ..Sense::new(key, 0x0c, 0x02) };
-        assert_eq!(judged(deferred(SenseKey::RecoveredError)), Verdict::Again, "it was not executed");
+        assert_eq!(decided(deferred(SenseKey::RecoveredError)), Disposition::Again, "it was not executed");
         for key in [SenseKey::MediumError, SenseKey::AbortedCommand, SenseKey::UnitAttention] {
-            assert!(matches!(judged(deferred(key)), Verdict::Done(Err(_))), "{key:?}: somebody must hear of it");
+            assert!(matches!(decided(deferred(key)), Disposition::Done(Err(_))), "{key:?}: somebody must hear of it");
         }
-        assert_eq!(judged(Sense::new(SenseKey::RecoveredError, 0x0c, 0x00)), Verdict::Done(Ok(())));
+        assert_eq!(decided(Sense::new(SenseKey::RecoveredError, 0x0c, 0x00)), Disposition::Done(Ok(())));
     }
 
     #[test]

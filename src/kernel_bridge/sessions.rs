@@ -1,0 +1,408 @@
+//! The sessions of a daemon and their units, whichever kernel runs the full-feature phase.
+//!
+//! ```text
+//!   exports ──► block::Registry ──► unit::Disk ──► unit::Inbox ──► driver (user, kext) ──► target
+//!                    ▲                                 ▲
+//!                    └── scan ─────────────────────────┘
+//! ```
+//! Each session has a driver, a task. A scan finds the units and publishes the disks among them in the registry, under
+//! `<target>/<number>`. After a lost connection, a unit's I/O goes on once it is known to be the same disk
+//! (`unit::verification`).
+//!
+//! All of that but the driver serves both kernels: the driver of `kext` tells the extension what that of
+//! `user` does itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use iscsi_proto::handoff::Handoff;
+use iscsi_proto::ids::Lun;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::bridge::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec};
+use super::counters::{Counters, SessionStats};
+use super::kext::{self, Extension};
+use super::orders::{Control, Purpose, Start};
+use super::session::Handle;
+use super::unit::disk::{Disk, Disks};
+use super::unit::identity::{Likeness, Size, other_disk};
+use super::unit::info::{UnitInfo, unit_name};
+use super::unit::notices::Notices;
+use super::unit::request::Inbox;
+use super::unit::scan::{self, Found, PROBES, Scanner};
+use super::unit::units::Units;
+use super::unit::verification::verify;
+use super::user::driver::Driver;
+use super::user::lanes::Lanes;
+use crate::block::{Block, Op, Pool, Registry};
+
+/// Bytes that the I/O of one session may take. A pool of its own each, so that a session that waits for
+/// its target does not hold the buffers of the others.
+const POOL_BUDGET: usize = 64 << 20;
+
+/// The kernel of a daemon: its sessions and their units, whoever runs them.
+pub struct Sessions {
+    registry: Arc<Registry>,
+    sessions: Mutex<BTreeMap<SessionId, Arc<Handle>>>,
+    next: AtomicU32,
+    events: mpsc::UnboundedSender<BridgeEvent>,
+    engine: Engine,
+}
+
+/// Who runs the full-feature phase.
+enum Engine {
+    /// The drivers of this process, on lanes; without, among the tasks of whoever hands a session off.
+    Here(Option<Lanes>),
+    /// The kernel extension.
+    Kext(Arc<Extension>),
+}
+
+/// A driver at work.
+type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Sessions {
+    /// A kernel without sessions, and where it tells what happens to them. The drivers run among the tasks of
+    /// whoever hands a session off.
+    pub fn new() -> (Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>) {
+        Sessions::on(Engine::Here(None))
+    }
+
+    /// As [`new`](Sessions::new), with the drivers on `lanes`.
+    pub fn on_lanes(lanes: Lanes) -> (Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>) {
+        Sessions::on(Engine::Here(Some(lanes)))
+    }
+
+    /// The same sessions and units, but run by the kernel extension. Without it, a sentence's end says why it
+    /// cannot be used.
+    pub fn in_kext() -> Result<(Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>), String> {
+        Ok(Sessions::on(Engine::Kext(Extension::open()?)))
+    }
+
+    fn on(engine: Engine) -> (Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>) {
+        let (events, heard) = mpsc::unbounded_channel();
+        let kernel = Sessions {
+            registry: Arc::new(Registry::default()),
+            sessions: Mutex::default(),
+            next: AtomicU32::new(0),
+            events,
+            engine,
+        };
+        (Arc::new(kernel), heard)
+    }
+
+    /// The disks that are there now, for the exports.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.clone()
+    }
+
+    /// Whether the units are for the exports; else the operating system makes disks of them.
+    fn exports(&self) -> bool {
+        matches!(self.engine, Engine::Here(_)) || kext::EXPORTS
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Arc<Handle>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn session(&self, session: SessionId) -> Result<Arc<Handle>, BridgeError> {
+        self.sessions().get(&session).cloned().ok_or(BridgeError::NoSession)
+    }
+
+    async fn start(&self, spec: SessionSpec, handoff: Handoff, stream: TcpStream) -> Result<SessionId, BridgeError> {
+        let id = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (inbox, counters) = (Arc::new(Inbox::default()), Arc::new(Counters::default()));
+        let (control, obeyed) = mpsc::unbounded_channel();
+        let target = spec.target.clone();
+        let lane = match &self.engine {
+            Engine::Here(Some(lanes)) => lanes.next().unwrap_or_else(Runtime::current),
+            Engine::Here(None) | Engine::Kext(_) => Runtime::current(),
+        };
+        let stream = adopt(stream, &lane)?;
+        let disks = Disks::default();
+        let (doubted, doubts) = watch::channel(Instant::now());
+        let start = Start {
+            notices: Notices {
+                id,
+                events: self.events.clone(),
+                disks: disks.clone(),
+                doubted,
+                replacement_timeout: spec.replacement_timeout,
+            },
+            spec,
+            handoff,
+            stream,
+            inbox: inbox.clone(),
+            counters: counters.clone(),
+            control: obeyed,
+        };
+        let (driving, in_kext): (Driving, Option<u32>) = match &self.engine {
+            Engine::Here(_) => (Box::pin(Driver::new(start)?.run()), None),
+            Engine::Kext(extension) => {
+                let driver = kext::Driver::start(extension.clone(), start).await?;
+                let session = driver.session();
+                (Box::pin(driver.run()), Some(session))
+            }
+        };
+        let handle = Handle {
+            pool: Pool::new(POOL_BUDGET),
+            inbox,
+            counters,
+            control,
+            units: Arc::new(Units::new(target, disks)),
+            scanning: Semaphore::new(1),
+            lane: lane.clone(),
+            in_kext,
+        };
+        let handle = Arc::new(handle);
+        tokio::spawn(verify(handle.units.clone(), handle.inbox.clone(), handle.control.clone(), doubts));
+        self.sessions().insert(id, handle);
+        lane.spawn(driving);
+        Ok(id)
+    }
+
+    /// Takes a session off the books and its disks out of the registry.
+    fn forget(&self, session: SessionId) -> Option<Arc<Handle>> {
+        let handle = self.sessions().remove(&session)?;
+        for (lun, disk) in std::mem::take(&mut *handle.units.disks()) {
+            disk.unit.gate().retire();
+            self.registry.remove(&unit_name(handle.target(), lun));
+        }
+        Some(handle)
+    }
+
+    async fn scan_session(&self, session: SessionId) -> Result<Vec<UnitInfo>, BridgeError> {
+        let handle = self.session(session)?;
+        let _alone = handle.scanning.acquire().await.map_err(|_| BridgeError::NoSession)?;
+        let scanner = Scanner::new(handle.inbox.clone());
+        let cannot =
+            |why: scan::NoAnswer| BridgeError::Failed(format!("the units could not be listed: {}", why.sentence()));
+        // What a doubt that comes up meanwhile is about, this scan may not have seen.
+        let connection = handle.counters.reconnects.load(Ordering::Relaxed);
+        let doubts: BTreeMap<Lun, u64> =
+            handle.units.disks().iter().map(|(lun, disk)| (*lun, disk.unit.gate().doubts())).collect();
+        let luns = scanner.list().await.map_err(cannot)?;
+        let gate = Arc::new(Semaphore::new(PROBES));
+        let mut probes = JoinSet::new();
+        for lun in luns {
+            let (scanner, gate) = (scanner.clone(), gate.clone());
+            probes.spawn(async move {
+                let _turn = gate.acquire().await;
+                (lun, scanner.probe(lun).await)
+            });
+        }
+        let (mut found, mut silent) = (BTreeMap::new(), BTreeSet::new());
+        while let Some(probe) = probes.join_next().await {
+            let (lun, probe) = probe.map_err(|error| BridgeError::Failed(format!("a scan ended early: {error}")))?;
+            match probe {
+                Ok(Some(unit)) => drop(found.insert(lun, unit)),
+                Ok(None) => {}
+                Err(why) => {
+                    tracing::warn!(target = handle.target(), %lun, why = why.sentence(), "a unit did not answer the scan");
+                    silent.insert(lun);
+                }
+            }
+        }
+        let units = self.publish(&handle, found, &silent, &doubts);
+        if handle.counters.reconnects.load(Ordering::Relaxed) != connection {
+            // What is new was found over another connection than the one that its I/O would use.
+            handle
+                .units
+                .disks()
+                .iter()
+                .filter(|(lun, _)| !doubts.contains_key(lun))
+                .for_each(|(_, disk)| disk.unit.gate().doubt(Size::Must));
+            drop(handle.control.send(Control::Look));
+        }
+        // Whether or not there is anything in doubt, or nothing any more: it is asked again.
+        drop(handle.control.send(Control::Recheck));
+        drop(handle.control.send(Control::Scanned));
+        Ok(units)
+    }
+
+    /// Makes the registry hold what a scan has found. A disk that is in use goes only if the target does
+    /// not list it any more: one that is `silent` or not ready comes back. One that has become another
+    /// disk stays, and takes no I/O: whoever uses it by its name does not mean that one.
+    fn publish(
+        &self,
+        handle: &Handle,
+        mut found: BTreeMap<Lun, Found>,
+        silent: &BTreeSet<Lun>,
+        doubts: &BTreeMap<Lun, u64>,
+    ) -> Vec<UnitInfo> {
+        let mut disks = handle.units.disks();
+        disks.retain(|lun, disk| {
+            let stays = found.contains_key(lun) || silent.contains(lun);
+            if !stays {
+                disk.unit.gate().retire();
+                self.registry.remove(&unit_name(handle.target(), *lun));
+            }
+            stays
+        });
+        for (lun, found) in &mut found {
+            let Some(disk) = disks.get(lun) else {
+                if let Some(disk) = handle.disk(found) {
+                    if self.exports() {
+                        self.registry.insert(unit_name(handle.target(), *lun), Arc::new(disk.clone()));
+                    }
+                    disks.insert(*lun, disk);
+                }
+                continue;
+            };
+            match disk.unit.likeness(&found.info) {
+                Likeness::Same => {
+                    if let Some(geometry) = found.info.geometry {
+                        disk.unit.reshape(geometry, found.features);
+                    }
+                    disk.unit.gate().trust(doubts.get(lun).copied().unwrap_or_default());
+                }
+                Likeness::Other(why) => {
+                    disk.unit.gate().refuse();
+                    tracing::error!(target = handle.target(), %lun, why, "a unit has become another disk");
+                    found.info.become_offline(&other_disk(&why));
+                }
+                Likeness::Unclear(_) => {}
+            }
+        }
+        let before = std::mem::take(&mut *handle.units.found());
+        let unheard = before
+            .into_iter()
+            .filter(|unit| silent.contains(&unit.lun))
+            .map(|unit| UnitInfo { problem: Some("it did not answer the last scan".to_owned()), ..unit });
+        let mut units: Vec<UnitInfo> = found.into_values().map(|found| found.info).chain(unheard).collect();
+        units.sort_by_key(|unit| unit.lun);
+        handle.units.found().clone_from(&units);
+        units
+    }
+
+    async fn flush_all(&self, handle: &Handle) {
+        let disks: Vec<Disk> = handle.units.disks().values().cloned().collect();
+        for disk in disks {
+            let geometry = disk.geometry();
+            if geometry.write_cache
+                && !geometry.read_only
+                && let Err(error) = crate::block::run(&disk, Op::Flush, 0, 0, None).await
+            {
+                tracing::warn!(target = handle.target(), %error, "a unit could not be flushed before the logout");
+            }
+        }
+    }
+}
+
+/// Makes a connection one of the tasks on `lane`.
+fn adopt(stream: TcpStream, lane: &Runtime) -> Result<tokio::net::TcpStream, BridgeError> {
+    let _there = lane.enter();
+    let adopted = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+    adopted.map_err(|error| BridgeError::ConnectionLost(error.to_string()))
+}
+
+impl KernelBridge for Sessions {
+    fn name(&self) -> &'static str {
+        match self.engine {
+            Engine::Here(_) => "user",
+            Engine::Kext(_) => "kext",
+        }
+    }
+
+    fn makes_disks(&self) -> bool {
+        !self.exports()
+    }
+
+    fn device(&self, session: SessionId, lun: Lun) -> Option<String> {
+        match &self.engine {
+            Engine::Here(_) => None,
+            Engine::Kext(extension) => extension.device(self.session(session).ok()?.in_kext?, lun),
+        }
+    }
+
+    fn left(&self) -> Vec<String> {
+        match &self.engine {
+            Engine::Here(_) => Vec::new(),
+            Engine::Kext(extension) => extension.left(),
+        }
+    }
+
+    fn disown(&self, target: &str) {
+        if let Engine::Kext(extension) = &self.engine {
+            extension.disown(target);
+        }
+    }
+
+    fn handoff(
+        &self,
+        spec: SessionSpec,
+        handoff: Handoff,
+        stream: TcpStream,
+        replaces: Option<SessionId>,
+    ) -> BridgeFuture<'_, SessionId> {
+        Box::pin(async move {
+            let Some(session) = replaces else { return self.start(spec, handoff, stream).await };
+            let handle = self.session(session)?;
+            let stream = adopt(stream, &handle.lane)?;
+            let (reply, answer) = oneshot::channel();
+            let reinstate = Control::Reinstate { handoff, stream, reply };
+            handle.control.send(reinstate).map_err(|_| BridgeError::NoSession)?;
+            let answer = answer.await.unwrap_or(Err(BridgeError::NoSession));
+            if answer == Err(BridgeError::NoSession) {
+                // There is nothing to come back to: what follows is another session.
+                self.abandon(session);
+            }
+            answer.map(|()| session)
+        })
+    }
+
+    fn scan(&self, session: SessionId) -> BridgeFuture<'_, Vec<UnitInfo>> {
+        Box::pin(self.scan_session(session))
+    }
+
+    fn units(&self, session: SessionId) -> Vec<UnitInfo> {
+        match self.session(session) {
+            Ok(handle) => handle.units.found().clone(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {
+        Box::pin(async move {
+            let deadline = Instant::now() + within;
+            let handle = self.session(session)?;
+            if tokio::time::timeout_at(deadline, self.flush_all(&handle)).await.is_err() {
+                tracing::warn!(target = handle.target(), "its units were not flushed in time before the logout");
+            }
+            self.forget(session);
+            handle.log_out(Purpose::End, deadline).await
+        })
+    }
+
+    fn leave(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {
+        Box::pin(async move { self.session(session)?.log_out(Purpose::Return, Instant::now() + within).await })
+    }
+
+    fn is_alive(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, bool> {
+        Box::pin(async move {
+            let scanner = Scanner::new(self.session(session)?.inbox.clone());
+            Ok(matches!(tokio::time::timeout(within, scanner.answers()).await, Ok(true)))
+        })
+    }
+
+    fn abandon(&self, session: SessionId) {
+        if let Some(handle) = self.forget(session) {
+            // A driver that has ended already needs no order to end.
+            drop(handle.control.send(Control::Abandon));
+        }
+    }
+
+    fn stats(&self, session: SessionId) -> Option<SessionStats> {
+        let handle = self.session(session).ok()?;
+        match (&self.engine, handle.in_kext) {
+            (Engine::Kext(extension), Some(number)) => extension.statistics(number),
+            _ => Some(handle.counters.stats()),
+        }
+    }
+}
