@@ -14,10 +14,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::block::{Block, Registry};
 use crate::config::{Credentials, Portal};
-use crate::daemon::{Opened, OverTcp, Plan, open_any};
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::{BridgeError, BridgeEvent, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo};
 use crate::kernel_bridge::{Sessions, unit_name};
+use crate::login::plan::{Opened, Plan, open_any};
+use crate::login::tcp::OverTcp;
 
 /// Who logs in.
 const INITIATOR: &str = "iqn.2026-11.org.iscsid:lab";

@@ -10,6 +10,7 @@ pub mod ipc;
 pub mod kernel_bridge;
 pub mod lab;
 pub mod load;
+mod login;
 pub mod manual;
 pub mod options;
 pub mod practice;

@@ -13,6 +13,7 @@ mod ancestor;
 mod check;
 mod convert;
 mod credentials;
+mod current;
 mod edit;
 #[cfg(test)]
 mod edit_tests;
@@ -38,6 +39,7 @@ mod written;
 pub use ancestor::{ANCESTOR_SETTINGS, Ancestor, AncestorSecrets, read_ancestor};
 pub use check::SECRET_BYTES;
 pub use credentials::{Credentials, Mutual};
+pub(crate) use current::Current;
 pub use edit::{Found, Recorded};
 #[cfg(target_os = "macos")]
 pub use keychain::AncestorKeychain;

@@ -9,10 +9,10 @@ use tracing::{info, warn};
 
 use super::control::Progress;
 use super::discovery;
-use super::failure::Again;
 use super::keeper::back_off;
 use super::login::log_in;
 use super::state::{Daemon, all};
+use crate::login::failure::Again;
 
 /// Pursues every target that is to be logged in to automatically, or that a daemon which died was logged
 /// in to.

@@ -9,12 +9,12 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::automatic;
-use super::failure::{Cause, Failed};
-use super::plan::Plan;
-use super::send_targets::Exchange;
 use super::state::{Asked, Daemon};
 use crate::config::{Found, Portal};
 use crate::ipc::Failure;
+use crate::login::failure::{Cause, Failed};
+use crate::login::plan::Plan;
+use crate::login::send_targets::Exchange;
 
 /// How long a portal may take for its list, once it is logged in to.
 const LIST_TIMEOUT: Duration = Duration::from_secs(30);

@@ -25,14 +25,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::control::Progress;
-use super::failure::{Again, Cause, Failed};
 use super::login::{self, spec};
-use super::plan::{Opened, Plan, open_any};
 use super::slot::{Facts, Live};
 use super::state::Daemon;
 use crate::config::Portal;
 use crate::ipc::SessionState;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
+use crate::login::failure::{Again, Cause, Failed};
+use crate::login::plan::{Opened, Plan, open_any};
 
 /// The longest wait between two attempts where things may pass by themselves.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -259,7 +259,7 @@ impl Keeper {
             }
             Err(error) => {
                 self.gone |= error == BridgeError::NoSession;
-                let failed = Failed { portal, cause: Cause::Kernel(error) };
+                let failed = Failed { portal, cause: Cause::Kernel(error.to_string()) };
                 Err((failed.to_string(), failed.cause.again()))
             }
         }

@@ -7,9 +7,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::control::Progress;
-use super::failure::{Again, Cause, Failed};
 use super::keeper::{self, back_off};
-use super::plan::{Opened, Plan, open_any};
 use super::slot::{Busy, Facts, Live};
 use super::state::Daemon;
 use crate::block::Use;
@@ -17,6 +15,8 @@ use crate::config::{Effective, Portal};
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::unit_name;
 use crate::kernel_bridge::{SessionSpec, UnitInfo};
+use crate::login::failure::{Again, Cause, Failed};
+use crate::login::plan::{Opened, Plan, open_any};
 
 /// How many commands of a session may be under way.
 const DEPTH: u16 = 128;
@@ -70,7 +70,7 @@ pub(crate) async fn log_in(
     let (stream, facts) = opened.split();
     let id = match daemon.bridge.handoff(spec(target, &effective), facts.handoff, stream, None).await {
         Ok(id) => id,
-        Err(error) => return Err(no_login(Failed { portal, cause: Cause::Kernel(error) })),
+        Err(error) => return Err(no_login(Failed { portal, cause: Cause::Kernel(error.to_string()) })),
     };
     let live = Live::new(target, Facts::new(id, facts));
     let (keeper, events) = mpsc::unbounded_channel();

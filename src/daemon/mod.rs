@@ -15,26 +15,21 @@
 mod activation;
 mod automatic;
 mod bench;
-mod connect;
 mod control;
 mod discovery;
 mod disks;
 mod events;
-mod failure;
 mod keeper;
 mod log;
 mod login;
 mod logout;
 mod nfs;
-mod over_tcp;
-mod plan;
 mod platform;
 #[cfg(test)]
 mod policy_tests;
 mod requests;
 mod roster;
 mod runtime_dir;
-mod send_targets;
 mod settings;
 mod slot;
 mod state;
@@ -53,10 +48,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub(crate) use self::connect::{Endpoint, connect};
 use self::nfs::NfsExport;
-pub(crate) use self::over_tcp::OverTcp;
-pub(crate) use self::plan::{Opened, Plan, open_any};
 use self::runtime_dir::RuntimeDir;
 use self::settings::Settings;
 use self::state::{Daemon, Partners};
@@ -64,6 +56,7 @@ use crate::config::Store;
 use crate::ipc::{self, Failure};
 use crate::kernel_bridge::BridgeEvent;
 use crate::kernel_bridge::{Lanes, Sessions};
+use crate::login::tcp::OverTcp;
 use crate::options::{Bridge, Options};
 use crate::printable::clean;
 

@@ -14,18 +14,19 @@ use tokio::time::Instant;
 
 use super::control::{Answer, Progress};
 use super::disks::{DiskFuture, Disks};
-use super::failure::{Cause, Failed};
 use super::keeper::back_off;
-use super::plan::{Opened, Opener, Opening, Plan};
+use super::route;
 use super::settings::Settings;
 use super::state::{Daemon, Partners};
-use super::{failure::Again, route};
 use crate::block::{Block, Geometry, Io, Pool, Registry};
 use crate::config::{Portal, Store};
 use crate::ipc::{ExitCode, Failure, Reply, Request, Session, SessionState, TargetChanges, Which};
 use crate::kernel_bridge::{
     BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo,
 };
+use crate::login::failure::Again;
+use crate::login::failure::{Cause, Failed};
+use crate::login::plan::{Opened, Opener, Opening, Plan};
 
 pub(super) const A: &str = "iqn.2026-11.org.example:a";
 pub(super) const B: &str = "iqn.2026-11.org.example:b";

@@ -7,10 +7,8 @@ use iscsi_proto::names::PortalAddress;
 
 use super::automatic;
 use super::bench;
-use super::connect::check_interface;
 use super::control::{Answer, Progress};
 use super::discovery;
-use super::failure::Cause;
 use super::login::{self, NoLogin};
 use super::logout;
 use super::slot::Live;
@@ -20,6 +18,8 @@ use crate::config::{Found, Portal};
 use crate::ipc::{Discovered, ExitCode, Failure, FlushPolicy, Import, Reply, Request, TargetChanges, Which};
 use crate::kernel_bridge::UnitInfo;
 use crate::kernel_bridge::unit_name;
+use crate::login::connect::check_interface;
+use crate::login::failure::Cause;
 
 impl Answer for Daemon {
     async fn answer(self: Arc<Self>, request: Request, progress: Progress) -> Result<Reply, Failure> {

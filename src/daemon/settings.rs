@@ -4,17 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::config::{Config, Secrets, Store};
+use crate::config::{Config, Current, Secrets, Store};
 use crate::ipc::{ExitCode, Failure};
-
-/// What holds now.
-#[derive(Debug, Clone)]
-pub(crate) struct Current {
-    /// The settings.
-    pub(crate) config: Config,
-    /// The secrets.
-    pub(crate) secrets: Secrets,
-}
 
 /// The store, and what it holds.
 #[derive(Debug, Clone)]

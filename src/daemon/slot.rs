@@ -18,9 +18,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::Opened;
 use crate::ipc::SessionState;
 use crate::kernel_bridge::SessionId;
+use crate::login::plan::Opened;
 
 /// The place of a target's session.
 #[derive(Debug, Default)]

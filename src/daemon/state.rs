@@ -13,7 +13,6 @@ use super::bench::Benches;
 use super::disks::Disks;
 use super::events::Router;
 use super::nfs::NfsPlace;
-use super::plan::Opener;
 use super::platform::Hold;
 use super::roster::Roster;
 use super::settings::Settings;
@@ -21,6 +20,7 @@ use super::slot::Slot;
 use crate::block::Registry;
 use crate::config::Portal;
 use crate::kernel_bridge::KernelBridge;
+use crate::login::plan::Opener;
 
 /// The daemon.
 pub(crate) struct Daemon {

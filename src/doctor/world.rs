@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::{self, Config, Portal, Secrets};
-use crate::daemon::{Endpoint, connect};
 use crate::ipc::{ExitCode, Failure};
+use crate::login::connect::{Endpoint, connect};
 
 /// How long a portal may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);

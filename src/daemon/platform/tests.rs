@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::policy::{FLUSH_LIMIT, obey};
 use super::{Hold, PlatformEvent};
 use crate::block::{Block, Geometry, Io, Op, Pool};
-use crate::daemon::failure::Cause;
 use crate::daemon::policy_tests::{A, Act, B, ONE, Stage, TWO, Told, UNIT, geometry, stage};
 use crate::ipc::{Request, SessionState, TargetChanges};
 use crate::kernel_bridge::SessionId;
+use crate::login::failure::Cause;
 
 /// A unit that counts flushes, and answers them or does not.
 struct Cache {

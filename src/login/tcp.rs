@@ -260,5 +260,4 @@ impl Entropy for SystemEntropy {
 }
 
 #[cfg(test)]
-#[path = "over_tcp_tests.rs"]
 mod tests;

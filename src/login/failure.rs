@@ -28,7 +28,6 @@ use std::time::Duration;
 use iscsi_proto::login::status_text;
 
 use crate::ipc::{ExitCode, Failure};
-use crate::kernel_bridge::BridgeError;
 
 /// Why a login or a discovery over one portal did not come about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +94,7 @@ pub(crate) enum Cause {
         why: String,
     },
     /// The kernel would not take the connection.
-    Kernel(BridgeError),
+    Kernel(String),
     /// Somebody wanted the attempt to end.
     Cancelled,
 }
@@ -206,7 +205,7 @@ impl fmt::Display for Cause {
                 write!(f, "the target refused: {} (status {class:02x}{detail:02x})", status_text(*class, *detail))
             }
             Cause::Redirected { why } => write!(f, "the target redirects the login, and {why}"),
-            Cause::Kernel(error) => write!(f, "{error}"),
+            Cause::Kernel(why) => f.write_str(why),
             Cause::Cancelled => f.write_str("the attempt was cancelled"),
         }
     }

@@ -11,8 +11,7 @@ use iscsi_proto::names::IscsiName;
 
 use super::connect::Endpoint;
 use super::failure::{Again, Cause, Failed};
-use super::settings::Current;
-use crate::config::{Credentials, Effective, Portal};
+use crate::config::{Credentials, Current, Effective, Portal};
 use crate::ipc::{ExitCode, Failure};
 
 /// Everything a login needs but the portal.
