@@ -111,7 +111,7 @@ impl Lab {
     /// # Errors
     /// The target did not answer.
     pub async fn leave(&self) -> Result<(), Failure> {
-        self.kernel.leave(self.session, PATIENCE).await.map_err(failed)
+        self.kernel.suspend(self.session, PATIENCE).await.map_err(failed)
     }
 
     /// What the kernel tells the daemon next; `None` after its end.

@@ -1,41 +1,31 @@
 //! The daemon: start-up, signals, and in its modules what it does in between.
 //!
 //! ```text
-//!   control ──► requests ──► login ──► plan ─► over_tcp ─► connect          one attempt
-//!     clients       │          │ └───► bridge.handoff ─► keeper             one session, kept
-//!                   ├──► logout│ └───► bridge.scan ─► disks                 its units, attached
-//!                   ├──► discovery ──► send_targets
-//!                   ├──► view                                               list, show, stats
-//!                   └──► bench ──► load                                        a unit, measured
-//!   automatic ──► login, discovery                                          without being asked
-//!   platform ──► keepers, automatic                                  sleep, wake, network, power
-//!   state: who knows what · slot: what a target is doing · failure: what went wrong, and what then
+//!   control/    clients ──► socket ──► requests, view, bench
+//!                                          │
+//!   discovery/  sources ──► record ──┐     ▼
+//!   session/                 auto_login ──► login ──► recovery (one task each) ──► logout
+//!   platform/   sleep, wake, network, power ──► recovery, auto_login, discovery
+//!   state: who knows what · settings · disks, nfs: how units become disks · start and end: here
 //! ```
 
 mod activation;
-mod automatic;
-mod bench;
+mod buffer_ledger;
 mod control;
 mod discovery;
 mod disks;
-mod events;
-mod keeper;
 mod log;
-mod login;
-mod logout;
 mod nfs;
 mod platform;
 #[cfg(test)]
 mod policy_tests;
-mod requests;
-mod roster;
+mod progress;
 mod runtime_dir;
+mod session;
 mod settings;
-mod slot;
 mod state;
 #[cfg(test)]
 mod system_disk_tests;
-mod view;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,8 +38,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::control::socket;
 use self::nfs::NfsExport;
 use self::runtime_dir::RuntimeDir;
+use self::session::logout;
 use self::settings::Settings;
 use self::state::{Daemon, Partners};
 use crate::config::Store;
@@ -155,7 +147,7 @@ async fn serve(
     let exports = CancellationToken::new();
     let nfs = nfs.map(|nfs| nfs.serve(registry.clone(), &daemon.settings, exports.clone()));
     let nbd = tokio::spawn(crate::export::nbd::serve(nbd_socket, registry, exports.clone()));
-    tokio::spawn(control::serve(control_socket, daemon.clone(), daemon.stop.clone()));
+    tokio::spawn(socket::serve(control_socket, daemon.clone(), daemon.stop.clone()));
     tokio::spawn(platform::obey(daemon.clone(), platform::listen()));
     daemon.begin();
     info!(
@@ -188,7 +180,7 @@ async fn serve(
         }
         name = signals.end() => warn!("{name} again: iscsid ends at once"),
     }
-    daemon.roster.clear();
+    daemon.survivors.clear();
     for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
         daemon.bridge.abandon(live.id());
     }

@@ -12,14 +12,15 @@ use iscsi_proto::ids::{Isid, Lun};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::control::{Answer, Progress};
+use super::control::socket::Answer;
 use super::disks::{DiskFuture, Disks};
-use super::keeper::back_off;
 use super::route;
+use super::session::back_off::back_off;
 use super::settings::Settings;
 use super::state::{Daemon, Partners};
 use crate::block::{Block, Geometry, Io, Pool, Registry};
 use crate::config::{Portal, Store};
+use crate::daemon::progress::Progress;
 use crate::ipc::{ExitCode, Failure, Reply, Request, Session, SessionState, TargetChanges, Which};
 use crate::kernel_bridge::{
     BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec, SessionStats, UnitInfo,
@@ -224,7 +225,7 @@ impl KernelBridge for Sessions {
         })
     }
 
-    fn leave(&self, session: SessionId, _within: Duration) -> BridgeFuture<'_, ()> {
+    fn suspend(&self, session: SessionId, _within: Duration) -> BridgeFuture<'_, ()> {
         self.tell(Told::Leave(session));
         Box::pin(async { Ok(()) })
     }
@@ -740,7 +741,7 @@ async fn the_end_of_the_daemon_has_what_is_on_a_disk_in_use_written_back_before_
     stage.log_in(A).await.expect("in");
     stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
     *stage.desk.mounted.lock().expect("sound") = true;
-    super::logout::end_all(&stage.daemon).await;
+    super::session::logout::end_all(&stage.daemon).await;
     assert_eq!(*stage.desk.written_back.lock().expect("sound"), [UNIT]);
     assert!(stage.desk.device(UNIT).is_some(), "a disk in use is not taken away");
     assert_eq!(stage.kernel.told().last(), Some(&Told::Logout(SessionId(0))));
@@ -753,10 +754,10 @@ async fn a_target_whose_disk_outlives_the_daemon_is_logged_in_again_by_the_next_
     stage.log_in(B).await.expect("in");
     stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
     (*stage.desk.mounted.lock().expect("sound"), *stage.desk.outlives.lock().expect("sound")) = (true, true);
-    super::logout::end_all(&stage.daemon).await;
+    super::session::logout::end_all(&stage.daemon).await;
     assert!(stage.sessions().await.is_empty());
-    stage.daemon.roster.clear();
-    let (_, left) = super::roster::Roster::open(&stage.daemon.runtime_dir);
+    stage.daemon.survivors.clear();
+    let (_, left) = super::session::survivors::Survivors::open(&stage.daemon.runtime_dir);
     assert!(left.contains(A), "{left:?}");
 }
 
@@ -771,7 +772,7 @@ async fn the_end_of_the_daemon_logs_out_of_everything_and_cancels_what_is_under_
     });
     tokio::task::yield_now().await;
     let started = Instant::now();
-    super::logout::end_all(&stage.daemon).await;
+    super::session::logout::end_all(&stage.daemon).await;
     assert!(started.elapsed() < Duration::from_secs(1));
     assert!(waiting.await.expect("a task").is_err());
     assert!(stage.sessions().await.is_empty());

@@ -9,14 +9,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::bench::Benches;
+use super::buffer_ledger::BufferLedger;
 use super::disks::Disks;
-use super::events::Router;
 use super::nfs::NfsPlace;
-use super::platform::Hold;
-use super::roster::Roster;
+use super::platform::hold::Hold;
+use super::session::router::Router;
+use super::session::slot::Slot;
+use super::session::survivors::Survivors;
 use super::settings::Settings;
-use super::slot::Slot;
 use crate::block::Registry;
 use crate::config::Portal;
 use crate::kernel_bridge::KernelBridge;
@@ -37,9 +37,9 @@ pub(crate) struct Daemon {
     /// Which session an event belongs to.
     pub(crate) router: Router,
     /// Who is logged in, for the next daemon if this one dies.
-    pub(crate) roster: Roster,
-    /// Who was, when the last one died.
-    pub(crate) left: BTreeSet<String>,
+    pub(crate) survivors: Survivors,
+    /// The targets whose sessions the last daemon left when it died.
+    pub(crate) orphans: BTreeSet<String>,
     /// Where units are exported by NFS.
     pub(crate) nfs: Option<NfsPlace>,
     /// Where the sockets are.
@@ -55,7 +55,7 @@ pub(crate) struct Daemon {
     /// The network has changed: whoever waits for it tries at once.
     pub(crate) network_changed: Notify,
     /// What benchmarks hold of the sessions' buffers.
-    pub(crate) benches: Benches,
+    pub(crate) bench_buffers: BufferLedger,
     /// The machine ends, and what waits until the daemon has.
     ending: (Notify, Mutex<Vec<Hold>>),
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
@@ -91,11 +91,11 @@ impl Daemon {
         let Partners { bridge, opener, disks, registry, nfs } = partners;
         let path = settings.path();
         let seed = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
-        let (roster, mut left) = Roster::open(&runtime_dir);
-        left.extend(bridge.left());
+        let (survivors, mut orphans) = Survivors::open(&runtime_dir);
+        orphans.extend(bridge.orphans());
         Arc::new(Daemon {
-            roster,
-            left,
+            survivors,
+            orphans,
             settings,
             bridge,
             opener,
@@ -110,7 +110,7 @@ impl Daemon {
             discovery_changed: Notify::new(),
             network_changed: Notify::new(),
             ending: (Notify::new(), Mutex::default()),
-            benches: Benches::default(),
+            bench_buffers: BufferLedger::default(),
             slots: Mutex::default(),
             pursued: Mutex::default(),
             asked: Mutex::default(),
@@ -127,7 +127,7 @@ impl Daemon {
         lock(&self.slots).iter().map(|(target, slot)| (target.clone(), slot.clone())).collect()
     }
 
-    /// Begins to pursue a target (see [`super::automatic`]). `None` if that is being done already.
+    /// Begins to pursue a target (see [`super::session::auto_login`]). `None` if that is being done already.
     pub(crate) fn pursue(&self, target: &str) -> Option<CancellationToken> {
         let mut pursued = lock(&self.pursued);
         if pursued.contains_key(target) {

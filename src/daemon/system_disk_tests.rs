@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::disks::Disks;
-use super::logout::end_all;
 use super::policy_tests::{A, Stage, Told, UNIT, stage};
-use super::roster::Roster;
+use super::session::logout::end_all;
+use super::session::survivors::Survivors;
 use crate::ipc::{ExitCode, Lun, Reply, Request};
 use crate::kernel_bridge::SessionId;
 
@@ -59,9 +59,9 @@ async fn at_the_end_of_the_daemon_a_disk_in_use_keeps_its_session_for_the_next_o
     let stage = logged_in().await;
     *stage.desk.held.lock().expect("sound") = true;
     end_all(&stage.daemon).await;
-    stage.daemon.roster.clear();
+    stage.daemon.survivors.clear();
     let told = stage.kernel.told();
     assert!(!told.contains(&Told::Logout(SessionId(0))) && !told.contains(&Told::Abandon(SessionId(0))), "{told:?}");
-    let (_, left) = Roster::open(&stage.daemon.runtime_dir);
+    let (_, left) = Survivors::open(&stage.daemon.runtime_dir);
     assert!(left.contains(A), "{left:?}");
 }

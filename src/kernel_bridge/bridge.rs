@@ -128,7 +128,7 @@ pub trait KernelBridge: Send + Sync + 'static {
 
     /// Logs out, but keeps the units: their I/O waits for the connection that replaces this one. After
     /// `within`, or when the connection is down, it is left without the target's consent.
-    fn leave(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()>;
+    fn suspend(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()>;
 
     /// Whether the target answers a command within that time.
     fn is_alive(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, bool>;
@@ -148,12 +148,12 @@ pub trait KernelBridge: Send + Sync + 'static {
 
     /// The targets of sessions that go on although the daemon that began them is gone. A [`handoff`](Self::handoff)
     /// to one of them is its next connection.
-    fn left(&self) -> Vec<String> {
+    fn orphans(&self) -> Vec<String> {
         Vec::new()
     }
 
     /// Ends such a session, for which nobody will log in.
-    fn disown(&self, _target: &str) {}
+    fn end_orphan(&self, _target: &str) {}
 
     /// Its counters.
     fn stats(&self, session: SessionId) -> Option<SessionStats>;

@@ -321,16 +321,16 @@ impl KernelBridge for Sessions {
         }
     }
 
-    fn left(&self) -> Vec<String> {
+    fn orphans(&self) -> Vec<String> {
         match &self.engine {
             Engine::Here(_) => Vec::new(),
-            Engine::Kext(extension) => extension.left(),
+            Engine::Kext(extension) => extension.orphans(),
         }
     }
 
-    fn disown(&self, target: &str) {
+    fn end_orphan(&self, target: &str) {
         if let Engine::Kext(extension) = &self.engine {
-            extension.disown(target);
+            extension.end_orphan(target);
         }
     }
 
@@ -380,7 +380,7 @@ impl KernelBridge for Sessions {
         })
     }
 
-    fn leave(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {
+    fn suspend(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {
         Box::pin(async move { self.session(session)?.log_out(Purpose::Return, Instant::now() + within).await })
     }
 

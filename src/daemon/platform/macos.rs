@@ -4,9 +4,10 @@
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::PlatformEvent;
+use super::hold::Hold;
 use super::interfaces::{Interfaces, watch};
 use super::macos_sys::{self, Power};
-use super::{Hold, PlatformEvent};
 
 pub(super) fn listen(events: &mpsc::UnboundedSender<PlatformEvent>) {
     let (tell, changed) = mpsc::unbounded_channel();

@@ -8,6 +8,7 @@
 //! ```
 //! Sources are thin: they say what happened. What follows is in [`policy`], and runs on any system.
 
+pub(crate) mod hold;
 pub(crate) mod interfaces;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -19,10 +20,9 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use tokio::sync::mpsc;
 
+use self::hold::Hold;
 #[cfg(target_os = "macos")]
 pub(crate) use self::macos_sys::handed_by_launchd;
 pub(crate) use self::policy::obey;
@@ -43,31 +43,6 @@ pub(crate) enum PlatformEvent {
     AddressChanged(String),
     /// It is switched off or restarted, and waits until the hold is let go of.
     ShuttingDown(Hold),
-}
-
-/// Something waits as long as this lives; the system has a bound of its own.
-pub(crate) struct Hold(Option<Box<dyn FnOnce() + Send>>);
-
-impl Hold {
-    #[cfg_attr(not(any(test, target_os = "macos")), allow(dead_code, reason = "only macOS waits for us"))]
-    /// `release` is called when the hold is let go of.
-    pub(crate) fn new(release: impl FnOnce() + Send + 'static) -> Hold {
-        Hold(Some(Box::new(release)))
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if let Some(release) = self.0.take() {
-            release();
-        }
-    }
-}
-
-impl fmt::Debug for Hold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hold(…)")
-    }
 }
 
 /// Begins to listen to this machine. What cannot be heard is said in the log, and does not happen.

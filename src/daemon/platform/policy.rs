@@ -18,9 +18,10 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::{Hold, PlatformEvent};
+use super::PlatformEvent;
+use super::hold::Hold;
 use crate::block::{Op, run};
-use crate::daemon::slot::Live;
+use crate::daemon::session::slot::Live;
 use crate::daemon::state::{Daemon, all};
 use crate::ipc::SessionState;
 use crate::kernel_bridge::unit_name;

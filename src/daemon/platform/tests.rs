@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::PlatformEvent;
+use super::hold::Hold;
 use super::policy::{FLUSH_LIMIT, obey};
-use super::{Hold, PlatformEvent};
 use crate::block::{Block, Geometry, Io, Op, Pool};
 use crate::daemon::policy_tests::{A, Act, B, ONE, Stage, TWO, Told, UNIT, geometry, stage};
 use crate::ipc::{Request, SessionState, TargetChanges};

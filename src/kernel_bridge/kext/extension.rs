@@ -112,7 +112,7 @@ impl Extension {
             code => Refused(code).to_string(),
         })?;
         let orphans = extension.sessions().map_err(sentence)?;
-        *extension.orphans() =
+        *extension.lock_orphans() =
             orphans.iter().map(|info| (target_of(&info.spec), (info.session, info.target))).collect();
         let weak = Arc::downgrade(&extension);
         tokio::spawn(async move {
@@ -134,19 +134,19 @@ impl Extension {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn orphans(&self) -> MutexGuard<'_, BTreeMap<String, (u32, u32)>> {
+    fn lock_orphans(&self) -> MutexGuard<'_, BTreeMap<String, (u32, u32)>> {
         self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The targets of sessions that an earlier daemon has left and that nobody has taken over yet.
-    pub(crate) fn left(&self) -> Vec<String> {
-        self.orphans().keys().cloned().collect()
+    pub(crate) fn orphans(&self) -> Vec<String> {
+        self.lock_orphans().keys().cloned().collect()
     }
 
     /// A session with that target, that an earlier daemon has left: number, and the target's in the SCSI domain.
     /// It is the caller's from now on.
     pub(crate) fn adopt(&self, target: &str) -> Option<(u32, u32)> {
-        self.orphans().remove(target)
+        self.lock_orphans().remove(target)
     }
 
     /// What is heard of a session from now on, what came before first. Ends with the extension.
@@ -282,7 +282,7 @@ impl Extension {
     }
 
     /// Ends a session that an earlier daemon has left and nobody wants.
-    pub(crate) fn disown(&self, target: &str) {
+    pub(crate) fn end_orphan(&self, target: &str) {
         if let Some((session, _)) = self.adopt(target)
             && let Err(refused) = self.remove(session, ISCSI_REMOVE_ALL)
         {

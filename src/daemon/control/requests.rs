@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use iscsi_proto::names::PortalAddress;
 
-use super::automatic;
 use super::bench;
-use super::control::{Answer, Progress};
-use super::discovery;
-use super::login::{self, NoLogin};
-use super::logout;
-use super::slot::Live;
-use super::state::{Daemon, all};
+use super::socket::Answer;
 use super::view;
 use crate::config::{Found, Portal};
+use crate::daemon::discovery::send_targets::SendTargets;
+use crate::daemon::discovery::{self, Source};
+use crate::daemon::progress::Progress;
+use crate::daemon::session::auto_login;
+use crate::daemon::session::login::{self, NoLogin};
+use crate::daemon::session::slot::Live;
+use crate::daemon::session::{logout, units};
+use crate::daemon::state::{Daemon, all};
 use crate::ipc::{Discovered, ExitCode, Failure, FlushPolicy, Import, Reply, Request, TargetChanges, Which};
 use crate::kernel_bridge::UnitInfo;
 use crate::kernel_bridge::unit_name;
@@ -185,14 +187,15 @@ impl Daemon {
             PortalAddress::parse(at.trim()).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
         let interface = interface.filter(|name| *name != "default").map(str::to_owned);
         let portal = Portal { address, port, interface, group_tag: None };
-        let found = discovery::ask(&self, &portal).await?;
+        let found = SendTargets::at(portal.clone()).ask(&self).await?;
         let shown = |found: &Found| Discovered {
             name: found.name.to_string(),
             portals: found.portals.iter().map(ToString::to_string).collect(),
         };
         let reply = Reply::Discovered(found.iter().map(shown).collect());
         if add {
-            discovery::record(&self, &portal, found, true).await?;
+            let recorded = discovery::record(&self, &portal, found, true).await?;
+            auto_login::pursue_new(&self, &recorded.added);
         }
         Ok(reply)
     }
@@ -278,7 +281,7 @@ impl Daemon {
         }
         let mut results = Vec::new();
         for unit in &units {
-            let result = login::attach_unit(self, &live, unit).await;
+            let result = units::attach_unit(self, &live, unit).await;
             if let Ok(device) = &result {
                 progress.say(format!("unit {} of {} is {device}", unit.lun, live.target));
             }
@@ -324,7 +327,7 @@ impl Daemon {
             let (daemon, progress) = (self.clone(), progress.clone());
             async move {
                 let attach = daemon.settings.current().config.effective(&live.target, daemon.as_root).attach;
-                login::furnish(&daemon, &live, attach, &progress).await
+                units::scan_and_attach(&daemon, &live, attach, &progress).await
             }
         });
         together(results.await)
@@ -332,8 +335,8 @@ impl Daemon {
 
     /// Logs in to what the configuration says, and asks whom it says, from now on.
     pub(crate) fn begin(self: &Arc<Self>) {
-        automatic::pursue_all(self);
-        tokio::spawn(automatic::discover_for_ever(self.clone()));
+        auto_login::pursue_all(self);
+        tokio::spawn(discovery::run(self.clone()));
     }
 }
 

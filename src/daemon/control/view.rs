@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::slot::Live;
-use super::state::Daemon;
 use crate::config::{Config, Portal, Target};
+use crate::daemon::session::slot::Live;
+use crate::daemon::state::Daemon;
 use crate::ipc::{self, ExitCode, Failure};
 use crate::kernel_bridge::unit_name;
 use crate::kernel_bridge::{SessionId, UnitInfo};
@@ -211,7 +211,7 @@ pub(crate) fn discovery_portals(daemon: &Daemon) -> Vec<ipc::DiscoveryPortal> {
     let portals = current.config.discovery.portals.iter();
     portals
         .map(|portal| {
-            let super::state::Asked { targets, problem } = daemon.asked(portal);
+            let crate::daemon::state::Asked { targets, problem } = daemon.asked(portal);
             let ipc::Portal { address, port, interface, .. } = portal.shown(None);
             ipc::DiscoveryPortal { address, port, interface, targets, problem }
         })

@@ -21,15 +21,15 @@ const NAME: &str = "sessions.json";
 
 /// The targets that are logged in, by their normalised names.
 #[derive(Debug)]
-pub(crate) struct Roster {
+pub(crate) struct Survivors {
     path: PathBuf,
     names: Mutex<BTreeSet<String>>,
     staying: Mutex<BTreeSet<String>>,
 }
 
-impl Roster {
+impl Survivors {
     /// An empty list in that runtime directory, and the names that a daemon which died has left there.
-    pub(crate) fn open(runtime_dir: &Path) -> (Roster, BTreeSet<String>) {
+    pub(crate) fn open(runtime_dir: &Path) -> (Survivors, BTreeSet<String>) {
         let path = runtime_dir.join(NAME);
         let left = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
@@ -42,7 +42,7 @@ impl Roster {
                 BTreeSet::new()
             }
         };
-        (Roster { path, names: Mutex::default(), staying: Mutex::default() }, left)
+        (Survivors { path, names: Mutex::default(), staying: Mutex::default() }, left)
     }
 
     /// A target is logged in.
@@ -100,18 +100,18 @@ mod tests {
     #[test]
     fn what_was_entered_and_did_not_leave_is_left_for_the_next() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (roster, left) = Roster::open(dir.path());
+        let (survivors, left) = Survivors::open(dir.path());
         assert!(left.is_empty());
-        roster.enter("iqn.a:1");
-        roster.enter("iqn.a:2");
-        roster.leave("iqn.a:1");
-        let (_, left) = Roster::open(dir.path());
+        survivors.enter("iqn.a:1");
+        survivors.enter("iqn.a:2");
+        survivors.leave("iqn.a:1");
+        let (_, left) = Survivors::open(dir.path());
         assert_eq!(left.into_iter().collect::<Vec<_>>(), ["iqn.a:2"]);
-        roster.stay("iqn.a:2");
-        roster.clear();
-        assert_eq!(Roster::open(dir.path()).1.into_iter().collect::<Vec<_>>(), ["iqn.a:2"]);
-        let (roster, _) = Roster::open(dir.path());
-        roster.clear();
+        survivors.stay("iqn.a:2");
+        survivors.clear();
+        assert_eq!(Survivors::open(dir.path()).1.into_iter().collect::<Vec<_>>(), ["iqn.a:2"]);
+        let (survivors, _) = Survivors::open(dir.path());
+        survivors.clear();
         assert!(!dir.path().join(NAME).exists());
     }
 
@@ -119,6 +119,6 @@ mod tests {
     fn a_list_that_is_none_is_not_used() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join(NAME), b"{\xff").expect("written");
-        assert!(Roster::open(dir.path()).1.is_empty());
+        assert!(Survivors::open(dir.path()).1.is_empty());
     }
 }

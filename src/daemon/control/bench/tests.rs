@@ -1,36 +1,6 @@
-//! What needs no session: the account of buffers, and figures.
+//! What needs no session: figures.
 
 use super::*;
-
-const SESSION: SessionId = SessionId(3);
-
-fn pool() -> Pool {
-    Pool::new(64 << 20)
-}
-
-#[test]
-fn a_load_that_wants_more_than_half_of_the_pool_is_told_the_numbers() {
-    let failure = Benches::default().hold(SESSION, (32 << 20) + 1, &pool()).expect_err("too much");
-    assert_eq!(failure.code, ExitCode::Usage);
-    for number in ["33554433", "33554432", "67108864"] {
-        assert!(failure.message.contains(number), "{failure}");
-    }
-}
-
-#[test]
-fn loads_of_one_session_share_that_half() {
-    let (benches, pool) = (Benches::default(), pool());
-    let first = benches.hold(SESSION, 20 << 20, &pool).expect("there is room");
-    let failure = benches.hold(SESSION, 20 << 20, &pool).expect_err("together that is too much");
-    assert_eq!(failure.code, ExitCode::TryAgain);
-    let elsewhere = benches.hold(SessionId(4), 20 << 20, &pool);
-    elsewhere.expect("another session has a pool of its own");
-    let second = benches.hold(SESSION, 12 << 20, &pool).expect("all of the half");
-    drop(first);
-    let third = benches.hold(SESSION, 20 << 20, &pool).expect("it was given back");
-    drop((second, third));
-    assert!(lock(&benches.held).is_empty());
-}
 
 #[test]
 fn figures_are_per_operation_and_in_the_units_that_are_promised() {

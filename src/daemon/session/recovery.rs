@@ -24,39 +24,17 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
-use super::control::Progress;
-use super::login::{self, spec};
+use super::back_off::back_off;
+use super::login::spec;
 use super::slot::{Facts, Live};
-use super::state::Daemon;
+use super::units;
 use crate::config::Portal;
+use crate::daemon::progress::Progress;
+use crate::daemon::state::Daemon;
 use crate::ipc::SessionState;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
 use crate::login::failure::{Again, Cause, Failed};
 use crate::login::plan::{Opened, Plan, open_any};
-
-/// The longest wait between two attempts where things may pass by themselves.
-const MAX_WAIT: Duration = Duration::from_secs(30);
-
-/// The longest wait where somebody must set something right.
-const MAX_WAIT_REFUSED: Duration = Duration::from_secs(300);
-
-/// How long to wait after so many failures, at least one: twice as long each time, up to a bound, and
-/// a quarter more or less, so that many initiators do not come back at the same moment.
-pub(crate) fn back_off(failures: u32, again: Again) -> Duration {
-    let bound = match again {
-        Again::Later => MAX_WAIT,
-        Again::Elsewhere | Again::Never => MAX_WAIT_REFUSED,
-    };
-    let first = match again {
-        Again::Later | Again::Elsewhere => 1,
-        // Wrong secrets, again and again, lock accounts.
-        Again::Never => 60,
-    };
-    let wait = Duration::from_secs(first << failures.saturating_sub(1).min(16)).min(bound);
-    // Without randomness everybody comes back at the same moment, which is no reason to fail.
-    let jitter = getrandom::u32().map_or(50, |random| random % 101);
-    wait * (75 + jitter / 2) / 100
-}
 
 /// How long a target may take to answer when there is reason to doubt that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
@@ -101,7 +79,7 @@ async fn scans(daemon: Arc<Daemon>, live: Arc<Live>, changed: Arc<Notify>) {
     loop {
         changed.notified().await;
         let attach = daemon.settings.current().config.effective(&live.target, daemon.as_root).attach;
-        if let Err(failure) = login::furnish(&daemon, &live, attach, &Progress::default()).await {
+        if let Err(failure) = units::scan_and_attach(&daemon, &live, attach, &Progress::default()).await {
             warn!("{failure}");
         }
     }
@@ -171,7 +149,7 @@ impl Keeper {
                 warn!("{target} does not answer any more; logging in again at once");
                 self.live.set_state(SessionState::Recovering);
                 // Nobody waits for an answer of a connection that has none; its I/O waits for the next one.
-                if let Err(error) = self.daemon.bridge.leave(id, Duration::ZERO).await {
+                if let Err(error) = self.daemon.bridge.suspend(id, Duration::ZERO).await {
                     debug!("the old connection to {target} is left: {error}");
                 }
                 Step::Replace { failures: 0 }
@@ -188,7 +166,7 @@ impl Keeper {
         // However long the target would wait, nobody waits longer than for any logout.
         let ours = self.daemon.settings.current().config.effective(target, self.daemon.as_root).timers.logout;
         let within = ours.min(Duration::from_secs(seconds.max(1).into()));
-        if let Err(error) = self.daemon.bridge.leave(self.live.id(), within).await {
+        if let Err(error) = self.daemon.bridge.suspend(self.live.id(), within).await {
             warn!("{target} did not confirm the logout it wanted: {error}");
         }
         let wait = Duration::from_secs(self.live.facts().handoff.default_time2wait.into());

@@ -1,17 +1,14 @@
-//! What the daemon does without being asked: logging in to targets when it starts, and asking
-//! discovery portals.
+//! Logging in to targets without being asked: when the daemon starts, and when discovery finds one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::control::Progress;
-use super::discovery;
-use super::keeper::back_off;
+use super::back_off::back_off;
 use super::login::log_in;
-use super::state::{Daemon, all};
+use crate::daemon::progress::Progress;
+use crate::daemon::state::Daemon;
 use crate::login::failure::Again;
 
 /// Pursues every target that is to be logged in to automatically, or that a daemon which died was logged
@@ -19,15 +16,23 @@ use crate::login::failure::Again;
 pub(crate) fn pursue_all(daemon: &Arc<Daemon>) {
     let current = daemon.settings.current();
     for target in current.config.targets.keys().filter(|target| is_wanted(daemon, target)) {
-        if daemon.left.contains(target) {
+        if daemon.orphans.contains(target) {
             info!("logging in to {target} again, as before iscsid died");
-            daemon.roster.enter(target);
+            daemon.survivors.enter(target);
         }
         pursue(daemon, target);
     }
-    for target in daemon.bridge.left().iter().filter(|target| !is_wanted(daemon, target)) {
+    for target in daemon.bridge.orphans().iter().filter(|target| !is_wanted(daemon, target)) {
         warn!("a session with {target} is left in the kernel, and no such target is configured: it is ended");
-        daemon.bridge.disown(target);
+        daemon.bridge.end_orphan(target);
+    }
+}
+
+/// Pursues those of newly discovered targets that are to be logged in to automatically.
+pub(crate) fn pursue_new(daemon: &Arc<Daemon>, targets: &[String]) {
+    let current = daemon.settings.current();
+    for target in targets.iter().filter(|target| current.config.effective(target, daemon.as_root).auto_login) {
+        pursue(daemon, target);
     }
 }
 
@@ -41,7 +46,7 @@ pub(crate) fn pursue(daemon: &Arc<Daemon>, target: &str) {
 fn is_wanted(daemon: &Daemon, target: &str) -> bool {
     let current = daemon.settings.current();
     current.config.targets.contains_key(target)
-        && (daemon.left.contains(target) || current.config.effective(target, daemon.as_root).auto_login)
+        && (daemon.orphans.contains(target) || current.config.effective(target, daemon.as_root).auto_login)
 }
 
 async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {
@@ -65,28 +70,5 @@ async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {
     }
     if !stop.is_cancelled() {
         daemon.give_up(&target);
-    }
-}
-
-/// Asks the discovery portals again and again, as the settings say, until the daemon ends.
-pub(crate) async fn discover_for_ever(daemon: Arc<Daemon>) {
-    loop {
-        let settings = daemon.settings.current().config.discovery.clone();
-        let wait = match settings.send_targets() {
-            true => {
-                all(settings.portals.clone(), |portal| {
-                    let daemon = daemon.clone();
-                    async move { discovery::ask_and_record(&daemon, &portal).await }
-                })
-                .await;
-                settings.interval()
-            }
-            false => Duration::MAX,
-        };
-        tokio::select! {
-            () = daemon.stop.cancelled() => return,
-            () = daemon.discovery_changed.notified() => info!("the discovery settings have changed"),
-            () = tokio::time::sleep(wait) => {}
-        }
     }
 }

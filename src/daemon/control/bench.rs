@@ -8,18 +8,17 @@
 //! A load that writes has its unit for itself: no disk of this machine, no client of an export, no other load. It
 //! keeps the claim until its last operation is answered, even where nobody waits for the answer any more.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::control::Progress;
-use super::slot::Live;
-use super::state::Daemon;
-use crate::block::{Claim, IoError, Pool, Use};
+use crate::block::{Claim, IoError, Use};
+use crate::daemon::progress::Progress;
+use crate::daemon::session::slot::Live;
+use crate::daemon::state::Daemon;
 use crate::ipc::{BenchPhase, BenchProgress, BenchReport, ExitCode, Failure, Latency, Rw, SessionState, Workload};
 use crate::kernel_bridge::unit_name;
 use crate::kernel_bridge::{SessionId, UnitInfo};
@@ -30,63 +29,6 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How long an answer waits for operations that a run which ended early has left under way.
 const SETTLE: Duration = Duration::from_millis(500);
-
-/// What loads hold of the buffers of each session, in bytes.
-#[derive(Debug, Default)]
-pub(crate) struct Benches {
-    held: Arc<Mutex<BTreeMap<SessionId, usize>>>,
-}
-
-/// A load's share of its session's buffers.
-#[derive(Debug)]
-struct Held {
-    all: Arc<Mutex<BTreeMap<SessionId, usize>>>,
-    session: SessionId,
-    bytes: usize,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Benches {
-    /// Notes that a load will hold so many bytes. All loads of a session together leave half of its pool to the
-    /// disks next door.
-    fn hold(&self, session: SessionId, bytes: usize, pool: &Pool) -> Result<Held, Failure> {
-        let limit = pool.budget() / 2;
-        let mut held = lock(&self.held);
-        let others = held.get(&session).copied().unwrap_or_default();
-        if bytes > limit {
-            let message = format!(
-                "--bs times --depth needs {bytes} bytes of buffers, and benchmarks may hold {limit}, half of the \
-                 session's {}: take less of one of them",
-                pool.budget()
-            );
-            return Err(Failure::new(ExitCode::Usage, message));
-        }
-        if others + bytes > limit {
-            let message = format!(
-                "other benchmarks hold {others} of the {limit} bytes of buffers that the session has for them, and \
-                 this one takes {bytes}: wait for them, or take less of --bs or --depth"
-            );
-            return Err(Failure::new(ExitCode::TryAgain, message));
-        }
-        held.insert(session, others + bytes);
-        Ok(Held { all: self.held.clone(), session, bytes })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut all = lock(&self.all);
-        let left = all.get(&self.session).map_or(0, |held| held.saturating_sub(self.bytes));
-        if left == 0 {
-            all.remove(&self.session);
-        } else {
-            all.insert(self.session, left);
-        }
-    }
-}
 
 /// Measures a unit, on the thread of its driver, as an export that serves it is.
 pub(crate) async fn run(
@@ -130,7 +72,7 @@ async fn measure(daemon: &Daemon, workload: &Workload, progress: &Progress) -> R
     })?;
     let mut load = Load::new(block.clone(), job(workload, seed)).map_err(|misfit| unfit(&name, misfit))?;
     let claim = claim(daemon, &live, unit, workload.rw).await?;
-    let held = daemon.benches.hold(live.id(), load.footprint(), block.pool())?;
+    let held = daemon.bench_buffers.hold(live.id(), load.footprint(), block.pool())?;
 
     let run = Run::new(workload, load.meter());
     let outcome = tokio::select! {
@@ -335,7 +277,7 @@ impl<'a> Run<'a> {
     }
 
     fn enter(&self, phase: BenchPhase) {
-        let mut shown = lock(&self.shown);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         (shown.phase, shown.began) = (phase, Instant::now());
     }
 
@@ -354,7 +296,7 @@ impl<'a> Run<'a> {
     }
 
     fn progress(&self) -> BenchProgress {
-        let mut shown = lock(&self.shown);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let (compared, to_compare) = self.meter.compared();
         let operations = self.meter.measured() + compared;
@@ -429,5 +371,4 @@ fn round(value: f64, digits: i32) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "bench_tests.rs"]
 mod tests;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::control::Progress;
 use super::slot::{Busy, Live};
-use super::state::{Daemon, all};
 use crate::config::Portal;
+use crate::daemon::progress::Progress;
+use crate::daemon::state::{Daemon, all};
 use crate::ipc::{ExitCode, Failure, SessionState};
 use crate::kernel_bridge::unit_name;
 
@@ -30,7 +30,7 @@ pub(crate) async fn log_out(
         match slot.close() {
             Ok(closing) => break closing,
             Err(Busy::Idle) if pursued => {
-                daemon.roster.leave(target);
+                daemon.survivors.leave(target);
                 return Ok(vec![format!(
                     "{target} was not logged in; the automatic login is given up until iscsid starts again"
                 )]);
@@ -80,7 +80,7 @@ pub(crate) async fn log_out(
     } else {
         end(daemon, &live).await
     };
-    daemon.roster.leave(target);
+    daemon.survivors.leave(target);
     drop(closing);
     info!("logged out of {target}");
     progress.say(format!("logged out of {target}"));
@@ -193,13 +193,13 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
             if let Err(failure) = detach_all(&daemon, &live, &names, false).await {
                 if daemon.bridge.makes_disks() {
                     warn!("{failure}; iscsid ends, and the session goes on in the kernel until the next one");
-                    daemon.roster.stay(&target);
+                    daemon.survivors.stay(&target);
                     stop_keeping(&daemon, &live).await;
                     return;
                 }
                 if daemon.disks.outlive_the_daemon() {
                     warn!("{failure}; iscsid ends, and the disk waits for the next one");
-                    daemon.roster.stay(&target);
+                    daemon.survivors.stay(&target);
                 } else {
                     error!("{failure}; iscsid ends, and {target} with it");
                 }

@@ -25,7 +25,8 @@ use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::ipc::{BenchProgress, ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
+use crate::daemon::progress::Progress;
+use crate::ipc::{ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
 
 /// How long a client may take to send its next frame, and to take one of ours.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,36 +42,6 @@ pub(crate) trait Answer: Send + Sync + 'static {
         request: Request,
         progress: Progress,
     ) -> impl Future<Output = Result<Reply, Failure>> + Send;
-}
-
-/// Where that goes which a client shows while it waits.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Progress {
-    to: Option<mpsc::Sender<Frame>>,
-    gone: CancellationToken,
-}
-
-impl Progress {
-    /// Says `sentence`. A client that does not take them quickly enough misses some.
-    pub(crate) fn say(&self, sentence: impl Into<String>) {
-        self.send(Frame::Progress(sentence.into()));
-    }
-
-    /// Shows how far a benchmark is.
-    pub(crate) fn show(&self, progress: BenchProgress) {
-        self.send(Frame::Bench(progress));
-    }
-
-    fn send(&self, frame: Frame) {
-        if let Some(to) = &self.to {
-            let _ = to.try_send(frame);
-        }
-    }
-
-    /// Waits until nobody waits for the answer any more: the client has hung up.
-    pub(crate) async fn gone(&self) {
-        self.gone.cancelled().await;
-    }
 }
 
 /// Serves `listener` until `stop`.
@@ -256,7 +227,7 @@ impl Client {
         let gone = CancellationToken::new();
         // Whatever ends this ends the waiting.
         let _leaves = gone.clone().drop_guard();
-        let work = tokio::spawn(answer.answer(request, Progress { to: Some(to), gone: gone.clone() }));
+        let work = tokio::spawn(answer.answer(request, Progress::to(to, gone.clone())));
         loop {
             tokio::select! {
                 frame = frames.recv() => match frame {
@@ -324,5 +295,4 @@ impl std::fmt::Display for Dropped {
 }
 
 #[cfg(test)]
-#[path = "control_tests.rs"]
 mod tests;

@@ -1,0 +1,113 @@
+//! Discovery: asking those who know of targets, and keeping what they name.
+//!
+//! ```text
+//!   settings ──► sources ──► Source::ask: send_targets ──► record ──► new targets ──► auto_login
+//!                   ▲                                         └─────► asked: what was answered last
+//!                   └── again after the interval, or when the settings have changed
+//! ```
+
+pub(crate) mod send_targets;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use self::send_targets::SendTargets;
+use super::session::auto_login;
+use super::state::{Asked, Daemon, all};
+use crate::config::{Discovery, Found, Portal, Recorded};
+use crate::ipc::Failure;
+
+/// Somebody who knows of targets.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// Where it is, which is what the targets that it names are recorded under.
+    fn portal(&self) -> &Portal;
+
+    /// Asks it for its targets.
+    ///
+    /// # Errors
+    /// Why it did not answer; a sentence for the user.
+    fn ask<'a>(&'a self, daemon: &'a Daemon) -> Asking<'a>;
+}
+
+/// A question under way.
+pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Vec<Found>, Failure>> + Send + 'a>>;
+
+/// Whom the settings say to ask.
+fn sources(settings: &Discovery) -> Vec<Arc<dyn Source>> {
+    if !settings.send_targets() {
+        return Vec::new();
+    }
+    let source = |portal: &Portal| Arc::new(SendTargets::at(portal.clone())) as Arc<dyn Source>;
+    settings.portals.iter().map(source).collect()
+}
+
+/// Asks all sources again and again, as the settings say, until the daemon ends.
+pub(crate) async fn run(daemon: Arc<Daemon>) {
+    loop {
+        let settings = daemon.settings.current().config.discovery.clone();
+        let sources = sources(&settings);
+        let wait = if settings.send_targets() { settings.interval() } else { Duration::MAX };
+        all(sources, |source| {
+            let daemon = daemon.clone();
+            async move { ask_and_record(&daemon, &*source).await }
+        })
+        .await;
+        tokio::select! {
+            () = daemon.stop.cancelled() => return,
+            () = daemon.discovery_changed.notified() => info!("the discovery settings have changed"),
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Asks a source and records what it names. Logs in to new targets that are logged in to automatically.
+async fn ask_and_record(daemon: &Arc<Daemon>, source: &dyn Source) {
+    let portal = source.portal();
+    let found = match source.ask(daemon).await {
+        Ok(found) => found,
+        Err(failure) => {
+            warn!("{failure}");
+            let before = daemon.asked(portal);
+            daemon.note_asked(portal, Some(Asked { problem: Some(failure.message), ..before }));
+            return;
+        }
+    };
+    let targets = found.iter().map(|found| found.name.to_string()).collect();
+    daemon.note_asked(portal, Some(Asked { targets, problem: None }));
+    match record(daemon, portal, found, false).await {
+        Ok(recorded) => auto_login::pursue_new(daemon, &recorded.added),
+        Err(failure) => warn!("what {} named could not be recorded: {failure}", portal.endpoint()),
+    }
+}
+
+/// Records what a source named. With `only_add`, what it does not name any more stays.
+pub(crate) async fn record(
+    daemon: &Arc<Daemon>,
+    portal: &Portal,
+    found: Vec<Found>,
+    only_add: bool,
+) -> Result<Recorded, Failure> {
+    let (owner, from) = (daemon.clone(), portal.clone());
+    let recorded = daemon
+        .settings
+        .edit(move |config, secrets| {
+            // A secret is a setting, too: who gave it wants to use the target.
+            let in_use =
+                |target: &str| only_add || owner.slot(target).is_busy() || secrets.targets.contains_key(target);
+            Ok(config.record_discovered(&from, &found, in_use))
+        })
+        .await?;
+    for (targets, what) in [
+        (&recorded.added, "is new"),
+        (&recorded.changed, "has other portals now"),
+        (&recorded.removed, "is not named any more, and removed"),
+    ] {
+        for target in targets {
+            info!("discovery at {}: {target} {what}", portal.endpoint());
+        }
+    }
+    Ok(recorded)
+}

@@ -1,0 +1,41 @@
+//! What is said of work while somebody waits for it.
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::ipc::{BenchProgress, Frame};
+
+/// Where that goes which a client shows while it waits.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    to: Option<mpsc::Sender<Frame>>,
+    gone: CancellationToken,
+}
+
+impl Progress {
+    /// To a client that takes frames there; `gone` says that it has hung up.
+    pub(crate) fn to(client: mpsc::Sender<Frame>, gone: CancellationToken) -> Progress {
+        Progress { to: Some(client), gone }
+    }
+
+    /// Says `sentence`. A client that does not take them quickly enough misses some.
+    pub(crate) fn say(&self, sentence: impl Into<String>) {
+        self.send(Frame::Progress(sentence.into()));
+    }
+
+    /// Shows how far a benchmark is.
+    pub(crate) fn show(&self, progress: BenchProgress) {
+        self.send(Frame::Bench(progress));
+    }
+
+    fn send(&self, frame: Frame) {
+        if let Some(to) = &self.to {
+            let _ = to.try_send(frame);
+        }
+    }
+
+    /// Waits until nobody waits for the answer any more: the client has hung up.
+    pub(crate) async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+}

@@ -1,0 +1,17 @@
+//! The sessions of targets: in, out, and again after a loss.
+//!
+//! ```text
+//!   auto_login ──► login ──► slot: what a target is doing ──► units: scanned, attached
+//!                    └─────► recovery: one task for each session ◄── router ◄── the bridge's events
+//!   logout ──► recovery, units, slot        survivors: who is logged in, for the next daemon
+//! ```
+
+pub(crate) mod auto_login;
+pub(crate) mod back_off;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod recovery;
+pub(crate) mod router;
+pub(crate) mod slot;
+pub(crate) mod survivors;
+pub(crate) mod units;
