@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use iscsid::lab::Lab;
 use iscsid::load::Load;
+use iscsid::selftest::lab::Lab;
 use nix::sys::resource::UsageWho;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 

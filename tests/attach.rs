@@ -13,13 +13,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use iscsid::block::{self, IoError, Op};
+use iscsid::block::testing::{Plan, RamDisk};
+use iscsid::block::{IoError, Op};
 use iscsid::export::attach::{AttachError, Attachments};
-use ramdisk::{Plan, RamDisk};
-
-#[allow(dead_code, unreachable_pub)]
-#[path = "common/ramdisk.rs"]
-mod ramdisk;
 
 const UNIT: &str = "iqn.2026-11.test.example:attach/0";
 const MIB: u64 = 1 << 20;

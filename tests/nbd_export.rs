@@ -9,17 +9,14 @@
 #[allow(dead_code)]
 #[path = "common/process.rs"]
 mod process;
-#[allow(dead_code)]
-#[path = "common/ramdisk.rs"]
-mod ramdisk;
 
 use std::process::Command;
 use std::sync::Arc;
 
-use iscsid::block::{self, Op, Registry};
+use iscsid::block::testing::{Plan, RamDisk};
+use iscsid::block::{Op, Registry};
 use iscsid::export::nbd;
 use process::{need, output, run};
-use ramdisk::{Plan, RamDisk};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;

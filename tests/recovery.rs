@@ -14,7 +14,7 @@ use iscsi_proto::pdu::{AsyncEvent, ScsiStatus, TaskFunction};
 use iscsi_proto::scsi::{Sense, SenseKey, cdb::opcode};
 use iscsid::block::{Block, IoError, Op, run};
 use iscsid::kernel_bridge::BridgeEvent;
-use iscsid::lab::{Lab, Timers};
+use iscsid::selftest::lab::{Lab, Timers};
 use sim_target::{Action, Command, Hold, LoginAction, SimDisk, SimTarget, TmfAction};
 
 const TARGET: &str = "iqn.2026-11.test.sim:recovery";

@@ -43,8 +43,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use iscsid::lab::{self, Lab};
 use iscsid::load::Load;
+use iscsid::selftest::lab::{self, Lab};
 use nix::sys::resource::UsageWho;
 
 use self::again::Again;

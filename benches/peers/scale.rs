@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use iscsid::lab::Lab;
 use iscsid::load::Load;
+use iscsid::selftest::lab::Lab;
 use nix::sys::resource::UsageWho;
 use tokio::task::JoinSet;
 

@@ -11,6 +11,8 @@ mod claims;
 mod completion;
 mod pool;
 mod registry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::fmt;
 

@@ -14,7 +14,7 @@ use crate::ipc::{
     self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Rw, Secret, TargetChanges,
     Workload,
 };
-use crate::practice::Practice;
+use crate::selftest::practice_target::Practice;
 
 /// A line, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,9 +26,9 @@ use crate::config;
 use crate::doctor;
 use crate::ipc::{ExitCode, Failure, Imported, Reply, Request};
 use crate::manual;
-use crate::practice;
 use crate::printable::clean;
 use crate::selftest;
+use crate::selftest::practice_target;
 use args::Format;
 use bar::Bar;
 use client::Client;
@@ -72,7 +72,7 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
                 Failure::new(ExitCode::NotPermitted, message)
             });
         }
-        Err(Nothing::Practice(practice)) => return practice::run(practice),
+        Err(Nothing::Practice(practice)) => return practice_target::run(practice),
         Err(Nothing::Completions(shell)) => return print(&String::from_utf8_lossy(&manual::completions(shell))),
         Err(Nothing::Doctor(format, config, runtime_dir)) => return examine(format, config, runtime_dir),
         Err(Nothing::Wrong(failure)) => return Err(failure),

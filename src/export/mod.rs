@@ -19,5 +19,3 @@ pub mod nfs;
 mod outbox;
 mod ring;
 mod split;
-#[cfg(test)]
-pub(crate) mod testing;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::block::MAX_BUFFER;
-use crate::export::testing::ramdisk::{Plan, RamDisk};
+use crate::block::testing::{Plan, RamDisk};
 
 const MOMENT: Duration = Duration::from_millis(50);
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable, bytes_of, pod_read_unaligned};
 use iscsid::block::{Op, run};
-use iscsid::lab::Lab;
+use iscsid::selftest::lab::Lab;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::client::SUCCESS;

@@ -88,7 +88,7 @@ pub(crate) async fn log_in(target: &SimTarget, digest: &str) -> Connection {
 pub(crate) async fn log_in_to(name: &str, portal: SocketAddr, digest: &str) -> Connection {
     let keys = [("HeaderDigest", digest), ("DataDigest", digest)];
     let isid = Isid::random(1, 1);
-    let (handoff, stream) = iscsid::lab::log_in_bare(name, portal, &keys, Some(isid)).await.expect("a login");
+    let (handoff, stream) = iscsid::selftest::lab::log_in_bare(name, portal, &keys, Some(isid)).await.expect("a login");
     Connection { handoff, stream }
 }
 

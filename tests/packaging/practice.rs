@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use iscsid::block::{Op, run};
-use iscsid::lab::Lab;
+use iscsid::selftest::lab::Lab;
 use serde_json::Value;
 
 struct Target {
@@ -51,9 +51,12 @@ impl Drop for Target {
 async fn it_counts_what_reaches_it_and_says_what_a_power_cut_would_lose() {
     let mut target = Target::start(&["--mebibytes", "8", "--block-size", "4096"]);
     let start = target.answer();
-    assert_eq!(start["target"], iscsid::practice::TARGET);
+    assert_eq!(start["target"], iscsid::selftest::practice_target::TARGET);
     let portal = start["portal"].as_str().and_then(|portal| portal.parse().ok()).expect("an address");
-    let lab = Lab::log_in(iscsid::practice::TARGET, portal, &[], None).await.map_err(|f| f.message).expect("a login");
+    let lab = Lab::log_in(iscsid::selftest::practice_target::TARGET, portal, &[], None)
+        .await
+        .map_err(|f| f.message)
+        .expect("a login");
     let disk = lab.disk().expect("a disk");
     assert_eq!((disk.geometry().blocks, disk.geometry().block_size), (2048, 4096));
 

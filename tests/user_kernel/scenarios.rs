@@ -14,7 +14,7 @@ use iscsi_proto::pdu::{RejectReason, ScsiStatus};
 use iscsi_proto::scsi::vpd::BlockLimits;
 use iscsi_proto::scsi::{Sense, SenseKey, cdb::opcode};
 use iscsid::block::{Block, Buffer, Completions, Done, Io, IoError, Op, run};
-use iscsid::lab::Lab;
+use iscsid::selftest::lab::Lab;
 use sim_target::proxy::{Proxy, Segmentation};
 use sim_target::{Action, Builder, Hold, Negotiation, SimDisk, SimTarget, Twist};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::AttachError;
 use super::diskimage::{Attachments, NfsDoor};
 use super::runner::{Outcome, Runner, Running};
-use crate::export::testing::ramdisk::{Plan, RamDisk};
+use crate::block::testing::{Plan, RamDisk};
 
 const UNIT: &str = "iqn.2026-11.org.example:a/0";
 const NAME: &str = "iqn.2026-11.org.example:a,0";

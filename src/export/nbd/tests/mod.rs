@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
+use crate::block::testing::{Plan, RamDisk};
 use crate::block::{Geometry, Registry};
-use crate::export::testing::ramdisk::{Plan, RamDisk};
 
 const NAME: &str = "iqn.2026-01.example:disk/0";
 const MIB: u64 = 1 << 20;

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
 use super::{FlushPolicy, Secret, Setup, Tickets, listen, serve};
+use crate::block::testing::{Plan, RamDisk};
 use crate::block::{Geometry, Registry};
-use crate::export::testing::ramdisk::{Plan, RamDisk};
 
 const NAME: &str = "iqn.2026-01.example:disk/0";
 const FILE: &str = "iqn.2026-01.example:disk,0";

@@ -1,29 +1,26 @@
 //! A disk in memory for tests of the exports: answers from a task of its own, out of order, records
 //! what it was asked, fails or waits where a test says so.
-//!
-//! The including module brings `block`, the trait's module, into its scope: unit tests know it by
-//! another path than integration tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
-use super::block::{Block, Geometry, Io, IoError, Op, Pool};
+use super::{Block, Geometry, Io, IoError, Op, Pool};
 
 /// What a test may set before the disk starts.
-pub(crate) struct Plan {
+pub struct Plan {
     /// What the disk says of itself.
-    pub(crate) geometry: Geometry,
+    pub geometry: Geometry,
     /// Budget of its pool, in bytes.
-    pub(crate) pool: usize,
+    pub pool: usize,
     /// Answer each batch from its end.
-    pub(crate) reorder: bool,
+    pub reorder: bool,
 }
 
 impl Plan {
     /// A disk of so many bytes that can do everything.
-    pub(crate) fn of_bytes(bytes: u64) -> Plan {
+    pub fn of_bytes(bytes: u64) -> Plan {
         Plan {
             geometry: Geometry {
                 block_size: 512,
@@ -44,7 +41,7 @@ impl Plan {
 }
 
 /// The disk.
-pub(crate) struct RamDisk {
+pub struct RamDisk {
     shared: Arc<Shared>,
     queue: mpsc::UnboundedSender<Io>,
 }
@@ -62,7 +59,7 @@ struct Shared {
 
 impl RamDisk {
     /// Starts one on the current runtime.
-    pub(crate) fn start(plan: Plan) -> Arc<RamDisk> {
+    pub fn start(plan: Plan) -> Arc<RamDisk> {
         let (queue, mut arrived) = mpsc::unbounded_channel::<Io>();
         let shared = Arc::new(Shared {
             geometry: plan.geometry,
@@ -93,42 +90,42 @@ impl RamDisk {
     }
 
     /// What it was asked so far, in the order it was done, reads and writes included.
-    pub(crate) fn asked(&self) -> Vec<(Op, u64, u32)> {
+    pub fn asked(&self) -> Vec<(Op, u64, u32)> {
         lock(&self.shared.asked).clone()
     }
 
     /// How many operations it was asked that `which` holds for.
-    pub(crate) fn count(&self, which: impl Fn(Op) -> bool) -> usize {
+    pub fn count(&self, which: impl Fn(Op) -> bool) -> usize {
         lock(&self.shared.asked).iter().filter(|(op, ..)| which(*op)).count()
     }
 
     /// Everything on it.
-    pub(crate) fn content(&self) -> Vec<u8> {
+    pub fn content(&self) -> Vec<u8> {
         lock(&self.shared.bytes).clone()
     }
 
     /// Puts `bytes` at `offset`, past all operations.
-    pub(crate) fn put(&self, offset: usize, bytes: &[u8]) {
+    pub fn put(&self, offset: usize, bytes: &[u8]) {
         lock(&self.shared.bytes)[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
     /// Whatever touches that block fails from now on.
-    pub(crate) fn break_block(&self, lba: u64, error: IoError) {
+    pub fn break_block(&self, lba: u64, error: IoError) {
         *lock(&self.shared.bad_block) = Some((lba, error));
     }
 
     /// Nothing is answered while it is held.
-    pub(crate) fn hold(&self, hold: bool) {
+    pub fn hold(&self, hold: bool) {
         self.shared.hold.send_replace(hold);
     }
 
     /// How many operations it has taken and not answered.
-    pub(crate) fn waiting(&self) -> u64 {
+    pub fn waiting(&self) -> u64 {
         self.shared.waiting.load(Ordering::Acquire)
     }
 
     /// The longest read or write so far, in bytes.
-    pub(crate) fn longest(&self) -> u64 {
+    pub fn longest(&self) -> u64 {
         self.shared.longest.load(Ordering::Relaxed)
     }
 }

@@ -8,16 +8,19 @@
 //! was written and flushed, and the target, which looks at every PDU as
 //! strictly as the standard allows, must have nothing to complain about.
 
+pub mod lab;
+pub mod practice_target;
+
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sim_target::{Chap, SimDisk, SimTarget};
 
+use self::lab::Lab;
 use crate::block::{Block, Completions, Done, Io, Op, run as run_one};
 use crate::config::{Credentials, Mutual, SecretBytes};
 use crate::ipc::{ExitCode, Failure};
-use crate::lab::Lab;
 
 const TARGET: &str = "iqn.2026-11.org.iscsid.selftest:disk";
 const BYTES: u64 = 64 << 20;
