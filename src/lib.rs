@@ -10,7 +10,6 @@ pub mod ipc;
 pub mod kernel_bridge;
 pub mod load;
 mod login;
-pub mod manual;
 pub mod options;
 mod printable;
 pub mod selftest;

@@ -1,4 +1,4 @@
-//! The canonical grammar, as typed. [`super::meant`] says what it means, [`super::older`] writes the
+//! The canonical grammar, as typed. [`super::action`] says what it means, [`super::legacy`] writes the
 //! two older grammars in it.
 
 use std::path::PathBuf;

@@ -176,5 +176,4 @@ fn not_connected(socket: &Path, error: &io::Error) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
 mod tests;

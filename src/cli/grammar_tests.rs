@@ -1,7 +1,7 @@
 //! Every line of the three grammars, and what it means.
 
+use super::action::{Ask, Meant, Nothing, Source, meant};
 use super::args::{Format, Typed};
-use super::meant::{Ask, Meant, Nothing, Source, meant};
 use crate::ipc::{
     ChapChanges, DiscoveryChanges, ExitCode, Failure, FlushPolicy, InitiatorChanges, Request, Rw, Secret,
     TargetChanges, Which, Workload,

@@ -1,7 +1,7 @@
 //! `iscsictl import`: reads what the ancestor has left on this machine, and asks iscsid to take it.
 //!
 //! ```text
-//!   file ─► config::read_ancestor ─► Import ─► in frames that fit ─► iscsid ─► what it took
+//!   file ─► config::read_iscsi_osx ─► Import ─► in frames that fit ─► iscsid ─► what it took
 //! ```
 //! It is read here and not by the daemon: whoever calls may read files, and may be asked for leave to
 //! use keychain items, that a daemon may not.
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
-use crate::config::{self, Ancestor, AncestorSecrets};
+use crate::config::{self, Ancestor, IscsiOsxSecrets};
 use crate::ipc::{ExitCode, Failure, Import, Imported, MAX_REQUEST, Request};
 
 /// More than any settings of the ancestor's.
@@ -44,10 +44,10 @@ pub(super) struct Found {
 /// # Errors
 /// [`ExitCode::Data`]: there is no such file, or it is none of the ancestor's;
 /// [`ExitCode::NotPermitted`]: it may not be read.
-pub(super) fn find(order: &Order, secrets: &dyn AncestorSecrets) -> Result<Found, Failure> {
+pub(super) fn find(order: &Order, secrets: &dyn IscsiOsxSecrets) -> Result<Found, Failure> {
     let path = match &order.file {
         Some(file) => file.clone(),
-        None if cfg!(target_os = "macos") => PathBuf::from(config::ANCESTOR_SETTINGS),
+        None if cfg!(target_os = "macos") => PathBuf::from(config::ISCSI_OSX_SETTINGS),
         None => {
             let what = "name the file to import; only macOS has a place where iSCSIInitiator keeps it";
             return Err(Failure::new(ExitCode::Usage, what));
@@ -55,7 +55,7 @@ pub(super) fn find(order: &Order, secrets: &dyn AncestorSecrets) -> Result<Found
     };
     let shown = path.display();
     let bytes = read(&path)?;
-    let found = config::read_ancestor(&bytes, secrets)
+    let found = config::read_iscsi_osx(&bytes, secrets)
         .map_err(|failure| Failure::new(failure.code, format!("{shown}: {failure}; nothing was imported")))?;
     let Ancestor { mut import, mut notes, secrets_in_clear } = found;
     if secrets_in_clear {
@@ -152,7 +152,7 @@ pub(super) fn verdict(imported: &Imported) -> Result<(), Failure> {
 pub(super) struct NoKeychain;
 
 #[cfg(any(test, not(target_os = "macos")))]
-impl AncestorSecrets for NoKeychain {
+impl IscsiOsxSecrets for NoKeychain {
     fn secret(&self, _node: &str) -> Result<Option<crate::ipc::Secret>, String> {
         Err("it is in the keychain of the Mac that the file comes from".to_owned())
     }

@@ -1,19 +1,20 @@
 //! The command line: a line → requests → the daemon → what is printed.
 //!
 //! ```text
-//!   older ─► args (as typed) ─► meant ─► client ═══ control.sock ═══ iscsid
+//!   legacy ─► args (as typed) ─► action ─► client ═══ control.sock ═══ iscsid
 //!                                           └─► show ─► standard output
 //! ```
 //! What was asked for goes to standard output; progress and errors go to standard error.
 
+mod action;
 mod args;
 mod bar;
 mod client;
 #[cfg(test)]
 mod grammar_tests;
 mod import;
-mod meant;
-mod older;
+mod legacy;
+pub mod manual;
 mod secret;
 mod show;
 
@@ -25,14 +26,13 @@ use std::time::Duration;
 use crate::config;
 use crate::doctor;
 use crate::ipc::{ExitCode, Failure, Imported, Reply, Request};
-use crate::manual;
 use crate::printable::clean;
 use crate::selftest;
 use crate::selftest::practice_target;
+use action::{Meant, Nothing};
 use args::Format;
 use bar::Bar;
 use client::Client;
-use meant::{Meant, Nothing};
 
 /// How long a daemon may keep silent to a doctor.
 const DOCTORS_PATIENCE: Duration = Duration::from_secs(5);
@@ -48,17 +48,12 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The grammar that is taught, for its manual page and for shells.
-pub(crate) fn command() -> clap::Command {
-    <args::Typed as clap::CommandFactory>::command()
-}
-
 fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let line = line
         .into_iter()
         .map(|word| word.into_string().map_err(|word| usage(&format!("{} is not UTF-8", word.display()))))
         .collect::<Result<Vec<String>, Failure>>()?;
-    let Meant { requests, format, runtime_dir, notes } = match meant::meant(&line, &mut secret::ask) {
+    let Meant { requests, format, runtime_dir, notes } = match action::meant(&line, &mut secret::ask) {
         Ok(meant) => meant,
         Err(Nothing::Text(text)) => return print(&text),
         Err(Nothing::SelfTest(format)) => return self_test(format),
@@ -129,7 +124,7 @@ fn examine(format: Format, config: Option<PathBuf>, runtime_dir: Option<PathBuf>
 /// What was taken goes to standard output as it is taken, all else to standard error.
 fn take_over(order: &import::Order, runtime_dir: Option<PathBuf>) -> Result<(), Failure> {
     #[cfg(target_os = "macos")]
-    let keychain = config::AncestorKeychain;
+    let keychain = config::IscsiOsxKeychain;
     #[cfg(not(target_os = "macos"))]
     let keychain = import::NoKeychain;
     let import::Found { requests, notes } = import::find(order, &keychain)?;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, stdin};
 
-use super::meant::Source;
+use super::action::Source;
 use crate::ipc::{ExitCode, Failure, Secret};
 
 /// Gets a secret from where it was said it would be.

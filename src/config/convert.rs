@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::check;
+use super::schema::{self, ARROW, KeyValue};
 use super::settings::{
     ChapSettings, Config, DEFAULT_PORT, DISCOVERY_INTERVAL, Discovery, Initiator, Portal, Target, TargetSettings, Timer,
 };
-use super::written::{self, ARROW, KeyValue};
 use crate::ipc::Origin;
 
 /// The version of the layout this program reads and writes.
@@ -18,13 +18,13 @@ fn at<T>(path: &[&str], result: Result<T, String>) -> Result<T, String> {
 }
 
 /// What the file means.
-pub(super) fn from_file(file: written::File) -> Result<Config, String> {
+pub(super) fn from_file(file: schema::File) -> Result<Config, String> {
     if file.version != VERSION {
         let what =
             format!("is {}, and this iscsid reads version {VERSION}; use the iscsid that wrote it", file.version);
         return Err(format!("Version: {what}"));
     }
-    let written::Initiator { name, alias, chap } = file.initiator;
+    let schema::Initiator { name, alias, chap } = file.initiator;
     let initiator = Initiator {
         name: match name {
             None => String::new(),
@@ -33,7 +33,7 @@ pub(super) fn from_file(file: written::File) -> Result<Config, String> {
         alias: at(&["Initiator", "Alias"], check::text("alias", &alias.unwrap_or_default()))?,
         chap: chap_settings(&["Initiator", "CHAP"], chap)?,
     };
-    let written::Defaults { auto_login, persistent, attach, flush_policy, session, connection, timers } = file.defaults;
+    let schema::Defaults { auto_login, persistent, attach, flush_policy, session, connection, timers } = file.defaults;
     let defaults = TargetSettings {
         auto_login,
         persistent,
@@ -52,7 +52,7 @@ pub(super) fn from_file(file: written::File) -> Result<Config, String> {
         add_target(&mut targets, "DiscoveredTargets", &name, target, from, Origin::Dynamic)?;
     }
 
-    let written::Discovery { send_targets, interval, portals: written } = file.discovery;
+    let schema::Discovery { send_targets, interval, portals: written } = file.discovery;
     if let Some(seconds) = interval.filter(|seconds| !DISCOVERY_INTERVAL.contains(seconds)) {
         let (least, most) = (DISCOVERY_INTERVAL.start(), DISCOVERY_INTERVAL.end());
         return Err(format!("Discovery{ARROW}Interval: is {seconds}; it may be {least} to {most} seconds"));
@@ -65,13 +65,13 @@ fn add_target(
     targets: &mut BTreeMap<String, Target>,
     section: &str,
     written_name: &str,
-    target: written::Target,
+    target: schema::Target,
     discovered_from: Option<String>,
     origin: Origin,
 ) -> Result<(), String> {
     let path = [section, written_name];
     let name = at(&path, check::name(written_name))?;
-    let written::Target {
+    let schema::Target {
         portals: written,
         auto_login,
         persistent,
@@ -103,7 +103,7 @@ fn add_target(
     }
 }
 
-fn portals(path: &[&str], written: Vec<written::Portal>) -> Result<Vec<Portal>, String> {
+fn portals(path: &[&str], written: Vec<schema::Portal>) -> Result<Vec<Portal>, String> {
     let mut portals: Vec<Portal> = Vec::new();
     for (index, portal) in written.into_iter().enumerate() {
         let number = index.saturating_add(1).to_string();
@@ -146,8 +146,8 @@ fn timer_settings(path: &[&str], written: BTreeMap<String, u32>) -> Result<BTree
     Ok(timers)
 }
 
-fn chap_settings(path: &[&str], written: written::Chap) -> Result<ChapSettings, String> {
-    let written::Chap { enabled, name, mutual_name, algorithms } = written;
+fn chap_settings(path: &[&str], written: schema::Chap) -> Result<ChapSettings, String> {
+    let schema::Chap { enabled, name, mutual_name, algorithms } = written;
     let text = |key: &'static str, value: Option<String>| {
         value.map(|value| at(&[path, &[key]].concat(), check::text("CHAP name", &value))).transpose()
     };
@@ -163,18 +163,18 @@ fn chap_settings(path: &[&str], written: written::Chap) -> Result<ChapSettings, 
 }
 
 /// How it is written.
-pub(super) fn to_file(config: &Config) -> written::File {
+pub(super) fn to_file(config: &Config) -> schema::File {
     let Config { initiator, defaults, targets, discovery } = config;
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let (session, connection) = split_keys(&defaults.keys);
-    let mut file = written::File {
+    let mut file = schema::File {
         version: VERSION,
-        initiator: written::Initiator {
+        initiator: schema::Initiator {
             name: some(&initiator.name),
             alias: some(&initiator.alias),
             chap: to_chap(&initiator.chap),
         },
-        defaults: written::Defaults {
+        defaults: schema::Defaults {
             auto_login: defaults.auto_login,
             persistent: defaults.persistent,
             attach: defaults.attach,
@@ -185,7 +185,7 @@ pub(super) fn to_file(config: &Config) -> written::File {
         },
         targets: BTreeMap::new(),
         discovered_targets: BTreeMap::new(),
-        discovery: written::Discovery {
+        discovery: schema::Discovery {
             send_targets: discovery.send_targets,
             interval: discovery.interval,
             portals: discovery.portals.iter().map(to_portal).collect(),
@@ -194,7 +194,7 @@ pub(super) fn to_file(config: &Config) -> written::File {
     for target in targets.values() {
         let Target { written_name, origin, discovered_from, portals, settings, chap } = target;
         let (session, connection) = split_keys(&settings.keys);
-        let target = written::Target {
+        let target = schema::Target {
             portals: portals.iter().map(to_portal).collect(),
             auto_login: settings.auto_login,
             persistent: settings.persistent,
@@ -210,7 +210,7 @@ pub(super) fn to_file(config: &Config) -> written::File {
                 file.targets.insert(written_name.clone(), target);
             }
             Origin::Dynamic => {
-                let target = written::DiscoveredTarget::join(target, discovered_from.clone());
+                let target = schema::DiscoveredTarget::join(target, discovered_from.clone());
                 file.discovered_targets.insert(written_name.clone(), target);
             }
         }
@@ -231,12 +231,12 @@ fn to_timers(timers: &BTreeMap<Timer, u32>) -> BTreeMap<String, u32> {
     timers.iter().map(|(timer, seconds)| (timer.name().to_owned(), *seconds)).collect()
 }
 
-fn to_portal(portal: &Portal) -> written::Portal {
+fn to_portal(portal: &Portal) -> schema::Portal {
     let Portal { address, port, interface, group_tag } = portal.clone();
-    written::Portal { address, port: Some(port), interface, group_tag }
+    schema::Portal { address, port: Some(port), interface, group_tag }
 }
 
-fn to_chap(chap: &ChapSettings) -> written::Chap {
+fn to_chap(chap: &ChapSettings) -> schema::Chap {
     let ChapSettings { enabled, name, mutual_name, algorithms } = chap.clone();
-    written::Chap { enabled, name, mutual_name, algorithms }
+    schema::Chap { enabled, name, mutual_name, algorithms }
 }

@@ -433,3 +433,6 @@ impl Portal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,3 +229,6 @@ fn chap_in_words(chap: &ChapChanges) -> String {
     words.extend(chap.mutual_secret.as_ref().map(|_| "the target's CHAP secret".to_owned()));
     words.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What the keys of the property list mean, told once: for its manual page.
 //!
 //! ```text
-//!   written::Target, … (what is read) ── names ──┐
+//!   schema::Target, … (what is read) ── names ──┐
 //!   Timer, Offer, keys::TABLE (ranges, defaults) ─┼─► Dictionary ──► iscsid.plist(5)
 //!   WORDS (what it is for) ──────────────────────┘
 //! ```
@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor, value};
 
 use super::check::is_of_connection;
+use super::schema;
 use super::settings::{ALGORITHMS, DEFAULT_DISCOVERY_INTERVAL, DEFAULT_PORT, DISCOVERY_INTERVAL, Timer};
-use super::written;
 
 /// A dictionary of the property list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,18 +44,15 @@ pub struct KeyWords {
 pub fn dictionaries() -> Vec<Dictionary> {
     let target = ["Targets", "IQN"].as_slice();
     vec![
-        dictionary::<written::File>(&[], ""),
-        dictionary::<written::Initiator>(&["Initiator"], "Who we are."),
-        dictionary::<written::Chap>(
+        dictionary::<schema::File>(&[], ""),
+        dictionary::<schema::Initiator>(&["Initiator"], "Who we are."),
+        dictionary::<schema::Chap>(
             &["Initiator", "CHAP"],
             "The same keys are in CHAP of a target, where they hold for that target alone. Secrets are in a file of their own.",
         ),
-        dictionary::<written::Defaults>(&["Defaults"], "What holds for every target that does not say otherwise."),
-        dictionary::<written::Target>(target, "A target, by its iSCSI name."),
-        dictionary::<written::Portal>(
-            &["Targets", "IQN", "Portals"],
-            "An array of dictionaries, tried in their order.",
-        ),
+        dictionary::<schema::Defaults>(&["Defaults"], "What holds for every target that does not say otherwise."),
+        dictionary::<schema::Target>(target, "A target, by its iSCSI name."),
+        dictionary::<schema::Portal>(&["Targets", "IQN", "Portals"], "An array of dictionaries, tried in their order."),
         Dictionary {
             path: &["Targets", "IQN", "Session"],
             about: "Keys of RFC 7143 that hold for the session, and the value to offer at login. What holds is agreed on with the target.",
@@ -67,11 +64,11 @@ pub fn dictionaries() -> Vec<Dictionary> {
             keys: offered(true),
         },
         Dictionary { path: &["Targets", "IQN", "Timers"], about: "In seconds.", keys: timers() },
-        dictionary::<written::DiscoveredTarget>(
+        dictionary::<schema::DiscoveredTarget>(
             &["DiscoveredTargets", "IQN"],
             "A target that a discovery portal named. iscsid adds these itself.",
         ),
-        dictionary::<written::Discovery>(&["Discovery"], "How targets are looked for."),
+        dictionary::<schema::Discovery>(&["Discovery"], "How targets are looked for."),
     ]
 }
 
@@ -265,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_file() {
-        assert_eq!(names_of::<written::Portal>(), ["Address", "Port", "Interface", "GroupTag"]);
+        assert_eq!(names_of::<schema::Portal>(), ["Address", "Port", "Interface", "GroupTag"]);
         assert_eq!(names_of::<u8>(), [""; 0]);
     }
 }

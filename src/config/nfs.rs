@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::file::{self, failure};
+use super::schema;
 use super::secrets::SecretBytes;
-use super::written;
 use crate::ipc::Failure;
 
 /// The version of the layout this program reads and writes.
@@ -86,7 +86,7 @@ impl NfsIdentity {
                 mode & 0o7777
             )));
         }
-        let File { version, port, secret } = written::parse(&bytes).map_err(|_| {
+        let File { version, port, secret } = schema::parse(&bytes).map_err(|_| {
             failure(format!("{shown} is not what iscsid writes there; remove it, and a new one is made"))
         })?;
         if version != VERSION {

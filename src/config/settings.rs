@@ -1,8 +1,8 @@
 //! The settings as they are meant: names normalised, ranges checked, defaults applied.
 //!
 //! ```text
-//!   written::File ── from_file ──► Config ── effective(target) ──► Effective   what a login needs
-//!   written::File ◄── to_file ──── Config ◄── edit::* ──────────── ipc::Request
+//!   schema::File ── from_file ──► Config ── effective(target) ──► Effective   what a login needs
+//!   schema::File ◄── to_file ──── Config ◄── edit::* ──────────── ipc::Request
 //! ```
 //! [`Config`] keeps what the user said and what he did not say apart, so that saving it writes back
 //! what was read and a changed default reaches everyone who never chose.

@@ -14,10 +14,10 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::convert;
 use super::file::{self, failure};
+use super::schema;
 use super::secrets::Secrets;
+use super::secrets::vault::Vault;
 use super::settings::Config;
-use super::vault::Vault;
-use super::written;
 use crate::ipc::{ExitCode, Failure};
 
 /// The configuration of a running daemon. See the module's picture.
@@ -146,7 +146,7 @@ pub fn secrets_path(config: &Path) -> PathBuf {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Config, Failure> {
-    written::parse(bytes)
+    schema::parse(bytes)
         .and_then(convert::from_file)
         .map_err(|what| failure(format!("{}: {what}; correct it, or move the file away", path.display())))
 }
@@ -193,3 +193,6 @@ fn lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,6 @@ mod common;
 mod targets;
 
 mod activation;
-mod ancestor;
 mod bench;
 mod conduct;
 mod discovery;
@@ -27,6 +26,7 @@ mod harness;
 mod hostile_clients;
 mod hostile_words;
 mod integrity;
+mod iscsi_osx;
 mod life;
 mod login;
 mod nfs;

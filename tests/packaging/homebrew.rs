@@ -40,7 +40,7 @@ fn the_formula_builds_from_source_and_installs_everything_a_package_has() {
             ["install", "PREFIX/man8", "PREFIX/build/man/man8/iscsid.8", "PREFIX/build/man/man8/iscsictl.8"],
         ])
     );
-    for page in iscsid::manual::pages() {
+    for page in iscsid::cli::manual::pages() {
         let file = format!("man{}/{}.{}", page.section, page.name, page.section);
         assert!(formula["install"].to_string().contains(&file), "{file} is installed");
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::CommandFactory;
-use iscsid::manual;
+use iscsid::cli::manual;
 use iscsid::options::Options;
 
 use crate::process::need;

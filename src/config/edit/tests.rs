@@ -2,7 +2,7 @@
 
 use iscsi_proto::names::{IscsiName, parse_target_address};
 
-use super::*;
+use crate::config::*;
 use crate::ipc::{
     ChapChanges, DiscoveryChanges, ExitCode, Failure, FlushPolicy, InitiatorChanges, Origin, Secret, TargetChanges,
 };

@@ -8,6 +8,11 @@
 //! ```
 //! Secrets never print; the memory they were in is wiped when they go.
 
+mod keychain;
+#[cfg(target_os = "macos")]
+pub(super) mod macos_keychain;
+pub(super) mod vault;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -18,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::file::{self, failure};
-use super::written;
+use super::schema;
 use crate::ipc::{self, Failure};
 
 /// A CHAP secret in the daemon's memory: it prints as dots and is wiped when it goes.
@@ -110,7 +115,7 @@ impl Secrets {
             )));
         }
         let file: File =
-            written::parse(&bytes).map_err(|what| failure(format!("{shown}: {}", without_values(&what))))?;
+            schema::parse(&bytes).map_err(|what| failure(format!("{shown}: {}", without_values(&what))))?;
         if file.version != VERSION {
             let found = file.version;
             return Err(failure(format!("{shown}: Version: is {found}, and this iscsid reads version {VERSION}")));

@@ -26,13 +26,13 @@ use iscsi_proto::names::DEFAULT_PORT;
 use serde_json::{Map, Value};
 
 use super::endpoint;
+use super::schema::ARROW;
 use super::tree;
-use super::written::ARROW;
 use crate::ipc::{ChapChanges, DiscoveryChanges, Import, ImportedPortal, ImportedTarget, InitiatorChanges, Secret};
 use crate::ipc::{ExitCode, Failure, TargetChanges};
 
 /// Where the ancestor keeps its settings.
-pub const ANCESTOR_SETTINGS: &str = "/Library/Preferences/com.github.iscsi-osx.iSCSIInitiator.plist";
+pub const ISCSI_OSX_SETTINGS: &str = "/Library/Preferences/com.github.iscsi-osx.iSCSIInitiator.plist";
 
 /// The name of every initiator whose user never set one.
 const DEFAULT_NAME: &str = "iqn.2015-01.com.localhost:initiator";
@@ -41,7 +41,7 @@ const DEFAULT_NAME: &str = "iqn.2015-01.com.localhost:initiator";
 const MOST_NOTES: usize = 200;
 
 /// Where the ancestor's CHAP secrets are, by the name of the node: the System keychain, or nowhere.
-pub trait AncestorSecrets {
+pub trait IscsiOsxSecrets {
     /// The secret of a node; `None` where there is none.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ pub struct Ancestor {
 ///
 /// # Errors
 /// [`ExitCode::Data`]: a clause that says why it is none.
-pub fn read_ancestor(bytes: &[u8], secrets: &dyn AncestorSecrets) -> Result<Ancestor, Failure> {
+pub fn read_iscsi_osx(bytes: &[u8], secrets: &dyn IscsiOsxSecrets) -> Result<Ancestor, Failure> {
     let data = |what: String| Failure::new(ExitCode::Data, what);
     let Value::Object(root) = tree::read(bytes).map_err(data)?.value else {
         return Err(data("its root is not a dictionary".to_owned()));
@@ -128,7 +128,7 @@ impl Dictionary {
 }
 
 struct Reader<'a> {
-    secrets: &'a dyn AncestorSecrets,
+    secrets: &'a dyn IscsiOsxSecrets,
     notes: Vec<String>,
     hidden: usize,
     secrets_in_clear: bool,
@@ -391,5 +391,4 @@ fn host_of(text: &str) -> &str {
 }
 
 #[cfg(test)]
-#[path = "ancestor_tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ const DISK: &str = "iqn.2001-04.com.example:disk1";
 #[derive(Default)]
 struct Keychain(BTreeMap<&'static str, Result<&'static str, &'static str>>);
 
-impl AncestorSecrets for Keychain {
+impl IscsiOsxSecrets for Keychain {
     fn secret(&self, node: &str) -> Result<Option<Secret>, String> {
         match self.0.get(node) {
             None => Ok(None),
@@ -22,11 +22,11 @@ impl AncestorSecrets for Keychain {
 
 fn read(body: &str, keychain: &Keychain) -> Ancestor {
     let xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict>{body}</dict></plist>");
-    read_ancestor(xml.as_bytes(), keychain).expect("a property list of the ancestor's")
+    read_iscsi_osx(xml.as_bytes(), keychain).expect("a property list of the ancestor's")
 }
 
 fn refusal(bytes: &[u8]) -> String {
-    let failure = read_ancestor(bytes, &Keychain::default()).expect_err("refused");
+    let failure = read_iscsi_osx(bytes, &Keychain::default()).expect_err("refused");
     assert_eq!(failure.code, ExitCode::Data);
     failure.message
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::*;
+use crate::config::*;
 use crate::ipc::{ChapChanges, ExitCode, FlushPolicy, Secret, TargetChanges};
 
 const TARGET: &str = "iqn.2026-11.org.example:disk1";

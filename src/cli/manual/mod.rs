@@ -19,7 +19,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use roff::Roff;
 
-use crate::cli;
+use super::args;
 use crate::options::Options;
 
 /// When the words of the pages were last changed.
@@ -43,7 +43,7 @@ pub struct Page {
 pub fn pages() -> Vec<Page> {
     vec![
         Page { name: "iscsid", section: 8, text: command::daemon(&built(Options::command())) },
-        Page { name: "iscsictl", section: 8, text: command::control(&built(cli::command())) },
+        Page { name: "iscsictl", section: 8, text: command::control(&built(args::Typed::command())) },
         Page { name: "iscsid.plist", section: 5, text: settings::page() },
     ]
 }
@@ -64,7 +64,7 @@ pub fn write(directory: &Path) -> io::Result<()> {
 /// What a shell needs to complete `iscsictl`.
 pub fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut cli::command(), "iscsictl", &mut script);
+    clap_complete::generate(shell, &mut args::Typed::command(), "iscsictl", &mut script);
     script
 }
 

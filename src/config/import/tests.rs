@@ -1,6 +1,6 @@
 //! What another initiator had configured meets what is configured here.
 
-use super::{Config, Secrets};
+use crate::config::{Config, Secrets};
 use crate::ipc::{
     ChapChanges, DiscoveryChanges, Import, Imported, ImportedPortal, ImportedTarget, InitiatorChanges, Origin, Secret,
     TargetChanges,

@@ -9,7 +9,7 @@ use super::args::{
     Add, Attach, Bench, Chap, Command, Detach, Discover, Doctor, Format, Import, List, Listed, Load, Login, Logout,
     Maker, Modify, ModifyTarget, Remove, Scope, Show, Shown, Stats, Typed, Which,
 };
-use super::{import, older};
+use super::{import, legacy};
 use crate::ipc::{
     self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Rw, Secret, TargetChanges,
     Workload,
@@ -73,7 +73,7 @@ pub(super) fn meant(line: &[String], ask: Ask<'_>) -> Result<Meant, Nothing> {
     if line.first().is_some_and(|word| Maker::command().find_subcommand(word).is_some()) {
         return Err(maker(line));
     }
-    let older::Lines { lines, notes } = older::canonical(line)?;
+    let legacy::Lines { lines, notes } = legacy::canonical(line)?;
     let mut meant = Meant { requests: Vec::new(), format: Format::default(), runtime_dir: None, notes };
     for line in lines {
         let words = std::iter::once("iscsictl".to_owned()).chain(line);

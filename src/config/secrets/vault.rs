@@ -10,59 +10,24 @@
 //! the first save; until then both are read.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 
-use super::file::{self, failure};
-use super::secrets::{NodeSecrets, SecretBytes, Secrets};
+use super::keychain::{Item, Keychain};
+use super::{NodeSecrets, SecretBytes, Secrets};
+use crate::config::file::{self, failure};
 use crate::ipc::Failure;
-
-/// One secret in a keychain.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Item {
-    /// Whose: the target's normalised name, or `None` for the initiator.
-    pub(super) target: Option<String>,
-    /// What the target authenticates itself with, and not we.
-    pub(super) mutual: bool,
-}
-
-impl Item {
-    /// As it is called in the keychain, together with the settings it belongs to: two daemons with
-    /// settings of their own do not share secrets.
-    pub(super) fn account(&self) -> String {
-        let whose = self.target.as_deref().unwrap_or("initiator");
-        format!("{whose} {}", if self.mutual { "mutual" } else { "ours" })
-    }
-
-    /// Every item that settings with these targets can have.
-    fn all<'a>(targets: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = Item> {
-        let targets = targets.into_iter().map(|target| Some(target.to_owned()));
-        let whose: Vec<Option<String>> = [None].into_iter().chain(targets).collect();
-        whose.into_iter().flat_map(|target| [false, true].map(|mutual| Item { target: target.clone(), mutual }))
-    }
-}
-
-/// A keychain. Errors are clauses.
-pub(super) trait Keychain: fmt::Debug + Send + Sync {
-    /// A secret; `None` where there is none.
-    fn get(&self, item: &Item) -> Result<Option<SecretBytes>, String>;
-    /// Stores one, in the place of one that is there.
-    fn set(&self, item: &Item, secret: &SecretBytes) -> Result<(), String>;
-    /// Removes one; one that is not there is removed already.
-    fn remove(&self, item: &Item) -> Result<(), String>;
-}
 
 /// Where secrets are kept.
 #[derive(Debug)]
-pub(super) struct Vault {
+pub(crate) struct Vault {
     keychain: Option<Box<dyn Keychain>>,
 }
 
 impl Vault {
     /// That of this system, for the settings at `config`.
-    pub(super) fn system(config: &Path) -> Vault {
+    pub(crate) fn system(config: &Path) -> Vault {
         #[cfg(target_os = "macos")]
-        return Vault { keychain: super::keychain::system(config) };
+        return Vault { keychain: super::macos_keychain::system(config) };
         #[cfg(not(target_os = "macos"))]
         {
             let _ = config;
@@ -78,7 +43,7 @@ impl Vault {
 
     /// All secrets that settings with these targets have. A keychain that cannot be read, such as one that
     /// is locked, is an error: without it, a change would take its secrets for gone.
-    pub(super) fn load<'a>(&self, file: &Path, targets: impl IntoIterator<Item = &'a str>) -> Result<Secrets, Failure> {
+    pub(crate) fn load<'a>(&self, file: &Path, targets: impl IntoIterator<Item = &'a str>) -> Result<Secrets, Failure> {
         let mut secrets = Secrets::load(file)?;
         let Some(keychain) = &self.keychain else { return Ok(secrets) };
         for item in Item::all(targets) {
@@ -98,7 +63,7 @@ impl Vault {
     }
 
     /// Stores what differs from `before`, which is what holds there.
-    pub(super) fn save(&self, file: &Path, before: &Secrets, after: &Secrets) -> Result<(), Failure> {
+    pub(crate) fn save(&self, file: &Path, before: &Secrets, after: &Secrets) -> Result<(), Failure> {
         if let Some(keychain) = &self.keychain {
             match store(&**keychain, file, before, after) {
                 Ok(()) => return remove_file(file),
@@ -174,5 +139,4 @@ fn place<'a>(secrets: &'a mut Secrets, item: &Item) -> &'a mut Option<SecretByte
 }
 
 #[cfg(test)]
-#[path = "vault_tests.rs"]
 mod tests;

@@ -11,9 +11,9 @@ use std::path::Path;
 use security_framework::base::Error;
 use security_framework::os::macos::keychain::SecKeychain;
 
-use super::ancestor::AncestorSecrets;
-use super::secrets::SecretBytes;
-use super::vault::{Item, Keychain};
+use super::SecretBytes;
+use super::keychain::{Item, Keychain};
+use crate::config::iscsi_osx::IscsiOsxSecrets;
 use crate::ipc::Secret;
 
 const SYSTEM: &str = "/Library/Keychains/System.keychain";
@@ -34,7 +34,7 @@ pub(super) fn system(config: &Path) -> Option<Box<dyn Keychain>> {
     if !nix::unistd::geteuid().is_root() || !Path::new(SYSTEM).exists() {
         return None;
     }
-    let usual = config == super::default_config();
+    let usual = config == crate::config::default_config();
     let service = if usual { SERVICE.to_owned() } else { format!("{SERVICE} {}", config.display()) };
     Some(Box::new(SystemKeychain { service }))
 }
@@ -87,9 +87,9 @@ impl Keychain for SystemKeychain {
 
 /// The ancestor's secrets in the System keychain.
 #[derive(Debug, Clone, Copy)]
-pub struct AncestorKeychain;
+pub struct IscsiOsxKeychain;
 
-impl AncestorSecrets for AncestorKeychain {
+impl IscsiOsxSecrets for IscsiOsxKeychain {
     fn secret(&self, node: &str) -> Result<Option<Secret>, String> {
         let name = format!("{node}\0");
         let found = match find(&name, &name)? {
