@@ -17,11 +17,11 @@ use crate::ipc::{
 use crate::selftest::practice_target::Practice;
 
 /// A line, understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Meant {
-    /// What to ask, one after the other, as long as it succeeds.
-    pub(super) requests: Vec<Request>,
-    /// How to print the answers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Understood {
+    /// What to do.
+    pub(super) action: Action,
+    /// How to print what comes of it.
     pub(super) format: Format,
     /// Where the daemon is, if that was said.
     pub(super) runtime_dir: Option<PathBuf>,
@@ -29,31 +29,32 @@ pub(super) struct Meant {
     pub(super) notes: Vec<&'static str>,
 }
 
-/// Why there is nothing to ask.
+/// What to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Nothing {
-    /// A text was asked for: help, or the version.
-    Text(String),
-    /// The self-test, which needs no daemon.
-    SelfTest(Format),
-    /// Settings to take over, by the daemon in that directory.
-    Import(import::Order, Option<PathBuf>),
-    /// The manual pages, into that directory.
-    Manual(PathBuf),
-    /// A target to practise on.
-    Practice(Practice),
-    /// What that shell needs to complete our lines.
-    Completions(clap_complete::Shell),
-    /// An examination: of that property list, and of the daemon in that directory.
-    Doctor(Format, Option<PathBuf>, Option<PathBuf>),
-    /// The line is wrong.
-    Wrong(Failure),
+pub(super) enum Action {
+    /// Ask the daemon, one request after the other, as long as it succeeds.
+    Ask(Vec<Request>),
+    /// Do it here.
+    Here(Local),
 }
 
-impl From<Failure> for Nothing {
-    fn from(failure: Failure) -> Nothing {
-        Nothing::Wrong(failure)
-    }
+/// What is done here. Some of it asks the daemon as well.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Local {
+    /// Print a text: help, or the version.
+    Text(String),
+    /// The self-test, which needs no daemon.
+    SelfTest,
+    /// Find settings to take over, and hand them to the daemon.
+    Import(import::Order),
+    /// Write the manual pages into that directory.
+    Manual(PathBuf),
+    /// Be a target to practise on.
+    PracticeTarget(Practice),
+    /// Print what that shell needs to complete our lines.
+    Completions(clap_complete::Shell),
+    /// Examine that property list, or the usual one, and the daemon.
+    Doctor(Option<PathBuf>),
 }
 
 /// Where a secret comes from that is not on the command line.
@@ -69,57 +70,70 @@ pub(super) enum Source {
 pub(super) type Ask<'a> = &'a mut dyn FnMut(Source, &str) -> Result<Secret, Failure>;
 
 /// Understands a line of any of the three grammars, without the program's name.
-pub(super) fn meant(line: &[String], ask: Ask<'_>) -> Result<Meant, Nothing> {
+///
+/// # Errors
+/// The line is wrong; a sentence says how.
+pub(super) fn understand(line: &[String], ask: Ask<'_>) -> Result<Understood, Failure> {
     if line.first().is_some_and(|word| Maker::command().find_subcommand(word).is_some()) {
-        return Err(maker(line));
+        return maker(line).map(here);
     }
     let legacy::Lines { lines, notes } = legacy::canonical(line)?;
-    let mut meant = Meant { requests: Vec::new(), format: Format::default(), runtime_dir: None, notes };
+    let mut understood =
+        Understood { action: Action::Ask(Vec::new()), format: Format::default(), runtime_dir: None, notes };
     for line in lines {
         let words = std::iter::once("iscsictl".to_owned()).chain(line);
-        let typed = Typed::try_parse_from(words).map_err(|error| refusal(&error))?;
-        let (request, format) = request(typed.command, ask).map_err(|nothing| match nothing {
-            Nothing::Import(order, _) => Nothing::Import(order, typed.runtime_dir.clone()),
-            Nothing::Doctor(format, config, _) => Nothing::Doctor(format, config, typed.runtime_dir.clone()),
-            other => other,
-        })?;
-        meant.requests.push(request);
-        meant.format = format;
-        meant.runtime_dir = typed.runtime_dir;
+        let typed = match Typed::try_parse_from(words) {
+            Ok(typed) => typed,
+            Err(error) => return refusal(&error).map(here),
+        };
+        let (action, format) = action(typed.command, ask)?;
+        understood.format = format;
+        understood.runtime_dir = typed.runtime_dir;
+        match (&mut understood.action, action) {
+            (Action::Ask(requests), Action::Ask(more)) => requests.extend(more),
+            // The older grammars have no line that is done here and says more than one thing.
+            (_, local) => {
+                understood.action = local;
+                return Ok(understood);
+            }
+        }
     }
-    Ok(meant)
+    Ok(understood)
 }
 
-fn maker(line: &[String]) -> Nothing {
+fn here(local: Local) -> Understood {
+    Understood { action: Action::Here(local), format: Format::default(), runtime_dir: None, notes: Vec::new() }
+}
+
+fn maker(line: &[String]) -> Result<Local, Failure> {
     let words = std::iter::once("iscsictl").chain(line.iter().map(String::as_str));
     match Maker::try_parse_from(words) {
-        Ok(Maker::Man { directory }) => Nothing::Manual(directory),
-        Ok(Maker::Completions { shell }) => Nothing::Completions(shell),
+        Ok(Maker::Man { directory }) => Ok(Local::Manual(directory)),
+        Ok(Maker::Completions { shell }) => Ok(Local::Completions(shell)),
         Ok(Maker::PracticeTarget { port, mebibytes, block_size }) => {
-            Nothing::Practice(Practice { port, mebibytes, block_size })
+            Ok(Local::PracticeTarget(Practice { port, mebibytes, block_size }))
         }
         Err(error) => refusal(&error),
     }
 }
 
-/// clap's message in one sentence.
-fn refusal(error: &clap::Error) -> Nothing {
+/// What clap has to say: a text that was asked for, or what is wrong, in one sentence.
+fn refusal(error: &clap::Error) -> Result<Local, Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return Nothing::Text(error.to_string());
+        return Ok(Local::Text(error.to_string()));
     }
     let text = error.to_string();
     let body = text.split("\n\nUsage:").next().unwrap_or_default().split("\n\nFor more information").next();
     let body = body.unwrap_or_default().trim_start_matches("error: ");
     let sentence: Vec<&str> = body.split_whitespace().collect();
-    let sentence = format!("{}; `iscsictl --help`, or --help after a command, explains", sentence.join(" "));
-    Nothing::Wrong(Failure::new(ExitCode::Usage, sentence))
+    Err(usage(&format!("{}; `iscsictl --help`, or --help after a command, explains", sentence.join(" "))))
 }
 
 fn usage(message: &str) -> Failure {
     Failure::new(ExitCode::Usage, message)
 }
 
-fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Nothing> {
+fn action(command: Command, ask: Ask<'_>) -> Result<(Action, Format), Failure> {
     let mut format = Format::default();
     let request = match command {
         Command::Add(Add::Target { target, portal, interface }) => Request::AddTarget { target, portal, interface },
@@ -131,14 +145,14 @@ fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Nothing>
             let changes = InitiatorChanges { name, alias, chap: chap_changes(chap, ask)? };
             if changes == InitiatorChanges::default() {
                 let hint = "there is nothing to change; `iscsictl modify initiator --help` lists the settings";
-                return Err(usage(hint).into());
+                return Err(usage(hint));
             }
             Request::ModifyInitiator(changes)
         }
         Command::Modify(Modify::Discovery { send_targets, interval }) => {
             let changes = DiscoveryChanges { send_targets, interval };
             if changes == DiscoveryChanges::default() {
-                return Err(usage("there is nothing to change; give --send-targets or --interval").into());
+                return Err(usage("there is nothing to change; give --send-targets or --interval"));
             }
             Request::ModifyDiscovery(changes)
         }
@@ -177,13 +191,13 @@ fn request(command: Command, ask: Ask<'_>) -> Result<(Request, Format), Nothing>
             format = bench.output.format;
             Request::Bench(workload(bench)?)
         }
-        Command::Selftest(output) => return Err(Nothing::SelfTest(output.format)),
-        Command::Doctor(Doctor { config, output }) => return Err(Nothing::Doctor(output.format, config, None)),
+        Command::Selftest(output) => return Ok((Action::Here(Local::SelfTest), output.format)),
+        Command::Doctor(Doctor { config, output }) => return Ok((Action::Here(Local::Doctor(config)), output.format)),
         Command::Import(Import { file, replace }) => {
-            return Err(Nothing::Import(import::Order { file, replace }, None));
+            return Ok((Action::Here(Local::Import(import::Order { file, replace })), format));
         }
     };
-    Ok((request, format))
+    Ok((Action::Ask(vec![request]), format))
 }
 
 fn workload(typed: Bench) -> Result<Workload, Failure> {
@@ -242,3 +256,6 @@ fn chap_changes(typed: Chap, ask: Ask<'_>) -> Result<ChapChanges, Failure> {
         off: no_chap,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,6 @@ mod action;
 mod args;
 mod bar;
 mod client;
-#[cfg(test)]
-mod grammar_tests;
 mod import;
 mod legacy;
 pub mod manual;
@@ -20,7 +18,7 @@ mod show;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config;
@@ -29,7 +27,7 @@ use crate::ipc::{ExitCode, Failure, Imported, Reply, Request};
 use crate::printable::clean;
 use crate::selftest;
 use crate::selftest::practice_target;
-use action::{Meant, Nothing};
+use action::{Action, Local, Understood};
 use args::Format;
 use bar::Bar;
 use client::Client;
@@ -53,30 +51,25 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         .into_iter()
         .map(|word| word.into_string().map_err(|word| usage(&format!("{} is not UTF-8", word.display()))))
         .collect::<Result<Vec<String>, Failure>>()?;
-    let Meant { requests, format, runtime_dir, notes } = match action::meant(&line, &mut secret::ask) {
-        Ok(meant) => meant,
-        Err(Nothing::Text(text)) => return print(&text),
-        Err(Nothing::SelfTest(format)) => return self_test(format),
-        Err(Nothing::Import(order, runtime_dir)) => return take_over(&order, runtime_dir),
-        Err(Nothing::Manual(directory)) => {
-            return manual::write(&directory).map_err(|error| {
-                let message = format!(
-                    "cannot write the manual pages to {}: {error}; name another directory",
-                    directory.display()
-                );
-                Failure::new(ExitCode::NotPermitted, message)
-            });
-        }
-        Err(Nothing::Practice(practice)) => return practice_target::run(practice),
-        Err(Nothing::Completions(shell)) => return print(&String::from_utf8_lossy(&manual::completions(shell))),
-        Err(Nothing::Doctor(format, config, runtime_dir)) => return examine(format, config, runtime_dir),
-        Err(Nothing::Wrong(failure)) => return Err(failure),
-    };
+    let Understood { action, format, runtime_dir, notes } = action::understand(&line, &mut secret::ask)?;
     for note in notes {
         eprintln!("iscsictl: {}", clean(note));
     }
+    match action {
+        Action::Ask(requests) => ask_daemon(&requests, format, runtime_dir),
+        Action::Here(Local::Text(text)) => print(&text),
+        Action::Here(Local::SelfTest) => self_test(format),
+        Action::Here(Local::Import(order)) => take_over(&order, runtime_dir),
+        Action::Here(Local::Manual(directory)) => write_manual(&directory),
+        Action::Here(Local::PracticeTarget(practice)) => practice_target::run(practice),
+        Action::Here(Local::Completions(shell)) => print(&String::from_utf8_lossy(&manual::completions(shell))),
+        Action::Here(Local::Doctor(config)) => examine(format, config, runtime_dir),
+    }
+}
+
+fn ask_daemon(requests: &[Request], format: Format, runtime_dir: Option<PathBuf>) -> Result<(), Failure> {
     let mut client = Client::connect(&runtime_dirs(runtime_dir))?;
-    for request in &requests {
+    for request in requests {
         let mut bar = Bar::default();
         let reply = client.ask(request, &mut |meanwhile| bar.hear(meanwhile));
         bar.clear();
@@ -84,6 +77,14 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         print(&show::reply(&reply, format)?)?;
     }
     Ok(())
+}
+
+fn write_manual(directory: &Path) -> Result<(), Failure> {
+    manual::write(directory).map_err(|error| {
+        let message =
+            format!("cannot write the manual pages to {}: {error}; name another directory", directory.display());
+        Failure::new(ExitCode::NotPermitted, message)
+    })
 }
 
 /// Where a daemon may be.

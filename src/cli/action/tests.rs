@@ -1,7 +1,7 @@
 //! Every line of the three grammars, and what it means.
 
-use super::action::{Ask, Meant, Nothing, Source, meant};
-use super::args::{Format, Typed};
+use super::{Action, Ask, Local, Source, Understood};
+use crate::cli::args::{Format, Typed};
 use crate::ipc::{
     ChapChanges, DiscoveryChanges, ExitCode, Failure, FlushPolicy, InitiatorChanges, Request, Rw, Secret,
     TargetChanges, Which, Workload,
@@ -11,7 +11,7 @@ const IQN: &str = "iqn.2026-11.org.example:disk1";
 
 /// Understands a line, words apart by spaces; `IQN` stands for the name. Secrets that are asked for
 /// are `prompted` and `from stdin`.
-fn understand(line: &str) -> Result<Meant, Nothing> {
+fn understand(line: &str) -> Result<Understood, Failure> {
     let mut answers = |source: Source, _: &str| {
         Ok(Secret(match source {
             Source::Prompt => "prompted".to_owned(),
@@ -21,14 +21,17 @@ fn understand(line: &str) -> Result<Meant, Nothing> {
     understand_with(line, &mut answers)
 }
 
-fn understand_with(line: &str, ask: Ask<'_>) -> Result<Meant, Nothing> {
+fn understand_with(line: &str, ask: Ask<'_>) -> Result<Understood, Failure> {
     let words: Vec<String> = line.split(' ').map(|word| word.replace("IQN", IQN)).collect();
-    meant(&words, ask)
+    super::understand(&words, ask)
 }
 
 #[track_caller]
 fn requests(line: &str) -> Vec<Request> {
-    understand(line).unwrap_or_else(|nothing| panic!("{line}: {nothing:?}")).requests
+    match understand(line).unwrap_or_else(|failure| panic!("{line}: {failure}")).action {
+        Action::Ask(requests) => requests,
+        Action::Here(local) => panic!("{line}: {local:?}"),
+    }
 }
 
 #[track_caller]
@@ -44,7 +47,7 @@ fn assert_same(old: &str, canonical: &str) {
 #[track_caller]
 fn assert_wrong(line: &str, saying: &str) {
     match understand(line) {
-        Err(Nothing::Wrong(failure)) => {
+        Err(failure) => {
             assert_eq!(failure.code, ExitCode::Usage, "{line}");
             assert!(failure.message.contains(saying), "{line}: {failure}");
             assert!(!failure.message.contains('\n'), "{line}: one sentence, not {failure}");
@@ -156,19 +159,19 @@ fn the_oldest_discovery() {
 
 #[test]
 fn the_oldest_switches_take_our_options_too() {
-    let meant = understand("-luns --format json --runtime-dir /r").expect("good");
-    assert_eq!(meant.requests, [Request::ListLuns]);
-    assert_eq!(meant.format, Format::Json);
-    assert_eq!(meant.runtime_dir.as_deref(), Some(std::path::Path::new("/r")));
+    let understood = understand("-luns --format json --runtime-dir /r").expect("good");
+    assert_eq!(understood.action, Action::Ask(vec![Request::ListLuns]));
+    assert_eq!(understood.format, Format::Json);
+    assert_eq!(understood.runtime_dir.as_deref(), Some(std::path::Path::new("/r")));
 }
 
 #[test]
 fn the_runtime_directory_may_come_first_in_every_grammar() {
     for line in ["--runtime-dir /r -login -target IQN", "--runtime-dir=/r login IQN,nas", "--runtime-dir /r login IQN"]
     {
-        let meant = understand(line).expect("good");
-        assert_eq!(meant.runtime_dir.as_deref(), Some(std::path::Path::new("/r")), "{line}");
-        assert!(matches!(meant.requests.as_slice(), [Request::Login(_)]), "{line}: {:?}", meant.requests);
+        let understood = understand(line).expect("good");
+        assert_eq!(understood.runtime_dir.as_deref(), Some(std::path::Path::new("/r")), "{line}");
+        assert!(matches!(requests(line).as_slice(), [Request::Login(_)]), "{line}: {:?}", understood.action);
     }
     assert_wrong("--runtime-dir", "a value is required");
 }
@@ -257,15 +260,17 @@ fn the_flush_policy_has_two_names() {
 
 #[test]
 fn a_target_configs_chap_is_the_targets_own_and_the_user_is_told() {
-    let meant = understand("modify target-config IQN -HeaderDigest CRC32C -CHAP-name you -CHAP-secret").expect("good");
+    let understood =
+        understand("modify target-config IQN -HeaderDigest CRC32C -CHAP-name you -CHAP-secret").expect("good");
     let chap = ChapChanges {
         mutual_name: Some("you".into()),
         mutual_secret: Some(Secret("prompted".into())),
         ..ChapChanges::default()
     };
-    assert_eq!(meant.requests, [modify_target(TargetChanges { chap, ..keys(&[("HeaderDigest", "CRC32C")]) })]);
-    assert_eq!(meant.notes.len(), 1);
-    assert!(meant.notes[0].contains("initiator-config"), "{}", meant.notes[0]);
+    let expected = modify_target(TargetChanges { chap, ..keys(&[("HeaderDigest", "CRC32C")]) });
+    assert_eq!(understood.action, Action::Ask(vec![expected]));
+    assert_eq!(understood.notes.len(), 1);
+    assert!(understood.notes[0].contains("initiator-config"), "{}", understood.notes[0]);
     assert_same(
         "modify target-config IQN -authentication None",
         "modify target IQN --chap-mutual-name= --chap-mutual-secret=",
@@ -398,15 +403,15 @@ fn a_secret_that_cannot_be_had_stops_everything() {
     let refusal = Failure::new(ExitCode::Usage, "there is no terminal");
     let mut ask = |_: Source, _: &str| Err(refusal.clone());
     let wrong = understand_with("modify target IQN --chap-secret", &mut ask);
-    assert_eq!(wrong, Err(Nothing::Wrong(refusal)));
+    assert_eq!(wrong, Err(refusal));
 }
 
 #[test]
 fn help_is_a_text_and_not_an_error() {
     for line in ["--help", "-h", "modify target --help", "--version"] {
-        assert!(matches!(understand(line), Err(Nothing::Text(_))), "{line}");
+        assert!(matches!(understand(line).expect("good").action, Action::Here(Local::Text(_))), "{line}");
     }
-    let Err(Nothing::Text(help)) = understand("--help") else { panic!("no help") };
+    let Action::Here(Local::Text(help)) = understand("--help").expect("good").action else { panic!("no help") };
     for word in ["discover", "login", "Exit codes", "69", "control.sock"] {
         assert!(help.contains(word), "{word} in {help}");
     }
@@ -426,7 +431,7 @@ fn bench_has_a_default_for_everything_but_the_target() {
     };
     assert_means("bench IQN", Request::Bench(defaults.clone()));
     let all = "bench IQN --lun 3 --rw randrw --bs 64K --depth 8 --seconds 60 --verify --destroy-data --format json";
-    let meant = understand(all).expect("good");
+    let understood = understand(all).expect("good");
     let workload = Workload {
         lun: Some(3),
         rw: Rw::RandRw,
@@ -437,7 +442,7 @@ fn bench_has_a_default_for_everything_but_the_target() {
         destroy_data: true,
         ..defaults.clone()
     };
-    assert_eq!((meant.requests, meant.format), (vec![Request::Bench(workload)], Format::Json));
+    assert_eq!((understood.action, understood.format), (Action::Ask(vec![Request::Bench(workload)]), Format::Json));
     for (typed, rw) in [("read", Rw::Read), ("randread", Rw::RandRead)] {
         assert_means(&format!("bench IQN --rw {typed}"), Request::Bench(Workload { rw, ..defaults.clone() }));
     }
