@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
-use crate::config::{self, Ancestor, IscsiOsxSecrets};
+use crate::config::{self, IscsiOsxFile, IscsiOsxSecrets};
 use crate::ipc::{ExitCode, Failure, Import, Imported, MAX_REQUEST, Request};
 
 /// More than any settings of the ancestor's.
@@ -57,7 +57,7 @@ pub(super) fn find(order: &Order, secrets: &dyn IscsiOsxSecrets) -> Result<Found
     let bytes = read(&path)?;
     let found = config::read_iscsi_osx(&bytes, secrets)
         .map_err(|failure| Failure::new(failure.code, format!("{shown}: {failure}; nothing was imported")))?;
-    let Ancestor { mut import, mut notes, secrets_in_clear } = found;
+    let IscsiOsxFile { mut import, mut notes, secrets_in_clear } = found;
     if secrets_in_clear {
         notes.push(format!("{shown} holds CHAP secrets in clear; delete it when all is imported"));
     }

@@ -51,7 +51,7 @@ pub trait IscsiOsxSecrets {
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ancestor {
+pub struct IscsiOsxFile {
     /// What iscsid can take.
     pub import: Import,
     /// What it cannot, one sentence each.
@@ -64,7 +64,7 @@ pub struct Ancestor {
 ///
 /// # Errors
 /// [`ExitCode::Data`]: a clause that says why it is none.
-pub fn read_iscsi_osx(bytes: &[u8], secrets: &dyn IscsiOsxSecrets) -> Result<Ancestor, Failure> {
+pub fn read_iscsi_osx(bytes: &[u8], secrets: &dyn IscsiOsxSecrets) -> Result<IscsiOsxFile, Failure> {
     let data = |what: String| Failure::new(ExitCode::Data, what);
     let Value::Object(root) = tree::read(bytes).map_err(data)?.value else {
         return Err(data("its root is not a dictionary".to_owned()));
@@ -99,7 +99,7 @@ pub fn read_iscsi_osx(bytes: &[u8], secrets: &dyn IscsiOsxSecrets) -> Result<Anc
     if hidden > 0 {
         notes.push(format!("and {hidden} more like these"));
     }
-    Ok(Ancestor { import, notes, secrets_in_clear })
+    Ok(IscsiOsxFile { import, notes, secrets_in_clear })
 }
 
 /// A dictionary of the file: what is known is taken out of it, and what is left is not known.

@@ -31,7 +31,7 @@ pub use check::SECRET_BYTES;
 pub use credentials::{Credentials, Mutual};
 pub(crate) use current::Current;
 pub use edit::{Found, Recorded};
-pub use iscsi_osx::{Ancestor, ISCSI_OSX_SETTINGS, IscsiOsxSecrets, read_iscsi_osx};
+pub use iscsi_osx::{ISCSI_OSX_SETTINGS, IscsiOsxFile, IscsiOsxSecrets, read_iscsi_osx};
 pub use keys::{Dictionary, KeyWords, dictionaries};
 pub use nfs::NfsIdentity;
 pub use paths::{default_config, default_runtime_dir, system_runtime_dir};

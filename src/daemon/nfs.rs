@@ -118,7 +118,7 @@ impl NfsExport {
 /// What holds for a unit.
 fn policy(settings: &Settings, unit: &str) -> FlushPolicy {
     let target = unit.rsplit_once('/').map_or(unit, |(target, _)| target);
-    match settings.current().config.effective(target, false).flush_policy {
+    match settings.current().effective(target).flush_policy {
         ipc::FlushPolicy::WriteThrough => FlushPolicy::WriteThrough,
         ipc::FlushPolicy::OnCommit => FlushPolicy::OnCommit,
     }

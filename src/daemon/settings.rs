@@ -21,7 +21,8 @@ struct Shared {
 }
 
 fn snapshot(store: &Store) -> Arc<Current> {
-    Arc::new(Current { config: store.config().clone(), secrets: store.secrets().clone() })
+    let as_root = nix::unistd::geteuid().is_root();
+    Arc::new(Current { config: store.config().clone(), secrets: store.secrets().clone(), as_root })
 }
 
 impl Settings {

@@ -46,8 +46,6 @@ pub(crate) struct Daemon {
     pub(crate) runtime_dir: PathBuf,
     /// What tells this installation from another one on the same machine.
     pub(crate) seed: String,
-    /// Whether units are attached where nothing is said about it.
-    pub(crate) as_root: bool,
     /// The daemon is to end.
     pub(crate) stop: CancellationToken,
     /// Discovery's settings have changed.
@@ -105,7 +103,6 @@ impl Daemon {
             router: Router::default(),
             runtime_dir,
             seed,
-            as_root: nix::unistd::geteuid().is_root(),
             stop: CancellationToken::new(),
             discovery_changed: Notify::new(),
             network_changed: Notify::new(),

@@ -62,27 +62,20 @@ pub(crate) trait Opener: Send + Sync + 'static {
 pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Opened, Failed>> + Send + 'a>>;
 
 impl Plan {
-    /// The plan for a target of the configuration, by its normalised name, or for discovery (`None`).
+    /// The plan for discovery.
     ///
     /// # Errors
     /// What is configured does not make a login, such as CHAP by halves.
-    pub(crate) fn new(current: &Current, target: Option<&str>, seed: &str) -> Result<Plan, Failure> {
+    pub(crate) fn discovery(current: &Current, seed: &str) -> Result<Plan, Failure> {
         let config = &current.config;
-        let wrong = |what: String| Failure::new(ExitCode::Configuration, what);
-        let parse = |text: &str| IscsiName::parse(text).map_err(|error| wrong(error.to_string()));
-        let effective = config.effective(target.unwrap_or_default(), false);
         Ok(Plan {
-            initiator: parse(&config.initiator.name)?,
+            initiator: name(&config.initiator.name)?,
             alias: config.initiator.alias.clone(),
-            target: match target {
-                None => None,
-                // Some targets compare names byte by byte: they are called as they were written.
-                Some(name) => Some(parse(config.targets.get(name).map_or(name, |own| &own.written_name))?),
-            },
-            isid: isid(seed, &config.initiator.name, target.unwrap_or_default()),
-            offer: if target.is_some() { offer(&effective)? } else { Offer::default() },
-            chap: config.credentials(&current.secrets, target)?,
-            timeout: effective.timers.login,
+            target: None,
+            isid: isid(seed, &config.initiator.name, ""),
+            offer: Offer::default(),
+            chap: config.credentials(&current.secrets, None)?,
+            timeout: current.effective("").timers.login,
         })
     }
 
@@ -93,6 +86,43 @@ impl Plan {
             None => "discovery".to_owned(),
         }
     }
+}
+
+/// A login to a target of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetLogin {
+    /// What the login needs.
+    pub(crate) plan: Plan,
+    /// The settings that hold for the session.
+    pub(crate) effective: Effective,
+    /// Where to try.
+    pub(crate) portals: Vec<Portal>,
+}
+
+impl TargetLogin {
+    /// That to a target, by its normalised name.
+    ///
+    /// # Errors
+    /// There is no such target, or what is configured does not make a login, such as CHAP by halves.
+    pub(crate) fn new(current: &Current, target: &str, seed: &str) -> Result<TargetLogin, Failure> {
+        let (_, settings) = current.config.find_target(target)?;
+        let effective = current.effective(target);
+        let plan = Plan {
+            initiator: name(&current.config.initiator.name)?,
+            alias: current.config.initiator.alias.clone(),
+            // Some targets compare names byte by byte: they are called as they were written.
+            target: Some(name(&settings.written_name)?),
+            isid: isid(seed, &current.config.initiator.name, target),
+            offer: offer(&effective)?,
+            chap: current.config.credentials(&current.secrets, Some(target))?,
+            timeout: effective.timers.login,
+        };
+        Ok(TargetLogin { plan, effective, portals: settings.portals.clone() })
+    }
+}
+
+fn name(text: &str) -> Result<IscsiName, Failure> {
+    IscsiName::parse(text).map_err(|error| Failure::new(ExitCode::Configuration, error.to_string()))
 }
 
 /// What a target is offered: our defaults, and what the settings have instead.

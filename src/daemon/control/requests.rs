@@ -326,7 +326,7 @@ impl Daemon {
         let results = all(lives, |live| {
             let (daemon, progress) = (self.clone(), progress.clone());
             async move {
-                let attach = daemon.settings.current().config.effective(&live.target, daemon.as_root).attach;
+                let attach = daemon.settings.current().effective(&live.target).attach;
                 units::scan_and_attach(&daemon, &live, attach, &progress).await
             }
         });

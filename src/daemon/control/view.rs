@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{Config, Portal, Target};
+use crate::config::{Current, Portal, Target};
 use crate::daemon::session::slot::Live;
 use crate::daemon::state::Daemon;
 use crate::ipc::{self, ExitCode, Failure};
@@ -12,11 +12,10 @@ use crate::kernel_bridge::{SessionId, UnitInfo};
 /// All targets, by name.
 pub(crate) fn targets(daemon: &Daemon) -> Vec<ipc::Target> {
     let current = daemon.settings.current();
-    let config = &current.config;
-    config.targets.iter().map(|(name, settings)| target(daemon, config, name, settings)).collect()
+    current.config.targets.iter().map(|(name, settings)| target(daemon, &current, name, settings)).collect()
 }
 
-fn target(daemon: &Daemon, config: &Config, name: &str, settings: &Target) -> ipc::Target {
+fn target(daemon: &Daemon, current: &Current, name: &str, settings: &Target) -> ipc::Target {
     let slot = daemon.slot(name);
     let live = slot.live();
     let facts = live.as_ref().map(|live| live.facts());
@@ -26,7 +25,7 @@ fn target(daemon: &Daemon, config: &Config, name: &str, settings: &Target) -> ip
         name: name.to_owned(),
         alias: facts.as_ref().and_then(|facts| facts.alias.clone()),
         origin: settings.origin,
-        auto_login: config.effective(name, daemon.as_root).auto_login,
+        auto_login: current.effective(name).auto_login,
         portals: settings.portals.iter().map(|portal| portal.shown(cid(portal))).collect(),
         session: live.map(|live| session(daemon, &live, slot.is_closing())),
     }
@@ -163,9 +162,9 @@ pub(crate) fn target_details(daemon: &Daemon, typed: &str) -> Result<ipc::Target
     let current = daemon.settings.current();
     let config = &current.config;
     let (name, settings) = config.find_target(typed)?;
-    let effective = config.effective(&name, daemon.as_root);
+    let effective = current.effective(&name);
     Ok(ipc::TargetDetails {
-        target: target(daemon, config, &name, settings),
+        target: target(daemon, &current, &name, settings),
         discovered_from: settings.discovered_from.clone(),
         persistent: effective.persistent,
         attach: effective.attach,

@@ -48,7 +48,7 @@ impl Source for SendTargets {
 /// # Errors
 /// Why it did not answer; a sentence for the user.
 async fn ask(daemon: &Daemon, portal: &Portal) -> Result<Vec<Found>, Failure> {
-    let plan = Plan::new(&daemon.settings.current(), None, &daemon.seed)?;
+    let plan = Plan::discovery(&daemon.settings.current(), &daemon.seed)?;
     let failed = |failed: Failed| failed.failure(&plan.what());
     let opened = daemon.opener.open(&plan, portal).await.map_err(failed)?;
     let failed = |cause: Cause| failed(Failed { portal: opened.portal.clone(), cause });

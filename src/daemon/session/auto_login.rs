@@ -31,7 +31,7 @@ pub(crate) fn pursue_all(daemon: &Arc<Daemon>) {
 /// Pursues those of newly discovered targets that are to be logged in to automatically.
 pub(crate) fn pursue_new(daemon: &Arc<Daemon>, targets: &[String]) {
     let current = daemon.settings.current();
-    for target in targets.iter().filter(|target| current.config.effective(target, daemon.as_root).auto_login) {
+    for target in targets.iter().filter(|target| current.effective(target).auto_login) {
         pursue(daemon, target);
     }
 }
@@ -46,7 +46,7 @@ pub(crate) fn pursue(daemon: &Arc<Daemon>, target: &str) {
 fn is_wanted(daemon: &Daemon, target: &str) -> bool {
     let current = daemon.settings.current();
     current.config.targets.contains_key(target)
-        && (daemon.orphans.contains(target) || current.config.effective(target, daemon.as_root).auto_login)
+        && (daemon.orphans.contains(target) || current.effective(target).auto_login)
 }
 
 async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {

@@ -15,7 +15,7 @@ use crate::daemon::state::Daemon;
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::SessionSpec;
 use crate::login::failure::{Again, Cause, Failed};
-use crate::login::plan::{Opened, Plan, open_any};
+use crate::login::plan::{Opened, Plan, TargetLogin, open_any};
 
 /// How many commands of a session may be under way.
 const DEPTH: u16 = 128;
@@ -49,10 +49,8 @@ pub(crate) async fn log_in(
     let slot = daemon.slot(target);
     let attempt = slot.begin().map_err(|busy| NoLogin { failure: refusal(target, busy), again: Again::Later })?;
     let current = daemon.settings.current();
-    let (_, settings) = current.config.find_target(target)?;
-    let plan = Plan::new(&current, Some(target), &daemon.seed)?;
-    let effective = current.config.effective(target, daemon.as_root);
-    let portals = only.map_or_else(|| settings.portals.clone(), |only| vec![only.clone()]);
+    let TargetLogin { plan, effective, portals } = TargetLogin::new(&current, target, &daemon.seed)?;
+    let portals = only.map_or(portals, |only| vec![only.clone()]);
     let opened = tokio::select! {
         biased;
         () = attempt.cancel().cancelled() => {

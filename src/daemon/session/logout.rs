@@ -85,7 +85,7 @@ pub(crate) async fn log_out(
     info!("logged out of {target}");
     progress.say(format!("logged out of {target}"));
     let name = target.to_owned();
-    if !daemon.settings.current().config.effective(target, false).persistent {
+    if !daemon.settings.current().effective(target).persistent {
         daemon.settings.edit(move |config, secrets| Ok(config.logged_out(secrets, &name))).await?;
     }
     Ok(notes)
@@ -167,7 +167,7 @@ async fn stop_keeping(daemon: &Daemon, live: &Live) {
 async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
     stop_keeping(daemon, live).await;
     let target = &live.target;
-    let within = daemon.settings.current().config.effective(target, false).timers.logout;
+    let within = daemon.settings.current().effective(target).timers.logout;
     let id = live.id();
     match daemon.bridge.logout(id, within).await {
         Ok(()) => Vec::new(),

@@ -28,13 +28,13 @@ use super::back_off::back_off;
 use super::login::spec;
 use super::slot::{Facts, Live};
 use super::units;
-use crate::config::Portal;
+use crate::config::{Effective, Portal};
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
 use crate::ipc::SessionState;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
 use crate::login::failure::{Again, Cause, Failed};
-use crate::login::plan::{Opened, Plan, open_any};
+use crate::login::plan::{Opened, TargetLogin, open_any};
 
 /// How long a target may take to answer when there is reason to doubt that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
@@ -78,7 +78,7 @@ pub(crate) async fn keep(
 async fn scans(daemon: Arc<Daemon>, live: Arc<Live>, changed: Arc<Notify>) {
     loop {
         changed.notified().await;
-        let attach = daemon.settings.current().config.effective(&live.target, daemon.as_root).attach;
+        let attach = daemon.settings.current().effective(&live.target).attach;
         if let Err(failure) = units::scan_and_attach(&daemon, &live, attach, &Progress::default()).await {
             warn!("{failure}");
         }
@@ -164,7 +164,7 @@ impl Keeper {
         info!("{target} wants a logout; logging out and in again");
         self.live.set_state(SessionState::Recovering);
         // However long the target would wait, nobody waits longer than for any logout.
-        let ours = self.daemon.settings.current().config.effective(target, self.daemon.as_root).timers.logout;
+        let ours = self.daemon.settings.current().effective(target).timers.logout;
         let within = ours.min(Duration::from_secs(seconds.max(1).into()));
         if let Err(error) = self.daemon.bridge.suspend(self.live.id(), within).await {
             warn!("{target} did not confirm the logout it wanted: {error}");
@@ -183,7 +183,7 @@ impl Keeper {
             () = self.live.look.notified() => return Step::Replace { failures: 0 },
         };
         let result = match opened {
-            Ok(opened) => self.hand_over(opened).await,
+            Ok((opened, effective)) => self.hand_over(opened, &effective).await,
             Err(trouble) => Err(trouble),
         };
         let Err((why, again)) = result else { return Step::Watch };
@@ -196,24 +196,23 @@ impl Keeper {
     }
 
     /// Logs in over a portal of the same group, the last one first.
-    async fn open(&self) -> Result<Opened, (String, Again)> {
+    async fn open(&self) -> Result<(Opened, Effective), (String, Again)> {
         let current = self.daemon.settings.current();
         let target = &self.live.target;
-        let plan =
-            Plan::new(&current, Some(target), &self.daemon.seed).map_err(|failure| (failure.message, Again::Never))?;
-        let facts = self.live.facts();
-        let portals = current.config.targets.get(target).map_or_else(Vec::new, |own| in_order(&own.portals, &facts));
-        open_any(&*self.daemon.opener, &plan, &portals, |sentence| info!("{sentence}"))
-            .await
-            .map_err(|failed| (failed.to_string(), failed.cause.again()))
+        let TargetLogin { plan, effective, portals } =
+            TargetLogin::new(&current, target, &self.daemon.seed).map_err(|failure| (failure.message, Again::Never))?;
+        let portals = in_order(&portals, &self.live.facts());
+        match open_any(&*self.daemon.opener, &plan, &portals, |sentence| info!("{sentence}")).await {
+            Ok(opened) => Ok((opened, effective)),
+            Err(failed) => Err((failed.to_string(), failed.cause.again())),
+        }
     }
 
-    async fn hand_over(&mut self, opened: Opened) -> Result<(), (String, Again)> {
+    async fn hand_over(&mut self, opened: Opened, effective: &Effective) -> Result<(), (String, Again)> {
         let target = self.live.target.clone();
         let before = self.live.id();
         let portal = opened.portal.clone();
         let (stream, facts) = opened.split();
-        let effective = self.daemon.settings.current().config.effective(&target, self.daemon.as_root);
         // What was said of the connection that is replaced does not hold for the new one; what was said
         // of the units does.
         while let Ok(event) = self.events.try_recv() {
@@ -222,7 +221,7 @@ impl Keeper {
             }
         }
         let replaces = (!self.gone).then_some(before);
-        match self.daemon.bridge.handoff(spec(&target, &effective), facts.handoff, stream, replaces).await {
+        match self.daemon.bridge.handoff(spec(&target, effective), facts.handoff, stream, replaces).await {
             Ok(id) => {
                 self.live.set_facts(Facts::new(id, facts));
                 if id != before {
