@@ -9,6 +9,7 @@
 
 mod claims;
 mod completion;
+mod name;
 mod pool;
 mod registry;
 #[cfg(any(test, feature = "testing"))]
@@ -21,8 +22,9 @@ use tokio::runtime::Handle as Runtime;
 pub use self::claims::{Claim, Use};
 pub(crate) use self::completion::Finished;
 pub use self::completion::{Completion, Completions, Done};
+pub use self::name::UnitName;
 pub use self::pool::{Buffer, MAX_BUFFER, Pool};
-pub use self::registry::{Registry, UnitName};
+pub use self::registry::Registry;
 
 /// What an exporter must know of a unit. Lengths are in bytes unless they say blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,7 @@ use tokio::sync::watch;
 
 use super::Block;
 use super::claims::{Claim, Claims, Use};
-
-/// A unit's name among all: `<target name>/<lun>`, which is its NBD export name.
-pub type UnitName = String;
+use super::name::UnitName;
 
 /// The units that are there now. Whoever exports them looks here; whoever waits for one to come or
 /// go subscribes.

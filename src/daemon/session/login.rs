@@ -8,17 +8,14 @@ use tracing::{info, warn};
 use super::back_off::back_off;
 use super::recovery;
 use super::slot::{Busy, Facts, Live};
+use super::spec::spec;
 use super::units::scan_and_attach;
-use crate::config::{Effective, Portal};
+use crate::config::Portal;
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
 use crate::ipc::{ExitCode, Failure};
-use crate::kernel_bridge::SessionSpec;
 use crate::login::failure::{Again, Cause, Failed};
 use crate::login::plan::{Opened, Plan, TargetLogin, open_any};
-
-/// How many commands of a session may be under way.
-const DEPTH: u16 = 128;
 
 /// How often a target that says "later" (03xx) is asked again while a command waits for it.
 const PATIENT_ROUNDS: u32 = 3;
@@ -79,18 +76,6 @@ pub(crate) async fn log_in(
         warn!("{failure}");
         vec![failure.message]
     }))
-}
-
-/// What the kernel must know.
-pub(crate) fn spec(target: &str, effective: &Effective) -> SessionSpec {
-    SessionSpec {
-        target: target.to_owned(),
-        depth: DEPTH,
-        nop_interval: effective.timers.nop_interval,
-        nop_timeout: effective.timers.nop_timeout,
-        replacement_timeout: effective.timers.replacement,
-        task_timeout: effective.timers.task,
-    }
 }
 
 /// Tries all portals; those of a target that says "later" (03xx) again, after a while.

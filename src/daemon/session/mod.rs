@@ -13,5 +13,6 @@ pub(crate) mod logout;
 pub(crate) mod recovery;
 pub(crate) mod router;
 pub(crate) mod slot;
+pub(crate) mod spec;
 pub(crate) mod survivors;
 pub(crate) mod units;

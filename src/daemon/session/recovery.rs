@@ -25,8 +25,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::back_off::back_off;
-use super::login::spec;
 use super::slot::{Facts, Live};
+use super::spec::spec;
 use super::units;
 use crate::config::{Effective, Portal};
 use crate::daemon::progress::Progress;
