@@ -96,7 +96,7 @@ pub mod login;
 pub mod names;
 pub mod pdu;
 mod receive;
-pub mod recovery;
+pub mod reissue;
 mod rx;
 pub mod scsi;
 pub mod session;

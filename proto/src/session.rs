@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::handoff::{Handoff, Params};
 use crate::ids::{Itt, Lun, Ttt};
 use crate::pdu::{LogoutOutcome, LogoutReason, RejectReason, TaskFunction, TaskFunctionResponse};
-use crate::recovery::{Replay, replay};
+use crate::reissue::{Replay, replay};
 use crate::rx::{Collected, Framing};
 use crate::task::{Kind, State, Tasks, Transfer};
 use crate::time::Instant;
@@ -371,7 +371,7 @@ impl<D: Crc32c> Session<D> {
     }
 
     /// The connection is gone. Commands that were under way wait for the next one, or end with
-    /// [`Outcome::ConnectionLost`] where they must not be issued again ([`recovery`](crate::recovery)).
+    /// [`Outcome::ConnectionLost`] where they must not be issued again ([`reissue`](crate::reissue)).
     pub fn connection_lost(&mut self) {
         self.connection.phase = Phase::Down;
         self.bursts.clear();

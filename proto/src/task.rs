@@ -70,7 +70,7 @@ pub enum Outcome {
     /// A task management function, or the end of the session, ended it.
     Aborted,
     /// The connection was lost and the command must not be issued again (see
-    /// [`recovery`](crate::recovery)).
+    /// [`reissue`](crate::reissue)).
     ConnectionLost,
 }
 

@@ -8,7 +8,7 @@ use iscsi_proto::error::Error;
 use iscsi_proto::handoff::{Handoff, Params};
 use iscsi_proto::ids::{Itt, Lun, Ttt};
 use iscsi_proto::pdu::{Bhs, LogoutReason, TaskAttribute, TaskFunction, TaskFunctionResponse};
-use iscsi_proto::recovery::{Replay, replay};
+use iscsi_proto::reissue::{Replay, replay};
 use iscsi_proto::session::{
     Command, Data, Event, Outcome, PingTimers, Residual, RxPlan, Session, SessionConfig, TaskResult,
 };
