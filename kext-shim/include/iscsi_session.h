@@ -453,7 +453,7 @@ int32_t iscsi_session_event(struct iscsi_session *session, struct iscsi_event *e
 // As the module says.
 uint64_t iscsi_session_deadline(const struct iscsi_session *session);
 
-// Does what is due: pings, the ladder of task management, the end of waiting. BROKEN if the target is silent, or
+// Does what is due: pings, escalation by task management, the end of waiting. BROKEN if the target is silent, or
 // nothing has helped.
 //
 // # Safety

@@ -548,7 +548,7 @@ pub unsafe extern "C" fn iscsi_session_deadline(session: *const iscsi_session) -
     deadline.map_or(ISCSI_NEVER, Instant::as_nanos)
 }
 
-/// Does what is due: pings, the ladder of task management, the end of waiting. BROKEN if the target is silent, or
+/// Does what is due: pings, escalation by task management, the end of waiting. BROKEN if the target is silent, or
 /// nothing has helped.
 ///
 /// # Safety

@@ -4,7 +4,7 @@
 //!   IscsiHBA, IscsiSession, IscsiSocket (C++)
 //!        │ iscsi_session_*: integers, lengths, pointers that are valid for the call     calls, abi
 //!        ▼
-//!   engine: commands, what waits, the ladder of task management, counters                engine/
+//!   engine: commands, what waits, escalation by task management, counters                engine/
 //!        │
 //!   iscsi-proto: the session of RFC 7143
 //!        │ IOMallocAligned, IOFreeAligned, panic; memcpy and the like                    memory, panicking

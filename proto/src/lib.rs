@@ -5,7 +5,7 @@
 //!      │ Handoff
 //!      ▼
 //!   session                  the full-feature phase: commands in, bytes out, bytes in, results out
-//!      │
+//!      │                       escalation, reissue: what drivers do where a command gets no answer
 //!   scsi                     what a disk is asked, and how its answers are read
 //!      │
 //!   pdu, digest              48 bytes at a time
@@ -87,6 +87,7 @@ extern crate alloc;
 mod connection;
 pub mod digest;
 pub mod error;
+pub mod escalation;
 pub mod handoff;
 pub mod ids;
 #[cfg(feature = "login")]

@@ -4,16 +4,15 @@
 //!   submit ─► commands: parked ── issue ──► Session ── transmit ──► wire
 //!                 ▲ lost, leaving              │
 //!                 └────────────── TaskDone ◄───┴── received, placed
-//!   overdue ─► ladder ── manage ──►            event ──► told: what C++ hears
+//!   overdue ─► escalation ── manage ──►        event ──► told: what C++ hears
 //! ```
 //! What ends a command for the SCSI stack is decided here: its status; task management that the stack asked
-//! for; the ladder; or that there is no connection for too long. A lost connection is none of these: the command
+//! for; escalation; or that there is no connection for too long. A lost connection is none of these: the command
 //! waits, and is issued again in the order of its submission (unless the core says that it must not be).
 
 mod carry;
 mod commands;
 mod functions;
-mod ladder;
 mod refused;
 mod told;
 
@@ -21,6 +20,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use iscsi_proto::error::Error;
+use iscsi_proto::escalation::{Escalation, Step};
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::{Itt, Lun};
 use iscsi_proto::pdu::{LogoutReason, TaskAttribute, TaskFunction};
@@ -34,7 +34,6 @@ use self::carry::Carry;
 pub(crate) use self::commands::Origin;
 use self::commands::{Commands, Entry, State};
 use self::functions::Functions;
-use self::ladder::{Ladder, Step};
 use self::refused::Refused;
 use self::told::Told;
 use crate::digest::Hardware;
@@ -104,7 +103,8 @@ pub(crate) struct Engine {
     config: Config,
     commands: Commands,
     functions: Functions,
-    ladder: Ladder,
+    /// By the command's tag here.
+    escalation: Escalation<u64>,
     refused: Refused,
     link: Link,
     held: bool,
@@ -132,7 +132,7 @@ impl Engine {
             config,
             commands: Commands::new(config.commands, slots, empty),
             functions: Functions::new(),
-            ladder: Ladder::new(config.function_timeout),
+            escalation: Escalation::new(config.function_timeout),
             refused: Refused::new(),
             link: Link::Up,
             held: false,
@@ -326,7 +326,7 @@ impl Engine {
             return Err(Refusal::NotFound);
         };
         let stays = self.held && state == State::Parked && origin == Origin::Stack;
-        if self.link != Link::Up || stays || self.ladder.about().is_some() {
+        if self.link != Link::Up || stays || self.escalation.about().is_some() {
             return Ok(Done::Later);
         }
         if let Some(entry) = self.commands.get_mut(index) {
@@ -336,17 +336,17 @@ impl Engine {
             return Ok(Done::Now);
         }
         let State::Issued(itt) = state else { return Ok(Done::Now) };
-        let step = self.ladder.begin(tag, now);
-        self.climb(step, itt, command.lun);
+        self.escalation.begin(tag, Step::AbortTask, now);
+        self.escalate(Step::AbortTask, itt, command.lun);
         Ok(Done::Now)
     }
 
-    fn climb(&mut self, step: Step, itt: Itt, lun: Lun) {
+    fn escalate(&mut self, step: Step, itt: Itt, lun: Lun) {
         let manage = step.function(itt, lun).map(|manage| self.refused.spare(manage));
         self.told.push_back(Told::Escalated { function: manage.map_or(0, |manage| manage.function().into()) });
         if let Some(manage) = manage {
             let requested = self.session.manage(manage).ok();
-            self.ladder.requested(requested);
+            self.escalation.requested(requested);
         }
     }
 
@@ -393,7 +393,7 @@ impl Engine {
             Link::Down { since } => Some(since + self.config.replacement_timeout),
             Link::Up | Link::Leaving | Link::GivenUp => None,
         };
-        [self.session.poll_timeout(), self.ladder.deadline(), self.functions.deadline(), down]
+        [self.session.poll_timeout(), self.escalation.deadline(), self.functions.deadline(), down]
             .into_iter()
             .flatten()
             .min()
@@ -412,14 +412,14 @@ impl Engine {
         }
         self.session.handle_timeout(now).map_err(|error| self.broken(&error))?;
         self.gather();
-        if let Some((tag, step)) = self.ladder.due(now) {
+        if let Some((tag, step)) = self.escalation.due(now) {
             let entry = self.commands.find(tag).and_then(|index| self.commands.get(index)).copied();
             let Some(Entry { state: State::Issued(itt), command, .. }) = entry else {
-                self.ladder.forget();
+                self.escalation.forget();
                 return Ok(());
             };
-            self.climb(step, itt, command.lun);
-            if step == Step::GiveUp {
+            self.escalate(step, itt, command.lun);
+            if step == Step::NewConnection {
                 self.reason = Sentence::of("a command was not answered, and neither was task management");
                 return Err(Refusal::Broken);
             }
@@ -438,7 +438,7 @@ impl Engine {
         self.session.cancel_all();
         self.gather();
         self.link = Link::Down { since: now };
-        self.ladder.forget();
+        self.escalation.forget();
         self.carry.clear();
     }
 

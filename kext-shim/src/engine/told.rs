@@ -61,8 +61,8 @@ impl Engine {
 
     fn conclude(&mut self, index: u16, entry: &Entry, event: iscsi_event) -> iscsi_event {
         let tag = self.commands.tag(index);
-        if self.ladder.about() == Some(tag) {
-            self.ladder.forget();
+        if self.escalation.about() == Some(tag) {
+            self.escalation.forget();
         }
         self.commands.remove(index);
         let outcome = match event.outcome {
@@ -118,7 +118,7 @@ impl Engine {
         Some(match event {
             Event::TaskDone { itt, result } => return self.task_done(itt, &result),
             Event::ManageDone { itt, response, .. } => {
-                if self.ladder.answered(itt, response) {
+                if self.escalation.answered(itt, response) {
                     return None;
                 }
                 let token = self.functions.ended(itt)?;

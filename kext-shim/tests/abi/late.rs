@@ -51,7 +51,7 @@ fn a_target_that_ignores_every_function_loses_its_connection() {
 }
 
 #[test]
-fn the_answer_that_comes_after_all_ends_the_ladder() {
+fn the_answer_that_comes_after_all_ends_the_escalation() {
     let mut rig = Rig::new();
     let (token, tag) = rig.read(512);
     let itt = rig.sent()[0].is::<ScsiCommand>().itt;

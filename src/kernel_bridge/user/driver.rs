@@ -8,6 +8,7 @@
 //! A round does all of it, as far as it goes without waiting; then the driver waits for whatever comes
 //! first. Completions only queue; nothing is allocated per I/O.
 
+mod clock;
 mod delayed;
 mod leaving;
 mod link;
@@ -33,6 +34,7 @@ use tokio::io::Interest;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+use self::clock::Clock;
 use self::leaving::Leaving;
 use self::link::Link;
 use self::queue::Queue;
@@ -101,7 +103,7 @@ pub(crate) struct Driver {
     counters: Arc<Counters>,
     control: mpsc::UnboundedReceiver<Control>,
     notices: Notices,
-    epoch: Instant,
+    clock: Clock,
     /// When this round began: one look at the clock for all that is done in it.
     present: Instant,
     session: Session<Hardware>,
@@ -132,7 +134,8 @@ struct Lost(String);
 impl Driver {
     pub(crate) fn new(start: Start) -> Result<Driver, BridgeError> {
         let Start { spec, handoff, stream, inbox, counters, control, notices } = start;
-        let epoch = Instant::now();
+        let present = Instant::now();
+        let clock = Clock::new(present);
         let span = |span: Duration| (!span.is_zero()).then_some(span);
         let pings = PingTimers { interval: span(spec.nop_interval), timeout: span(spec.nop_timeout) };
         let config = SessionConfig { depth: spec.depth, pings };
@@ -141,15 +144,15 @@ impl Driver {
         let mut slots = Vec::new();
         slots.resize_with(usize::from(spec.depth) + SPARE_SLOTS, Slot::default);
         let depth = usize::from(spec.depth);
-        let watchdog = Watchdog::new(spec.task_timeout, FUNCTION_LIMIT, epoch);
+        let watchdog = Watchdog::new(spec.task_timeout, FUNCTION_LIMIT, clock, present);
         Ok(Driver {
             spec,
             inbox,
             counters,
             control,
             notices,
-            epoch,
-            present: epoch,
+            clock,
+            present,
             session,
             link: Link::Up(stream),
             leaving: Leaving::No,
@@ -202,8 +205,7 @@ impl Driver {
 
     /// As the core counts time.
     fn now(&self) -> CoreInstant {
-        let since = self.present.saturating_duration_since(self.epoch);
-        CoreInstant::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        self.clock.core(self.present)
     }
 
     /// Everything that can be done without waiting.
@@ -289,7 +291,7 @@ impl Driver {
                 Event::LoggedOut { .. } => logged_out = true,
                 Event::ManageDone { itt, function, response } => {
                     tracing::info!(target = %self.spec.target, ?function, ?response, "task management");
-                    self.watchdog.answered(itt, response, Instant::now());
+                    self.watchdog.answered(itt, response);
                 }
                 Event::LogoutRequested { seconds } => {
                     self.notices.tell(BridgeEvent::LogoutRequested { session: self.notices.id, seconds });
@@ -409,7 +411,7 @@ impl Driver {
                 if let (Err(_), Manage::AbortTask(_)) = (&asked, function) {
                     return Err(Lost("the target has not let us send a command for too long".into()));
                 }
-                self.watchdog.asked(asked.ok(), now);
+                self.watchdog.asked(asked.ok());
                 Ok(())
             }
         }
@@ -417,7 +419,7 @@ impl Driver {
 
     /// When the driver must look again though nothing came.
     fn deadline(&self) -> Option<Instant> {
-        let core = self.session.poll_timeout().map(|at| self.epoch + Duration::from_nanos(at.as_nanos()));
+        let core = self.session.poll_timeout().map(|at| self.clock.timer(at));
         let watch = match self.link {
             Link::Up(_) => self.watchdog.deadline(self.session.in_flight() > 0),
             Link::Down { .. } => None,

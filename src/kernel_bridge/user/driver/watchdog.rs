@@ -1,50 +1,25 @@
 //! Commands that are not answered, and what is done about it (RFC 7143 §11.5, SAM-5 §7).
 //!
 //! ```text
-//!   a command takes too long ──► ABORT TASK ──► LOGICAL UNIT RESET ──► TARGET WARM RESET ──► new connection
-//!                                    each with its timer, each only where the one before did not help
+//!   a command takes too long ──► escalation: ABORT TASK … a new connection ──► issued again, or failed
+//!                ▲                                                                │
+//!                └────────────── again: begins one step further ──────────────────┘
 //! ```
-//! A command that was ended this way is issued again; one that takes too long again begins further to
-//! the right, and fails in the end.
+//! A command that was ended this way is issued again; one that takes too long again begins a step further on, and
+//! fails in the end.
 
 use std::time::Duration;
 
+use iscsi_proto::escalation::{Escalation, Step};
 use iscsi_proto::ids::{Itt, Lun};
 use iscsi_proto::pdu::TaskFunctionResponse;
 use iscsi_proto::tmf::Manage;
 use tokio::time::Instant;
 
-/// How often a request may take too long before it fails: once for each step of the ladder.
-pub(super) const PATIENCE: u8 = 4;
+use super::clock::Clock;
 
-/// A step of the ladder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    AbortTask,
-    LogicalUnitReset,
-    TargetReset,
-    NewConnection,
-}
-
-impl Step {
-    /// Where a request begins that has taken too long so often before.
-    fn first(overdue: u8) -> Step {
-        match overdue {
-            0 => Step::AbortTask,
-            1 => Step::LogicalUnitReset,
-            2 => Step::TargetReset,
-            _ => Step::NewConnection,
-        }
-    }
-
-    fn next(self) -> Step {
-        match self {
-            Step::AbortTask => Step::LogicalUnitReset,
-            Step::LogicalUnitReset => Step::TargetReset,
-            Step::TargetReset | Step::NewConnection => Step::NewConnection,
-        }
-    }
-}
+/// How often a request may take too long before it fails: once for each step.
+pub(super) const PATIENCE: u8 = Step::ALL.len() as u8;
 
 /// A command that takes too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,16 +39,6 @@ pub(super) trait UnderWay {
     fn has(&self, itt: Itt) -> bool;
 }
 
-/// What is asked of the target.
-#[derive(Debug)]
-struct Asked {
-    about: Overdue,
-    step: Step,
-    /// The function's tag, until it is answered.
-    itt: Option<Itt>,
-    deadline: Instant,
-}
-
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
@@ -89,79 +54,71 @@ pub(super) enum Act {
 pub(super) struct Watchdog {
     /// How long a command may take; zero for ever.
     task_limit: Duration,
-    /// How long the answer to a function may take.
-    function_limit: Duration,
-    asked: Option<Asked>,
+    escalation: Escalation<Overdue>,
+    clock: Clock,
     look: Instant,
 }
 
 impl Watchdog {
-    pub(super) fn new(task_limit: Duration, function_limit: Duration, now: Instant) -> Watchdog {
-        Watchdog { task_limit, function_limit, asked: None, look: now + task_limit }
+    pub(super) fn new(task_limit: Duration, function_limit: Duration, clock: Clock, now: Instant) -> Watchdog {
+        Watchdog { task_limit, escalation: Escalation::new(function_limit), clock, look: now + task_limit }
     }
 
     /// When [`act`](Watchdog::act) is due.
     pub(super) fn deadline(&self, anything_under_way: bool) -> Option<Instant> {
-        match &self.asked {
-            Some(asked) => Some(asked.deadline),
+        match self.escalation.deadline() {
+            Some(deadline) => Some(self.clock.timer(deadline)),
             None => (anything_under_way && !self.task_limit.is_zero()).then_some(self.look),
         }
     }
 
     /// Decides what is due.
     pub(super) fn act(&mut self, now: Instant, commands: &mut (impl UnderWay + ?Sized)) -> Act {
-        let (about, step) = match &self.asked {
-            Some(asked) if now < asked.deadline => return Act::Nothing,
-            Some(asked) if !commands.has(asked.about.itt) => {
-                self.asked = None;
-                return Act::Nothing;
-            }
-            Some(asked) => (asked.about, asked.step.next()),
-            None if now < self.look => return Act::Nothing,
-            None => {
-                self.look = now + self.task_limit / 4;
-                let Some(about) = now.checked_sub(self.task_limit).and_then(|before| commands.blame_oldest(before))
-                else {
-                    return Act::Nothing;
-                };
-                (about, Step::first(about.times))
-            }
-        };
-        self.asked = Some(Asked { about, step, itt: None, deadline: now + self.function_limit });
-        match step {
-            Step::AbortTask => Act::Manage(Manage::AbortTask(about.itt)),
-            Step::LogicalUnitReset => Act::Manage(Manage::LogicalUnitReset(about.lun)),
-            Step::TargetReset => Act::Manage(Manage::TargetWarmReset),
-            Step::NewConnection => Act::NewConnection,
+        if self.escalation.about().is_none() {
+            return self.look(now, commands);
         }
+        match self.escalation.due(self.clock.core(now)) {
+            None => Act::Nothing,
+            Some((late, step)) if commands.has(late.itt) => act(late, step),
+            Some(_) => {
+                self.escalation.forget();
+                Act::Nothing
+            }
+        }
+    }
+
+    /// Looks for a command that takes too long, once in a while.
+    fn look(&mut self, now: Instant, commands: &mut (impl UnderWay + ?Sized)) -> Act {
+        if now < self.look {
+            return Act::Nothing;
+        }
+        self.look = now + self.task_limit / 4;
+        let late = now.checked_sub(self.task_limit).and_then(|before| commands.blame_oldest(before));
+        let Some(late) = late else { return Act::Nothing };
+        let step = Step::first(late.times);
+        self.escalation.begin(late, step, self.clock.core(now));
+        act(late, step)
     }
 
     /// The function was requested under that tag; `None` if it could not be: then the next step is due.
-    pub(super) fn asked(&mut self, itt: Option<Itt>, now: Instant) {
-        if let Some(asked) = &mut self.asked {
-            asked.itt = itt;
-            if itt.is_none() {
-                asked.deadline = now;
-            }
-        }
+    pub(super) fn asked(&mut self, itt: Option<Itt>) {
+        self.escalation.requested(itt);
     }
 
-    /// A function was answered. One that was refused leaves the next step due at once; after "task does
-    /// not exist" the answer to the task may still be on its way (§11.6.1), so that is waited for.
-    pub(super) fn answered(&mut self, itt: Itt, response: Option<TaskFunctionResponse>, now: Instant) {
-        let Some(asked) = self.asked.as_mut().filter(|asked| asked.itt == Some(itt)) else { return };
-        match response {
-            Some(TaskFunctionResponse::Complete) => self.asked = None,
-            Some(TaskFunctionResponse::TaskDoesNotExist) => asked.itt = None,
-            _ => asked.deadline = now,
-        }
+    /// A function was answered.
+    pub(super) fn answered(&mut self, itt: Itt, response: Option<TaskFunctionResponse>) {
+        self.escalation.answered(itt, response);
     }
 
     /// There is a new connection, or none: nothing is asked of the target any more.
     pub(super) fn forget(&mut self, now: Instant) {
-        self.asked = None;
+        self.escalation.forget();
         self.look = now + self.task_limit / 4;
     }
+}
+
+fn act(late: Overdue, step: Step) -> Act {
+    step.function(late.itt, late.lun).map_or(Act::NewConnection, Act::Manage)
 }
 
 #[cfg(test)]
@@ -188,7 +145,7 @@ mod tests {
     /// A watchdog, the command it watches, and the moment from which on that takes too long.
     fn late(times: u8) -> (Watchdog, One, Instant) {
         let start = Instant::now();
-        (Watchdog::new(TASK, FUNCTION, start), One(Some(Overdue { times, ..LATE })), start + TASK)
+        (Watchdog::new(TASK, FUNCTION, Clock::new(start), start), One(Some(Overdue { times, ..LATE })), start + TASK)
     }
 
     #[test]
@@ -200,44 +157,31 @@ mod tests {
             .enumerate()
         {
             assert_eq!(dog.act(now, &mut command), Act::Manage(function));
-            dog.asked(Some(Itt(100 + n as u32)), now);
+            dog.asked(Some(Itt(100 + n as u32)));
             assert_eq!(dog.act(now + FUNCTION / 2, &mut command), Act::Nothing, "so has the function");
             now += FUNCTION;
+            assert_eq!(dog.deadline(true), Some(now));
         }
         assert_eq!(dog.act(now, &mut command), Act::NewConnection);
     }
 
     #[test]
-    fn a_function_that_is_refused_is_followed_by_the_next_at_once() {
-        let (mut dog, mut command, now) = late(0);
-        assert_eq!(dog.act(now, &mut command), Act::Manage(Manage::AbortTask(LATE.itt)));
-        dog.asked(Some(Itt(9)), now);
-        dog.answered(Itt(9), Some(TaskFunctionResponse::NotSupported), now);
+    fn a_function_that_cannot_be_requested_is_followed_by_the_next_at_once() {
+        let (mut dog, mut command, now) = late(1);
         assert_eq!(dog.act(now, &mut command), Act::Manage(Manage::LogicalUnitReset(LATE.lun)));
+        dog.asked(None);
+        assert!(dog.deadline(true).is_some_and(|at| at <= now));
+        assert_eq!(dog.act(now, &mut command), Act::Manage(Manage::TargetWarmReset));
     }
 
     #[test]
-    fn a_function_that_helped_ends_the_matter() {
+    fn a_command_that_has_ended_meanwhile_needs_no_further_step() {
         let (mut dog, mut command, now) = late(0);
         dog.act(now, &mut command);
-        dog.asked(Some(Itt(9)), now);
-        dog.answered(Itt(9), Some(TaskFunctionResponse::Complete), now);
+        dog.asked(Some(Itt(9)));
+        dog.answered(Itt(9), Some(TaskFunctionResponse::TaskDoesNotExist));
         assert_eq!(dog.act(now + FUNCTION, &mut One(None)), Act::Nothing);
-    }
-
-    #[test]
-    fn a_task_that_does_not_exist_may_still_be_answered() {
-        for (answered, then) in [(true, Act::Nothing), (false, Act::Manage(Manage::LogicalUnitReset(LATE.lun)))] {
-            let (mut dog, mut command, now) = late(0);
-            dog.act(now, &mut command);
-            dog.asked(Some(Itt(9)), now);
-            dog.answered(Itt(9), Some(TaskFunctionResponse::TaskDoesNotExist), now);
-            assert_eq!(dog.act(now + FUNCTION / 2, &mut command), Act::Nothing);
-            if answered {
-                command = One(None);
-            }
-            assert_eq!(dog.act(now + FUNCTION, &mut command), then);
-        }
+        assert_eq!(dog.deadline(true), Some(now + TASK / 4), "it looks for others");
     }
 
     #[test]
@@ -254,7 +198,8 @@ mod tests {
 
     #[test]
     fn without_a_limit_nobody_looks() {
-        let dog = Watchdog::new(Duration::ZERO, FUNCTION, Instant::now());
+        let start = Instant::now();
+        let dog = Watchdog::new(Duration::ZERO, FUNCTION, Clock::new(start), start);
         assert_eq!(dog.deadline(true), None);
     }
 }
