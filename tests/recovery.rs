@@ -150,6 +150,30 @@ async fn what_was_under_way_goes_first_and_in_order_over_the_next_connection() {
     scene.end().await;
 }
 
+// check: recovery-replay-order
+#[tokio::test]
+async fn writes_to_one_block_that_were_both_under_way_go_again_one_after_the_other() {
+    let mut scene = Scene::new().await;
+    let hold = Hold::new();
+    scene.target.on_command(first_writes(2, Action::Hold(hold.clone())));
+    let first = scene.write(7, 1);
+    hold.reached(1).await;
+    let second = scene.write(7, 2);
+    hold.reached(2).await;
+    scene.lose().await;
+    let again = Hold::new();
+    scene.target.forget_commands();
+    scene.target.on_command(first_writes(1, Action::Hold(again.clone())));
+    scene.lab.log_in_again().await.expect("a login");
+    again.reached(1).await;
+    assert_eq!(scene.read(9).await, Ok(0), "it goes out after all that may");
+    assert_eq!(scene.writes(), [7], "the second waits for the first one's answer");
+    again.release();
+    assert_eq!((first.await, second.await), (Ok(()), Ok(())));
+    assert_eq!((scene.writes(), scene.read(7).await), (vec![7, 7], Ok(2)));
+    scene.end().await;
+}
+
 // check: recovery-identity
 #[tokio::test]
 async fn a_disk_that_was_exchanged_while_the_connection_was_down_is_never_written_to() {

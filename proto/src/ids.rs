@@ -72,6 +72,11 @@ impl Lun {
             _ => None,
         }
     }
+
+    /// Whether both are addresses of one unit, which may be written in several ways (SAM-5 §4.7).
+    pub fn is_same_unit(self, other: Lun) -> bool {
+        self == other || (self.number().is_some() && self.number() == other.number())
+    }
 }
 
 impl fmt::Display for Lun {
@@ -127,6 +132,14 @@ mod tests {
         assert_eq!(Lun::from_number(0x100_0000), None);
         assert_eq!(Lun(0x4001_0000_0000_0000).number(), Some(1), "flat space below 256 is legal");
         assert_eq!(Lun(0x0101_0000_0000_0000).number(), Some(257), "as LIO writes it");
+    }
+
+    #[test]
+    fn a_unit_is_the_same_however_its_address_is_written() {
+        assert!(Lun(0x0003_0000_0000_0000).is_same_unit(Lun(0x4003_0000_0000_0000)));
+        assert!(!Lun(0x0003_0000_0000_0000).is_same_unit(Lun(0x0004_0000_0000_0000)));
+        let (a, b) = (Lun(0xc101_0000_0000_0000), Lun(0xc102_0000_0000_0000));
+        assert!(a.is_same_unit(a) && !a.is_same_unit(b), "without numbers");
     }
 
     #[test]

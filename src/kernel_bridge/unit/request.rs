@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use iscsi_proto::ids::Lun;
 use iscsi_proto::pdu::ScsiStatus;
+use iscsi_proto::reissue::{Access, Arrival, Extent};
 use iscsi_proto::scsi::Sense;
 use iscsi_proto::session::{Data, Outcome, TaskResult};
 use tokio::sync::{Notify, oneshot};
@@ -114,9 +115,7 @@ pub(crate) struct Request {
     pub(crate) payload: Payload,
     pub(crate) work: Work,
     /// Its place among all requests of the session, given by the driver.
-    pub(crate) number: u64,
-    /// It was issued before: nothing later to the same blocks goes before it is through.
-    pub(crate) reissued: bool,
+    pub(crate) arrival: Arrival,
     /// How often it was under way when the connection was lost, and when first.
     pub(crate) losses: u8,
     pub(crate) first_loss: Option<Instant>,
@@ -124,24 +123,6 @@ pub(crate) struct Request {
     pub(crate) overdue: u8,
     /// How often it was issued again after an answer that asks for it.
     pub(crate) attempts: u16,
-}
-
-/// Blocks that a request reads or changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Extent {
-    /// The request's.
-    pub(crate) number: u64,
-    lun: Lun,
-    start: u64,
-    end: u64,
-    changes: bool,
-}
-
-impl Extent {
-    /// Whether the order of the two matters: one changes blocks that the other touches.
-    pub(crate) fn collides(&self, other: &Extent) -> bool {
-        self.lun == other.lun && (self.changes || other.changes) && self.start < other.end && other.start < self.end
-    }
 }
 
 impl Request {
@@ -153,8 +134,7 @@ impl Request {
             data,
             payload,
             work,
-            number: 0,
-            reissued: false,
+            arrival: Arrival::default(),
             losses: 0,
             first_loss: None,
             overdue: 0,
@@ -162,12 +142,15 @@ impl Request {
         }
     }
 
-    /// The blocks it reads or changes; `None` for what has none.
+    /// The blocks it reads or changes, also of UNMAP, whose CDB does not name them; `None` for what has none.
     pub(crate) fn extent(&self) -> Option<Extent> {
         let Work::Block { op, lba, blocks, .. } = &self.work else { return None };
-        let changes = matches!(op, Op::Write { .. } | Op::WriteZeroes { .. } | Op::Unmap);
-        let end = lba.saturating_add(u64::from(*blocks));
-        Some(Extent { number: self.number, lun: self.lun, start: *lba, end, changes })
+        let access = match op {
+            Op::Flush => return None,
+            Op::Read => Access::Reads,
+            Op::Write { .. } | Op::WriteZeroes { .. } | Op::Unmap => Access::Changes,
+        };
+        Some(Extent::new(self.lun, access, *lba, (*blocks).into()))
     }
 
     /// Answers it with an error.

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use iscsi_proto::reissue::Arrival;
 use tokio::time::Instant;
 
 use super::Request;
@@ -14,8 +15,8 @@ pub(super) struct Delayed {
 
 impl Delayed {
     /// Of the same moment, the one that arrived first.
-    fn key(&self) -> (Instant, u64) {
-        (self.at, self.request.number)
+    fn key(&self) -> (Instant, Arrival) {
+        (self.at, self.request.arrival)
     }
 }
 

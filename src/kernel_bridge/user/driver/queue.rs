@@ -8,25 +8,24 @@
 //! ```
 //! `ready` is in the order in which requests arrived, also of those that are to be issued again: a write
 //! whose answer was lost, or that the unit was too busy for, is through before any later one to the same
-//! blocks is issued.
+//! blocks is issued. `proto`'s [`Order`] remembers which those are.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use iscsi_proto::reissue::{Order, put_back};
 use tokio::time::Instant;
 
 use super::delayed::Delayed;
 use crate::block::IoError;
 use crate::kernel_bridge::unit::gate::Pass;
-use crate::kernel_bridge::unit::request::{Extent, Request, Work};
+use crate::kernel_bridge::unit::request::{Request, Work};
 
 pub(super) struct Queue {
     ready: VecDeque<Request>,
     aside: Vec<Request>,
     delayed: BinaryHeap<Reverse<Delayed>>,
-    /// Those under way that were issued before.
-    reissued: Vec<Extent>,
-    arrived: u64,
+    order: Order,
 }
 
 impl Queue {
@@ -35,8 +34,7 @@ impl Queue {
             ready: VecDeque::with_capacity(depth),
             aside: Vec::new(),
             delayed: BinaryHeap::new(),
-            reissued: Vec::new(),
-            arrived: 0,
+            order: Order::default(),
         }
     }
 
@@ -52,13 +50,12 @@ impl Queue {
     /// Takes a new request in. With `straight` it is given back if nothing is before it: then it is
     /// [`next`](Queue::next).
     pub(super) fn arrive(&mut self, mut request: Request, straight: bool) -> Option<Request> {
-        self.arrived += 1;
-        request.number = self.arrived;
+        request.arrival = self.order.arrive();
         let open = match &request.work {
             Work::Block { unit, .. } => unit.gate().pass() == Pass::Open,
             Work::Raw { .. } => true,
         };
-        if straight && open && self.is_empty() && self.reissued.is_empty() {
+        if straight && open && self.is_empty() && self.order.is_calm() {
             return Some(request);
         }
         self.ready.push_back(request);
@@ -66,20 +63,26 @@ impl Queue {
     }
 
     /// Takes one back that is to be issued again, before everything that arrived after it.
-    pub(super) fn again(&mut self, mut request: Request) {
-        request.reissued = true;
+    pub(super) fn again(&mut self, request: Request) {
+        self.guard(&request);
         self.put(request);
     }
 
     /// Takes one back that is to be issued again at `at`.
-    pub(super) fn later(&mut self, mut request: Request, at: Instant) {
-        request.reissued = true;
+    pub(super) fn later(&mut self, request: Request, at: Instant) {
+        self.guard(&request);
         self.delayed.push(Reverse(Delayed { at, request }));
     }
 
+    /// Nothing later to its blocks goes before it is through.
+    fn guard(&mut self, request: &Request) {
+        if let Some(extent) = request.extent() {
+            self.order.again(request.arrival, extent);
+        }
+    }
+
     fn put(&mut self, request: Request) {
-        let later = self.ready.iter().position(|later| later.number > request.number);
-        self.ready.insert(later.unwrap_or(self.ready.len()), request);
+        put_back(&mut self.ready, request, |queued| queued.arrival);
     }
 
     /// The next one to issue. Those whose unit is in doubt, or that must not overtake another one, wait
@@ -90,38 +93,26 @@ impl Queue {
             let Work::Block { unit, .. } = &request.work else { return Some(request) };
             match unit.gate().pass() {
                 Pass::Open if self.is_behind(&request) => self.aside.push(request),
-                Pass::Open => {
-                    if request.reissued {
-                        self.reissued.extend(request.extent());
-                    }
-                    return Some(request);
-                }
+                Pass::Open => return Some(request),
                 Pass::Waits => self.aside.push(request),
-                Pass::Refused => request.fail(IoError::Offline),
+                Pass::Refused => {
+                    self.order.through(request.arrival);
+                    request.fail(IoError::Offline);
+                }
             }
         }
     }
 
     /// One that [`next`](Queue::next) gave has come back: who was behind it may go.
     pub(super) fn came_back(&mut self, request: &Request) {
-        if !self.reissued.is_empty() && request.reissued {
-            self.reissued.retain(|extent| extent.number != request.number);
+        if self.order.through(request.arrival) {
             self.recheck();
         }
     }
 
     /// Whether an earlier request to the same blocks that is issued again is not through yet.
     fn is_behind(&self, request: &Request) -> bool {
-        if self.reissued.is_empty() && self.delayed.is_empty() && self.aside.is_empty() {
-            return false;
-        }
-        let Some(extent) = request.extent() else { return false };
-        let delayed = self.delayed.iter().map(|Reverse(delayed)| &delayed.request);
-        let waiting = delayed.chain(self.aside.iter().filter(|aside| aside.reissued));
-        waiting
-            .filter_map(Request::extent)
-            .chain(self.reissued.iter().copied())
-            .any(|earlier| earlier.number < extent.number && earlier.collides(&extent))
+        !self.order.is_calm() && request.extent().is_some_and(|extent| self.order.is_behind(request.arrival, &extent))
     }
 
     /// When the first of the delayed ones is due.
@@ -147,8 +138,10 @@ impl Queue {
 
     /// Answers all of them with an error.
     pub(super) fn fail_all(&mut self, error: IoError) {
-        self.ready.drain(..).for_each(|request| request.fail(error));
-        self.aside.drain(..).for_each(|request| request.fail(error));
-        self.delayed.drain().for_each(|Reverse(delayed)| delayed.request.fail(error));
+        let delayed = self.delayed.drain().map(|Reverse(delayed)| delayed.request);
+        for request in self.ready.drain(..).chain(self.aside.drain(..)).chain(delayed) {
+            self.order.through(request.arrival);
+            request.fail(error);
+        }
     }
 }
