@@ -338,8 +338,8 @@ int32_t iscsi_session_manage(struct iscsi_session *session,
                              uint64_t now);
 
 // A command takes too long: it is ended, by task management and by giving up the connection in the end, with
-// ISCSI_OUTCOME_TIMED_OUT. WAITS, and nothing is done, where it waits for the connection, or another one is
-// being ended: ask again later. NOT_FOUND if it has ended.
+// ISCSI_OUTCOME_TIMED_OUT. WAITS, and nothing is done, where it waits for the connection or for an earlier command to
+// the same blocks, or another one is being ended: ask again later. NOT_FOUND if it has ended.
 //
 // # Safety
 // As the module says.

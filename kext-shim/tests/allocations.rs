@@ -54,4 +54,28 @@ fn commands_allocate_nothing_whether_they_succeed_or_fail() {
     rig.submit(&command).expect("room");
     let event = rig.event().expect("it is done");
     assert_eq!((event.status, event.sense_length, region.change().allocations), (2, 18, 0));
+
+    issued_again();
+}
+
+/// Commands that are issued again allocate nothing either, nor do those that wait for them. What a lost connection
+/// itself takes is another matter.
+fn issued_again() {
+    let mut rig = rig::Rig::new();
+    rig.write_at(100, 8);
+    rig.write_at(104, 8);
+    assert_eq!(rig.sent().len(), 2);
+    rig.lost();
+    rig.write_at(100, 8);
+    assert_eq!(rig.reinstate(0), ISCSI_OK);
+    let region = Region::new(COUNTING);
+    assert_eq!([transmits(&rig), transmits(&rig), rig.wants_transmit()], [true, false, false]);
+    assert_eq!(region.change().allocations, 0);
+}
+
+/// Whether a PDU leaves now.
+fn transmits(rig: &rig::Rig) -> bool {
+    let mut out = std::mem::MaybeUninit::uninit();
+    // SAFETY: it is a session.
+    unsafe { iscsi_kext::calls::iscsi_session_transmit(rig.session, out.as_mut_ptr()) == 1 }
 }

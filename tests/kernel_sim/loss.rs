@@ -4,10 +4,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use iscsi_kext_messages::*;
-use sim_target::Action;
+use iscsi_proto::scsi::cdb::opcode;
+use sim_target::{Action, Hold};
 
+use crate::client::Client;
 use crate::common::process::{Process, eventually, need, run};
 use crate::sim::{BLOCKS, Sim, disk, log_in, target};
+use crate::tasks::io;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn io_waits_for_the_connection_that_replaces_the_lost_one() {
@@ -46,6 +49,63 @@ async fn io_waits_for_the_connection_that_replaces_the_lost_one() {
     let status = eventually("fio's end", Duration::from_secs(90), || load.exited());
     assert!(status.success(), "{}\n{}", load.log(), sim.log());
     assert!(daemon.statistics(created.session).expect("a session").reconnects >= 4);
+    daemon.log_out(created.session);
+    sim.end(&mut daemon);
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: recovery-replay-order
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_to_the_same_blocks_go_again_one_after_the_other() {
+    let target = target().await;
+    let sim = Sim::start();
+    let mut daemon = sim.daemon();
+    let created = daemon.create(&log_in(&target, "CRC32C").await, 0).expect("a session");
+    disk(&mut daemon);
+    let hold_writes = |hold: &Hold| {
+        let hold = hold.clone();
+        target.on_command(move |command| match command.opcode() {
+            opcode::WRITE_16 => Action::Hold(hold.clone()),
+            _ => Action::Proceed,
+        });
+    };
+    let first = Hold::new();
+    hold_writes(&first);
+    let mut writes = Vec::new();
+    let mut write = |daemon: &mut Client, lba, byte| {
+        writes.push(daemon.begin_task(&io(created.target, [0; 8], true, lba, 8), &[byte; 8 * 512]));
+        writes.len()
+    };
+    for (lba, byte) in [(100, 1), (104, 2), (100, 3)] {
+        first.reached(write(&mut daemon, lba, byte)).await;
+    }
+    target.disconnect_all(true);
+    daemon.notice(ISCSI_NOTICE_CONNECTION_LOST);
+    write(&mut daemon, 102, 4);
+    eventually("the last one waits too", Duration::from_secs(10), || {
+        (daemon.statistics(created.session).expect("a session").waiting == 4).then_some(())
+    });
+    let again = Hold::new();
+    hold_writes(&again);
+    target.forget_commands();
+    daemon.replace(created.session, &log_in(&target, "CRC32C").await, 0).expect("a session");
+    again.reached(1).await;
+    let (out, _) = daemon.execute(created.session, &[0], 0, 5000).expect("an answer");
+    assert_eq!((out.outcome, out.status), (0, 0), "it goes out after all that may");
+    let lbas = || -> Vec<u64> {
+        let writes = target.commands().into_iter().filter(|command| command.opcode() == opcode::WRITE_16);
+        writes.map(|command| command.lba).collect()
+    };
+    assert_eq!(lbas(), [100], "the others wait for its answer");
+    again.release();
+    for id in writes {
+        let (done, _) = daemon.task_end(id);
+        assert!(done.is_good(), "{done:?}");
+    }
+    assert_eq!(lbas(), [100, 104, 100, 102]);
+    let content = target.content(0, 100 * 512, 12 * 512);
+    let bytes: Vec<u8> = content.chunks(512).map(|block| block[0]).collect();
+    assert_eq!(bytes, [3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 2, 2]);
     daemon.log_out(created.session);
     sim.end(&mut daemon);
     assert_eq!(target.violations(), Vec::<String>::new());

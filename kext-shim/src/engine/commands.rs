@@ -7,11 +7,15 @@
 //!                      └───────────────────┘
 //! ```
 //! A tag is the entry and its generation, never 0, so that one that has ended is recognised.
+//!
+//! A command that is parked a second time is to be issued again: until it is through, later commands of the stack to
+//! the same blocks stay parked ([`Order`]).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use iscsi_proto::ids::{Itt, Lun};
+use iscsi_proto::reissue::{Arrival, Extent, Order, put_back};
 use iscsi_proto::session::Command;
 
 /// Whose command it is.
@@ -35,8 +39,8 @@ pub(crate) enum State {
 pub(crate) struct Entry {
     pub(crate) state: State,
     generation: u32,
-    /// Counts submissions.
-    number: u64,
+    /// Its place among all of the session.
+    arrival: Arrival,
     pub(crate) token: u64,
     pub(crate) command: Command,
     pub(crate) origin: Origin,
@@ -44,6 +48,12 @@ pub(crate) struct Entry {
     pub(crate) overdue: bool,
     /// Somebody wants it ended: it is not issued again.
     pub(crate) unwanted: bool,
+}
+
+impl Entry {
+    fn extent(&self) -> Option<Extent> {
+        Extent::of(self.command.lun, &self.command.cdb)
+    }
 }
 
 const NONE: u16 = u16::MAX;
@@ -54,7 +64,7 @@ pub(crate) struct Commands {
     entries: Vec<Entry>,
     free: u16,
     used: usize,
-    taken: u64,
+    order: Order,
     /// Those that wait for their turn, oldest first.
     parked: VecDeque<u16>,
     /// By slot of the ITT.
@@ -67,7 +77,7 @@ impl Commands {
         let entry = |index: u16| Entry {
             state: State::Free { next: if index + 1 < count { index + 1 } else { NONE } },
             generation: 0,
-            number: 0,
+            arrival: Arrival::default(),
             token: 0,
             command: empty,
             origin: Origin::Stack,
@@ -80,7 +90,7 @@ impl Commands {
             entries: (0..count).map(entry).collect(),
             free: if count == 0 { NONE } else { 0 },
             used: 0,
-            taken: 0,
+            order: Order::with_capacity(usize::from(count)),
             parked: VecDeque::with_capacity(usize::from(count)),
             owners,
         }
@@ -88,7 +98,8 @@ impl Commands {
 
     /// Memory that `new` takes, in bytes.
     pub(crate) fn memory(count: u16, slots: usize) -> usize {
-        usize::from(count) * (size_of::<Entry>() + size_of::<u16>()) + slots * size_of::<u16>()
+        let count = usize::from(count);
+        count * (size_of::<Entry>() + size_of::<u16>()) + Order::memory(count) + slots * size_of::<u16>()
     }
 
     /// Takes a command on, to wait for its turn.
@@ -98,12 +109,11 @@ impl Commands {
         let State::Free { next } = entry.state else { return None };
         self.free = next;
         self.used += 1;
-        self.taken += 1;
         let generation = entry.generation;
         *entry = Entry {
             state: State::Parked,
             generation,
-            number: self.taken,
+            arrival: self.order.arrive(),
             token,
             command,
             origin,
@@ -140,8 +150,17 @@ impl Commands {
 
     /// The next one whose turn it is; only of the daemon where the stack's are `held`.
     pub(crate) fn next(&self, held: bool) -> Option<u16> {
-        let due = |entry: &Entry| !entry.unwanted && (!held || entry.origin == Origin::Daemon);
+        let goes_out = |entry: &Entry| !held || entry.origin == Origin::Daemon;
+        let due = |entry: &Entry| !entry.unwanted && goes_out(entry) && !self.is_behind(entry);
         self.parked.iter().copied().find(|&index| self.get(index).is_some_and(due))
+    }
+
+    /// Whether it must wait for an earlier one to the same blocks that is issued again and not through. The daemon's
+    /// wait for nobody: what is issued again may be waiting for them.
+    pub(crate) fn is_behind(&self, entry: &Entry) -> bool {
+        !self.order.is_calm()
+            && entry.origin == Origin::Stack
+            && entry.extent().is_some_and(|extent| self.order.is_behind(entry.arrival, &extent))
     }
 
     /// The core has taken it on under that tag.
@@ -159,10 +178,13 @@ impl Commands {
     pub(crate) fn park(&mut self, index: u16) {
         let Some(entry) = self.get_mut(index) else { return };
         entry.state = State::Parked;
-        let number = entry.number;
-        let number_of = |index: &u16| self.get(*index).map_or(u64::MAX, |entry| entry.number);
-        let place = self.parked.iter().position(|other| number_of(other) > number).unwrap_or(self.parked.len());
-        self.parked.insert(place, index);
+        let (arrival, extent) = (entry.arrival, entry.extent());
+        if let Some(extent) = extent {
+            self.order.again(arrival, extent);
+        }
+        let entries = &self.entries;
+        let arrival_of = |index: &u16| entries.get(usize::from(*index)).map_or(arrival, |entry| entry.arrival);
+        put_back(&mut self.parked, index, arrival_of);
     }
 
     fn unpark(&mut self, index: u16) {
@@ -184,8 +206,10 @@ impl Commands {
         if let Some(entry) = self.get_mut(index) {
             entry.state = State::Free { next: free };
             entry.generation = entry.generation.wrapping_add(1);
+            let arrival = entry.arrival;
             self.free = index;
             self.used -= 1;
+            self.order.through(arrival);
         }
     }
 

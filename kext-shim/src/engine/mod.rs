@@ -8,7 +8,8 @@
 //! ```
 //! What ends a command for the SCSI stack is decided here: its status; task management that the stack asked
 //! for; escalation; or that there is no connection for too long. A lost connection is none of these: the command
-//! waits, and is issued again in the order of its submission (unless the core says that it must not be).
+//! waits, and is issued again in the order of its submission (unless the core says that it must not be). Later commands
+//! to the same blocks wait until it is through.
 
 mod carry;
 mod commands;
@@ -319,13 +320,14 @@ impl Engine {
     }
 
     /// A command takes too long: it is ended, whatever that takes. It is not where it waits for the
-    /// connection or for an answer of the daemon: then nobody is late.
+    /// connection, for an answer of the daemon, or for an earlier command to the same blocks: then it is not late.
     pub(crate) fn overdue(&mut self, tag: u64, now: Instant) -> Result<Done, Refusal> {
         let index = self.commands.find(tag).ok_or(Refusal::NotFound)?;
-        let Some(&Entry { state, origin, command, .. }) = self.commands.get(index) else {
+        let Some(entry @ &Entry { state, origin, command, .. }) = self.commands.get(index) else {
             return Err(Refusal::NotFound);
         };
-        let stays = self.held && state == State::Parked && origin == Origin::Stack;
+        let stays =
+            state == State::Parked && ((self.held && origin == Origin::Stack) || self.commands.is_behind(entry));
         if self.link != Link::Up || stays || self.escalation.about().is_some() {
             return Ok(Done::Later);
         }

@@ -34,18 +34,13 @@ pub(crate) struct Refused {
     units: Vec<Lun>,
 }
 
-/// Whether both are addresses of one unit: it may be written in several ways (SAM-5 §4.7).
-fn same(a: Lun, b: Lun) -> bool {
-    a == b || (a.number().is_some() && a.number() == b.number())
-}
-
 impl Refused {
     pub(crate) const fn new() -> Refused {
         Refused { units: Vec::new() }
     }
 
     pub(crate) fn has(&self, lun: Lun) -> bool {
-        self.units.iter().any(|&unit| same(unit, lun))
+        self.units.iter().any(|unit| unit.is_same_unit(lun))
     }
 
     /// Whether the command ends here. REPORT LUNS asks the target, whatever unit it is addressed to (SAM-5 §4.7.4).
@@ -76,7 +71,7 @@ impl Refused {
     }
 
     fn remove(&mut self, lun: Lun) {
-        self.units.retain(|&unit| !same(unit, lun));
+        self.units.retain(|unit| !unit.is_same_unit(lun));
     }
 }
 

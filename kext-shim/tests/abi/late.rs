@@ -79,6 +79,27 @@ fn one_that_nobody_has_sent_ends_at_once() {
 }
 
 #[test]
+fn one_that_waits_for_an_earlier_one_to_its_blocks_is_not_late() {
+    let mut rig = Rig::new();
+    let (first, first_tag) = rig.write_at(100, 8);
+    let (_, second_tag) = rig.write_at(100, 8);
+    rig.sent();
+    rig.lost();
+    assert_eq!(rig.reinstate(0), ISCSI_OK);
+    assert_eq!(rig.sent().len(), 1);
+    assert_eq!(rig.overdue(second_tag), ISCSI_WAITS);
+    assert_eq!(rig.event(), None);
+    // The one it waits for may be.
+    assert_eq!(rig.overdue(first_tag), ISCSI_OK);
+    let abort = functions(&mut rig).remove(0);
+    assert_eq!(rig.answers_function(abort.itt, 0), ISCSI_OK);
+    let done = rig.events().pop().expect("it is done");
+    assert_eq!((done.token, done.outcome), (first, ISCSI_OUTCOME_TIMED_OUT));
+    assert_eq!(rig.sent().len(), 1, "then the other one has its turn");
+    assert_eq!(rig.overdue(second_tag), ISCSI_OK);
+}
+
+#[test]
 fn the_stack_aborts_a_task_and_hears_the_answer_after_the_task() {
     let mut rig = Rig::new();
     let (token, tag) = rig.read(512);

@@ -3,8 +3,27 @@
 use iscsi_kext::abi::*;
 use iscsi_kext::calls::*;
 use iscsi_proto::pdu::*;
+use iscsi_proto::scsi::cdb;
+use iscsi_proto::session::Data;
 
-use crate::rig::{Rig, SECOND};
+use crate::rig::{LUN, Pdu, Rig, SECOND};
+
+/// The LBA of a 16-byte command.
+fn lba(pdu: &Pdu) -> u64 {
+    u64::from_be_bytes(*pdu.is::<ScsiCommand>().cdb[2..].first_chunk().expect("eight bytes"))
+}
+
+/// PERSISTENT RESERVE OUT of that token.
+fn reservation(token: u64) -> iscsi_command {
+    let mut cdb = [0; 16];
+    cdb[0] = 0x5f;
+    let (direction, origin) = (ISCSI_DATA_NONE, ISCSI_ORIGIN_STACK);
+    iscsi_command { token, lun: LUN, cdb, data_length: 0, direction, attribute: 1, origin, reserved: 0 }
+}
+
+fn lbas(sent: &[Pdu]) -> Vec<u64> {
+    sent.iter().filter(|pdu| opcode(&pdu.bhs) == ScsiCommand::OPCODE).map(lba).collect()
+}
 
 #[test]
 fn what_was_under_way_is_issued_again_in_its_order_before_anything_new() {
@@ -22,6 +41,82 @@ fn what_was_under_way_is_issued_again_in_its_order_before_anything_new() {
         rig.sent().iter().map(|pdu| pdu.is::<ScsiCommand>().expected_data_transfer_length).collect();
     assert_eq!(lengths, [512, 1024, 1536, 2048]);
     assert_eq!(rig.state().reconnects, 1);
+}
+
+#[test]
+fn a_later_command_to_the_same_blocks_waits_until_one_that_is_issued_again_is_through() {
+    let mut rig = Rig::new();
+    rig.write_at(100, 8);
+    rig.sent();
+    rig.lost();
+    // While the connection is down: one that overlaps, and one that does not.
+    rig.write_at(104, 8);
+    rig.write_at(200, 8);
+    assert_eq!(rig.reinstate(0), ISCSI_OK);
+    let sent = rig.sent();
+    assert_eq!(lbas(&sent), [100, 200]);
+    assert_eq!((rig.state().in_flight, rig.state().waiting, rig.wants_transmit()), (2, 1, false));
+    // Nor does one that comes when all goes well again.
+    rig.write_at(99, 2);
+    assert_eq!(lbas(&rig.sent()), [0; 0]);
+    assert_eq!(rig.responds(sent[0].is::<ScsiCommand>().itt, 0, &[]), ISCSI_OK);
+    assert_eq!(rig.events().len(), 1);
+    assert!(rig.wants_transmit());
+    assert_eq!(lbas(&rig.sent()), [104, 99]);
+    // The next ones are not held up: nothing is issued again any more.
+    rig.write_at(99, 2);
+    assert_eq!(lbas(&rig.sent()), [99]);
+}
+
+#[test]
+fn writes_to_the_same_blocks_that_were_both_under_way_go_again_one_after_the_other() {
+    let mut rig = Rig::new();
+    rig.write_at(100, 8);
+    rig.write_at(100, 4);
+    rig.write_at(102, 4);
+    assert_eq!(rig.sent().len(), 3, "nothing has gone wrong yet: their order is the target's business");
+    rig.lost();
+    assert_eq!(rig.reinstate(0), ISCSI_OK);
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        let sent = rig.sent();
+        assert_eq!(sent.len(), 1, "after {order:?}");
+        order.push((lba(&sent[0]), sent[0].is::<ScsiCommand>().expected_data_transfer_length / 512));
+        assert_eq!(rig.responds(sent[0].is::<ScsiCommand>().itt, 0, &[]), ISCSI_OK);
+        assert_eq!(rig.events().len(), 1);
+    }
+    assert_eq!(order, [(100, 8), (100, 4), (102, 4)]);
+}
+
+#[test]
+fn what_names_no_blocks_waits_for_all_of_its_unit_but_a_flush_for_none() {
+    let mut rig = Rig::new();
+    rig.write_at(100, 8);
+    rig.sent();
+    rig.lost();
+    // UNMAP has its list in its data. This unit is not the only one.
+    rig.run(cdb::unmap(24).padded(), Data::Out(24));
+    rig.run(cdb::synchronize_cache_16(0, 0).padded(), Data::None);
+    rig.read_of([0, 4, 0, 0, 0, 0, 0, 0], 512);
+    assert_eq!(rig.reinstate(0), ISCSI_OK);
+    let mut sent = rig.sent();
+    let opcodes = |sent: &[Pdu]| sent.iter().map(|pdu| pdu.is::<ScsiCommand>().cdb[0]).collect::<Vec<_>>();
+    assert_eq!(opcodes(&sent), [0x8a, 0x91, 0x88]);
+    // The daemon waits for nobody: the stack may be waiting for what it learns.
+    let command = iscsi_command { origin: ISCSI_ORIGIN_DAEMON, ..reservation(1000) };
+    rig.submit(&command).expect("room");
+    sent.extend(rig.sent());
+    assert_eq!(opcodes(&sent[3..]), [0x5f]);
+    for pdu in &sent {
+        assert_eq!(rig.responds(pdu.is::<ScsiCommand>().itt, 0, &[]), ISCSI_OK);
+    }
+    assert_eq!(rig.events().len(), 4);
+    assert_eq!(opcodes(&rig.sent()), [0x42]);
+    // And when it is issued again, all of its unit waits for it.
+    rig.lost();
+    rig.write_at(7, 1);
+    assert_eq!(rig.reinstate(0), ISCSI_OK);
+    assert_eq!(opcodes(&rig.sent()), [0x42]);
 }
 
 #[test]
@@ -87,18 +182,7 @@ fn a_silent_target_is_found_out_by_a_ping() {
 fn a_command_that_must_not_run_twice_ends_with_its_connection() {
     let mut rig = Rig::new();
     let (_, tag) = rig.read(512);
-    let mut command = iscsi_command {
-        token: 1000,
-        lun: [0; 8],
-        cdb: [0; 16],
-        data_length: 0,
-        direction: ISCSI_DATA_NONE,
-        attribute: 1,
-        origin: ISCSI_ORIGIN_STACK,
-        reserved: 0,
-    };
-    command.cdb[0] = 0x5f;
-    rig.submit(&command).expect("room");
+    rig.submit(&reservation(1000)).expect("room");
     rig.sent();
     rig.lost();
     let events = rig.events();

@@ -7,6 +7,8 @@ use iscsi_kext::calls::*;
 use iscsi_proto::digest::{Crc32c, SoftCrc32c};
 use iscsi_proto::ids::{Itt, Lun};
 use iscsi_proto::pdu::*;
+use iscsi_proto::scsi::cdb;
+use iscsi_proto::session::Data;
 use iscsi_proto::sn::{CmdSn, DataSn, StatSn};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -121,6 +123,23 @@ impl Rig {
     pub(crate) fn write(&mut self, data: &[u8]) -> (u64, u64) {
         let command = self.command(ISCSI_DATA_OUT, data.len() as u32);
         self.buffers.insert(command.token, data.to_vec());
+        (command.token, self.submit(&command).expect("room"))
+    }
+
+    /// A write of so many blocks of 512 bytes, with the CDB that says so.
+    pub(crate) fn write_at(&mut self, lba: u64, blocks: u32) -> (u64, u64) {
+        self.run(cdb::write_16(lba, blocks, false).padded(), Data::Out(blocks * 512))
+    }
+
+    /// A command of the stack, as its CDB says.
+    pub(crate) fn run(&mut self, cdb: [u8; 16], data: Data) -> (u64, u64) {
+        let direction = match data {
+            Data::None => ISCSI_DATA_NONE,
+            Data::In(_) => ISCSI_DATA_IN,
+            Data::Out(_) => ISCSI_DATA_OUT,
+        };
+        let command = iscsi_command { cdb, ..self.command(direction, data.len()) };
+        self.buffers.insert(command.token, vec![0; data.len() as usize]);
         (command.token, self.submit(&command).expect("room"))
     }
 
@@ -336,6 +355,11 @@ impl Rig {
     pub(crate) fn manage(&mut self, function: u32, tag: u64, token: u64) -> i32 {
         // SAFETY: all of it is there.
         unsafe { iscsi_session_manage(self.session, function, &LUN, tag, token, self.now) }
+    }
+
+    pub(crate) fn wants_transmit(&self) -> bool {
+        // SAFETY: it is a session.
+        unsafe { iscsi_session_wants_transmit(self.session) == 1 }
     }
 
     pub(crate) fn reason(&self) -> String {
