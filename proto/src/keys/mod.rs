@@ -6,14 +6,16 @@
 //!   target ──► TextReader ──► receive┘   └──► finish ──► Negotiated
 //! ```
 //! Every key is one row of [`TABLE`] (RFC 7143 §13, and §12 for security): who may send it, when, by which rule two
-//! values become one, its default and range. Codec, configuration and negotiation all read that table.
+//! values become one, its default and range, what it is for. A key that is offered is a field of [`Offer`] and of
+//! [`Negotiated`] by the same row. Codec, configuration, command line, manual and negotiation all read that table.
 
 mod codec;
 mod negotiation;
 mod offer;
 mod table;
+mod value;
 
 pub use codec::{MAX_KEY, MAX_KEYS, MAX_TEXT, Pair, SeenKeys, TextReader, TextWriter, number};
-pub use negotiation::{Negotiated, Negotiation, SessionType};
-pub use offer::{DigestOffer, KeyError, Offer};
-pub use table::{Key, KeyRow, Rule, Scope, Sender, TABLE, When, lookup};
+pub use negotiation::{Negotiation, SessionType};
+pub use table::{Key, KeyRow, Kind, Negotiated, Offer, Offered, Rule, Scope, Sender, TABLE, When, lookup};
+pub use value::{DigestOffer, KeyError, OtherKind, Value};

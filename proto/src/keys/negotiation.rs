@@ -7,8 +7,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::codec::{TextWriter, number};
-use super::offer::{DigestOffer, Offer, Value};
-use super::table::{Key, KeyRow, Rule, TABLE, When, lookup};
+use super::table::{Key, KeyRow, Negotiated, Offer, Rule, TABLE, When, lookup};
+use super::value::{DigestOffer, Value};
 use crate::error::{Error, PeerMisbehaved};
 
 /// What a session is for (§13.21).
@@ -30,66 +30,20 @@ impl SessionType {
     }
 }
 
-/// What was agreed. Lengths in bytes, times in seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Negotiated {
-    /// CRC32C over headers.
-    pub header_digest: bool,
-    /// CRC32C over data segments.
-    pub data_digest: bool,
-    /// Connections the session may have.
-    pub max_connections: u16,
-    /// No unsolicited Data-Out.
-    pub initial_r2t: bool,
-    /// Data may come with the command.
-    pub immediate_data: bool,
-    /// The longest data segment that we take: what we declared.
-    pub max_recv_data_segment_length: u32,
-    /// The longest data segment that the target takes: what it declared, or 8192.
-    pub max_send_data_segment_length: u32,
-    /// The longest sequence.
-    pub max_burst_length: u32,
-    /// The most unsolicited data, never above `max_burst_length`.
-    pub first_burst_length: u32,
-    /// Before a reconnect.
-    pub default_time2wait: u16,
-    /// After that.
-    pub default_time2retain: u16,
-    /// R2Ts of a task at a time.
-    pub max_outstanding_r2t: u16,
-    /// Data PDUs of a sequence come in order.
-    pub data_pdu_in_order: bool,
-    /// Sequences of a command come in order.
-    pub data_sequence_in_order: bool,
-    /// 0 to 2.
-    pub error_recovery_level: u8,
-}
-
 impl Negotiated {
     /// All of it by the standard's names and in its order. What the target declared of
     /// MaxRecvDataSegmentLength stands as `MaxXmitDataSegmentLength` after ours.
     pub fn entries(&self) -> Vec<(String, String)> {
-        let digest = |on| if on { "CRC32C" } else { "None" }.to_string();
-        let flag = |on| if on { "Yes" } else { "No" }.to_string();
-        [
-            ("HeaderDigest", digest(self.header_digest)),
-            ("DataDigest", digest(self.data_digest)),
-            ("MaxConnections", self.max_connections.to_string()),
-            ("InitialR2T", flag(self.initial_r2t)),
-            ("ImmediateData", flag(self.immediate_data)),
-            ("MaxRecvDataSegmentLength", self.max_recv_data_segment_length.to_string()),
-            ("MaxXmitDataSegmentLength", self.max_send_data_segment_length.to_string()),
-            ("MaxBurstLength", self.max_burst_length.to_string()),
-            ("FirstBurstLength", self.first_burst_length.to_string()),
-            ("DefaultTime2Wait", self.default_time2wait.to_string()),
-            ("DefaultTime2Retain", self.default_time2retain.to_string()),
-            ("MaxOutstandingR2T", self.max_outstanding_r2t.to_string()),
-            ("DataPDUInOrder", flag(self.data_pdu_in_order)),
-            ("DataSequenceInOrder", flag(self.data_sequence_in_order)),
-            ("ErrorRecoveryLevel", self.error_recovery_level.to_string()),
-        ]
-        .map(|(name, value)| (name.to_string(), value))
-        .into()
+        let mut entries = Vec::new();
+        for row in TABLE {
+            let Some(value) = self.value(row.key) else { continue };
+            entries.push((row.name.to_string(), value.to_string()));
+            if row.key == Key::MaxRecvDataSegmentLength {
+                let theirs = self.max_send_data_segment_length.to_string();
+                entries.push(("MaxXmitDataSegmentLength".to_string(), theirs));
+            }
+        }
+        entries
     }
 }
 
@@ -239,42 +193,18 @@ impl Negotiation {
     /// [`Error::Incompatible`] where the target left open what we insist on.
     pub fn finish(mut self) -> Result<Negotiated, Error> {
         for row in TABLE {
+            // The target has no say in what we declare.
             if let Some(ours) = self.offer.value(row.key)
+                && !matches!(row.rule, Rule::DeclareNumber { .. })
                 && !self.agreed.contains_key(&row.key)
             {
                 self.left_at_default(row, ours)?;
             }
         }
-        let agreed = |key: Key| self.agreed.get(&key).copied();
-        let digest = |key| matches!(agreed(key), Some(Value::Digests(DigestOffer::Crc32c)));
-        let flag = |key, default| match agreed(key) {
-            Some(Value::Flag(on)) => on,
-            _ => default,
-        };
-        let number = |key, default: u32| match agreed(key) {
-            Some(Value::Number(n)) => n,
-            _ => default,
-        };
-        let short = |key, default: u16| u16::try_from(number(key, default.into())).unwrap_or(default);
-        let max_burst_length = number(Key::MaxBurstLength, 262_144);
-        Ok(Negotiated {
-            header_digest: digest(Key::HeaderDigest),
-            data_digest: digest(Key::DataDigest),
-            max_connections: short(Key::MaxConnections, 1),
-            initial_r2t: flag(Key::InitialR2T, true),
-            immediate_data: flag(Key::ImmediateData, true),
-            max_recv_data_segment_length: self.offer.max_recv_data_segment_length,
-            max_send_data_segment_length: self.target_takes.unwrap_or(8192),
-            max_burst_length,
-            // §13.14: a target that says otherwise is not followed.
-            first_burst_length: number(Key::FirstBurstLength, 65_536).min(max_burst_length),
-            default_time2wait: short(Key::DefaultTime2Wait, 2),
-            default_time2retain: short(Key::DefaultTime2Retain, 20),
-            max_outstanding_r2t: short(Key::MaxOutstandingR2T, 1),
-            data_pdu_in_order: flag(Key::DataPDUInOrder, true),
-            data_sequence_in_order: flag(Key::DataSequenceInOrder, true),
-            error_recovery_level: u8::try_from(number(Key::ErrorRecoveryLevel, 0)).unwrap_or(0),
-        })
+        let mut negotiated = Negotiated::new(&self.offer, &self.agreed, self.target_takes.unwrap_or(8192));
+        // §13.14: a target that says otherwise is not followed.
+        negotiated.first_burst_length = negotiated.first_burst_length.min(negotiated.max_burst_length);
+        Ok(negotiated)
     }
 }
 

@@ -1,4 +1,15 @@
-//! The table: one row per text key (RFC 7143 §13; §12 for the security stage).
+//! The table: one row per text key (RFC 7143 §13; §12 for the security stage), and all that a row makes.
+//!
+//! ```text
+//!   /// what it is for
+//!   name, section, scope, when, sender, rule, default,        ──► Key, KeyRow
+//!       offer field: kind = ours                              ──► Offer, Negotiated
+//! ```
+//! Configuration, command line and manual read the rows; nothing else lists the keys.
+
+use alloc::collections::BTreeMap;
+
+use super::value::{DigestOffer, Value};
 
 /// How far a key reaches (§13).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +84,39 @@ pub enum Rule {
     Security,
 }
 
+/// The values an offered key has, and how they are told to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `None`, `CRC32C`, or both in the order of preference.
+    Digest,
+    /// Yes or No.
+    Flag,
+    /// A number of bytes.
+    Bytes,
+    /// A number of seconds.
+    Seconds,
+    /// A number.
+    Count,
+    /// A number that stands for a way to do something.
+    Level,
+}
+
+/// A key that is offered, and so can be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offered {
+    /// Its field in [`Offer`] and [`Negotiated`].
+    pub field: &'static str,
+    /// Its values.
+    pub kind: Kind,
+}
+
 /// A key, as the standard describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyRow {
     /// Which.
     pub key: Key,
+    /// What it is for, a sentence.
+    pub about: &'static str,
     /// Its name on the wire, exactly.
     pub name: &'static str,
     /// Section of RFC 7143.
@@ -96,6 +135,8 @@ pub struct KeyRow {
     pub default: Option<&'static str>,
     /// The longest value to take from a peer, in bytes.
     pub max_value: usize,
+    /// `None`: the initiator itself decides what to say of it.
+    pub offered: Option<Offered>,
 }
 
 /// Longest value of a key (§6.1): 255 bytes.
@@ -107,15 +148,16 @@ const BINARY: usize = 2 + 2 * 1024;
 const LENGTH_MAX: u32 = 0xff_ffff;
 
 macro_rules! table {
-    ($( $(#[$doc:meta])* $key:ident $name:literal $section:literal $scope:ident $when:ident $sender:ident
-        $discovery:ident $rule:expr, $default:expr, $max:expr; )*) => {
+    ($( #[doc = $about:literal] $key:ident $name:literal $section:literal $scope:ident $when:ident $sender:ident
+        $discovery:ident $rule:expr, $default:expr, $max:expr $(, offer $field:ident: $kind:ident = $ours:expr)?; )*) => {
         /// Which key.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Key { $( $(#[$doc])* $key, )* }
+        pub enum Key { $( #[doc = $about] $key, )* }
 
         /// All keys: §12's, then §13's in their order there.
         pub static TABLE: &[KeyRow] = &[$( KeyRow {
             key: Key::$key,
+            about: $about.trim_ascii(),
             name: $name,
             section: $section,
             scope: Scope::$scope,
@@ -125,6 +167,7 @@ macro_rules! table {
             rule: $rule,
             default: $default,
             max_value: $max,
+            offered: table!(@row $($field $kind)?),
         }, )*];
 
         impl Key {
@@ -133,9 +176,98 @@ macro_rules! table {
                 match self { $( Key::$key => $name, )* }
             }
         }
+
+        /// What to offer, and what to declare. Lengths in bytes, times in seconds.
+        ///
+        /// [`Offer::default`] is made for speed: data leaves with the command, bursts are long, several R2Ts
+        /// may be outstanding. [`Offer::set`] keeps every value in its key's range.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Offer {
+            $($(
+                #[doc = concat!($about, " ", $name, " (§", $section, "), `", stringify!($rule), "`.")]
+                pub $field: table!(@offered $kind),
+            )?)*
+        }
+
+        impl Default for Offer {
+            fn default() -> Offer {
+                Offer { $($( $field: $ours, )?)* }
+            }
+        }
+
+        impl Offer {
+            /// The value to offer for `key`; `None` for a key that is never offered.
+            pub fn value(&self, key: Key) -> Option<Value> {
+                match key {
+                    $($( Key::$key => Some(self.$field.into()), )?)*
+                    _ => None,
+                }
+            }
+
+            /// Stores a value of the key's kind and range; `None` for a key that is never offered, and a value of
+            /// another kind.
+            pub(super) fn put(&mut self, key: Key, value: Value) -> Option<()> {
+                match key {
+                    $($( Key::$key => self.$field = value.try_into().ok()?, )?)*
+                    _ => return None,
+                }
+                Some(())
+            }
+        }
+
+        /// What was agreed. Lengths in bytes, times in seconds.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Negotiated {
+            $($(
+                #[doc = concat!($about, " ", $name, " (§", $section, "), `", stringify!($rule), "`.")]
+                pub $field: table!(@agreed $kind),
+            )?)*
+            /// The longest data segment that the target takes: what it declared, or 8192 (§13.12).
+            pub max_send_data_segment_length: u32,
+        }
+
+        impl Negotiated {
+            /// Of a key that is not among the `agreed`, what we offered holds.
+            pub(super) fn new(offer: &Offer, agreed: &BTreeMap<Key, Value>, target_takes: u32) -> Negotiated {
+                let value = |key: Key| agreed.get(&key).copied().or_else(|| offer.value(key));
+                Negotiated {
+                    $($( $field: table!(@read $kind value(Key::$key), offer.$field), )?)*
+                    max_send_data_segment_length: target_takes,
+                }
+            }
+
+            /// What was agreed of `key`; `None` for a key that is never offered.
+            pub fn value(&self, key: Key) -> Option<Value> {
+                match key {
+                    $($( Key::$key => Some(table!(@write $kind self.$field)), )?)*
+                    _ => None,
+                }
+            }
+        }
     };
     (@always) => { false };
     (@normal) => { true };
+    (@row) => { None };
+    (@row $field:ident $kind:ident) => { Some(Offered { field: stringify!($field), kind: table!(@kind $kind) }) };
+    (@kind digest) => { Kind::Digest };
+    (@kind flag) => { Kind::Flag };
+    (@kind bytes) => { Kind::Bytes };
+    (@kind seconds) => { Kind::Seconds };
+    (@kind count) => { Kind::Count };
+    (@kind level) => { Kind::Level };
+    // Of two digests to offer in an order, one is agreed on: it is there, or not.
+    (@offered digest) => { DigestOffer };
+    (@offered $kind:ident) => { table!(@agreed $kind) };
+    (@agreed digest) => { bool };
+    (@agreed flag) => { bool };
+    (@agreed bytes) => { u32 };
+    (@agreed seconds) => { u16 };
+    (@agreed count) => { u16 };
+    (@agreed level) => { u8 };
+    (@read digest $value:expr, $ours:expr) => { $value == Some(Value::Digests(DigestOffer::Crc32c)) };
+    (@read $kind:ident $value:expr, $ours:expr) => { $value.and_then(|value| value.try_into().ok()).unwrap_or($ours) };
+    (@write digest $on:expr) => { Value::Digests(if $on { DigestOffer::Crc32c } else { DigestOffer::None }) };
+    (@write $kind:ident $agreed:expr) => { $agreed.into() };
 }
 
 use Rule::*;
@@ -154,12 +286,15 @@ table! {
     /// The answer.
     ChapR "CHAP_R" "12.1.3" Session Initialize Both always Security, None, BINARY;
 
-    /// CRC32C over headers.
-    HeaderDigest "HeaderDigest" "13.1" Connection Initialize Both always List(&["None", "CRC32C"]), Some("None"), SHORT;
-    /// CRC32C over data segments.
-    DataDigest "DataDigest" "13.1" Connection Initialize Both always List(&["None", "CRC32C"]), Some("None"), SHORT;
+    /// Checksum of headers.
+    HeaderDigest "HeaderDigest" "13.1" Connection Initialize Both always List(&["None", "CRC32C"]), Some("None"), SHORT,
+        offer header_digest: digest = DigestOffer::None;
+    /// Checksum of data.
+    DataDigest "DataDigest" "13.1" Connection Initialize Both always List(&["None", "CRC32C"]), Some("None"), SHORT,
+        offer data_digest: digest = DigestOffer::None;
     /// Connections of a session.
-    MaxConnections "MaxConnections" "13.2" Session Login Both normal Minimum { min: 1, max: 65_535 }, Some("1"), SHORT;
+    MaxConnections "MaxConnections" "13.2" Session Login Both normal Minimum { min: 1, max: 65_535 }, Some("1"), SHORT,
+        offer max_connections: count = 1;
     /// Asks for targets.
     SendTargets "SendTargets" "13.3" Session FullFeature Initiator always DeclareText, None, SHORT;
     /// The target's name.
@@ -175,33 +310,44 @@ table! {
     /// The portal group this connection is to.
     TargetPortalGroupTag "TargetPortalGroupTag" "13.9" Session Initialize Target always
         DeclareNumber { min: 0, max: 65_535 }, None, SHORT;
-    /// No unsolicited Data-Out.
-    InitialR2T "InitialR2T" "13.10" Session Login Both normal Or, Some("Yes"), SHORT;
-    /// Data in the command's own PDU.
-    ImmediateData "ImmediateData" "13.11" Session Login Both normal And, Some("Yes"), SHORT;
-    /// The longest data segment its sender takes.
+    /// Wait for the target's word before any unasked data beyond the command's own.
+    InitialR2T "InitialR2T" "13.10" Session Login Both normal Or, Some("Yes"), SHORT,
+        offer initial_r2t: flag = false;
+    /// Send data along with the command.
+    ImmediateData "ImmediateData" "13.11" Session Login Both normal And, Some("Yes"), SHORT,
+        offer immediate_data: flag = true;
+    /// The longest data segment we receive, in bytes.
     MaxRecvDataSegmentLength "MaxRecvDataSegmentLength" "13.12" Connection Any Both always
-        DeclareNumber { min: 512, max: LENGTH_MAX }, Some("8192"), SHORT;
-    /// The longest sequence of Data-In or solicited Data-Out.
+        DeclareNumber { min: 512, max: LENGTH_MAX }, Some("8192"), SHORT,
+        offer max_recv_data_segment_length: bytes = 262_144;
+    /// The longest burst, in bytes.
     MaxBurstLength "MaxBurstLength" "13.13" Session Login Both normal
-        Minimum { min: 512, max: LENGTH_MAX }, Some("262144"), SHORT;
-    /// The most unsolicited data of a command.
+        Minimum { min: 512, max: LENGTH_MAX }, Some("262144"), SHORT,
+        offer max_burst_length: bytes = 1 << 20;
+    /// The most data that is sent unasked, in bytes.
     FirstBurstLength "FirstBurstLength" "13.14" Session Login Both normal
-        Minimum { min: 512, max: LENGTH_MAX }, Some("65536"), SHORT;
-    /// Seconds before a reconnect.
-    DefaultTime2Wait "DefaultTime2Wait" "13.15" Session Login Both always Maximum { min: 0, max: 3600 }, Some("2"), SHORT;
-    /// Seconds the tasks are kept after that.
+        Minimum { min: 512, max: LENGTH_MAX }, Some("65536"), SHORT,
+        offer first_burst_length: bytes = 262_144;
+    /// Wait before a lost connection is replaced, in seconds.
+    DefaultTime2Wait "DefaultTime2Wait" "13.15" Session Login Both always Maximum { min: 0, max: 3600 }, Some("2"), SHORT,
+        offer default_time2wait: seconds = 2;
+    /// The target keeps tasks of a lost connection this long, in seconds.
     DefaultTime2Retain "DefaultTime2Retain" "13.16" Session Login Both always
-        Minimum { min: 0, max: 3600 }, Some("20"), SHORT;
-    /// R2Ts of a task at a time.
+        Minimum { min: 0, max: 3600 }, Some("20"), SHORT,
+        offer default_time2retain: seconds = 20;
+    /// Requests for data the target may have open for a command.
     MaxOutstandingR2T "MaxOutstandingR2T" "13.17" Session Login Both normal
-        Minimum { min: 1, max: 65_535 }, Some("1"), SHORT;
-    /// Data PDUs of a sequence in order.
-    DataPDUInOrder "DataPDUInOrder" "13.18" Session Login Both normal Or, Some("Yes"), SHORT;
-    /// Sequences of a command in order.
-    DataSequenceInOrder "DataSequenceInOrder" "13.19" Session Login Both normal Or, Some("Yes"), SHORT;
-    /// How much is recovered below the session.
-    ErrorRecoveryLevel "ErrorRecoveryLevel" "13.20" Session Login Both always Minimum { min: 0, max: 2 }, Some("0"), SHORT;
+        Minimum { min: 1, max: 65_535 }, Some("1"), SHORT,
+        offer max_outstanding_r2t: count = 16;
+    /// Data of a burst comes in order.
+    DataPDUInOrder "DataPDUInOrder" "13.18" Session Login Both normal Or, Some("Yes"), SHORT,
+        offer data_pdu_in_order: flag = true;
+    /// Bursts come in order.
+    DataSequenceInOrder "DataSequenceInOrder" "13.19" Session Login Both normal Or, Some("Yes"), SHORT,
+        offer data_sequence_in_order: flag = true;
+    /// How much is recovered without a new session.
+    ErrorRecoveryLevel "ErrorRecoveryLevel" "13.20" Session Login Both always Minimum { min: 0, max: 2 }, Some("0"), SHORT,
+        offer error_recovery_level: level = 0;
     /// What the session is for.
     SessionType "SessionType" "13.21" Session Login Initiator always DeclareText, Some("Normal"), SHORT;
     /// A vendor's own key.
@@ -235,6 +381,8 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::{String, ToString};
+
     use super::*;
 
     #[test]
@@ -261,6 +409,31 @@ mod tests {
                 And | Or => assert!(matches!(default, "Yes" | "No"), "{}", row.name),
                 List(values) => assert!(values.contains(&default), "{}", row.name),
                 DeclareText | Obsolete(_) | Private | Security => {}
+            }
+        }
+    }
+    #[test]
+    fn every_offered_key_has_a_field_that_holds_all_of_its_range() {
+        let mut offer = Offer::default();
+        for row in TABLE {
+            let Some(ours) = offer.value(row.key) else {
+                assert_eq!(row.offered, None, "{}", row.name);
+                continue;
+            };
+            assert_eq!(Value::parse(row.key, &ours.to_string()), Ok(ours), "our own default of {}", row.name);
+            let values = match (row.rule, row.offered.map(|offered| offered.kind)) {
+                (List(_), Some(Kind::Digest)) => ["None,CRC32C", "CRC32C"].map(String::from),
+                (And | Or, Some(Kind::Flag)) => ["Yes", "No"].map(String::from),
+                (
+                    DeclareNumber { min, max } | Minimum { min, max } | Maximum { min, max },
+                    Some(Kind::Bytes | Kind::Seconds | Kind::Count | Kind::Level),
+                ) => [min, max].map(|number| number.to_string()),
+                other => panic!("{}: {other:?}", row.name),
+            };
+            for text in values {
+                let value = Value::parse(row.key, &text).expect(row.name);
+                assert_eq!(offer.put(row.key, value), Some(()), "{}={text}", row.name);
+                assert_eq!(offer.value(row.key), Some(value));
             }
         }
     }
