@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use iscsi_proto::keys::{Offer, Scope, lookup};
+use iscsi_proto::keys::{Key, Scope, TABLE};
 use iscsi_proto::names::{IscsiName, PortalAddress};
 
 use super::settings::{ALGORITHMS, Timer};
@@ -93,29 +93,16 @@ pub(super) fn algorithms(names: &[String]) -> Result<Vec<String>, String> {
     if known.is_empty() { Err("no CHAP algorithm is left to offer".to_owned()) } else { Ok(known) }
 }
 
-/// The standard's spelling of a key that can be configured; upper and lower case are the same here.
-pub(super) fn key_name(name: &str) -> Result<&'static str, String> {
-    let entries = Offer::default().entries();
-    match entries.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) {
-        Some((key, _)) => Ok(key),
-        None => {
-            let refused = Offer::default().set(name, "").err();
-            Err(refused.map_or_else(|| format!("there is no key `{}`", name.escape_debug()), |error| error.to_string()))
-        }
+/// A key that can be configured; upper and lower case are the same here.
+pub(super) fn key(name: &str) -> Result<Key, String> {
+    let mut configurable = TABLE.iter().filter(|row| row.offered.is_some());
+    match configurable.find(|row| row.name.eq_ignore_ascii_case(name)) {
+        Some(row) => Ok(row.key),
+        None => Key::configurable(name).map_err(|error| error.to_string()),
     }
 }
 
-/// A key of RFC 7143 and the value to offer: the standard's spelling of both.
-pub(super) fn key(name: &str, value: &str) -> Result<(String, String), String> {
-    let name = key_name(name)?;
-    let mut offer = Offer::default();
-    offer.set(name, value).map_err(|error| error.to_string())?;
-    // An offer writes its own value as the standard does.
-    let written = offer.entries().into_iter().find(|(key, _)| *key == name).map(|(_, value)| value);
-    Ok((name.to_owned(), written.unwrap_or_else(|| value.to_owned())))
-}
-
 /// Whether a key's scope is the connection (RFC 7143 §13); the others belong to the session.
-pub(super) fn is_of_connection(key: &str) -> bool {
-    lookup(key).is_some_and(|row| row.scope == Scope::Connection)
+pub(super) fn is_of_connection(key: Key) -> bool {
+    key.row().is_some_and(|row| row.scope == Scope::Connection)
 }

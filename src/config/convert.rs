@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use iscsi_proto::keys::Choices;
+
 use super::check;
 use super::schema::{self, ARROW, KeyValue};
 use super::settings::{
@@ -122,16 +124,16 @@ fn keys(
     path: &[&str],
     session: BTreeMap<String, KeyValue>,
     connection: BTreeMap<String, KeyValue>,
-) -> Result<BTreeMap<String, String>, String> {
-    let mut keys = BTreeMap::new();
+) -> Result<Choices, String> {
+    let mut keys = Choices::default();
     for (section, other, entries) in [("Session", "Connection", session), ("Connection", "Session", connection)] {
         for (name, value) in entries {
             let here = [path, &[section, &name]].concat();
-            let (key, value) = at(&here, check::key(&name, &value.0))?;
-            if check::is_of_connection(&key) != (section == "Connection") {
+            let key = at(&here, check::key(&name))?;
+            at(&here, keys.set(key, &value.to_string()).map_err(|error| error.to_string()))?;
+            if check::is_of_connection(key) != (section == "Connection") {
                 return at(&here, Err(format!("the key belongs to {other}")));
             }
-            keys.insert(key, value);
         }
     }
     Ok(keys)
@@ -219,11 +221,12 @@ pub(super) fn to_file(config: &Config) -> schema::File {
 }
 
 /// Session keys, connection keys.
-fn split_keys(keys: &BTreeMap<String, String>) -> (BTreeMap<String, KeyValue>, BTreeMap<String, KeyValue>) {
-    let (connection, session): (BTreeMap<_, _>, BTreeMap<_, _>) = keys
-        .iter()
-        .map(|(key, value)| (key.clone(), KeyValue(value.clone())))
-        .partition(|(key, _)| check::is_of_connection(key));
+fn split_keys(keys: &Choices) -> (BTreeMap<String, KeyValue>, BTreeMap<String, KeyValue>) {
+    let (mut session, mut connection) = (BTreeMap::new(), BTreeMap::new());
+    for (key, value) in keys.iter() {
+        let section = if check::is_of_connection(key) { &mut connection } else { &mut session };
+        section.insert(key.name().to_owned(), value.into());
+    }
     (session, connection)
 }
 

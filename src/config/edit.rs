@@ -5,8 +5,7 @@
 //! [`ExitCode::Usage`], what is not there or is there twice with [`ExitCode::Data`]. Whether a
 //! target is logged in, and whether an interface exists, is the daemon's to check.
 
-use std::collections::BTreeMap;
-
+use iscsi_proto::keys::Choices;
 use iscsi_proto::names::{IscsiName, TargetAddress};
 
 use super::check;
@@ -340,13 +339,13 @@ fn no_portal(name: &str, wanted: &Portal, target: &Target) -> Failure {
 }
 
 /// An empty value goes back to the default.
-fn change_keys(keys: &mut BTreeMap<String, String>, changes: &[(String, String)]) -> Result<(), String> {
-    for (key, value) in changes {
-        if value.is_empty() {
-            keys.remove(check::key_name(key)?);
+fn change_keys(keys: &mut Choices, changes: &[(String, String)]) -> Result<(), String> {
+    for (name, text) in changes {
+        let key = check::key(name)?;
+        if text.is_empty() {
+            keys.unset(key);
         } else {
-            let (key, value) = check::key(key, value)?;
-            keys.insert(key, value);
+            keys.set(key, text).map_err(|error| error.to_string())?;
         }
     }
     Ok(())

@@ -1,14 +1,14 @@
 //! What the keys of the property list mean, told once: for its manual page.
 //!
 //! ```text
-//!   schema::Target, … (what is read) ── names ──┐
-//!   Timer, Offer, keys::TABLE (ranges, defaults) ─┼─► Dictionary ──► iscsid.plist(5)
-//!   WORDS (what it is for) ──────────────────────┘
+//!   schema::Target, … (what is read) ── names ──────┐
+//!   WORDS (what it is for) ─────────────────────────┼─► Dictionary ──► iscsid.plist(5)
+//!   Timer, the protocol's keys::TABLE (all of both) ┘
 //! ```
 //! The names come from the very types a file is read into, ranges and defaults from the tables it is checked
 //! with. A key without words fails a test.
 
-use iscsi_proto::keys::{Offer, Rule, lookup};
+use iscsi_proto::keys::{KeyRow, Offer, Rule, TABLE};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor, value};
 
@@ -162,40 +162,21 @@ fn timers() -> Vec<KeyWords> {
 
 /// The keys of RFC 7143 that can be offered, with our own defaults.
 fn offered(of_connection: bool) -> Vec<KeyWords> {
-    let entries = Offer::default().entries().into_iter();
-    let entries = entries.filter(|(name, _)| is_of_connection(name) == of_connection);
-    let words = |(name, default): (&'static str, String)| {
-        let kind = match lookup(name).map(|row| row.rule) {
-            Some(Rule::List(values)) => format!("string: {}, or both in the order of preference", values.join(" or ")),
-            Some(Rule::And | Rule::Or) => "boolean, or the string Yes or No".to_owned(),
-            Some(Rule::DeclareNumber { min, max } | Rule::Minimum { min, max } | Rule::Maximum { min, max }) => {
+    let defaults = Offer::default();
+    let words = |row: &'static KeyRow| {
+        let default = defaults.value(row.key)?.to_string();
+        let kind = match row.rule {
+            Rule::List(values) => format!("string: {}, or both in the order of preference", values.join(" or ")),
+            Rule::And | Rule::Or => "boolean, or the string Yes or No".to_owned(),
+            Rule::DeclareNumber { min, max } | Rule::Minimum { min, max } | Rule::Maximum { min, max } => {
                 format!("integer, {min} to {max}")
             }
             _ => "string".to_owned(),
         };
-        let about = OFFERED.iter().find(|(key, _)| *key == name).map_or("", |(_, about)| about);
-        KeyWords { name, kind, default: Some(default), about }
+        Some(KeyWords { name: row.name, kind, default: Some(default), about: row.about })
     };
-    entries.map(words).collect()
+    TABLE.iter().filter(|row| is_of_connection(row.key) == of_connection).filter_map(words).collect()
 }
-
-/// What the keys of RFC 7143 are for.
-const OFFERED: [(&str, &str); 14] = [
-    ("HeaderDigest", "Checksum of headers."),
-    ("DataDigest", "Checksum of data."),
-    ("MaxConnections", "Connections of a session."),
-    ("InitialR2T", "Wait for the target's word before any unasked data beyond the command's own."),
-    ("ImmediateData", "Send data along with the command."),
-    ("MaxRecvDataSegmentLength", "The longest data segment we receive, in bytes."),
-    ("MaxBurstLength", "The longest burst, in bytes."),
-    ("FirstBurstLength", "The most data that is sent unasked, in bytes."),
-    ("DefaultTime2Wait", "Wait before a lost connection is replaced, in seconds."),
-    ("DefaultTime2Retain", "The target keeps tasks of a lost connection this long, in seconds."),
-    ("MaxOutstandingR2T", "Requests for data the target may have open for a command."),
-    ("DataPDUInOrder", "Data of a burst comes in order."),
-    ("DataSequenceInOrder", "Bursts come in order."),
-    ("ErrorRecoveryLevel", "How much is recovered without a new session."),
-];
 
 /// The keys that a type is read from, in order: serde tells them to whoever reads.
 fn names_of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
@@ -253,9 +234,6 @@ mod tests {
     fn no_words_are_left_of_a_key_that_is_gone() {
         let all: Vec<&str> = dictionaries().iter().flat_map(|d| d.keys.iter().map(|key| key.name)).collect();
         for (name, ..) in WORDS {
-            assert!(all.contains(&name), "{name}");
-        }
-        for (name, _) in OFFERED {
             assert!(all.contains(&name), "{name}");
         }
     }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use iscsi_proto::keys::Value;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::tree;
@@ -191,15 +191,42 @@ pub(super) struct Discovery {
 }
 
 /// Value of a key of RFC 7143: in the file a string, an integer or a boolean, in the standard
-/// always text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KeyValue(pub(super) String);
+/// always text, as which it displays. Numbers and booleans are written as such: that is what an
+/// editor of property lists shows best.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum KeyValue {
+    Flag(bool),
+    Number(u64),
+    Text(String),
+}
+
+impl From<Value> for KeyValue {
+    fn from(value: Value) -> KeyValue {
+        match value {
+            Value::Flag(flag) => KeyValue::Flag(flag),
+            Value::Number(number) => KeyValue::Number(number.into()),
+            Value::Digests(digests) => KeyValue::Text(digests.as_str().to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for KeyValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyValue::Flag(true) => f.write_str("Yes"),
+            KeyValue::Flag(false) => f.write_str("No"),
+            KeyValue::Number(number) => write!(f, "{number}"),
+            KeyValue::Text(text) => f.write_str(text),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for KeyValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
+        struct Written;
 
-        impl Visitor<'_> for Text {
+        impl Visitor<'_> for Written {
             type Value = KeyValue;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -207,37 +234,24 @@ impl<'de> Deserialize<'de> for KeyValue {
             }
 
             fn visit_bool<E: de::Error>(self, value: bool) -> Result<KeyValue, E> {
-                Ok(KeyValue(if value { "Yes" } else { "No" }.to_owned()))
+                Ok(KeyValue::Flag(value))
             }
 
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<KeyValue, E> {
-                Ok(KeyValue(value.to_string()))
+                Ok(KeyValue::Number(value))
             }
 
+            /// A negative one: no key takes it, and its error quotes it.
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<KeyValue, E> {
-                Ok(KeyValue(value.to_string()))
+                Ok(KeyValue::Text(value.to_string()))
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<KeyValue, E> {
-                Ok(KeyValue(value.to_owned()))
+                Ok(KeyValue::Text(value.to_owned()))
             }
         }
 
-        deserializer.deserialize_any(Text)
-    }
-}
-
-impl Serialize for KeyValue {
-    /// Numbers and booleans are written as such: that is what an editor of property lists shows best.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.as_str() {
-            "Yes" => serializer.serialize_bool(true),
-            "No" => serializer.serialize_bool(false),
-            text => match text.parse::<u64>() {
-                Ok(number) if number.to_string() == text => serializer.serialize_u64(number),
-                _ => serializer.serialize_str(text),
-            },
-        }
+        deserializer.deserialize_any(Written)
     }
 }
 
@@ -386,7 +400,7 @@ mod tests {
              <key>FirstBurstLength</key><string>0x1000</string></dict></dict></dict>",
         ))
         .expect("good");
-        let value = |key: &str| file.defaults.session.get(key).expect("there").0.clone();
+        let value = |key: &str| file.defaults.session.get(key).expect("there").to_string();
         assert_eq!(value("ImmediateData"), "Yes");
         assert_eq!(value("InitialR2T"), "No");
         assert_eq!(value("MaxBurstLength"), "262144");

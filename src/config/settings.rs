@@ -10,6 +10,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use iscsi_proto::keys::Choices;
+
 use crate::ipc::{FlushPolicy, Origin};
 
 pub use iscsi_proto::names::DEFAULT_PORT;
@@ -87,7 +89,7 @@ pub struct TargetSettings {
     /// When writes through the NFS export are on stable storage.
     pub flush_policy: Option<FlushPolicy>,
     /// Keys of RFC 7143 §13 and the value to offer.
-    pub keys: BTreeMap<String, String>,
+    pub keys: Choices,
     /// Timers, in seconds.
     pub timers: BTreeMap<Timer, u32>,
 }
@@ -207,8 +209,8 @@ pub struct Effective {
     pub attach: bool,
     /// When writes through the NFS export are on stable storage.
     pub flush_policy: FlushPolicy,
-    /// Keys to offer that differ from our own defaults.
-    pub keys: BTreeMap<String, String>,
+    /// What to offer instead of our own defaults.
+    pub keys: Choices,
     /// Timers.
     pub timers: Timers,
 }
@@ -262,7 +264,7 @@ impl Config {
             Duration::from_secs(seconds.copied().unwrap_or(timer.default_seconds()).into())
         };
         let mut keys = defaults.keys.clone();
-        keys.extend(own.keys.clone());
+        keys.extend(&own.keys);
         Effective {
             auto_login: own.auto_login.or(defaults.auto_login).unwrap_or(false),
             persistent: own.persistent.or(defaults.persistent).unwrap_or(true),

@@ -113,7 +113,7 @@ impl TargetLogin {
             // Some targets compare names byte by byte: they are called as they were written.
             target: Some(name(&settings.written_name)?),
             isid: isid(seed, &current.config.initiator.name, target),
-            offer: offer(&effective)?,
+            offer: offer(&effective),
             chap: current.config.credentials(&current.secrets, Some(target))?,
             timeout: effective.timers.login,
         };
@@ -126,11 +126,8 @@ fn name(text: &str) -> Result<IscsiName, Failure> {
 }
 
 /// What a target is offered: our defaults, and what the settings have instead.
-pub(crate) fn offer(effective: &Effective) -> Result<Offer, Failure> {
-    let mut offer = Offer::default();
-    for (key, value) in &effective.keys {
-        offer.set(key, value).map_err(|error| Failure::new(ExitCode::Configuration, error.to_string()))?;
-    }
+pub(crate) fn offer(effective: &Effective) -> Offer {
+    let mut offer = effective.keys.offer();
     // Whatever is configured: a session has one connection here, and a lost one is recovered by
     // reinstatement alone. More must not be promised (RFC 7143 §13.2, §13.18 to §13.20).
     offer.max_connections = 1;
@@ -138,7 +135,7 @@ pub(crate) fn offer(effective: &Effective) -> Result<Offer, Failure> {
     // Data in another order are legal once both sides have said No, and the core takes them in order only.
     offer.data_pdu_in_order = true;
     offer.data_sequence_in_order = true;
-    Ok(offer)
+    offer
 }
 
 /// The ISID for a target: stable, so that a login after a crash reinstates the session instead of
@@ -215,7 +212,7 @@ mod tests {
         let keys = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let changes = crate::ipc::TargetChanges { keys, ..crate::ipc::TargetChanges::default() };
         config.modify_target(&mut secrets, disk, &changes).expect("changed");
-        let offer = offer(&config.effective(disk, false)).expect("an offer");
+        let offer = offer(&config.effective(disk, false));
         assert_eq!((offer.max_connections, offer.error_recovery_level), (1, 0));
         assert!(offer.data_pdu_in_order && offer.data_sequence_in_order);
     }

@@ -1,7 +1,7 @@
 //! Text keys: what initiator and target tell each other in `key=value` pairs.
 //!
 //! ```text
-//!   Offer (as configured) ──► Negotiation::propose ──► TextWriter ──► target
+//!   Choices ──► Offer ──► Negotiation::propose ──► TextWriter ──► target
 //!                                    ▲   │
 //!   target ──► TextReader ──► receive┘   └──► finish ──► Negotiated
 //! ```
@@ -9,12 +9,14 @@
 //! values become one, its default and range, what it is for. A key that is offered is a field of [`Offer`] and of
 //! [`Negotiated`] by the same row. Codec, configuration, command line, manual and negotiation all read that table.
 
+mod choices;
 mod codec;
 mod negotiation;
 mod offer;
 mod table;
 mod value;
 
+pub use choices::Choices;
 pub use codec::{MAX_KEY, MAX_KEYS, MAX_TEXT, Pair, SeenKeys, TextReader, TextWriter, number};
 pub use negotiation::{Negotiation, SessionType};
 pub use table::{Key, KeyRow, Kind, Negotiated, Offer, Offered, Rule, Scope, Sender, TABLE, When, lookup};

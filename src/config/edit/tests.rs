@@ -1,5 +1,6 @@
 //! Changes as users make them: what is changed, and what is refused with nothing changed.
 
+use iscsi_proto::keys::{Key, Value};
 use iscsi_proto::names::{IscsiName, parse_target_address};
 
 use crate::config::*;
@@ -148,7 +149,7 @@ fn what_a_target_says_wins_over_the_defaults_and_those_over_ours() {
     let (mut config, mut secrets) = with_disk();
     config.defaults.timers.insert(Timer::NopInterval, 30);
     config.defaults.timers.insert(Timer::NopTimeout, 31);
-    config.defaults.keys.insert("HeaderDigest".into(), "CRC32C".into());
+    config.defaults.keys.set(Key::HeaderDigest, "CRC32C").expect("a digest");
     config.defaults.auto_login = Some(true);
     let changes = TargetChanges {
         timers: vec![("nopinterval".into(), 7)],
@@ -160,8 +161,8 @@ fn what_a_target_says_wins_over_the_defaults_and_those_over_ours() {
     let timers: Vec<u32> = effective.timers.entries().into_iter().map(|(_, seconds)| seconds).collect();
     assert_eq!(timers, [15, 5, 7, 31, 120, 30]);
     assert!(!effective.auto_login);
-    let keys: Vec<(&str, &str)> = effective.keys.iter().map(|(key, value)| (&key[..], &value[..])).collect();
-    assert_eq!(keys, [("HeaderDigest", "CRC32C"), ("ImmediateData", "No")]);
+    let keys: Vec<(&str, String)> = effective.keys.iter().map(|(key, value)| (key.name(), value.to_string())).collect();
+    assert_eq!(keys, [("HeaderDigest", "CRC32C".to_owned()), ("ImmediateData", "No".to_owned())]);
 }
 
 // check: nop-own, nop-off, recovery-replacement-timeout
@@ -202,7 +203,7 @@ fn an_empty_value_goes_back_to_the_default() {
     let (mut config, mut secrets) = with_disk();
     let before = config.clone();
     config.modify_target(&mut secrets, DISK, &key("MaxBurstLength", "0x10000")).expect("set");
-    assert_eq!(config.targets[DISK].settings.keys["MaxBurstLength"], "65536");
+    assert_eq!(config.targets[DISK].settings.keys.get(Key::MaxBurstLength), Some(Value::Number(65536)));
     config.modify_target(&mut secrets, DISK, &key("MaxBurstLength", "")).expect("taken away");
     assert_eq!(config, before);
 }

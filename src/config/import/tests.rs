@@ -1,5 +1,7 @@
 //! What another initiator had configured meets what is configured here.
 
+use iscsi_proto::keys::Key;
+
 use crate::config::{Config, Secrets};
 use crate::ipc::{
     ChapChanges, DiscoveryChanges, Import, Imported, ImportedPortal, ImportedTarget, InitiatorChanges, Origin, Secret,
@@ -101,7 +103,10 @@ fn one_value_that_is_wrong_does_not_keep_the_others_out() {
     let keys = [("MaxConnections", "70000"), ("DataDigest", "CRC32C"), ("Nonsense", "1")];
     let keys = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
     let imported = here.import(&target(DISK, &["192.0.2.1", "::bad::"], TargetChanges { keys, ..Default::default() }));
-    assert_eq!(here.config.targets[DISK].settings.keys.get("DataDigest").map(String::as_str), Some("CRC32C"));
+    assert_eq!(
+        here.config.targets[DISK].settings.keys.get(Key::DataDigest).map(|value| value.to_string()).as_deref(),
+        Some("CRC32C")
+    );
     assert_eq!((imported.taken.len(), imported.left.len()), (1, 3), "{imported:?}");
     assert!(imported.left.iter().all(|left| left.starts_with(&format!("target {DISK}: "))), "{:?}", imported.left);
 }

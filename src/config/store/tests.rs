@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use iscsi_proto::keys::Key;
 use tempfile::TempDir;
 
 use crate::config::*;
@@ -67,7 +68,7 @@ fn what_is_edited_is_there_after_a_restart() {
     let effective = store.config().effective(TARGET, false);
     assert!(effective.auto_login);
     assert!(effective.timers.nop_interval.is_zero());
-    assert_eq!(effective.keys.get("HeaderDigest").map(String::as_str), Some("CRC32C,None"));
+    assert_eq!(effective.keys.get(Key::HeaderDigest).map(|value| value.to_string()).as_deref(), Some("CRC32C,None"));
     let credentials = store.config().credentials(store.secrets(), Some(TARGET)).expect("whole").expect("CHAP");
     assert_eq!(credentials.secret.as_bytes(), b"correct horse battery");
 }
@@ -155,18 +156,19 @@ fn a_file_of_version_1_keeps_meaning_what_it_meant() {
     assert_eq!((disk.portals[2].interface.as_deref(), disk.portals[2].group_tag), (None, None));
     let effective = config.effective(name, true);
     assert_eq!((effective.auto_login, effective.persistent, effective.attach), (true, false, false));
-    let keys: Vec<(&str, &str)> = effective.keys.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+    let keys: Vec<(&str, String)> = effective.keys.iter().map(|(key, value)| (key.name(), value.to_string())).collect();
     assert_eq!(
         keys,
         [
-            ("DataDigest", "CRC32C"),
-            ("FirstBurstLength", "65536"),
             ("HeaderDigest", "CRC32C,None"),
-            ("ImmediateData", "Yes"),
+            ("DataDigest", "CRC32C"),
             ("InitialR2T", "No"),
-            ("MaxBurstLength", "262144"),
+            ("ImmediateData", "Yes"),
             ("MaxRecvDataSegmentLength", "65536"),
+            ("MaxBurstLength", "262144"),
+            ("FirstBurstLength", "65536"),
         ]
+        .map(|(key, value)| (key, value.to_owned()))
     );
     let timers: Vec<u32> = effective.timers.entries().into_iter().map(|(_, seconds)| seconds).collect();
     assert_eq!(timers, [20, 3, 10, 0, 600, 30]);
