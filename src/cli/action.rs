@@ -229,7 +229,7 @@ fn modify_target(typed: ModifyTarget, ask: Ask<'_>) -> Result<Request, Failure> 
         persistent,
         attach,
         flush_policy,
-        keys: keys.given(),
+        keys: keys.changes()?,
         timers: timers.given(),
         chap: chap_changes(chap, ask)?,
     };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::keys::Keys;
 use crate::ipc::{FlushPolicy, MAX_BENCH_DEPTH, MAX_BENCH_SECONDS};
 
 /// Everything `iscsictl` takes.
@@ -222,7 +223,7 @@ pub(super) enum Modify {
     },
 }
 
-/// What `modify target` takes. The names of the RFC's keys are written with dashes.
+/// What `modify target` takes.
 #[derive(Debug, Args)]
 pub(super) struct ModifyTarget {
     /// The target's name
@@ -249,95 +250,6 @@ pub(super) struct ModifyTarget {
     pub(super) timers: Timers,
     #[command(flatten)]
     pub(super) chap: Chap,
-}
-
-/// Values to offer at login (RFC 7143 §13); an empty one goes back to the default.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Offered at login (RFC 7143; an empty value goes back to the default)")]
-pub(super) struct Keys {
-    /// Checksum of headers: CRC32C, None, or both in the order of preference
-    #[arg(long, value_name = "CRC32C|None")]
-    pub(super) header_digest: Option<String>,
-    /// Checksum of data: CRC32C, None, or both in the order of preference
-    #[arg(long, value_name = "CRC32C|None")]
-    pub(super) data_digest: Option<String>,
-    /// Connections of a session
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) max_connections: Option<String>,
-    /// Wait for the target's word before any data: Yes or No
-    #[arg(long, value_name = "Yes|No")]
-    pub(super) initial_r2t: Option<String>,
-    /// Send data along with the command: Yes or No
-    #[arg(long, value_name = "Yes|No")]
-    pub(super) immediate_data: Option<String>,
-    /// The longest data segment we receive, in bytes
-    #[arg(long, value_name = "BYTES")]
-    pub(super) max_recv_data_segment_length: Option<String>,
-    /// The longest burst, in bytes
-    #[arg(long, value_name = "BYTES")]
-    pub(super) max_burst_length: Option<String>,
-    /// The most data that is sent unasked, in bytes
-    #[arg(long, value_name = "BYTES")]
-    pub(super) first_burst_length: Option<String>,
-    /// Wait before a lost connection is replaced, in seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub(super) default_time2wait: Option<String>,
-    /// The target keeps tasks of a lost connection this long, in seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub(super) default_time2retain: Option<String>,
-    /// Requests for data the target may have open for a command
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) max_outstanding_r2t: Option<String>,
-    /// Data of a burst comes in order: Yes or No
-    #[arg(long, value_name = "Yes|No")]
-    pub(super) data_pdu_in_order: Option<String>,
-    /// Bursts come in order: Yes or No
-    #[arg(long, value_name = "Yes|No")]
-    pub(super) data_sequence_in_order: Option<String>,
-    /// How much is recovered without a new session: 0 to 2
-    #[arg(long, value_name = "LEVEL")]
-    pub(super) error_recovery_level: Option<String>,
-}
-
-impl Keys {
-    /// What was given, by the RFC's names and in its order.
-    pub(super) fn given(self) -> Vec<(String, String)> {
-        let Keys {
-            header_digest,
-            data_digest,
-            max_connections,
-            initial_r2t,
-            immediate_data,
-            max_recv_data_segment_length,
-            max_burst_length,
-            first_burst_length,
-            default_time2wait,
-            default_time2retain,
-            max_outstanding_r2t,
-            data_pdu_in_order,
-            data_sequence_in_order,
-            error_recovery_level,
-        } = self;
-        [
-            ("HeaderDigest", header_digest),
-            ("DataDigest", data_digest),
-            ("MaxConnections", max_connections),
-            ("InitialR2T", initial_r2t),
-            ("ImmediateData", immediate_data),
-            ("MaxRecvDataSegmentLength", max_recv_data_segment_length),
-            ("MaxBurstLength", max_burst_length),
-            ("FirstBurstLength", first_burst_length),
-            ("DefaultTime2Wait", default_time2wait),
-            ("DefaultTime2Retain", default_time2retain),
-            ("MaxOutstandingR2T", max_outstanding_r2t),
-            ("DataPDUInOrder", data_pdu_in_order),
-            ("DataSequenceInOrder", data_sequence_in_order),
-            ("ErrorRecoveryLevel", error_recovery_level),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-        .collect()
-    }
 }
 
 /// Timers of a target.

@@ -11,6 +11,7 @@ mod args;
 mod bar;
 mod client;
 mod import;
+mod keys;
 mod legacy;
 pub mod manual;
 mod secret;

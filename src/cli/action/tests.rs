@@ -1,5 +1,7 @@
 //! Every line of the three grammars, and what it means.
 
+use iscsi_proto::keys::{Key, Value};
+
 use super::{Action, Ask, Local, Source, Understood};
 use crate::cli::args::{Format, Typed};
 use crate::ipc::{
@@ -69,7 +71,12 @@ fn modify_target(changes: TargetChanges) -> Request {
 }
 
 fn keys(pairs: &[(&str, &str)]) -> TargetChanges {
-    let keys = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    // As the standard writes them: 0x1000 is 4096.
+    let written = |key: &str, value: &str| {
+        let value = Key::configurable(key).and_then(|key| Value::parse(key, value)).expect("a value of the key");
+        (key.to_owned(), value.to_string())
+    };
+    let keys = pairs.iter().map(|(key, value)| written(key, value)).collect();
     TargetChanges { keys, ..TargetChanges::default() }
 }
 
