@@ -5,9 +5,10 @@
 //! ```
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use iscsi_proto::keys::{Key, KeyRow, Kind, Offer, Offered, Rule, TABLE, Value};
+use iscsi_proto::keys::{Choices, Key, KeyRow, Kind, Offer, Offered, Rule, TABLE, Value};
 
-use crate::ipc::{ExitCode, Failure};
+use crate::config;
+use crate::ipc::Failure;
 
 /// Above the options in help and manual.
 const HEADING: &str = "Offered at login (RFC 7143; an empty value goes back to the default)";
@@ -20,15 +21,15 @@ impl Keys {
     /// What to change: the standard's names and values; an empty one goes back to the default.
     ///
     /// # Errors
-    /// [`ExitCode::Usage`] for a value that is not one of its key.
+    /// As [`config::choose`].
     pub(super) fn changes(self) -> Result<Vec<(String, String)>, Failure> {
+        let mut chosen = Choices::default();
         let change = |(key, typed): (Key, String)| {
             let value = match typed.as_str() {
-                "" => None,
-                text => Some(Value::parse(key, text)),
+                "" => String::new(),
+                typed => config::choose(&mut chosen, key, typed)?.to_string(),
             };
-            let value = value.transpose().map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
-            Ok((key.name().to_owned(), value.map_or_else(String::new, |value| value.to_string())))
+            Ok((key.name().to_owned(), value))
         };
         self.0.into_iter().map(change).collect()
     }
@@ -57,8 +58,12 @@ impl Args for Keys {
     }
 }
 
-fn option(row: &KeyRow, Offered { field, kind }: Offered, default: Value) -> Arg {
+fn option(row: &KeyRow, Offered { field, kind, only }: Offered, default: Value) -> Arg {
     let about = row.about.trim_end_matches('.');
+    let values = match only {
+        None => format!("{}; default {default}", values(row)),
+        Some(why) => format!("{default} and nothing else, since {why}"),
+    };
     Arg::new(field)
         .long(field.replace('_', "-"))
         .value_name(match kind {
@@ -69,7 +74,7 @@ fn option(row: &KeyRow, Offered { field, kind }: Offered, default: Value) -> Arg
             Kind::Count => "NUMBER",
             Kind::Level => "LEVEL",
         })
-        .help(format!("{about}: {}; default {default}", values(row)))
+        .help(format!("{about}: {values}"))
         .help_heading(HEADING)
 }
 

@@ -3,10 +3,11 @@
 
 use std::ops::RangeInclusive;
 
-use iscsi_proto::keys::{Key, Scope, TABLE};
+use iscsi_proto::keys::{Choices, Key, Scope, TABLE, Value};
 use iscsi_proto::names::{IscsiName, PortalAddress};
 
 use super::settings::{ALGORITHMS, Timer};
+use crate::ipc::{ExitCode, Failure};
 
 /// Lengths of a CHAP secret, in bytes: at least 96 bits where there is no IPsec (RFC 7143 §12.1.3).
 pub const SECRET_BYTES: RangeInclusive<usize> = 12..=128;
@@ -99,6 +100,19 @@ pub(super) fn key(name: &str) -> Result<Key, String> {
     match configurable.find(|row| row.name.eq_ignore_ascii_case(name)) {
         Some(row) => Ok(row.key),
         None => Key::configurable(name).map_err(|error| error.to_string()),
+    }
+}
+
+/// Chooses a value to offer, as a user types it. After an error, `keys` is not for use.
+///
+/// # Errors
+/// A sentence: [`ExitCode::Usage`] for a value that is not one of the key, [`ExitCode::Configuration`] for one that
+/// would have no effect.
+pub fn choose(keys: &mut Choices, key: Key, typed: &str) -> Result<Value, Failure> {
+    let value = keys.set(key, typed).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
+    match keys.without_effect().find(|choice| choice.key == key) {
+        None => Ok(value),
+        Some(choice) => Err(Failure::new(ExitCode::Configuration, choice.to_string())),
     }
 }
 

@@ -153,7 +153,8 @@ impl Config {
     /// Changes a target's settings. Returns sentences for the user, often none.
     ///
     /// # Errors
-    /// [`ExitCode::Usage`] for a malformed value, [`ExitCode::Data`] for a target that is not there.
+    /// [`ExitCode::Usage`] for a malformed value, [`ExitCode::Data`] for a target that is not there,
+    /// [`ExitCode::Configuration`] for a value without effect and for equal secrets.
     pub fn modify_target(
         &mut self,
         secrets: &mut Secrets,
@@ -168,7 +169,7 @@ impl Config {
         settings.persistent = persistent.or(settings.persistent);
         settings.attach = attach.or(settings.attach);
         settings.flush_policy = flush_policy.or(settings.flush_policy);
-        change_keys(&mut settings.keys, keys).map_err(usage)?;
+        change_keys(&mut settings.keys, keys)?;
         for (timer, seconds) in timers {
             settings.timers.insert(check::timer(timer, *seconds).map_err(usage)?, *seconds);
         }
@@ -339,13 +340,13 @@ fn no_portal(name: &str, wanted: &Portal, target: &Target) -> Failure {
 }
 
 /// An empty value goes back to the default.
-fn change_keys(keys: &mut Choices, changes: &[(String, String)]) -> Result<(), String> {
+fn change_keys(keys: &mut Choices, changes: &[(String, String)]) -> Result<(), Failure> {
     for (name, text) in changes {
-        let key = check::key(name)?;
+        let key = check::key(name).map_err(usage)?;
         if text.is_empty() {
             keys.unset(key);
         } else {
-            keys.set(key, text).map_err(|error| error.to_string())?;
+            check::choose(keys, key, text)?;
         }
     }
     Ok(())

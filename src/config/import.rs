@@ -142,9 +142,13 @@ impl Importing<'_> {
             Ok(())
         })
         .map_err(|failure| failure.message)?;
+        let mut settings = String::new();
         for changes in one_by_one(changes) {
             match self.change(|config, secrets| config.modify_target(secrets, &key, &changes)) {
-                Ok(notes) => left.extend(notes.into_iter().map(|note| format!("target {key}: {note}"))),
+                Ok(notes) => {
+                    settings.push_str(&in_words(&changes));
+                    left.extend(notes.into_iter().map(|note| format!("target {key}: {note}")));
+                }
                 Err(failure) => left.push(format!("target {key}: {failure}")),
             }
         }
@@ -154,7 +158,6 @@ impl Importing<'_> {
             .get(&key)
             .map_or_else(Vec::new, |target| target.portals.iter().map(Portal::endpoint).collect());
         let replaced = there.map_or("", |_| ", instead of the one that was here");
-        let settings = in_words(changes);
         self.taken(format!("target {key} at {}{settings}{replaced}", places.join(", ")));
         left.into_iter().for_each(|sentence| self.left(sentence));
         Ok(())

@@ -8,6 +8,8 @@
 //! The names come from the very types a file is read into, ranges and defaults from the tables it is checked
 //! with. A key without words fails a test.
 
+use std::borrow::Cow;
+
 use iscsi_proto::keys::{KeyRow, Offer, Rule, TABLE};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor, value};
@@ -37,7 +39,7 @@ pub struct KeyWords {
     /// What holds where it is missing, if that can be said in a word.
     pub default: Option<String>,
     /// What it is for.
-    pub about: &'static str,
+    pub about: Cow<'static, str>,
 }
 
 /// Every dictionary with every key.
@@ -77,7 +79,12 @@ fn dictionary<T: for<'de> Deserialize<'de>>(path: &'static [&'static str], about
     let keys = names_of::<T>().iter().map(|name| {
         let words = WORDS.iter().find(|words| words.0 == *name);
         let (_, kind, default, about) = words.copied().unwrap_or((name, "", "", ""));
-        KeyWords { name, kind: filled(kind), default: Some(filled(default)).filter(|text| !text.is_empty()), about }
+        KeyWords {
+            name,
+            kind: filled(kind),
+            default: Some(filled(default)).filter(|text| !text.is_empty()),
+            about: about.into(),
+        }
     });
     Dictionary { path, about, keys: keys.collect() }
 }
@@ -148,14 +155,14 @@ fn timers() -> Vec<KeyWords> {
         name: timer.name(),
         kind: format!("integer, {} to {}", timer.range().start(), timer.range().end()),
         default: Some(timer.default_seconds().to_string()),
-        about: match timer {
+        about: Cow::Borrowed(match timer {
             Timer::LoginTimeout => "A login must be through after this long.",
             Timer::LogoutTimeout => "A logout must be answered after this long.",
             Timer::NopInterval => "An idle connection is pinged this often; 0 never.",
             Timer::NopTimeout => "A ping unanswered for this long loses the connection; 0 waits for ever.",
             Timer::ReplacementTimeout => "I/O waits this long for a lost connection to come back; 0 fails it at once.",
             Timer::TaskTimeout => "A command unanswered for this long is aborted and issued again; 0 waits for ever.",
-        },
+        }),
     };
     Timer::ALL.into_iter().map(words).collect()
 }
@@ -173,7 +180,11 @@ fn offered(of_connection: bool) -> Vec<KeyWords> {
             }
             _ => "string".to_owned(),
         };
-        Some(KeyWords { name: row.name, kind, default: Some(default), about: row.about })
+        let about = match row.offered?.only {
+            None => Cow::Borrowed(row.about),
+            Some(why) => format!("{} Only {default} has an effect: {why}.", row.about).into(),
+        };
+        Some(KeyWords { name: row.name, kind, default: Some(default), about })
     };
     TABLE.iter().filter(|row| is_of_connection(row.key) == of_connection).filter_map(words).collect()
 }

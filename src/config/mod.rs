@@ -20,6 +20,7 @@ mod initiator_name;
 mod iscsi_osx;
 mod keys;
 mod nfs;
+mod no_effect;
 mod paths;
 mod schema;
 mod secrets;
@@ -27,7 +28,7 @@ mod settings;
 mod store;
 mod tree;
 
-pub use check::SECRET_BYTES;
+pub use check::{SECRET_BYTES, choose};
 pub use credentials::{Credentials, Mutual};
 pub(crate) use current::Current;
 pub use edit::{Found, Recorded};

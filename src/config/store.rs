@@ -46,6 +46,9 @@ impl Store {
             None => Config::default(),
             Some(bytes) => parse(path, bytes)?,
         };
+        for sentence in config.without_effect() {
+            tracing::warn!("{}: {sentence}", path.display());
+        }
         let vault = Vault::system(path);
         let secrets = vault.load(&secrets_path(path), config.targets.keys().map(String::as_str))?;
         let lock = lock(path)?;

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use iscsi_proto::keys::Key;
+
 use super::world::{Interface, Os, Reached, Stat, Unreached};
 use super::*;
 use crate::config::Secrets;
@@ -233,6 +235,17 @@ fn chap_that_is_configured_by_halves_is_named_with_its_target() {
     config.modify_target(secrets, DISK, &changes).expect("changed");
     let report = patient.examine(Ok(answer()));
     assert_problem(&report, ExitCode::Configuration, "chap", &format!("for target {DISK}"));
+}
+
+#[test]
+fn a_value_that_has_no_effect_is_a_warning_with_its_path() {
+    let mut patient = Patient::healthy(Os::Linux);
+    let (config, _) = patient.config();
+    config.defaults.keys.set(Key::MaxConnections, "4").expect("a number");
+    let report = patient.examine(Ok(answer()));
+    assert!(report.healthy, "{report:?}");
+    let warning = &those(&report, Verdict::Warning)[0];
+    assert!(warning.contains("Defaults → Session → MaxConnections: 4 has no effect"), "{warning}");
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl TargetLogin {
             // Some targets compare names byte by byte: they are called as they were written.
             target: Some(name(&settings.written_name)?),
             isid: isid(seed, &current.config.initiator.name, target),
-            offer: offer(&effective),
+            offer: effective.keys.offer(),
             chap: current.config.credentials(&current.secrets, Some(target))?,
             timeout: effective.timers.login,
         };
@@ -123,19 +123,6 @@ impl TargetLogin {
 
 fn name(text: &str) -> Result<IscsiName, Failure> {
     IscsiName::parse(text).map_err(|error| Failure::new(ExitCode::Configuration, error.to_string()))
-}
-
-/// What a target is offered: our defaults, and what the settings have instead.
-pub(crate) fn offer(effective: &Effective) -> Offer {
-    let mut offer = effective.keys.offer();
-    // Whatever is configured: a session has one connection here, and a lost one is recovered by
-    // reinstatement alone. More must not be promised (RFC 7143 §13.2, §13.18 to §13.20).
-    offer.max_connections = 1;
-    offer.error_recovery_level = 0;
-    // Data in another order are legal once both sides have said No, and the core takes them in order only.
-    offer.data_pdu_in_order = true;
-    offer.data_sequence_in_order = true;
-    offer
 }
 
 /// The ISID for a target: stable, so that a login after a crash reinstates the session instead of
@@ -194,25 +181,26 @@ impl From<&Portal> for Endpoint {
 
 #[cfg(test)]
 mod tests {
+    use iscsi_proto::keys::Key;
+
     use super::*;
 
     // check: login-promises
     #[test]
     fn nothing_is_offered_that_we_do_not_do() {
         let mut config = crate::config::Config::default();
-        let mut secrets = crate::config::Secrets::default();
         let disk = "iqn.2026-11.org.example:disk";
         config.add_target(disk, "192.0.2.1", None).expect("added");
-        let keys = [
-            ("MaxConnections", "4"),
-            ("ErrorRecoveryLevel", "2"),
-            ("DataPDUInOrder", "No"),
-            ("DataSequenceInOrder", "No"),
-        ];
-        let keys = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let changes = crate::ipc::TargetChanges { keys, ..crate::ipc::TargetChanges::default() };
-        config.modify_target(&mut secrets, disk, &changes).expect("changed");
-        let offer = offer(&config.effective(disk, false));
+        let keys = &mut config.targets.get_mut(disk).expect("there").settings.keys;
+        for (key, value) in [
+            (Key::MaxConnections, "4"),
+            (Key::ErrorRecoveryLevel, "2"),
+            (Key::DataPDUInOrder, "No"),
+            (Key::DataSequenceInOrder, "No"),
+        ] {
+            keys.set(key, value).expect("a value of the key");
+        }
+        let offer = config.effective(disk, false).keys.offer();
         assert_eq!((offer.max_connections, offer.error_recovery_level), (1, 0));
         assert!(offer.data_pdu_in_order && offer.data_sequence_in_order);
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use iscsid::ipc::ExitCode;
 
+use crate::common::daemon::Home;
 use crate::common::process::Output;
 use crate::common::{Daemon, need};
 use crate::targets::{Auth, CHAP_NAME, CHAP_SECRET, Spec, Target, Tgt};
@@ -243,6 +244,52 @@ fn values_that_no_key_takes() {
         refused(&daemon, &["modify", "target", IQN, option, value], ExitCode::Usage, &[value]);
     }
     refused(&daemon, &["modify", "discovery", "--interval", "29"], ExitCode::Usage, &["29"]);
+}
+
+#[test]
+fn values_that_would_have_no_effect() {
+    let daemon = Daemon::start();
+    daemon.add(IQN, "127.0.0.1");
+    for (option, old, neutral, value) in [
+        ("--max-connections", "-MaxConnections", "1", "4"),
+        ("--error-recovery-level", "-ErrorRecoveryLevel", "0", "2"),
+        ("--data-pdu-in-order", "", "Yes", "No"),
+        ("--data-sequence-in-order", "", "Yes", "No"),
+    ] {
+        let words = [value, "would have no effect: this iscsid", "leave it at", neutral];
+        refused(&daemon, &["modify", "target", IQN, option, value], ExitCode::Configuration, &words);
+        if !old.is_empty() {
+            let other = "iqn.2026-11.org.example:other";
+            refused(&daemon, &["modify", "target-config", IQN, old, value], ExitCode::Configuration, &words);
+            refused(&daemon, &["-modify", "-target", IQN, old, value], ExitCode::Configuration, &words);
+            let add = ["-add", "-target", other, "-portal", "127.0.0.1", old, value];
+            refused(&daemon, &add, ExitCode::Configuration, &words);
+        }
+        daemon.ctl_ok(["modify", "target", IQN, option, neutral]);
+    }
+}
+
+/// As an older iscsid took them.
+#[test]
+fn a_file_with_values_without_effect_is_taken_with_a_warning_and_shown_as_what_is_used() {
+    let home = Home::new();
+    let file = format!(
+        "<plist version=\"1.0\"><dict><key>Version</key><integer>1</integer><key>Targets</key><dict><key>{IQN}</key>\
+         <dict><key>Portals</key><array><dict><key>Address</key><string>127.0.0.1</string></dict></array>\
+         <key>Session</key><dict><key>MaxConnections</key><integer>4</integer></dict></dict></dict></dict></plist>"
+    );
+    std::fs::write(home.config(), file).expect("written");
+    let daemon = Daemon::start_in(home);
+    let path = format!("Targets → {IQN} → Session → MaxConnections: 4 has no effect");
+    let log = daemon.log();
+    let warning = log.lines().find(|line| line.contains(&path)).unwrap_or_else(|| panic!("{path}: {log}"));
+    assert!(warning.contains("WARN") && warning.contains("1 is used"), "{warning}");
+    let shown: iscsid::ipc::TargetDetails = daemon.ctl_json(&["show", "target", IQN]);
+    assert!(shown.keys.contains(&("MaxConnections".to_owned(), "1".to_owned())), "{:?}", shown.keys);
+    daemon.ctl_ok(["modify", "target", IQN, "--header-digest", "CRC32C"]);
+    let saved = std::fs::read_to_string(daemon.home().config()).expect("the file");
+    let saved: String = saved.split_whitespace().collect();
+    assert!(saved.contains("<key>MaxConnections</key><integer>4</integer>"), "{saved}");
 }
 
 #[test]

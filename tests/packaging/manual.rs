@@ -63,6 +63,18 @@ fn every_key_of_the_property_list_is_in_its_page() {
 }
 
 #[test]
+fn a_key_of_which_one_value_alone_has_an_effect_says_so_in_both_pages() {
+    for (name, words) in [
+        ("iscsid.plist", "Only 1 has an effect: this iscsid has one connection per session. Default: 1."),
+        ("iscsid.plist", "Only Yes has an effect: this iscsid takes bursts in order only. Default: Yes."),
+        ("iscsictl", "Connections of a session: 1 and nothing else, since this iscsid has one connection per session."),
+    ] {
+        let words_of_page = page(name).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words_of_page.contains(words), "{words}");
+    }
+}
+
+#[test]
 fn the_example_of_a_property_list_is_one_that_iscsid_takes() {
     let page = page("iscsid.plist");
     let example: String = page

@@ -1,6 +1,7 @@
 //! What the user chose to offer instead of our defaults: typed where it comes in, and typed from then on.
 
 use alloc::collections::BTreeMap;
+use core::fmt;
 
 use super::table::{Key, Offer};
 use super::value::{KeyError, Value};
@@ -14,9 +15,10 @@ impl Choices {
     ///
     /// # Errors
     /// As [`Value::parse`]; nothing has changed then.
-    pub fn set(&mut self, key: Key, text: &str) -> Result<(), KeyError> {
-        self.0.insert(key, Value::parse(key, text)?);
-        Ok(())
+    pub fn set(&mut self, key: Key, text: &str) -> Result<Value, KeyError> {
+        let value = Value::parse(key, text)?;
+        self.0.insert(key, value);
+        Ok(value)
     }
 
     /// Goes back to our default.
@@ -39,10 +41,15 @@ impl Choices {
         self.0.extend(others.iter());
     }
 
-    /// Our defaults, and what was chosen instead.
+    /// The choices that change nothing.
+    pub fn without_effect(&self) -> impl Iterator<Item = NoEffect> {
+        self.iter().filter_map(|(key, value)| NoEffect::of(key, value))
+    }
+
+    /// Our defaults, and what was chosen instead as far as it has an effect.
     pub fn offer(&self) -> Offer {
         let mut offer = Offer::default();
-        for (key, value) in self.iter() {
+        for (key, value) in self.iter().filter(|(key, value)| NoEffect::of(*key, *value).is_none()) {
             // It was parsed for this key, so that its field takes it.
             offer.put(key, value);
         }
@@ -50,8 +57,37 @@ impl Choices {
     }
 }
 
+/// A choice that changes nothing, because the initiator does not do it; displays as the sentence that refuses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoEffect {
+    /// The key.
+    pub key: Key,
+    /// What was chosen.
+    pub value: Value,
+    /// What is offered nevertheless.
+    pub instead: Value,
+    /// Why, a clause.
+    pub why: &'static str,
+}
+
+impl NoEffect {
+    fn of(key: Key, value: Value) -> Option<NoEffect> {
+        let why = key.row()?.offered?.only?;
+        let instead = Offer::default().value(key)?;
+        (value != instead).then_some(NoEffect { key, value, instead, why })
+    }
+}
+
+impl fmt::Display for NoEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NoEffect { key, value, instead, why } = self;
+        write!(f, "{} {value} would have no effect: {why}; leave it at {instead}", key.name())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::ToString;
     use alloc::vec::Vec;
 
@@ -76,10 +112,32 @@ mod tests {
             for text in ["No", "Yes", "CRC32C,None", "0", "1", "512", "3600", "65535", "16777215"] {
                 let Ok(value) = Value::parse(row.key, text) else { continue };
                 choices.set(row.key, text).expect(text);
-                assert_eq!(choices.offer().value(row.key), Some(value), "{}={text}", row.name);
+                let instead =
+                    choices.without_effect().find(|choice| choice.key == row.key).map(|choice| choice.instead);
+                assert_eq!(choices.offer().value(row.key), instead.or(Some(value)), "{}={text}", row.name);
             }
         }
         assert_eq!(choices.iter().count(), Offer::default().entries().len());
+    }
+
+    #[test]
+    fn what_we_do_not_do_is_not_offered_and_told_with_what_is() {
+        let mut choices = Choices::default();
+        for (key, neutral, other) in [
+            (Key::MaxConnections, "1", "4"),
+            (Key::DataPDUInOrder, "Yes", "No"),
+            (Key::DataSequenceInOrder, "Yes", "No"),
+            (Key::ErrorRecoveryLevel, "0", "2"),
+        ] {
+            choices.set(key, neutral).expect(neutral);
+            assert_eq!(choices.without_effect().count(), 0, "{} {neutral}", key.name());
+            choices.set(key, other).expect(other);
+            assert_eq!(choices.offer(), Offer::default());
+            let sentence = choices.without_effect().map(|choice| choice.to_string()).collect::<Vec<_>>().join("\n");
+            assert!(sentence.starts_with(&format!("{} {other} would have no effect: this iscsid ", key.name())));
+            assert!(sentence.ends_with(&format!("; leave it at {neutral}")), "{sentence}");
+            choices.unset(key);
+        }
     }
 
     #[test]

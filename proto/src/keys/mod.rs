@@ -16,7 +16,7 @@ mod offer;
 mod table;
 mod value;
 
-pub use choices::Choices;
+pub use choices::{Choices, NoEffect};
 pub use codec::{MAX_KEY, MAX_KEYS, MAX_TEXT, Pair, SeenKeys, TextReader, TextWriter, number};
 pub use negotiation::{Negotiation, SessionType};
 pub use table::{Key, KeyRow, Kind, Negotiated, Offer, Offered, Rule, Scope, Sender, TABLE, When, lookup};

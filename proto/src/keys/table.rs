@@ -3,7 +3,7 @@
 //! ```text
 //!   /// what it is for
 //!   name, section, scope, when, sender, rule, default,        ──► Key, KeyRow
-//!       offer field: kind = ours                              ──► Offer, Negotiated
+//!       offer field: kind = ours, only "why"                  ──► Offer, Negotiated
 //! ```
 //! Configuration, command line and manual read the rows; nothing else lists the keys.
 
@@ -108,6 +108,9 @@ pub struct Offered {
     pub field: &'static str,
     /// Its values.
     pub kind: Kind,
+    /// A clause that says why only our default has an effect; `None` where every value has one. Another value is never
+    /// offered: an offer is a promise (§13.2, §13.18 to §13.20).
+    pub only: Option<&'static str>,
 }
 
 /// A key, as the standard describes it.
@@ -149,7 +152,7 @@ const LENGTH_MAX: u32 = 0xff_ffff;
 
 macro_rules! table {
     ($( #[doc = $about:literal] $key:ident $name:literal $section:literal $scope:ident $when:ident $sender:ident
-        $discovery:ident $rule:expr, $default:expr, $max:expr $(, offer $field:ident: $kind:ident = $ours:expr)?; )*) => {
+        $discovery:ident $rule:expr, $default:expr, $max:expr $(, offer $field:ident: $kind:ident = $ours:expr $(, only $why:literal)?)?; )*) => {
         /// Which key.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Key { $( #[doc = $about] $key, )* }
@@ -167,7 +170,7 @@ macro_rules! table {
             rule: $rule,
             default: $default,
             max_value: $max,
-            offered: table!(@row $($field $kind)?),
+            offered: table!(@row $($field $kind $($why)?)?),
         }, )*];
 
         impl Key {
@@ -248,7 +251,12 @@ macro_rules! table {
     (@always) => { false };
     (@normal) => { true };
     (@row) => { None };
-    (@row $field:ident $kind:ident) => { Some(Offered { field: stringify!($field), kind: table!(@kind $kind) }) };
+    (@row $field:ident $kind:ident) => {
+        Some(Offered { field: stringify!($field), kind: table!(@kind $kind), only: None })
+    };
+    (@row $field:ident $kind:ident $why:literal) => {
+        Some(Offered { field: stringify!($field), kind: table!(@kind $kind), only: Some($why) })
+    };
     (@kind digest) => { Kind::Digest };
     (@kind flag) => { Kind::Flag };
     (@kind bytes) => { Kind::Bytes };
@@ -294,7 +302,7 @@ table! {
         offer data_digest: digest = DigestOffer::None;
     /// Connections of a session.
     MaxConnections "MaxConnections" "13.2" Session Login Both normal Minimum { min: 1, max: 65_535 }, Some("1"), SHORT,
-        offer max_connections: count = 1;
+        offer max_connections: count = 1, only "this iscsid has one connection per session";
     /// Asks for targets.
     SendTargets "SendTargets" "13.3" Session FullFeature Initiator always DeclareText, None, SHORT;
     /// The target's name.
@@ -341,13 +349,13 @@ table! {
         offer max_outstanding_r2t: count = 16;
     /// Data of a burst comes in order.
     DataPDUInOrder "DataPDUInOrder" "13.18" Session Login Both normal Or, Some("Yes"), SHORT,
-        offer data_pdu_in_order: flag = true;
+        offer data_pdu_in_order: flag = true, only "this iscsid takes the data of a burst in order only";
     /// Bursts come in order.
     DataSequenceInOrder "DataSequenceInOrder" "13.19" Session Login Both normal Or, Some("Yes"), SHORT,
-        offer data_sequence_in_order: flag = true;
+        offer data_sequence_in_order: flag = true, only "this iscsid takes bursts in order only";
     /// How much is recovered without a new session.
     ErrorRecoveryLevel "ErrorRecoveryLevel" "13.20" Session Login Both always Minimum { min: 0, max: 2 }, Some("0"), SHORT,
-        offer error_recovery_level: level = 0;
+        offer error_recovery_level: level = 0, only "this iscsid replaces a lost connection by a new session";
     /// What the session is for.
     SessionType "SessionType" "13.21" Session Login Initiator always DeclareText, Some("Normal"), SHORT;
     /// A vendor's own key.

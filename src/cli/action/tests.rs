@@ -48,9 +48,14 @@ fn assert_same(old: &str, canonical: &str) {
 
 #[track_caller]
 fn assert_wrong(line: &str, saying: &str) {
+    assert_refused(line, ExitCode::Usage, saying);
+}
+
+#[track_caller]
+fn assert_refused(line: &str, code: ExitCode, saying: &str) {
     match understand(line) {
         Err(failure) => {
-            assert_eq!(failure.code, ExitCode::Usage, "{line}");
+            assert_eq!(failure.code, code, "{line}");
             assert!(failure.message.contains(saying), "{line}: {failure}");
             assert!(!failure.message.contains('\n'), "{line}: one sentence, not {failure}");
         }
@@ -122,7 +127,7 @@ fn the_oldest_switches_may_stand_in_any_order() {
 #[test]
 fn the_oldest_settings_are_a_change_of_their_own() {
     let settings = "-digest on -user me -secret hush-hush-hush -mutualUser you -mutualSecret quiet-quiet-quiet \
-                    -MaxConnections 4 -ErrorRecoveryLevel 1";
+                    -MaxConnections 1 -ErrorRecoveryLevel 0";
     let changes = TargetChanges {
         chap: ChapChanges {
             name: Some("me".into()),
@@ -134,8 +139,8 @@ fn the_oldest_settings_are_a_change_of_their_own() {
         ..keys(&[
             ("HeaderDigest", "CRC32C"),
             ("DataDigest", "CRC32C"),
-            ("MaxConnections", "4"),
-            ("ErrorRecoveryLevel", "1"),
+            ("MaxConnections", "1"),
+            ("ErrorRecoveryLevel", "0"),
         ])
     };
     assert_means(&format!("-modify -target IQN {settings}"), modify_target(changes.clone()));
@@ -242,7 +247,7 @@ fn modify_initiator_config() {
 #[test]
 fn modify_target_config() {
     assert_means(
-        "modify target-config IQN,nas -auto-login enable -persistent disable -MaxConnections 2 -ErrorRecoveryLevel 0 \
+        "modify target-config IQN,nas -auto-login enable -persistent disable -MaxConnections 1 -ErrorRecoveryLevel 0 \
          -HeaderDigest CRC32C -DataDigest None",
         modify_target(TargetChanges {
             auto_login: Some(true),
@@ -250,7 +255,7 @@ fn modify_target_config() {
             ..keys(&[
                 ("HeaderDigest", "CRC32C"),
                 ("DataDigest", "None"),
-                ("MaxConnections", "2"),
+                ("MaxConnections", "1"),
                 ("ErrorRecoveryLevel", "0"),
             ])
         }),
@@ -370,6 +375,54 @@ fn every_setting_of_a_target() {
             ])
         }),
     );
+}
+
+#[test]
+fn a_value_that_would_have_no_effect_is_refused_in_every_grammar() {
+    let one = "MaxConnections 4 would have no effect: this iscsid has one connection per session; leave it at 1";
+    let level = "ErrorRecoveryLevel 2 would have no effect";
+    for (line, saying) in [
+        ("modify target IQN --max-connections 4", one),
+        ("modify target IQN --max-connections=0x4", one),
+        ("modify target-config IQN,nas -MaxConnections 4", one),
+        ("-modify -target IQN -MaxConnections 4", one),
+        ("-add -target IQN -portal nas -digest on -MaxConnections 4", one),
+        ("modify target IQN --error-recovery-level 2", level),
+        ("modify target-config IQN -ErrorRecoveryLevel 2", level),
+        ("-add -target IQN -portal nas -ErrorRecoveryLevel 2", level),
+        ("modify target IQN --data-pdu-in-order No", "DataPDUInOrder No would have no effect"),
+        ("modify target IQN --data-sequence-in-order no", "DataSequenceInOrder No would have no effect"),
+    ] {
+        assert_refused(line, ExitCode::Configuration, saying);
+    }
+    let neutral = [("MaxConnections", ""), ("ErrorRecoveryLevel", "")].map(|(key, value)| (key.into(), value.into()));
+    let changes = TargetChanges { keys: neutral.to_vec(), ..TargetChanges::default() };
+    assert_means("modify target IQN --max-connections= --error-recovery-level=", modify_target(changes));
+}
+
+#[test]
+fn a_value_that_is_none_of_its_key_is_refused_before_anybody_is_asked() {
+    assert_wrong("modify target IQN --header-digest MD5", "'MD5' is not a value of HeaderDigest, use None, CRC32C");
+    assert_wrong("modify target IQN --max-burst-length 511", "from 512 to 16777215");
+    assert_wrong("-add -target IQN -portal nas -HeaderDigest MD5", "'MD5' is not a value of HeaderDigest");
+}
+
+#[test]
+fn help_tells_range_and_default_of_a_key_and_which_have_one_value_only() {
+    let action = understand("modify target --help").expect("good").action;
+    let Action::Here(Local::Text(help)) = action else { panic!("no help") };
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "--header-digest <CRC32C|None> Checksum of headers: CRC32C, None, or both in the order of preference; default None",
+        "--immediate-data <Yes|No> Send data along with the command: Yes or No; default Yes",
+        "--max-burst-length <BYTES> The longest burst, in bytes: 512 to 16777215; default 1048576",
+        "--default-time2wait <SECONDS> Wait before a lost connection is replaced, in seconds: 0 to 3600; default 2",
+        "--max-connections <NUMBER> Connections of a session: 1 and nothing else, since this iscsid has one connection",
+        "--data-pdu-in-order <Yes|No> Data of a burst comes in order: Yes and nothing else, since this iscsid",
+        "--error-recovery-level <LEVEL> How much is recovered without a new session: 0 and nothing else, since",
+    ] {
+        assert!(help.contains(words), "{words} in {help}");
+    }
 }
 
 #[test]

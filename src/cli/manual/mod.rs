@@ -23,7 +23,7 @@ use super::args;
 use crate::options::Options;
 
 /// When the words of the pages were last changed.
-const REVISED: &str = "2026-11-21";
+const REVISED: &str = "2026-11-26";
 
 /// What the pages belong to.
 const SOURCE: &str = concat!("iscsid ", env!("CARGO_PKG_VERSION"));

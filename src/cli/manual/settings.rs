@@ -13,7 +13,8 @@ pub(super) fn page() -> String {
         &mut page,
         "iscsid.plist is a property list in XML. iscsid reads it when it starts and writes it whenever iscsictl(8) changes \
          something; it is written whole or not at all. Whoever edits it stops iscsid first. A key that is not named here, a wrong type and a \
-         value out of range are errors that name the key, and iscsid does not start; the file stays as it is.",
+         value out of range are errors that name the key, and iscsid does not start; the file stays as it is. \
+         A value that has no effect is warned of and kept.",
     );
     for dictionary in dictionaries() {
         let heading = if dictionary.path.is_empty() { "The root".to_owned() } else { dictionary.path.join(" > ") };

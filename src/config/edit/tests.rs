@@ -209,6 +209,33 @@ fn an_empty_value_goes_back_to_the_default() {
 }
 
 #[test]
+fn a_value_without_effect_is_refused_and_the_neutral_one_is_taken() {
+    for (name, value, words) in [
+        (
+            "MaxConnections",
+            "4",
+            "MaxConnections 4 would have no effect: this iscsid has one connection per session; leave it at 1",
+        ),
+        ("ErrorRecoveryLevel", "2", "leave it at 0"),
+        ("DataPDUInOrder", "No", "leave it at Yes"),
+        ("datasequenceinorder", "no", "DataSequenceInOrder No would have no effect"),
+    ] {
+        assert_refused(|config, s| config.modify_target(s, DISK, &key(name, value)), ExitCode::Configuration, words);
+    }
+    let (mut config, mut secrets) = with_disk();
+    for (name, value) in [
+        ("MaxConnections", "1"),
+        ("ErrorRecoveryLevel", "0"),
+        ("DataPDUInOrder", "Yes"),
+        ("DataSequenceInOrder", "Yes"),
+    ] {
+        config.modify_target(&mut secrets, DISK, &key(name, value)).expect(name);
+    }
+    assert_eq!(config.targets[DISK].settings.keys.iter().count(), 4);
+    assert!(config.without_effect().is_empty());
+}
+
+#[test]
 fn wrong_keys_values_and_timers_are_refused() {
     for (name, value, words) in [
         ("MaxBurstLenght", "1", "there is no key 'MaxBurstLenght'"),

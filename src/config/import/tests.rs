@@ -112,6 +112,29 @@ fn one_value_that_is_wrong_does_not_keep_the_others_out() {
 }
 
 #[test]
+fn a_value_without_effect_is_left_out_with_a_sentence_and_the_rest_is_taken() {
+    let mut here = Here::new();
+    let keys = [("MaxConnections", "4"), ("ErrorRecoveryLevel", "2"), ("HeaderDigest", "CRC32C")];
+    let keys = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let changes = TargetChanges { auto_login: Some(true), keys, ..Default::default() };
+    let imported = here.import(&target(DISK, &["192.0.2.1"], changes));
+    assert_eq!(imported.taken, [format!("target {DISK} at 192.0.2.1:3260, automatic login, HeaderDigest CRC32C")]);
+    assert_eq!(
+        imported.left,
+        [
+            format!(
+                "target {DISK}: MaxConnections 4 would have no effect: this iscsid has one connection per session; \
+                 leave it at 1"
+            ),
+            format!(
+                "target {DISK}: ErrorRecoveryLevel 2 would have no effect: this iscsid replaces a lost connection by \
+                 a new session; leave it at 0"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn a_name_that_is_none_is_left_out_and_the_next_target_is_taken() {
     let mut here = Here::new();
     let mut import = target("\u{1b}[2J", &["192.0.2.1"], TargetChanges::default());

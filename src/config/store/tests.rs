@@ -198,6 +198,31 @@ fn reading_does_not_write_and_writing_loses_nothing() {
 }
 
 #[test]
+fn values_without_effect_in_an_older_file_are_told_by_their_path_and_kept() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict>\
+        <key>Version</key><integer>1</integer>\
+        <key>Defaults</key><dict><key>Session</key><dict><key>DataPDUInOrder</key><false/></dict></dict>\
+        <key>Targets</key><dict><key>iqn.2026-11.org.example:Disk1</key><dict><key>Session</key><dict>\
+        <key>MaxConnections</key><integer>4</integer><key>ErrorRecoveryLevel</key><integer>0</integer></dict></dict></dict>\
+        <key>DiscoveredTargets</key><dict><key>iqn.2026-11.org.example:disk2</key><dict><key>Session</key><dict>\
+        <key>ErrorRecoveryLevel</key><string>0x2</string></dict></dict></dict></dict></plist>";
+    fs::write(&path, text).expect("written");
+    let mut store = open(&path);
+    let told = [
+        "Defaults → Session → DataPDUInOrder: No has no effect: this iscsid takes the data of a burst in order only; Yes is used",
+        "Targets → iqn.2026-11.org.example:Disk1 → Session → MaxConnections: 4 has no effect: this iscsid has one connection per session; 1 is used",
+        "DiscoveredTargets → iqn.2026-11.org.example:disk2 → Session → ErrorRecoveryLevel: 2 has no effect: this iscsid replaces a lost connection by a new session; 0 is used",
+    ];
+    assert_eq!(store.config().without_effect(), told);
+    let auto_login = TargetChanges { auto_login: Some(true), ..TargetChanges::default() };
+    store.edit(|config, secrets| config.modify_target(secrets, TARGET, &auto_login)).expect("saved");
+    drop(store);
+    assert_eq!(open(&path).config().without_effect(), told, "{}", fs::read_to_string(&path).expect("readable"));
+}
+
+#[test]
 fn the_least_file_is_the_defaults_with_a_name() {
     let directory = directory();
     let path = directory.path().join("iscsid.plist");

@@ -169,11 +169,7 @@ pub(crate) fn target_details(daemon: &Daemon, typed: &str) -> Result<ipc::Target
         persistent: effective.persistent,
         attach: effective.attach,
         flush_policy: effective.flush_policy,
-        keys: crate::login::plan::offer(&effective)
-            .entries()
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
+        keys: effective.keys.offer().entries().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         timers: effective.timers.entries(),
         chap: config.chap_shown(&current.secrets, Some(&name)),
     })
