@@ -109,6 +109,25 @@
 // There has been none for too long; I/O fails.
 #define ISCSI_GIVEN_UP 3
 
+// How a command ended, as the core tells the HBA and the HBA the daemon: the unit answered, with a status and sense
+// data.
+#define ISCSI_OUTCOME_STATUS 0
+
+// The target could not run it: the event's `code` is its iSCSI response (§11.4.3).
+#define ISCSI_OUTCOME_TARGET_FAILURE 1
+
+// The target rejected a PDU of it: the event's `code` is the reason (§11.17.1).
+#define ISCSI_OUTCOME_REJECTED 2
+
+// Task management, or the caller, ended it.
+#define ISCSI_OUTCOME_ABORTED 3
+
+// It took too long, and was ended.
+#define ISCSI_OUTCOME_TIMED_OUT 4
+
+// The connection was lost, and it must not be issued twice; or there is no session any more.
+#define ISCSI_OUTCOME_LOST 5
+
 // The connection is gone; `text` says why. I/O waits.
 #define ISCSI_NOTICE_CONNECTION_LOST 1
 
@@ -377,7 +396,7 @@ typedef struct IscsiExecuteIn {
 
 // How it ended. `transferred` bytes of data follow.
 typedef struct IscsiExecuteOut {
-    // `ISCSI_OUTCOME_*` of the core's border: 0 is a status.
+    // `ISCSI_OUTCOME_*`.
     uint32_t outcome;
     // SCSI status (SAM-5 §5.3).
     uint32_t status;

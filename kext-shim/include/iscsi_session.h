@@ -110,24 +110,6 @@
 // the connection is given up.
 #define ISCSI_EVENT_ESCALATED 10
 
-// The unit answered: `status`, sense data.
-#define ISCSI_OUTCOME_STATUS 0
-
-// The target could not run it: iSCSI response in `code` (§11.4.3).
-#define ISCSI_OUTCOME_TARGET_FAILURE 1
-
-// The target rejected a PDU of it: reason in `code` (§11.17.1).
-#define ISCSI_OUTCOME_REJECTED 2
-
-// Task management, or the caller, ended it.
-#define ISCSI_OUTCOME_ABORTED 3
-
-// It took too long, and was ended.
-#define ISCSI_OUTCOME_TIMED_OUT 4
-
-// The connection was lost, and it must not be issued twice; or there is no session any more.
-#define ISCSI_OUTCOME_LOST 5
-
 // All data, as expected.
 #define ISCSI_RESIDUAL_NONE 0
 

@@ -4,7 +4,10 @@
 
 use core::mem::{align_of, offset_of};
 
-pub use iscsi_kext_messages::{ISCSI_HANDOFF_VERSION, ISCSI_REFUSED_MOST, IscsiHandoff};
+pub use iscsi_kext_messages::{
+    ISCSI_HANDOFF_VERSION, ISCSI_OUTCOME_ABORTED, ISCSI_OUTCOME_LOST, ISCSI_OUTCOME_REJECTED, ISCSI_OUTCOME_STATUS,
+    ISCSI_OUTCOME_TARGET_FAILURE, ISCSI_OUTCOME_TIMED_OUT, ISCSI_REFUSED_MOST, IscsiHandoff,
+};
 use iscsi_proto::handoff::Handoff;
 
 /// Version of this border: both sides are built together, and each checks it nevertheless.
@@ -164,19 +167,6 @@ pub const ISCSI_EVENT_NOTICE: u32 = 9;
 /// A command took too long: the function of `code` (§11.5.1) has been requested for it; 0: nothing has helped,
 /// the connection is given up.
 pub const ISCSI_EVENT_ESCALATED: u32 = 10;
-
-/// The unit answered: `status`, sense data.
-pub const ISCSI_OUTCOME_STATUS: u8 = 0;
-/// The target could not run it: iSCSI response in `code` (§11.4.3).
-pub const ISCSI_OUTCOME_TARGET_FAILURE: u8 = 1;
-/// The target rejected a PDU of it: reason in `code` (§11.17.1).
-pub const ISCSI_OUTCOME_REJECTED: u8 = 2;
-/// Task management, or the caller, ended it.
-pub const ISCSI_OUTCOME_ABORTED: u8 = 3;
-/// It took too long, and was ended.
-pub const ISCSI_OUTCOME_TIMED_OUT: u8 = 4;
-/// The connection was lost, and it must not be issued twice; or there is no session any more.
-pub const ISCSI_OUTCOME_LOST: u8 = 5;
 
 /// All data, as expected.
 pub const ISCSI_RESIDUAL_NONE: u8 = 0;

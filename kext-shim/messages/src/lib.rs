@@ -378,12 +378,26 @@ pub struct IscsiExecuteIn {
     pub reserved: u32,
 }
 
+/// How a command ended, as the core tells the HBA and the HBA the daemon: the unit answered, with a status and sense
+/// data.
+pub const ISCSI_OUTCOME_STATUS: u8 = 0;
+/// The target could not run it: the event's `code` is its iSCSI response (§11.4.3).
+pub const ISCSI_OUTCOME_TARGET_FAILURE: u8 = 1;
+/// The target rejected a PDU of it: the event's `code` is the reason (§11.17.1).
+pub const ISCSI_OUTCOME_REJECTED: u8 = 2;
+/// Task management, or the caller, ended it.
+pub const ISCSI_OUTCOME_ABORTED: u8 = 3;
+/// It took too long, and was ended.
+pub const ISCSI_OUTCOME_TIMED_OUT: u8 = 4;
+/// The connection was lost, and it must not be issued twice; or there is no session any more.
+pub const ISCSI_OUTCOME_LOST: u8 = 5;
+
 /// How it ended. `transferred` bytes of data follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "bytes", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct IscsiExecuteOut {
-    /// `ISCSI_OUTCOME_*` of the core's border: 0 is a status.
+    /// `ISCSI_OUTCOME_*`.
     pub outcome: u32,
     /// SCSI status (SAM-5 §5.3).
     pub status: u32,

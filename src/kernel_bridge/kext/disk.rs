@@ -8,19 +8,16 @@
 
 use std::sync::Arc;
 
-use iscsi_kext_messages::{ISCSI_EXECUTE_MOST, IscsiExecuteIn};
+use iscsi_kext_messages::{
+    ISCSI_EXECUTE_MOST, ISCSI_OUTCOME_ABORTED, ISCSI_OUTCOME_LOST, ISCSI_OUTCOME_REJECTED, ISCSI_OUTCOME_STATUS,
+    ISCSI_OUTCOME_TARGET_FAILURE, IscsiExecuteIn,
+};
 use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::scsi::Sense;
 use iscsi_proto::session::{Outcome, Residual, TaskResult};
 
 use super::extension::Extension;
 use crate::kernel_bridge::unit::request::{Request, Work};
-
-/// `ISCSI_OUTCOME_*` of `kext-shim/src/abi.rs`, in that order.
-const OUTCOME_STATUS: u32 = 0;
-const OUTCOME_TARGET_FAILURE: u32 = 1;
-const OUTCOME_REJECTED: u32 = 2;
-const OUTCOME_LOST: u32 = 5;
 
 /// How a command came back.
 pub(super) enum Came {
@@ -81,12 +78,14 @@ impl Way {
             }
         };
         let out = executed.out;
-        if out.outcome == OUTCOME_LOST {
+        // One that does not fit a code is none of them.
+        let outcome = u8::try_from(out.outcome).unwrap_or(ISCSI_OUTCOME_ABORTED);
+        if outcome == ISCSI_OUTCOME_LOST {
             return Came::Unconnected;
         }
         copy(&executed.data, request.payload.bytes_mut());
         let sense = out.sense.get(..out.sense_length as usize).and_then(Sense::parse);
-        Came::Back(result(out.outcome, out.status, out.transferred), sense)
+        Came::Back(result(outcome, out.status, out.transferred), sense)
     }
 
     #[cfg(target_os = "linux")]
@@ -112,7 +111,7 @@ impl Way {
                 }
                 let sense = done.sense.get(..done.sense_length as usize).and_then(Sense::parse);
                 let realized = u32::try_from(done.realized).unwrap_or(u32::MAX);
-                Came::Back(result(OUTCOME_STATUS, done.status, realized), sense)
+                Came::Back(result(ISCSI_OUTCOME_STATUS, done.status, realized), sense)
             }
             Ok(_) => Came::Unanswered,
             Err(_) => Came::Gone,
@@ -136,11 +135,11 @@ fn copy(from: &[u8], to: &mut [u8]) {
     }
 }
 
-fn result(outcome: u32, status: u32, transferred: u32) -> TaskResult {
+fn result(outcome: u8, status: u32, transferred: u32) -> TaskResult {
     let outcome = match outcome {
-        OUTCOME_STATUS => Outcome::Status(ScsiStatus::from(status as u8)),
+        ISCSI_OUTCOME_STATUS => Outcome::Status(ScsiStatus::from(status as u8)),
         // What exactly it was, the extension's log says.
-        OUTCOME_TARGET_FAILURE | OUTCOME_REJECTED => Outcome::TargetFailure(1),
+        ISCSI_OUTCOME_TARGET_FAILURE | ISCSI_OUTCOME_REJECTED => Outcome::TargetFailure(1),
         _ => Outcome::Aborted,
     };
     TaskResult { outcome, transferred, residual: Residual::None }
