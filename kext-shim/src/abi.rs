@@ -8,7 +8,6 @@ pub use iscsi_kext_messages::{
     ISCSI_HANDOFF_VERSION, ISCSI_OUTCOME_ABORTED, ISCSI_OUTCOME_LOST, ISCSI_OUTCOME_REJECTED, ISCSI_OUTCOME_STATUS,
     ISCSI_OUTCOME_TARGET_FAILURE, ISCSI_OUTCOME_TIMED_OUT, ISCSI_REFUSED_MOST, IscsiHandoff,
 };
-use iscsi_proto::handoff::Handoff;
 
 /// Version of this border: both sides are built together, and each checks it nevertheless.
 pub const ISCSI_ABI_VERSION: u32 = 1;
@@ -268,33 +267,6 @@ impl iscsi_event {
     };
 }
 
-/// The core's value, field by field.
-pub(crate) fn handoff(c: &IscsiHandoff) -> Handoff {
-    Handoff {
-        version: c.version,
-        cmd_sn: c.cmd_sn,
-        exp_stat_sn: c.exp_stat_sn,
-        max_cmd_sn: c.max_cmd_sn,
-        first_burst_length: c.first_burst_length,
-        max_burst_length: c.max_burst_length,
-        max_recv_data_segment_length: c.max_recv_data_segment_length,
-        max_send_data_segment_length: c.max_send_data_segment_length,
-        tsih: c.tsih,
-        cid: c.cid,
-        max_outstanding_r2t: c.max_outstanding_r2t,
-        default_time2wait: c.default_time2wait,
-        default_time2retain: c.default_time2retain,
-        target_portal_group_tag: c.target_portal_group_tag,
-        isid: c.isid,
-        header_digest: c.header_digest,
-        data_digest: c.data_digest,
-        initial_r2t: c.initial_r2t,
-        immediate_data: c.immediate_data,
-        error_recovery_level: c.error_recovery_level,
-        reserved: [0; 3],
-    }
-}
-
 /// The same numbers stand in `include/iscsi_layout.h`, which C and C++ assert.
 const _: () = {
     assert!(size_of::<iscsi_config>() == 40 && align_of::<iscsi_config>() == 8);
@@ -304,11 +276,5 @@ const _: () = {
     assert!(offset_of!(iscsi_transmit, data_digest) == 84);
     assert!(size_of::<iscsi_event>() == 144 && offset_of!(iscsi_event, sense) == 48);
     assert!(size_of::<iscsi_state>() == 72 && offset_of!(iscsi_state, link) == 56);
-    // What the daemon hands over is the core's own value.
-    assert!(size_of::<IscsiHandoff>() == size_of::<Handoff>());
-    assert!(offset_of!(IscsiHandoff, tsih) == offset_of!(Handoff, tsih));
-    assert!(offset_of!(IscsiHandoff, isid) == offset_of!(Handoff, isid));
-    assert!(offset_of!(IscsiHandoff, error_recovery_level) == offset_of!(Handoff, error_recovery_level));
-    assert!(ISCSI_HANDOFF_VERSION == iscsi_proto::handoff::HANDOFF_VERSION);
     assert!(ISCSI_SENSE_LENGTH == iscsi_proto::session::SENSE_LEN);
 };

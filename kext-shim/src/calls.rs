@@ -15,7 +15,7 @@ use iscsi_proto::pdu::{LogoutReason, TaskAttribute, TaskFunction};
 use iscsi_proto::session::{Command, Data, Payload, PingTimers, RxPlan, trailer};
 use iscsi_proto::time::{Duration, Instant};
 
-use crate::abi::{self, *};
+use crate::abi::*;
 use crate::digest::Hardware;
 use crate::engine::{Config, Done, Engine, Link, Origin, Refusal};
 
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn iscsi_session_create(
         return ISCSI_BAD_ARGUMENT;
     };
     *session = core::ptr::null_mut();
-    let engine = match Engine::new(&abi::handoff(handoff), config, Instant::from_nanos(now)) {
+    let engine = match Engine::new(&handoff.into(), config, Instant::from_nanos(now)) {
         Ok(engine) => engine,
         Err(refusal) => return code(refusal),
     };
@@ -588,9 +588,7 @@ pub unsafe extern "C" fn iscsi_session_reinstate(
 ) -> i32 {
     // SAFETY: the caller's promise, twice.
     match unsafe { (engine(session), read(handoff)) } {
-        (Some(engine), Some(handoff)) => {
-            answer(engine.reinstate(&abi::handoff(handoff), hold != 0, Instant::from_nanos(now)))
-        }
+        (Some(engine), Some(handoff)) => answer(engine.reinstate(&handoff.into(), hold != 0, Instant::from_nanos(now))),
         _ => ISCSI_BAD_ARGUMENT,
     }
 }

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use bytemuck::{bytes_of, pod_read_unaligned};
+use iscsi_kext_messages::harness::{FRAME_MAGIC, FRAME_UNLOAD, FrameAnswer, FrameRequest};
+use iscsi_kext_messages::io_return::SUCCESS;
+
 use super::process::{Process, eventually};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -55,18 +59,13 @@ impl KernelSim {
 
     /// Unloads the extension; whether it let itself be unloaded, as it does without sessions.
     fn unload(&self) -> std::io::Result<bool> {
-        // FrameRequest and FrameAnswer of kext-shim/harness/sim/frames.h.
-        const UNLOAD: u32 = 0x8001;
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(LIMIT))?;
-        let mut request = Vec::new();
-        for word in [0x6953_6b31_u32, UNLOAD, 0, 0, 1, 0] {
-            request.extend_from_slice(&word.to_ne_bytes());
-        }
-        stream.write_all(&request)?;
-        let mut answer = [0; 24];
+        let request = FrameRequest { magic: FRAME_MAGIC, selector: FRAME_UNLOAD, input: 0, output: 0, id: 1 };
+        stream.write_all(bytes_of(&request))?;
+        let mut answer = [0; size_of::<FrameAnswer>()];
         stream.read_exact(&mut answer)?;
-        Ok(answer[4..8] == [0; 4])
+        Ok(pod_read_unaligned::<FrameAnswer>(&answer).result == SUCCESS)
     }
 }
 

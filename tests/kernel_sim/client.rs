@@ -7,101 +7,35 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use bytemuck::{AnyBitPattern, NoUninit, Pod, Zeroable, bytes_of, pod_read_unaligned};
+use bytemuck::{AnyBitPattern, NoUninit, bytes_of, pod_read_unaligned};
+pub(crate) use iscsi_kext_messages::harness::*;
+pub(crate) use iscsi_kext_messages::io_return::*;
 use iscsi_kext_messages::*;
 use iscsi_proto::handoff::Handoff;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::common::process::eventually;
 
-/// IOReturn, as a number.
-pub(crate) type Code = u32;
-pub(crate) const SUCCESS: Code = 0;
-pub(crate) const NO_MEMORY: Code = 0xe000_02bd;
-pub(crate) const NO_RESOURCES: Code = 0xe000_02be;
-pub(crate) const BAD_ARGUMENT: Code = 0xe000_02c2;
-pub(crate) const EXCLUSIVE_ACCESS: Code = 0xe000_02c5;
-pub(crate) const UNSUPPORTED: Code = 0xe000_02c7;
-pub(crate) const NOT_READY: Code = 0xe000_02d8;
-pub(crate) const NOT_ATTACHED: Code = 0xe000_02d9;
-pub(crate) const NOT_PERMITTED: Code = 0xe000_02e2;
-pub(crate) const NOT_FOUND: Code = 0xe000_02f0;
-
-const MAGIC: u32 = 0x6953_6b31;
-/// The harness's own selectors.
-pub(crate) const UNITS: u32 = 0x8000;
-pub(crate) const UNLOAD: u32 = 0x8001;
-pub(crate) const FAIL_ALLOCATION: u32 = 0x8002;
-pub(crate) const CLOSE: u32 = 0x8003;
-pub(crate) const TASK: u32 = 0x8005;
-
 /// How long an answer may take; the ladder of task management goes before that.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Request {
-    magic: u32,
-    selector: u32,
-    input: u32,
-    output: u32,
-    id: u64,
-}
-
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Answer {
-    kind: u32,
-    result: u32,
-    id: u64,
-    length: u32,
-    reserved: u32,
-}
-
-/// A disk that the SCSI stack has found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Unit {
-    pub(crate) target: u64,
-    pub(crate) blocks: u64,
-    pub(crate) number: u32,
-    pub(crate) block_size: u32,
-}
-
-/// A task for the SCSI stack; the data that go to the target follow.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Task {
-    pub(crate) target: u64,
-    pub(crate) lun: [u8; 8],
-    pub(crate) cdb: [u8; 16],
-    /// 1 from the target, 2 to it.
-    pub(crate) direction: u32,
-    pub(crate) length: u32,
-}
-
-/// How it ended; the data that came follow.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Tasked {
-    /// 0: with a status.
-    pub(crate) response: u32,
-    pub(crate) status: u32,
-    pub(crate) realized: u64,
-    pub(crate) sense_length: u32,
-    pub(crate) sense: [u8; 100],
-}
-
-impl Tasked {
+/// What a task came to.
+pub(crate) trait Ended {
     /// Sense key and additional code of a CHECK CONDITION.
-    pub(crate) fn check(&self) -> Option<(u8, u16)> {
+    fn check(&self) -> Option<(u8, u16)>;
+    /// Whether the unit answered with GOOD.
+    fn is_good(&self) -> bool;
+}
+
+impl Ended for FrameTasked {
+    fn check(&self) -> Option<(u8, u16)> {
         let additional = u16::from_be_bytes([self.sense[12], self.sense[13]]);
-        (self.response == 0 && self.status == 2 && self.sense_length >= 14)
+        (self.response == FRAME_COMPLETE && self.status == 2 && self.sense_length >= 14)
             .then_some((self.sense[2] & 0x0f, additional))
     }
 
-    pub(crate) fn is_good(&self) -> bool {
-        self.response == 0 && self.status == 0
+    fn is_good(&self) -> bool {
+        self.response == FRAME_COMPLETE && self.status == 0
     }
 }
 
@@ -130,10 +64,10 @@ impl Client {
         client
     }
 
-    fn receive(&mut self) -> io::Result<(Answer, Vec<u8>)> {
-        let mut head = [0; size_of::<Answer>()];
+    fn receive(&mut self) -> io::Result<(FrameAnswer, Vec<u8>)> {
+        let mut head = [0; size_of::<FrameAnswer>()];
         self.stream.read_exact(&mut head)?;
-        let answer: Answer = pod_read_unaligned(&head);
+        let answer: FrameAnswer = pod_read_unaligned(&head);
         let mut data = vec![0; answer.length as usize];
         self.stream.read_exact(&mut data)?;
         Ok((answer, data))
@@ -148,12 +82,12 @@ impl Client {
     /// Makes a call without waiting for its answer; its name for [`end_of`](Self::end_of).
     pub(crate) fn begin(&mut self, selector: u32, input: &[u8], output: u32, pass: &[RawFd]) -> u64 {
         self.next += 1;
-        let request = Request { magic: MAGIC, selector, input: input.len() as u32, output, id: self.next };
+        let request = FrameRequest { magic: FRAME_MAGIC, selector, input: input.len() as u32, output, id: self.next };
         let rights = [ControlMessage::ScmRights(pass)];
         let control = if pass.is_empty() { &[] } else { &rights[..] };
         let part = [IoSlice::new(bytes_of(&request))];
         let sent = sendmsg::<()>(self.stream.as_raw_fd(), &part, control, MsgFlags::MSG_NOSIGNAL, None).expect("sent");
-        assert_eq!(sent, size_of::<Request>());
+        assert_eq!(sent, size_of::<FrameRequest>());
         self.stream.write_all(input).expect("sent");
         self.answers.insert(self.next, None);
         self.next
@@ -170,9 +104,9 @@ impl Client {
         }
     }
 
-    fn take(&mut self, answer: Answer, data: Vec<u8>) {
+    fn take(&mut self, answer: FrameAnswer, data: Vec<u8>) {
         match answer.kind {
-            0 => {
+            FRAME_ANSWER => {
                 let call = self.answers.get_mut(&answer.id).expect("an answer to a call");
                 assert!(call.replace((answer.result, data)).is_none(), "a call is answered twice");
             }
@@ -181,21 +115,21 @@ impl Client {
     }
 
     /// Issues a task through the SCSI stack.
-    pub(crate) fn begin_task(&mut self, task: &Task, data: &[u8]) -> u64 {
-        let room = if task.direction == 1 { task.length } else { 0 };
-        self.begin(TASK, &[bytes_of(task), data].concat(), size_of::<Tasked>() as u32 + room, &[])
+    pub(crate) fn begin_task(&mut self, task: &FrameTask, data: &[u8]) -> u64 {
+        let room = if task.direction == FRAME_FROM_TARGET { task.length } else { 0 };
+        self.begin(FRAME_TASK, &[bytes_of(task), data].concat(), size_of::<FrameTasked>() as u32 + room, &[])
     }
 
     /// How it ended, and its data.
-    pub(crate) fn task_end(&mut self, id: u64) -> (Tasked, Vec<u8>) {
+    pub(crate) fn task_end(&mut self, id: u64) -> (FrameTasked, Vec<u8>) {
         let (code, mut out) = self.end_of(id);
         assert_eq!(code, SUCCESS);
-        let data = out.split_off(size_of::<Tasked>());
+        let data = out.split_off(size_of::<FrameTasked>());
         (pod_read_unaligned(&out), data)
     }
 
     /// Issues a task and waits for its end.
-    pub(crate) fn task(&mut self, task: &Task, data: &[u8]) -> (Tasked, Vec<u8>) {
+    pub(crate) fn task(&mut self, task: &FrameTask, data: &[u8]) -> (FrameTasked, Vec<u8>) {
         let id = self.begin_task(task, data);
         self.task_end(id)
     }
@@ -246,7 +180,7 @@ impl Client {
 
     /// Goes on over another one.
     pub(crate) fn replace(&mut self, session: u32, connection: &Connection, flags: u32) -> Result<(), Code> {
-        let input = IscsiReplaceIn { session, descriptor: 0, flags, handoff: message(&connection.handoff) };
+        let input = IscsiReplaceIn { session, descriptor: 0, flags, handoff: (&connection.handoff).into() };
         match self.call(ISCSI_REPLACE, bytes_of(&input), 0, &[connection.stream.as_raw_fd()]).0 {
             SUCCESS => Ok(()),
             code => Err(code),
@@ -303,10 +237,10 @@ impl Client {
         self.remove(session, ISCSI_REMOVE_ALL).expect("a session");
     }
 
-    pub(crate) fn units(&mut self) -> Vec<Unit> {
-        let (code, data) = self.call(UNITS, &[], 0, &[]);
+    pub(crate) fn units(&mut self) -> Vec<FrameUnit> {
+        let (code, data) = self.call(FRAME_UNITS, &[], 0, &[]);
         assert_eq!(code, SUCCESS);
-        data.chunks_exact(size_of::<Unit>()).map(pod_read_unaligned).collect()
+        data.chunks_exact(size_of::<FrameUnit>()).map(pod_read_unaligned).collect()
     }
 }
 
@@ -331,35 +265,5 @@ pub(crate) fn spec() -> IscsiSpec {
 }
 
 pub(crate) fn create_in(handoff: &Handoff, flags: u32) -> IscsiCreateIn {
-    IscsiCreateIn { spec: spec(), handoff: message(handoff), descriptor: 0, flags, reserved: 0 }
-}
-
-pub(crate) fn message(handoff: &Handoff) -> IscsiHandoff {
-    let Handoff { version, cmd_sn, exp_stat_sn, max_cmd_sn, first_burst_length, max_burst_length, .. } = *handoff;
-    let Handoff { max_recv_data_segment_length, max_send_data_segment_length, tsih, cid, .. } = *handoff;
-    let Handoff { max_outstanding_r2t, default_time2wait, default_time2retain, target_portal_group_tag, .. } = *handoff;
-    let Handoff { isid, header_digest, data_digest, initial_r2t, immediate_data, error_recovery_level, .. } = *handoff;
-    IscsiHandoff {
-        version,
-        cmd_sn,
-        exp_stat_sn,
-        max_cmd_sn,
-        first_burst_length,
-        max_burst_length,
-        max_recv_data_segment_length,
-        max_send_data_segment_length,
-        tsih,
-        cid,
-        max_outstanding_r2t,
-        default_time2wait,
-        default_time2retain,
-        target_portal_group_tag,
-        isid,
-        header_digest,
-        data_digest,
-        initial_r2t,
-        immediate_data,
-        error_recovery_level,
-        reserved: [0; 5],
-    }
+    IscsiCreateIn { spec: spec(), handoff: handoff.into(), descriptor: 0, flags, reserved: 0 }
 }

@@ -5,36 +5,17 @@
 
 use std::time::{Duration, Instant};
 
-use bytemuck::{Pod, Zeroable, bytes_of, pod_read_unaligned};
+use bytemuck::{bytes_of, pod_read_unaligned};
 use iscsid::block::{Op, run};
 use iscsid::selftest::lab::Lab;
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::client::SUCCESS;
+use crate::client::{FRAME_BENCH, FrameBench, FrameBenched, SUCCESS};
 use crate::common::process::need;
 use crate::sim::{Sim, disk, log_in_to};
 use crate::targets::{Spec, Target, Tgt};
 
-const BENCH: u32 = 0x8004;
 const SPAN: Duration = Duration::from_secs(3);
-
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Asked {
-    bytes: u32,
-    depth: u32,
-    milliseconds: u32,
-    writes: u32,
-}
-
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Done {
-    ios: u64,
-    failed: u64,
-    nanoseconds: u64,
-    cpu_nanoseconds: u64,
-}
 
 fn cpu() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("usage");
@@ -88,10 +69,10 @@ async fn cost() {
     disk(&mut daemon);
     const LOADS: [(u32, u32); 4] = [(4096, 1), (4096, 32), (65_536, 8), (262_144, 8)];
     for (bytes, depth) in LOADS {
-        let asked = Asked { bytes, depth, milliseconds: SPAN.as_millis() as u32, writes: 0 };
-        let (code, data) = daemon.call(BENCH, bytes_of(&asked), size_of::<Done>() as u32, &[]);
+        let asked = FrameBench { bytes, depth, milliseconds: SPAN.as_millis() as u32, writes: 0 };
+        let (code, data) = daemon.call(FRAME_BENCH, bytes_of(&asked), size_of::<FrameBenched>() as u32, &[]);
         assert_eq!(code, SUCCESS);
-        let done: Done = pod_read_unaligned(&data);
+        let done: FrameBenched = pod_read_unaligned(&data);
         assert_eq!(done.failed, 0);
         show(
             "extension",

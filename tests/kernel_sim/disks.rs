@@ -4,7 +4,7 @@ use iscsi_kext_messages::*;
 use sim_target::{SimDisk, SimTarget};
 
 use crate::TARGET;
-use crate::client::{SUCCESS, UNLOAD};
+use crate::client::{FRAME_UNLOAD, SUCCESS};
 use crate::common::process::{eventually, need, run};
 use crate::sim::{BLOCKS, Sim, disk, log_in, target};
 
@@ -76,7 +76,7 @@ async fn the_extension_is_not_unloaded_while_there_is_a_session() {
     let mut daemon = sim.daemon();
     let created = daemon.create(&log_in(&target, "None").await, 0).expect("a session");
     disk(&mut daemon);
-    assert_ne!(daemon.call(UNLOAD, &[], 0, &[]).0, SUCCESS);
+    assert_ne!(daemon.call(FRAME_UNLOAD, &[], 0, &[]).0, SUCCESS);
     assert_eq!(daemon.units().len(), 1, "it is still there");
     daemon.remove(created.session, ISCSI_REMOVE_ALL).expect("a session");
     assert_eq!(daemon.notice(ISCSI_NOTICE_TERMINATING).session, created.session);

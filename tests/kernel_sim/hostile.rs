@@ -146,8 +146,8 @@ async fn a_target_that_sends_garbage_loses_its_connection_and_nothing_else() {
 async fn a_client_that_closes_twice_or_calls_afterwards_is_refused() {
     let sim = Sim::start();
     let mut client = sim.daemon();
-    assert_eq!(client.call(CLOSE, &[], 0, &[]).0, SUCCESS);
-    assert_eq!(client.call(CLOSE, &[], 0, &[]).0, SUCCESS, "again");
+    assert_eq!(client.call(FRAME_CLOSE, &[], 0, &[]).0, SUCCESS);
+    assert_eq!(client.call(FRAME_CLOSE, &[], 0, &[]).0, SUCCESS, "again");
     assert_eq!(client.ask::<IscsiHelloOut>(ISCSI_HELLO, &hello()), Err(NOT_ATTACHED));
     assert_eq!(client.statistics(1), Err(NOT_ATTACHED));
     let mut next = sim.daemon();
@@ -162,9 +162,9 @@ async fn a_session_that_there_is_no_memory_for_leaves_nothing_behind() {
     let mut refused = 0;
     for n in 1..40u32 {
         let connection = log_in(&target, "None").await;
-        assert_eq!(daemon.call(FAIL_ALLOCATION, bytes_of(&n), 0, &[]).0, SUCCESS);
+        assert_eq!(daemon.call(FRAME_FAIL_ALLOCATION, bytes_of(&n), 0, &[]).0, SUCCESS);
         let created = daemon.create(&connection, ISCSI_FLAG_HOLD);
-        assert_eq!(daemon.call(FAIL_ALLOCATION, bytes_of(&0u32), 0, &[]).0, SUCCESS);
+        assert_eq!(daemon.call(FRAME_FAIL_ALLOCATION, bytes_of(&0u32), 0, &[]).0, SUCCESS);
         match created {
             Ok(created) => {
                 daemon.remove(created.session, ISCSI_REMOVE_ALL).expect("a session");

@@ -7,7 +7,7 @@ use iscsi_kext_messages::*;
 use iscsi_proto::scsi::cdb::opcode;
 use sim_target::{Action, Hold};
 
-use crate::client::Client;
+use crate::client::{Client, Ended};
 use crate::common::process::{Process, eventually, need, run};
 use crate::sim::{BLOCKS, Sim, disk, log_in, target};
 use crate::tasks::io;

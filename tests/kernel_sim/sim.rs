@@ -9,7 +9,7 @@ use sim_target::{SimDisk, SimTarget};
 use tempfile::TempDir;
 
 use crate::TARGET;
-use crate::client::{Client, Connection, SUCCESS, UNLOAD, Unit};
+use crate::client::{Client, Connection, FRAME_UNLOAD, FrameUnit, SUCCESS};
 use crate::common::kernel_sim;
 use crate::common::process::{Process, eventually};
 
@@ -51,7 +51,7 @@ impl Sim {
     }
 
     /// Of a unit, for NBD clients.
-    pub(crate) fn uri(&self, unit: &Unit) -> String {
+    pub(crate) fn uri(&self, unit: &FrameUnit) -> String {
         let socket = self.dir.path().join("nbd.sock");
         format!("nbd+unix:///{}%2f{}?socket={}", unit.target, unit.number, socket.display())
     }
@@ -62,7 +62,7 @@ impl Sim {
 
     /// Unloads the extension, and asserts that nothing is left of it.
     pub(crate) fn end(mut self, client: &mut Client) {
-        let (code, _) = client.call(UNLOAD, &[], 0, &[]);
+        let (code, _) = client.call(FRAME_UNLOAD, &[], 0, &[]);
         assert_eq!(code, SUCCESS, "{}", self.process.log());
         self.gone();
     }
@@ -93,6 +93,6 @@ pub(crate) async fn log_in_to(name: &str, portal: SocketAddr, digest: &str) -> C
 }
 
 /// The one disk, once it has been found.
-pub(crate) fn disk(client: &mut Client) -> Unit {
+pub(crate) fn disk(client: &mut Client) -> FrameUnit {
     eventually("a disk", LIMIT, || client.units().first().copied())
 }

@@ -5,22 +5,31 @@ use std::time::Duration;
 use bytemuck::bytes_of;
 use iscsi_kext_messages::*;
 
-use crate::client::{BAD_ARGUMENT, Client, SUCCESS, TASK, Task, of};
+use crate::client::{
+    BAD_ARGUMENT, Client, Ended, FRAME_FROM_TARGET, FRAME_NO_DATA, FRAME_TASK, FRAME_TASK_MOST, FRAME_TO_TARGET,
+    FrameTask, SUCCESS, of,
+};
 use crate::common::process::eventually;
 use crate::sim::{BLOCKS, Sim, disk, log_in, target};
 
 /// READ (16) or WRITE (16) of so many blocks of the disk.
-pub(crate) fn io(target: u32, lun: [u8; 8], write: bool, lba: u64, blocks: u32) -> Task {
+pub(crate) fn io(target: u32, lun: [u8; 8], write: bool, lba: u64, blocks: u32) -> FrameTask {
     let mut cdb = [0; 16];
     cdb[0] = if write { 0x8a } else { 0x88 };
     cdb[2..10].copy_from_slice(&lba.to_be_bytes());
     cdb[10..14].copy_from_slice(&blocks.to_be_bytes());
-    Task { target: target.into(), lun, cdb, direction: if write { 2 } else { 1 }, length: blocks * 512 }
+    FrameTask {
+        target: target.into(),
+        lun,
+        cdb,
+        direction: if write { FRAME_TO_TARGET } else { FRAME_FROM_TARGET },
+        length: blocks * 512,
+    }
 }
 
 /// TEST UNIT READY.
-fn ready(target: u32) -> Task {
-    Task { target: target.into(), lun: [0; 8], cdb: [0; 16], direction: 0, length: 0 }
+fn ready(target: u32) -> FrameTask {
+    FrameTask { target: target.into(), lun: [0; 8], cdb: [0; 16], direction: FRAME_NO_DATA, length: 0 }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,18 +58,18 @@ async fn tasks_write_read_back_and_fail_as_the_unit_and_the_stack_say() {
     );
     let (nobody, _) = daemon.task(&ready(number + 1), &[]);
     assert_eq!((nobody.response, nobody.status), (1, 4), "no such target: DeviceNotPresent");
-    let (other, _) = daemon.task(&Task { lun: [0, 9, 0, 0, 0, 0, 0, 0], ..ready(number) }, &[]);
+    let (other, _) = daemon.task(&FrameTask { lun: [0, 9, 0, 0, 0, 0, 0, 0], ..ready(number) }, &[]);
     assert_eq!(other.check(), Some((5, 0x2500)), "no such unit");
     let wrong = [
-        Task { direction: 3, ..ready(number) },
-        Task { length: 512, ..ready(number) },
-        Task { direction: 1, length: (8 << 20) + 1, ..ready(number) },
+        FrameTask { direction: 3, ..ready(number) },
+        FrameTask { length: 512, ..ready(number) },
+        FrameTask { direction: FRAME_FROM_TARGET, length: FRAME_TASK_MOST + 1, ..ready(number) },
         io(number, [0; 8], true, 0, 1),
     ];
     for task in wrong {
-        assert_eq!(daemon.call(TASK, bytes_of(&task), 4096, &[]).0, BAD_ARGUMENT, "{task:?}");
+        assert_eq!(daemon.call(FRAME_TASK, bytes_of(&task), 4096, &[]).0, BAD_ARGUMENT, "{task:?}");
     }
-    assert_eq!(daemon.call(TASK, &[0; 39], 4096, &[]).0, BAD_ARGUMENT);
+    assert_eq!(daemon.call(FRAME_TASK, &[0; 39], 4096, &[]).0, BAD_ARGUMENT);
     daemon.log_out(created.session);
     sim.end(&mut daemon);
     assert_eq!(target.violations(), Vec::<String>::new());
@@ -110,6 +119,10 @@ async fn a_client_that_goes_leaves_its_tasks_to_end_by_themselves() {
     });
     drop(other);
     daemon.remove(created.session, ISCSI_REMOVE_ALL).expect("a session");
-    assert_eq!(daemon.call(TASK, bytes_of(&ready(created.target)), 200, &[]).0, SUCCESS, "the next one is answered");
+    assert_eq!(
+        daemon.call(FRAME_TASK, bytes_of(&ready(created.target)), 200, &[]).0,
+        SUCCESS,
+        "the next one is answered"
+    );
     sim.end(&mut daemon);
 }

@@ -245,7 +245,7 @@ void Client::answer(const FrameRequest &request, std::vector<uint8_t> input, std
     for (int descriptor : descriptors) {
         close(descriptor);
     }
-    FrameAnswer answer = {0, static_cast<uint32_t>(result), request.id, static_cast<uint32_t>(output.size()), 0};
+    FrameAnswer answer = {FRAME_ANSWER, static_cast<uint32_t>(result), request.id, static_cast<uint32_t>(output.size()), 0};
     send(answer, output.data(), false);
 }
 
@@ -253,7 +253,7 @@ void Client::run()
 {
     client = OSTypeAlloc(IscsiUserClient);
     if (!client || !client->initWithTask(nullptr, static_cast<HarnessPort *>(this), 0, nullptr) || !client->harnessStart(hba)) {
-        FrameAnswer refused = {0, static_cast<uint32_t>(kIOReturnNotPrivileged), 0, 0, 0};
+        FrameAnswer refused = {FRAME_ANSWER, static_cast<uint32_t>(kIOReturnNotPrivileged), 0, 0, 0};
         send(refused, nullptr, false);
         OSSafeReleaseNULL(client);
         return;
@@ -323,7 +323,7 @@ void HarnessPort::notify(uint64_t name, IOReturn result, const io_user_reference
     std::lock_guard<std::mutex> guard(Client::lock());
     auto found = Client::all().find(name);
     if (found != Client::all().end()) {
-        FrameAnswer notice = {1, static_cast<uint32_t>(result), 0, static_cast<uint32_t>(count * sizeof(words[0])), 0};
+        FrameAnswer notice = {FRAME_NOTICE, static_cast<uint32_t>(result), 0, static_cast<uint32_t>(count * sizeof(words[0])), 0};
         found->second->send(notice, words, true);
     }
 }

@@ -118,7 +118,7 @@ std::vector<uint8_t> ClientTasks::frameOf(uint64_t id, IOReturn result, const Ha
         data = task->direction == kSCSIDataTransfer_FromTargetToInitiator && task->buffer ? task->realized : 0;
     }
     size_t length = task ? sizeof(out) + data : 0;
-    FrameAnswer head = {0, static_cast<uint32_t>(result), id, static_cast<uint32_t>(length), 0};
+    FrameAnswer head = {FRAME_ANSWER, static_cast<uint32_t>(result), id, static_cast<uint32_t>(length), 0};
     std::vector<uint8_t> frame(sizeof(head) + length);
     memcpy(frame.data(), &head, sizeof(head));
     if (task) {

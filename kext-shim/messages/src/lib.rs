@@ -11,6 +11,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "proto")]
+mod handoff;
+// What the header leaves out.
+/// cbindgen:ignore
+#[cfg(feature = "harness")]
+pub mod harness;
+/// cbindgen:ignore
+pub mod io_return;
+
 use core::mem::offset_of;
 
 /// Version of everything here.

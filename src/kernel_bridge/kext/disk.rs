@@ -90,12 +90,14 @@ impl Way {
 
     #[cfg(target_os = "linux")]
     async fn task(&self, request: &mut Request) -> Came {
-        use super::port::FrameTask;
+        use iscsi_kext_messages::harness::{
+            FRAME_COMPLETE, FRAME_FROM_TARGET, FRAME_NO_DATA, FRAME_TO_TARGET, FrameTask,
+        };
         use iscsi_proto::session::Data;
         let (direction, sent) = match request.data {
-            Data::In(_) => (1, &[][..]),
-            Data::Out(_) => (2, request.payload.bytes()),
-            _ => (0, &[][..]),
+            Data::In(_) => (FRAME_FROM_TARGET, &[][..]),
+            Data::Out(_) => (FRAME_TO_TARGET, request.payload.bytes()),
+            _ => (FRAME_NO_DATA, &[][..]),
         };
         let task = FrameTask {
             target: self.target.into(),
@@ -105,8 +107,8 @@ impl Way {
             length: request.data.len(),
         };
         match self.extension.port().task(&task, sent).await {
-            Ok((done, read)) if done.response == 0 => {
-                if direction == 1 {
+            Ok((done, read)) if done.response == FRAME_COMPLETE => {
+                if direction == FRAME_FROM_TARGET {
                     copy(&read, request.payload.bytes_mut());
                 }
                 let sense = done.sense.get(..done.sense_length as usize).and_then(Sense::parse);

@@ -7,22 +7,14 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::{AnyBitPattern, NoUninit, bytes_of, pod_read_unaligned};
+use iscsi_kext_messages::io_return::{BAD_ARGUMENT, Code, EXCLUSIVE_ACCESS, NOT_ATTACHED, NOT_FOUND, NOT_READY};
 use iscsi_kext_messages::*;
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Lun;
 use tokio::sync::mpsc;
 
-use super::port::{Code, Port};
+use super::port::Port;
 use crate::kernel_bridge::{SessionSpec, SessionStats};
-
-/// kIOReturnNotReady: the SCSI stack still looks for units.
-const NOT_READY: Code = 0xe000_02d8;
-/// kIOReturnNotFound: there is no such session.
-const NOT_FOUND: Code = 0xe000_02f0;
-/// kIOReturnNotAttached: the extension is gone.
-const NOT_ATTACHED: Code = 0xe000_02d9;
-/// kIOReturnBadArgument.
-const BAD_ARGUMENT: Code = 0xe000_02c2;
 
 /// Notices of sessions that nobody hears yet; older ones are dropped.
 const EARLY: usize = 256;
@@ -107,8 +99,7 @@ impl Extension {
             ));
         }
         extension.port.listen().map_err(|code| match code {
-            // kIOReturnExclusiveAccess
-            0xe000_02c5 => "another iscsid uses the kernel extension".to_owned(),
+            EXCLUSIVE_ACCESS => "another iscsid uses the kernel extension".to_owned(),
             code => Refused(code).to_string(),
         })?;
         let orphans = extension.sessions().map_err(sentence)?;
@@ -199,8 +190,7 @@ impl Extension {
     ) -> Result<(u32, u32), Refused> {
         let fd = stream.as_fd();
         let descriptor = self.port.descriptor(fd);
-        let input =
-            IscsiCreateIn { spec: spec_of(spec), handoff: handoff_of(handoff), descriptor, flags: 0, reserved: 0 };
+        let input = IscsiCreateIn { spec: spec_of(spec), handoff: handoff.into(), descriptor, flags: 0, reserved: 0 };
         let room = size_of::<IscsiCreateOut>();
         let answer = self.port.call(ISCSI_CREATE, bytes_of(&input), room, Some(fd)).map_err(Refused)?;
         let out: IscsiCreateOut = whole(&answer)?;
@@ -218,7 +208,7 @@ impl Extension {
         let fd = stream.as_fd();
         let descriptor = self.port.descriptor(fd);
         let flags = if hold { ISCSI_FLAG_HOLD } else { 0 };
-        let input = IscsiReplaceIn { session, descriptor, flags, handoff: handoff_of(handoff) };
+        let input = IscsiReplaceIn { session, descriptor, flags, handoff: handoff.into() };
         self.port.call(ISCSI_REPLACE, bytes_of(&input), 0, Some(fd)).map(drop).map_err(Refused)
     }
 
@@ -266,19 +256,7 @@ impl Extension {
 
     /// A session's counters.
     pub(crate) fn statistics(&self, session: u32) -> Option<SessionStats> {
-        let out: IscsiStatisticsOut = self.ask(ISCSI_STATISTICS, &of(session)).ok()?;
-        Some(SessionStats {
-            commands: out.commands,
-            errors: out.errors,
-            bytes_read: out.bytes_read,
-            bytes_written: out.bytes_written,
-            pdus_in: out.pdus_in,
-            pdus_out: out.pdus_out,
-            receives: out.receives,
-            sends: out.sends,
-            reconnects: out.reconnects,
-            in_flight: out.in_flight,
-        })
+        self.ask::<IscsiStatisticsOut>(ISCSI_STATISTICS, &of(session)).ok().map(SessionStats::from)
     }
 
     /// Ends a session that an earlier daemon has left and nobody wants.
@@ -299,6 +277,23 @@ impl Extension {
     #[cfg(target_os = "linux")]
     pub(super) fn port(&self) -> &Port {
         &self.port
+    }
+}
+
+impl From<IscsiStatisticsOut> for SessionStats {
+    fn from(out: IscsiStatisticsOut) -> SessionStats {
+        SessionStats {
+            commands: out.commands,
+            errors: out.errors,
+            bytes_read: out.bytes_read,
+            bytes_written: out.bytes_written,
+            pdus_in: out.pdus_in,
+            pdus_out: out.pdus_out,
+            receives: out.receives,
+            sends: out.sends,
+            reconnects: out.reconnects,
+            in_flight: out.in_flight,
+        }
     }
 }
 
@@ -371,35 +366,5 @@ fn spec_of(spec: &SessionSpec) -> IscsiSpec {
         ping_interval: milliseconds(spec.nop_interval),
         ping_timeout: milliseconds(spec.nop_timeout),
         replacement_timeout: milliseconds(spec.replacement_timeout),
-    }
-}
-
-fn handoff_of(handoff: &Handoff) -> IscsiHandoff {
-    let Handoff { version, cmd_sn, exp_stat_sn, max_cmd_sn, first_burst_length, max_burst_length, .. } = *handoff;
-    let Handoff { max_recv_data_segment_length, max_send_data_segment_length, tsih, cid, .. } = *handoff;
-    let Handoff { max_outstanding_r2t, default_time2wait, default_time2retain, target_portal_group_tag, .. } = *handoff;
-    let Handoff { isid, header_digest, data_digest, initial_r2t, immediate_data, error_recovery_level, .. } = *handoff;
-    IscsiHandoff {
-        version,
-        cmd_sn,
-        exp_stat_sn,
-        max_cmd_sn,
-        first_burst_length,
-        max_burst_length,
-        max_recv_data_segment_length,
-        max_send_data_segment_length,
-        tsih,
-        cid,
-        max_outstanding_r2t,
-        default_time2wait,
-        default_time2retain,
-        target_portal_group_tag,
-        isid,
-        header_digest,
-        data_digest,
-        initial_r2t,
-        immediate_data,
-        error_recovery_level,
-        reserved: [0; 5],
     }
 }

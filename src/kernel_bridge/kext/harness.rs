@@ -5,7 +5,7 @@
 //!   task ──► frame ─────────────────────────► SCSI stack ──► HBA
 //!   reader thread ◄── answers, notices
 //! ```
-//! The frames are those of `kext-shim/harness/sim/frames.h`. On macOS `sys.rs` stands here, with the same calls
+//! The frames are those of `iscsi_kext_messages::harness`. On macOS `sys.rs` stands here, with the same calls
 //! but for [`Port::task`]: there the operating system's own disk driver issues tasks.
 
 use std::collections::HashMap;
@@ -17,72 +17,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use bytemuck::{Pod, Zeroable, bytes_of, pod_read_unaligned};
+use bytemuck::{bytes_of, pod_read_unaligned};
+use iscsi_kext_messages::harness::{
+    FRAME_FROM_TARGET, FRAME_MAGIC, FRAME_MOST, FRAME_NOTICE, FRAME_TASK, FrameAnswer, FrameRequest, FrameTask,
+    FrameTasked,
+};
+use iscsi_kext_messages::io_return::{Code, NOT_ATTACHED, SUCCESS};
 use iscsi_kext_messages::{ISCSI_LISTEN, IscsiListenIn, IscsiNotice};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::sync::{mpsc as notices, oneshot};
 
-/// IOReturn, as a number.
-pub(super) type Code = u32;
-
 /// Where the harness listens.
 const VARIABLE: &str = "ISCSID_KERNEL_SIM";
-
-/// kIOReturnNotAttached: the other side is gone.
-const NOT_ATTACHED: Code = 0xe000_02d9;
-
-const MAGIC: u32 = 0x6953_6b31;
-
-/// A selector of the harness's own: a task of the SCSI stack.
-const TASK: u32 = 0x8005;
-
-/// The longest answer: data of one task, and some.
-const LONGEST: u32 = (8 << 20) + 4096;
-
-/// `FrameRequest`.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct FrameRequest {
-    magic: u32,
-    selector: u32,
-    input: u32,
-    output: u32,
-    id: u64,
-}
-
-/// `FrameAnswer`: of kind 0 the answer to a call, of kind 1 a notice.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct FrameAnswer {
-    kind: u32,
-    result: u32,
-    id: u64,
-    length: u32,
-    reserved: u32,
-}
-
-/// `FrameTask`. `direction` is 0 for none, 1 from the target, 2 to it; then follow the bytes that go there.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct FrameTask {
-    /// The target's number in the SCSI domain.
-    pub(super) target: u64,
-    pub(super) lun: [u8; 8],
-    pub(super) cdb: [u8; 16],
-    pub(super) direction: u32,
-    pub(super) length: u32,
-}
-
-/// `FrameTasked`. `response` is 0 where the unit answered; then follow the bytes it sent.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct FrameTasked {
-    pub(super) response: u32,
-    pub(super) status: u32,
-    pub(super) realized: u64,
-    pub(super) sense_length: u32,
-    pub(super) sense: [u8; 100],
-}
 
 type Reply = Result<Vec<u8>, Code>;
 
@@ -152,8 +98,9 @@ impl Port {
     /// A task of the SCSI stack, as a disk driver would issue it, and what was read.
     pub(super) async fn task(&self, task: &FrameTask, data: &[u8]) -> Result<(FrameTasked, Vec<u8>), Code> {
         let (reply, answer) = oneshot::channel();
-        let room = size_of::<FrameTasked>() + if task.direction == 1 { task.length as usize } else { 0 };
-        self.send(TASK, &[bytes_of(task), data], room, None, Waiter::Task(reply));
+        let room =
+            size_of::<FrameTasked>() + if task.direction == FRAME_FROM_TARGET { task.length as usize } else { 0 };
+        self.send(FRAME_TASK, &[bytes_of(task), data], room, None, Waiter::Task(reply));
         let mut bytes = answer.await.unwrap_or(Err(NOT_ATTACHED))?;
         if bytes.len() < size_of::<FrameTasked>() {
             return Err(NOT_ATTACHED);
@@ -169,7 +116,7 @@ impl Port {
             None => return waiter.answer(Err(NOT_ATTACHED)),
         }
         let length: usize = input.iter().map(|part| part.len()).sum();
-        let request = FrameRequest { magic: MAGIC, selector, input: length as u32, output: room as u32, id };
+        let request = FrameRequest { magic: FRAME_MAGIC, selector, input: length as u32, output: room as u32, id };
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let written = self.write_head(&request, pass).and_then(|()| {
             let mut stream = &self.stream;
@@ -221,12 +168,12 @@ impl Reader {
         let mut head = [0; size_of::<FrameAnswer>()];
         self.stream.read_exact(&mut head)?;
         let answer: FrameAnswer = pod_read_unaligned(&head);
-        if answer.length > LONGEST {
+        if answer.length > FRAME_MOST {
             return Err(io::Error::other("an answer that is too long"));
         }
         let mut bytes = vec![0; answer.length as usize];
         self.stream.read_exact(&mut bytes)?;
-        if answer.kind == 1 {
+        if answer.kind == FRAME_NOTICE {
             if bytes.len() != size_of::<IscsiNotice>() {
                 return Err(io::Error::other("a notice of another length"));
             }
@@ -239,7 +186,7 @@ impl Reader {
             None => None,
         };
         if let Some(waiter) = waiter {
-            waiter.answer(if answer.result == 0 { Ok(bytes) } else { Err(answer.result) });
+            waiter.answer(if answer.result == SUCCESS { Ok(bytes) } else { Err(answer.result) });
         }
         Ok(())
     }

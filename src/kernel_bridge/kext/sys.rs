@@ -38,14 +38,12 @@ use io_kit_sys::{
     IORegistryEntryGetChildIterator, IOServiceAddInterestNotification, IOServiceClose, IOServiceGetMatchingService,
     IOServiceMatching, IOServiceOpen,
 };
+use iscsi_kext_messages::io_return::Code;
 use iscsi_kext_messages::{ISCSI_LISTEN, IscsiListenIn, IscsiNotice};
 use mach2::port::{MACH_PORT_NULL, mach_port_t};
 use mach2::traps::mach_task_self;
 use nix::unistd::geteuid;
 use tokio::sync::mpsc::UnboundedSender;
-
-/// IOReturn, as a number. Mach's own errors are among them: 0x1000_0003 where the extension is gone.
-pub(super) type Code = u32;
 
 /// The extension's class, as its Info.plist says.
 const SERVICE: &CStr = c"IscsiHBA";
@@ -178,6 +176,7 @@ impl Port {
     }
 }
 
+/// Mach's own errors are among the codes: 0x1000_0003 where the extension is gone.
 fn checked(code: IOReturn) -> Result<(), Code> {
     if code == kIOReturnSuccess { Ok(()) } else { Err(code.cast_unsigned()) }
 }
