@@ -648,10 +648,10 @@ IOReturn IscsiSession::resume()
     return kIOReturnSuccess;
 }
 
-IOReturn IscsiSession::refuse(const IscsiRefuseIn &in)
+IOReturn IscsiSession::fence(const IscsiFenceIn &in)
 {
     IOLockLock(lock);
-    int32_t code = iscsi_session_refuse(core, &in.lun, in.refuse);
+    int32_t code = iscsi_session_fence(core, &in.lun, in.fence);
     IOLockUnlock(lock);
     settle();
     switch (code) {

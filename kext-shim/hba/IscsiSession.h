@@ -69,7 +69,7 @@ public:
     IOReturn execute(const IscsiExecuteIn &in, uint8_t *buffer, IscsiExecuteOut &out);
     IOReturn send(const IscsiSendIn &in, const uint8_t *text);
     IOReturn resume();
-    IOReturn refuse(const IscsiRefuseIn &in);
+    IOReturn fence(const IscsiFenceIn &in);
     size_t copyText(uint8_t *room, size_t length);
     void describe(IscsiSessionInfo &info);
     void describe(IscsiConnectionOut &out);

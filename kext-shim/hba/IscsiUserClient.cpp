@@ -27,10 +27,10 @@ const IOExternalMethodDispatch IscsiUserClient::methods[ISCSI_SELECTORS] = {
     {&IscsiUserClient::execute, 0, sizeof(IscsiExecuteIn), 0, kVariable},
     {&IscsiUserClient::resume, 0, sizeof(IscsiSessionIn), 0, 0},
     {&IscsiUserClient::text, 0, sizeof(IscsiSessionIn), 0, kVariable},
-    {&IscsiUserClient::refuse, 0, sizeof(IscsiRefuseIn), 0, 0},
+    {&IscsiUserClient::fence, 0, sizeof(IscsiFenceIn), 0, 0},
 };
 
-static_assert(ISCSI_HELLO == 0 && ISCSI_SEND == 6 && ISCSI_EXECUTE == 11 && ISCSI_TEXT == 13 && ISCSI_REFUSE == 14, "the table's order");
+static_assert(ISCSI_HELLO == 0 && ISCSI_SEND == 6 && ISCSI_EXECUTE == 11 && ISCSI_TEXT == 13 && ISCSI_FENCE == 14, "the table's order");
 
 // Milliseconds: longer than a day is a mistake.
 static const uint32_t kDay = 24 * 60 * 60 * 1000;
@@ -288,14 +288,14 @@ IOReturn IscsiUserClient::resume(OSObject *target, void *, Arguments *arguments)
     return clientOf(target)->hba->resume(input<IscsiSessionIn>(arguments).session);
 }
 
-IOReturn IscsiUserClient::refuse(OSObject *target, void *, Arguments *arguments)
+IOReturn IscsiUserClient::fence(OSObject *target, void *, Arguments *arguments)
 {
-    IscsiRefuseIn in = input<IscsiRefuseIn>(arguments);
+    IscsiFenceIn in = input<IscsiFenceIn>(arguments);
     IscsiSession *session = clientOf(target)->hba->copySession(in.session);
     if (!session) {
         return kIOReturnNotFound;
     }
-    IOReturn result = session->refuse(in);
+    IOReturn result = session->fence(in);
     session->release();
     return result;
 }

@@ -47,7 +47,7 @@ private:
     static IOReturn execute(OSObject *, void *, Arguments *);
     static IOReturn resume(OSObject *, void *, Arguments *);
     static IOReturn text(OSObject *, void *, Arguments *);
-    static IOReturn refuse(OSObject *, void *, Arguments *);
+    static IOReturn fence(OSObject *, void *, Arguments *);
     static const IOExternalMethodDispatch methods[ISCSI_SELECTORS];
 
     void leave();

@@ -54,8 +54,8 @@
 // The target's answer to the last text: [`IscsiSessionIn`]; its bytes.
 #define ISCSI_TEXT 13
 
-// Another disk stands at a unit's number, or the right one again: [`IscsiRefuseIn`].
-#define ISCSI_REFUSE 14
+// Another disk stands at a unit's number, or the right one again: [`IscsiFenceIn`].
+#define ISCSI_FENCE 14
 
 // How many selectors there are.
 #define ISCSI_SELECTORS 15
@@ -72,8 +72,8 @@
 // Sessions in one [`IscsiSessionsOut`].
 #define ISCSI_SESSIONS_AT_ONCE 8
 
-// Units of a session that can be refused at a time.
-#define ISCSI_REFUSED_MOST 256
+// Units of a session that can be fenced at a time.
+#define ISCSI_FENCED_MOST 256
 
 // Sessions at a time.
 #define ISCSI_SESSIONS_MOST 256
@@ -409,16 +409,16 @@ typedef struct IscsiExecuteOut {
 } IscsiExecuteOut;
 
 // A unit that the SCSI stack may not use, or may use again.
-typedef struct IscsiRefuseIn {
+typedef struct IscsiFenceIn {
     // The session.
     uint32_t session;
     // 1: the stack's commands for it end with CHECK CONDITION, ILLEGAL REQUEST, LOGICAL UNIT NOT SUPPORTED, those
     // that wait as well, over this and every later connection; the daemon's go out. 0: all go out again.
-    // kIOReturnNoResources beyond [`ISCSI_REFUSED_MOST`] units.
-    uint32_t refuse;
+    // kIOReturnNoResources beyond [`ISCSI_FENCED_MOST`] units.
+    uint32_t fence;
     // The unit, eight bytes as SAM-5 §4.7 has them; however the stack writes its number.
     uint8_t lun[8];
-} IscsiRefuseIn;
+} IscsiFenceIn;
 
 // Something that happened: sixteen words, as an asynchronous answer of IOKit carries them.
 typedef struct IscsiNotice {

@@ -47,8 +47,8 @@ ISCSI_ASSERT(offsetof(struct IscsiConnectionOut, reason) == 72);
 ISCSI_ASSERT(sizeof(struct IscsiStatisticsOut) == 88);
 ISCSI_ASSERT(sizeof(struct IscsiExecuteIn) == 40);
 ISCSI_ASSERT(sizeof(struct IscsiExecuteOut) == 112);
-ISCSI_ASSERT(sizeof(struct IscsiRefuseIn) == 16);
-ISCSI_ASSERT(offsetof(struct IscsiRefuseIn, lun) == 8);
+ISCSI_ASSERT(sizeof(struct IscsiFenceIn) == 16);
+ISCSI_ASSERT(offsetof(struct IscsiFenceIn, lun) == 8);
 ISCSI_ASSERT(sizeof(struct IscsiNotice) == 128);
 ISCSI_ASSERT(offsetof(struct IscsiNotice, text) == 32);
 

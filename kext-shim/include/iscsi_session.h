@@ -295,7 +295,7 @@ int32_t iscsi_session_destroy(struct iscsi_session *session);
 
 // Takes a command on and writes its tag, never 0, to `tag`. It waits for its turn and for the connection. Its
 // buffer stays the session's until ISCSI_EVENT_TASK_DONE. ENDED, and that event is there already, for a unit that is
-// refused (`iscsi_session_refuse`).
+// fenced (`iscsi_session_fence`).
 //
 // FULL beyond the configured commands; OFFLINE if there has been no connection for too long; WRONG_STATE for a
 // command of the daemon without a connection.
@@ -358,16 +358,16 @@ int32_t iscsi_session_hold(struct iscsi_session *session);
 // As the module says.
 int32_t iscsi_session_resume(struct iscsi_session *session);
 
-// Commands of the stack for the unit `lun` end from now on (`refuse` 1) with CHECK CONDITION, ILLEGAL REQUEST, LOGICAL
+// Commands of the stack for the unit `lun` end from now on (`fence` 1) with CHECK CONDITION, ILLEGAL REQUEST, LOGICAL
 // UNIT NOT SUPPORTED, also those that wait; or go out again (0). It holds for every connection of the session. What
 // the target has been sent already ends with its answer. REPORT LUNS asks the target and not the unit: it goes out.
 // Poll the events afterwards.
 //
-// FULL beyond ISCSI_REFUSED_MOST units, NO_MEMORY.
+// FULL beyond ISCSI_FENCED_MOST units, NO_MEMORY.
 //
 // # Safety
 // As the module says.
-int32_t iscsi_session_refuse(struct iscsi_session *session, const uint8_t (*lun)[8], uint32_t refuse);
+int32_t iscsi_session_fence(struct iscsi_session *session, const uint8_t (*lun)[8], uint32_t fence);
 
 // Writes to `plan` where the next bytes of the stream belong.
 //

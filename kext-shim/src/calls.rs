@@ -227,7 +227,7 @@ pub unsafe extern "C" fn iscsi_session_destroy(session: *mut iscsi_session) -> i
 
 /// Takes a command on and writes its tag, never 0, to `tag`. It waits for its turn and for the connection. Its
 /// buffer stays the session's until ISCSI_EVENT_TASK_DONE. ENDED, and that event is there already, for a unit that is
-/// refused (`iscsi_session_refuse`).
+/// fenced (`iscsi_session_fence`).
 ///
 /// FULL beyond the configured commands; OFFLINE if there has been no connection for too long; WRONG_STATE for a
 /// command of the daemon without a connection.
@@ -371,23 +371,23 @@ pub unsafe extern "C" fn iscsi_session_resume(session: *mut iscsi_session) -> i3
     ISCSI_OK
 }
 
-/// Commands of the stack for the unit `lun` end from now on (`refuse` 1) with CHECK CONDITION, ILLEGAL REQUEST, LOGICAL
+/// Commands of the stack for the unit `lun` end from now on (`fence` 1) with CHECK CONDITION, ILLEGAL REQUEST, LOGICAL
 /// UNIT NOT SUPPORTED, also those that wait; or go out again (0). It holds for every connection of the session. What
 /// the target has been sent already ends with its answer. REPORT LUNS asks the target and not the unit: it goes out.
 /// Poll the events afterwards.
 ///
-/// FULL beyond ISCSI_REFUSED_MOST units, NO_MEMORY.
+/// FULL beyond ISCSI_FENCED_MOST units, NO_MEMORY.
 ///
 /// # Safety
 /// As the module says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsi_session_refuse(session: *mut iscsi_session, lun: *const [u8; 8], refuse: u32) -> i32 {
+pub unsafe extern "C" fn iscsi_session_fence(session: *mut iscsi_session, lun: *const [u8; 8], fence: u32) -> i32 {
     // SAFETY: the caller's promise, twice.
     let (Some(engine), Some(lun)) = (unsafe { (engine(session), read(lun)) }) else { return ISCSI_BAD_ARGUMENT };
-    if refuse > 1 {
+    if fence > 1 {
         return ISCSI_BAD_ARGUMENT;
     }
-    answer(engine.refuse(Lun(u64::from_be_bytes(*lun)), refuse == 1))
+    answer(engine.fence(Lun(u64::from_be_bytes(*lun)), fence == 1))
 }
 
 /// Writes to `plan` where the next bytes of the stream belong.

@@ -48,7 +48,7 @@ fn commands_allocate_nothing_whether_they_succeed_or_fail() {
     rig.submit(&command).expect("room");
     assert_eq!(region.change().allocations, 0);
 
-    assert_eq!(rig.refuse(rig::LUN, 1), ISCSI_OK);
+    assert_eq!(rig.fence(rig::LUN, 1), ISCSI_OK);
     rig.event().expect("the one that waited");
     let region = Region::new(COUNTING);
     rig.submit(&command).expect("room");

@@ -23,10 +23,10 @@ mod targets;
 mod cost;
 mod daemon;
 mod disks;
+mod fence;
 mod hostile;
 mod loss;
 mod real;
-mod refuse;
 mod tasks;
 
 const TARGET: &str = "iqn.2026-11.test.sim:disk";

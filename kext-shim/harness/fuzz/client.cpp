@@ -138,8 +138,8 @@ std::vector<uint8_t> goodInput(uint32_t selector, uint32_t session)
     case ISCSI_SEND:
         put(IscsiSendIn{session, ISCSI_SEND_LOGOUT, 0, 0});
         break;
-    case ISCSI_REFUSE:
-        put(IscsiRefuseIn{session, 1, {}});
+    case ISCSI_FENCE:
+        put(IscsiFenceIn{session, 1, {}});
         break;
     case ISCSI_EXECUTE: {
         IscsiExecuteIn in = {};

@@ -56,8 +56,8 @@ pub const ISCSI_EXECUTE: u32 = 11;
 pub const ISCSI_RESUME: u32 = 12;
 /// The target's answer to the last text: [`IscsiSessionIn`]; its bytes.
 pub const ISCSI_TEXT: u32 = 13;
-/// Another disk stands at a unit's number, or the right one again: [`IscsiRefuseIn`].
-pub const ISCSI_REFUSE: u32 = 14;
+/// Another disk stands at a unit's number, or the right one again: [`IscsiFenceIn`].
+pub const ISCSI_FENCE: u32 = 14;
 /// How many selectors there are.
 pub const ISCSI_SELECTORS: u32 = 15;
 
@@ -69,8 +69,8 @@ pub const ISCSI_EXECUTE_MOST: u32 = 128 << 10;
 pub const ISCSI_TEXT_MOST: u32 = 4080;
 /// Sessions in one [`IscsiSessionsOut`].
 pub const ISCSI_SESSIONS_AT_ONCE: usize = 8;
-/// Units of a session that can be refused at a time.
-pub const ISCSI_REFUSED_MOST: u32 = 256;
+/// Units of a session that can be fenced at a time.
+pub const ISCSI_FENCED_MOST: u32 = 256;
 /// Sessions at a time.
 pub const ISCSI_SESSIONS_MOST: u32 = 256;
 
@@ -422,13 +422,13 @@ pub struct IscsiExecuteOut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "bytes", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
-pub struct IscsiRefuseIn {
+pub struct IscsiFenceIn {
     /// The session.
     pub session: u32,
     /// 1: the stack's commands for it end with CHECK CONDITION, ILLEGAL REQUEST, LOGICAL UNIT NOT SUPPORTED, those
     /// that wait as well, over this and every later connection; the daemon's go out. 0: all go out again.
-    /// kIOReturnNoResources beyond [`ISCSI_REFUSED_MOST`] units.
-    pub refuse: u32,
+    /// kIOReturnNoResources beyond [`ISCSI_FENCED_MOST`] units.
+    pub fence: u32,
     /// The unit, eight bytes as SAM-5 §4.7 has them; however the stack writes its number.
     pub lun: [u8; 8],
 }
@@ -489,6 +489,6 @@ const _: () = {
     assert!(size_of::<IscsiConnectionOut>() == 232 && offset_of!(IscsiConnectionOut, reason) == 72);
     assert!(size_of::<IscsiStatisticsOut>() == 88);
     assert!(size_of::<IscsiExecuteIn>() == 40 && size_of::<IscsiExecuteOut>() == 112);
-    assert!(size_of::<IscsiRefuseIn>() == 16 && offset_of!(IscsiRefuseIn, lun) == 8);
+    assert!(size_of::<IscsiFenceIn>() == 16 && offset_of!(IscsiFenceIn, lun) == 8);
     assert!(size_of::<IscsiNotice>() == 128 && offset_of!(IscsiNotice, text) == 32);
 };

@@ -4,18 +4,18 @@
 //!   submit ─► commands: parked ── issue ──► Session ── transmit ──► wire
 //!                 ▲ lost, leaving              │
 //!                 └────────────── TaskDone ◄───┴── received, placed
-//!   overdue ─► escalation ── manage ──►        event ──► told: what C++ hears
+//!   overdue ─► escalation ── manage ──►        event ──► events: what C++ hears
 //! ```
 //! What ends a command for the SCSI stack is decided here: its status; task management that the stack asked
 //! for; escalation; or that there is no connection for too long. A lost connection is none of these: the command
 //! waits, and is issued again in the order of its submission (unless the core says that it must not be). Later commands
 //! to the same blocks wait until it is through.
 
-mod carry;
 mod commands;
+mod events;
+mod fenced;
 mod functions;
-mod refused;
-mod told;
+mod partial;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -31,12 +31,12 @@ use iscsi_proto::session::{
 use iscsi_proto::time::{Duration, Instant};
 use iscsi_proto::tmf::Manage;
 
-use self::carry::Carry;
 pub(crate) use self::commands::Origin;
 use self::commands::{Commands, Entry, State};
+use self::events::Pending;
+use self::fenced::Fenced;
 use self::functions::Functions;
-use self::refused::Refused;
-use self::told::Told;
+use self::partial::Partial;
 use crate::digest::Hardware;
 use crate::sentence::Sentence;
 
@@ -106,11 +106,11 @@ pub(crate) struct Engine {
     functions: Functions,
     /// By the command's tag here.
     escalation: Escalation<u64>,
-    refused: Refused,
+    fenced: Fenced,
     link: Link,
     held: bool,
-    carry: Carry,
-    told: VecDeque<Told>,
+    partial: Partial,
+    events: VecDeque<Pending>,
     head: Head,
     text: Option<Vec<u8>>,
     counters: Counters,
@@ -120,9 +120,9 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(handoff: &Handoff, config: Config, now: Instant) -> Result<Engine, Refusal> {
         let slots = usize::from(config.depth) + SPARE_SLOTS;
-        let told = usize::from(config.commands) + SPARE_EVENTS;
+        let events = usize::from(config.commands) + SPARE_EVENTS;
         // The tables are allocated one by one below, where a lack of memory would stop the machine.
-        let estimate = Commands::memory(config.commands, slots) + told * size_of::<Told>() + slots * 512;
+        let estimate = Commands::memory(config.commands, slots) + events * size_of::<Pending>() + slots * 512;
         Vec::<u8>::new().try_reserve_exact(estimate).map_err(|_| Refusal::NoMemory)?;
         Hardware::look();
         let core = SessionConfig { depth: config.depth, pings: config.pings };
@@ -134,11 +134,11 @@ impl Engine {
             commands: Commands::new(config.commands, slots, empty),
             functions: Functions::new(),
             escalation: Escalation::new(config.function_timeout),
-            refused: Refused::new(),
+            fenced: Fenced::new(),
             link: Link::Up,
             held: false,
-            carry: Carry::new(),
-            told: VecDeque::with_capacity(told),
+            partial: Partial::new(),
+            events: VecDeque::with_capacity(events),
             head: Head::default(),
             text: None,
             counters: Counters::default(),
@@ -155,10 +155,10 @@ impl Engine {
         }
         let index = self.commands.insert(token, command, origin).ok_or(Refusal::Full)?;
         let tag = self.commands.tag(index);
-        if !self.refused.ends(&command, origin) {
+        if !self.fenced.ends(&command, origin) {
             return Ok((tag, Done::Later));
         }
-        self.end_refused(index);
+        self.end_fenced(index);
         Ok((tag, Done::Now))
     }
 
@@ -190,7 +190,7 @@ impl Engine {
         let mut rest = bytes;
         while !rest.is_empty() {
             let RxPlan::Scratch { need } = self.session.rx_plan() else { break };
-            if self.carry.is_empty() && rest.len() >= need {
+            if self.partial.is_empty() && rest.len() >= need {
                 let used = self.session.rx_scratch(now, rest).map_err(|error| self.broken(&error))?;
                 rest = rest.get(used..).unwrap_or(&[]);
                 let stuck =
@@ -200,11 +200,11 @@ impl Engine {
                 }
                 continue;
             }
-            let taken = self.carry.fill(rest, need);
+            let taken = self.partial.fill(rest, need);
             rest = rest.get(taken..).unwrap_or(&[]);
-            if self.carry.bytes().len() >= need {
-                let used = self.session.rx_scratch(now, self.carry.bytes()).map_err(|error| self.broken(&error))?;
-                self.carry.consume(used);
+            if self.partial.bytes().len() >= need {
+                let used = self.session.rx_scratch(now, self.partial.bytes()).map_err(|error| self.broken(&error))?;
+                self.partial.consume(used);
             } else if taken == 0 {
                 return Err(self.broken(&Error::Misuse("a header longer than headers are")));
             }
@@ -257,7 +257,7 @@ impl Engine {
             TaskFunction::TargetColdReset => Manage::TargetColdReset,
             _ => return Err(Refusal::BadArgument),
         };
-        self.request(self.refused.spare(manage), token, now)?;
+        self.request(self.fenced.spare(manage), token, now)?;
         let everywhere = matches!(manage, Manage::TargetWarmReset | Manage::TargetColdReset);
         for index in 0..self.commands.count() {
             let Some(entry) = self.commands.get_mut(index) else { continue };
@@ -282,7 +282,7 @@ impl Engine {
         }
         self.mark_unwanted(index);
         self.take_back(index);
-        self.told.push_back(Told::Function { token, response: 0 });
+        self.events.push_back(Pending::Function { token, response: 0 });
         Ok(())
     }
 
@@ -308,7 +308,7 @@ impl Engine {
     fn take_back(&mut self, index: u16) -> bool {
         match self.commands.get(index).map(|entry| entry.state) {
             Some(State::Parked) => {
-                self.told.push_back(Told::Ended { tag: self.commands.tag(index) });
+                self.events.push_back(Pending::Ended { tag: self.commands.tag(index) });
                 true
             }
             Some(State::Issued(itt)) if self.session.cancel(itt) => {
@@ -344,8 +344,8 @@ impl Engine {
     }
 
     fn escalate(&mut self, step: Step, itt: Itt, lun: Lun) {
-        let manage = step.function(itt, lun).map(|manage| self.refused.spare(manage));
-        self.told.push_back(Told::Escalated { function: manage.map_or(0, |manage| manage.function().into()) });
+        let manage = step.function(itt, lun).map(|manage| self.fenced.spare(manage));
+        self.events.push_back(Pending::Escalated { function: manage.map_or(0, |manage| manage.function().into()) });
         if let Some(manage) = manage {
             let requested = self.session.manage(manage).ok();
             self.escalation.requested(requested);
@@ -404,7 +404,7 @@ impl Engine {
     /// Does what is due.
     pub(crate) fn tick(&mut self, now: Instant) -> Result<(), Refusal> {
         while let Some(token) = self.functions.overdue(now) {
-            self.told.push_back(Told::Function { token, response: crate::abi::ISCSI_NO_ANSWER });
+            self.events.push_back(Pending::Function { token, response: crate::abi::ISCSI_NO_ANSWER });
         }
         if let Link::Down { since } = self.link
             && since + self.config.replacement_timeout <= now
@@ -441,7 +441,7 @@ impl Engine {
         self.gather();
         self.link = Link::Down { since: now };
         self.escalation.forget();
-        self.carry.clear();
+        self.partial.clear();
     }
 
     /// Goes on over another connection; with `hold`, the stack's commands wait for
@@ -470,7 +470,7 @@ impl Engine {
     fn end_parked(&mut self) {
         for index in 0..self.commands.count() {
             if self.commands.get(index).is_some_and(|entry| entry.state == State::Parked) {
-                self.told.push_back(Told::Lost { tag: self.commands.tag(index) });
+                self.events.push_back(Pending::Lost { tag: self.commands.tag(index) });
             }
         }
     }
@@ -487,10 +487,10 @@ impl Engine {
                 // It has settled, as the event says.
                 drop(self.session.retire(*itt));
                 self.commands.park(index);
-                self.end_refused(index);
+                self.end_fenced(index);
                 continue;
             }
-            self.told.push_back(Told::Core(event));
+            self.events.push_back(Pending::Core(event));
         }
     }
 
@@ -505,7 +505,7 @@ impl Engine {
 
     /// Whether every command has ended and has been heard of.
     pub(crate) fn is_idle(&self) -> bool {
-        self.commands.used() == 0 && self.told.is_empty()
+        self.commands.used() == 0 && self.events.is_empty()
     }
 
     pub(crate) fn link(&self) -> Link {

@@ -1,8 +1,8 @@
 //! The border as C uses it.
 
 mod commands;
+mod fence;
 mod late;
 mod loss;
-mod refuse;
 mod rig;
 mod wrong;

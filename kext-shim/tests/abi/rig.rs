@@ -347,9 +347,9 @@ impl Rig {
         unsafe { iscsi_session_overdue(self.session, tag, self.now) }
     }
 
-    pub(crate) fn refuse(&mut self, lun: [u8; 8], refuse: u32) -> i32 {
+    pub(crate) fn fence(&mut self, lun: [u8; 8], fence: u32) -> i32 {
         // SAFETY: all of it is there.
-        unsafe { iscsi_session_refuse(self.session, &lun, refuse) }
+        unsafe { iscsi_session_fence(self.session, &lun, fence) }
     }
 
     pub(crate) fn manage(&mut self, function: u32, tag: u64, token: u64) -> i32 {

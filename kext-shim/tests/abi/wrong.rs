@@ -29,9 +29,9 @@ fn null_is_refused_everywhere() {
         assert_eq!(iscsi_session_text_answer(one, null_mut(), 4), 0);
         assert_eq!(iscsi_session_hold(none), ISCSI_BAD_ARGUMENT);
         assert_eq!(iscsi_session_resume(none), ISCSI_BAD_ARGUMENT);
-        assert_eq!(iscsi_session_refuse(none, &[0; 8], 1), ISCSI_BAD_ARGUMENT);
-        assert_eq!(iscsi_session_refuse(one, null(), 1), ISCSI_BAD_ARGUMENT);
-        assert_eq!(iscsi_session_refuse(one, &[0; 8], 2), ISCSI_BAD_ARGUMENT);
+        assert_eq!(iscsi_session_fence(none, &[0; 8], 1), ISCSI_BAD_ARGUMENT);
+        assert_eq!(iscsi_session_fence(one, null(), 1), ISCSI_BAD_ARGUMENT);
+        assert_eq!(iscsi_session_fence(one, &[0; 8], 2), ISCSI_BAD_ARGUMENT);
         assert_eq!(iscsi_session_receive_plan(one, null_mut()), ISCSI_BAD_ARGUMENT);
         assert_eq!(iscsi_session_received(one, 0, null(), 4, &mut used), ISCSI_BAD_ARGUMENT);
         assert_eq!(iscsi_session_received(one, 0, [0].as_ptr(), usize::MAX, &mut used), ISCSI_BAD_ARGUMENT);

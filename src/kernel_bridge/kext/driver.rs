@@ -7,7 +7,7 @@
 //!   any ── notice: terminating; logout, abandon: REMOVE ──► Gone
 //! ```
 //! While a session is held, the extension lets nothing of the SCSI stack through: each unit is looked at first. One
-//! that has become another disk is refused there, before the others go on.
+//! that has become another disk is fenced there, before the others go on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -68,8 +68,8 @@ pub(crate) struct Driver {
     link: Link,
     /// The extension lets nothing of the SCSI stack through.
     held: bool,
-    /// The units that the extension refuses.
-    refused: BTreeSet<Lun>,
+    /// The units that the extension fences off.
+    fenced: BTreeSet<Lun>,
     /// Commands of the scan that wait for a connection.
     waiting: Vec<Request>,
     running: JoinSet<(Request, Came)>,
@@ -91,9 +91,9 @@ impl Driver {
         let limit = if spec.task_timeout.is_zero() { LIMIT } else { spec.task_timeout.min(LIMIT) };
         let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).clamp(1, 60_000);
         let way = Way { extension, session, target, limit };
-        let (waiting, running, refused) = (Vec::new(), JoinSet::new(), BTreeSet::new());
+        let (waiting, running, fenced) = (Vec::new(), JoinSet::new(), BTreeSet::new());
         let (link, held) = (Link::Up, false);
-        Ok(Driver { spec, way, notices, inbox, counters, control, heard, link, held, refused, waiting, running })
+        Ok(Driver { spec, way, notices, inbox, counters, control, heard, link, held, fenced, waiting, running })
     }
 
     /// Its number in the extension.
@@ -364,30 +364,30 @@ impl Driver {
         Ok(())
     }
 
-    /// Tells the extension which units it must refuse, and lets it go on when none is in doubt.
+    /// Tells the extension which units it must fence off, and lets it go on when none is in doubt.
     async fn recheck(&mut self) {
         if self.link == Link::Gone {
             return;
         }
-        let (mut refused, mut waits) = (BTreeSet::new(), false);
+        let (mut fenced, mut waits) = (BTreeSet::new(), false);
         for (lun, disk) in &*self.notices.disks.lock() {
             match disk.unit.gate().pass() {
-                Pass::Refused => drop(refused.insert(*lun)),
+                Pass::Refused => drop(fenced.insert(*lun)),
                 Pass::Waits => waits = true,
                 Pass::Open => {}
             }
         }
-        let changes: Vec<Lun> = self.refused.symmetric_difference(&refused).copied().collect();
+        let changes: Vec<Lun> = self.fenced.symmetric_difference(&fenced).copied().collect();
         for lun in changes {
-            let refuse = refused.contains(&lun);
-            if !self.ask("refused", move |extension, session| extension.refuse(session, lun, refuse)).await {
+            let fence = fenced.contains(&lun);
+            if !self.ask("fenced", move |extension, session| extension.fence(session, lun, fence)).await {
                 // It stays held: nothing may go to another disk.
                 return;
             }
-            if refuse {
-                self.refused.insert(lun)
+            if fence {
+                self.fenced.insert(lun)
             } else {
-                self.refused.remove(&lun)
+                self.fenced.remove(&lun)
             };
         }
         if self.held && !waits && self.ask("resumed", |extension, session| extension.resume(session)).await {

@@ -217,8 +217,8 @@ impl Extension {
     }
 
     /// Commands of the SCSI stack for a unit fail, or do not any more.
-    pub(super) fn refuse(&self, session: u32, lun: Lun, refuse: bool) -> Result<(), Refused> {
-        self.tell(ISCSI_REFUSE, &IscsiRefuseIn { session, refuse: refuse.into(), lun: lun.0.to_be_bytes() })
+    pub(super) fn fence(&self, session: u32, lun: Lun, fence: bool) -> Result<(), Refused> {
+        self.tell(ISCSI_FENCE, &IscsiFenceIn { session, fence: fence.into(), lun: lun.0.to_be_bytes() })
     }
 
     pub(super) fn rescan(&self, session: u32) -> Result<(), Refused> {

@@ -1,7 +1,7 @@
 //! Units that the SCSI stack may not use: another disk stands at their number, as the daemon has found.
 //!
 //! ```text
-//!   refuse ─► the unit is listed ─► what waits for it, and what comes later, ends with CHECK CONDITION
+//!   fence ──► the unit is listed ─► what waits for it, and what comes later, ends with CHECK CONDITION
 //!   lost, cancelled: parked ──────► listed? ends, instead of being issued again
 //! ```
 //! It ends as a target answers for a unit that it does not have, ILLEGAL REQUEST, LOGICAL UNIT NOT SUPPORTED (SPC-5
@@ -18,25 +18,25 @@ use iscsi_proto::session::Command;
 use iscsi_proto::tmf::Manage;
 
 use super::commands::{Origin, State};
-use super::told::Told;
+use super::events::Pending;
 use super::{Engine, Refusal};
-use crate::abi::ISCSI_REFUSED_MOST;
+use crate::abi::ISCSI_FENCED_MOST;
 
 /// Units at a time.
-const MOST: usize = ISCSI_REFUSED_MOST as usize;
+const MOST: usize = ISCSI_FENCED_MOST as usize;
 
 /// CHECK CONDITION's sense data, fixed format (SPC-5 §4.4.3).
 pub(crate) const SENSE: [u8; 18] = [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0];
 
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct Fenced {
     /// Without memory of its own until there is one.
     units: Vec<Lun>,
 }
 
-impl Refused {
-    pub(crate) const fn new() -> Refused {
-        Refused { units: Vec::new() }
+impl Fenced {
+    pub(crate) const fn new() -> Fenced {
+        Fenced { units: Vec::new() }
     }
 
     pub(crate) fn has(&self, lun: Lun) -> bool {
@@ -48,7 +48,7 @@ impl Refused {
         origin == Origin::Stack && self.has(command.lun) && command.cdb.first() != Some(&REPORT_LUNS)
     }
 
-    /// What may be asked of the target instead: at a refused unit only what is ours ends, its disk is another's.
+    /// What may be asked of the target instead: at a fenced unit only what is ours ends, its disk is another's.
     pub(crate) fn spare(&self, manage: Manage) -> Manage {
         match manage {
             Manage::LogicalUnitReset(lun) if self.has(lun) => Manage::AbortTaskSet(lun),
@@ -78,18 +78,18 @@ impl Refused {
 impl Engine {
     /// Commands of the stack for that unit end with an error from now on, whatever becomes of the connection; or
     /// they go out again. What the target has been sent already ends with its answer.
-    pub(crate) fn refuse(&mut self, lun: Lun, refuse: bool) -> Result<(), Refusal> {
-        if !refuse {
-            self.refused.remove(lun);
+    pub(crate) fn fence(&mut self, lun: Lun, fence: bool) -> Result<(), Refusal> {
+        if !fence {
+            self.fenced.remove(lun);
             return Ok(());
         }
-        self.refused.add(lun)?;
+        self.fenced.add(lun)?;
         for index in 0..self.commands.count() {
             let Some(entry) = self.commands.get(index) else { continue };
             match entry.state {
-                State::Parked => self.end_refused(index),
+                State::Parked => self.end_fenced(index),
                 // Not sent yet: it is parked, and ends there.
-                State::Issued(itt) if self.refused.ends(&entry.command, entry.origin) && !entry.unwanted => {
+                State::Issued(itt) if self.fenced.ends(&entry.command, entry.origin) && !entry.unwanted => {
                     if self.session.cancel(itt) {
                         self.gather();
                     }
@@ -100,12 +100,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends a parked command whose unit is refused, unless it is about to end anyway.
-    pub(crate) fn end_refused(&mut self, index: u16) {
+    /// Ends a parked command whose unit is fenced, unless it is about to end anyway.
+    pub(crate) fn end_fenced(&mut self, index: u16) {
         let Some(entry) = self.commands.get_mut(index) else { return };
-        if !entry.unwanted && self.refused.ends(&entry.command, entry.origin) {
+        if !entry.unwanted && self.fenced.ends(&entry.command, entry.origin) {
             entry.unwanted = true;
-            self.told.push_back(Told::Refused { tag: self.commands.tag(index) });
+            self.events.push_back(Pending::Fenced { tag: self.commands.tag(index) });
         }
     }
 }

@@ -5,21 +5,21 @@ use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::session::{Data, Event, Outcome, Residual, TaskResult};
 
 use super::commands::{Entry, Origin, State};
-use super::refused::SENSE;
+use super::fenced::SENSE;
 use super::{Engine, Link};
 use crate::abi::*;
 
 /// Something to tell, oldest first.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum Pending {
     /// What the core said.
     Core(Event),
     /// A command was taken back before it was sent.
     Ended { tag: u64 },
     /// A command waited for a connection in vain.
     Lost { tag: u64 },
-    /// A command is for a unit that is refused.
-    Refused { tag: u64 },
+    /// A command is for a fenced unit.
+    Fenced { tag: u64 },
     /// A function of the SCSI stack has ended.
     Function { token: u64, response: u32 },
     /// A command takes too long: that function was requested.
@@ -30,18 +30,20 @@ impl Engine {
     /// What happened next; `None` if there is nothing new. A command it tells of is forgotten.
     pub(crate) fn event(&mut self) -> Option<iscsi_event> {
         self.gather();
-        while let Some(told) = self.told.pop_front() {
-            let event = match told {
-                Told::Core(event) => self.translate(event),
-                Told::Ended { tag } => {
+        while let Some(pending) = self.events.pop_front() {
+            let event = match pending {
+                Pending::Core(event) => self.translate(event),
+                Pending::Ended { tag } => {
                     self.end(tag, iscsi_event { outcome: ISCSI_OUTCOME_ABORTED, ..iscsi_event::EMPTY })
                 }
-                Told::Lost { tag } => self.end(tag, iscsi_event { outcome: ISCSI_OUTCOME_LOST, ..iscsi_event::EMPTY }),
-                Told::Refused { tag } => self.end(tag, refused()),
-                Told::Function { token, response } => {
+                Pending::Lost { tag } => {
+                    self.end(tag, iscsi_event { outcome: ISCSI_OUTCOME_LOST, ..iscsi_event::EMPTY })
+                }
+                Pending::Fenced { tag } => self.end(tag, not_supported()),
+                Pending::Function { token, response } => {
                     Some(iscsi_event { kind: ISCSI_EVENT_FUNCTION_DONE, code: response, token, ..iscsi_event::EMPTY })
                 }
-                Told::Escalated { function } => {
+                Pending::Escalated { function } => {
                     Some(iscsi_event { kind: ISCSI_EVENT_ESCALATED, code: function.into(), ..iscsi_event::EMPTY })
                 }
             };
@@ -163,7 +165,7 @@ impl Engine {
 }
 
 /// What a unit that is not there answers.
-fn refused() -> iscsi_event {
+fn not_supported() -> iscsi_event {
     let status = u8::from(ScsiStatus::CheckCondition);
     let mut event = iscsi_event { outcome: ISCSI_OUTCOME_STATUS, status, ..iscsi_event::EMPTY };
     set_sense(&mut event, &SENSE);

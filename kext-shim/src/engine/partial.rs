@@ -3,14 +3,14 @@
 /// The longest that the core wants in one piece: BHS, AHS, digest; rounded up.
 const ROOM: usize = 1088;
 
-pub(crate) struct Carry {
+pub(crate) struct Partial {
     bytes: [u8; ROOM],
     len: usize,
 }
 
-impl Carry {
-    pub(crate) const fn new() -> Carry {
-        Carry { bytes: [0; ROOM], len: 0 }
+impl Partial {
+    pub(crate) const fn new() -> Partial {
+        Partial { bytes: [0; ROOM], len: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::rig::{LUN, Rig};
 const OTHER: [u8; 8] = [0, 4, 0, 0, 0, 0, 0, 0];
 
 /// Asserts that it ended as a command for a unit that is not there, and says whose it was.
-fn refused(event: &iscsi_event) -> u64 {
+fn fenced(event: &iscsi_event) -> u64 {
     assert_eq!(
         (event.kind, event.outcome, event.status),
         (ISCSI_EVENT_TASK_DONE, ISCSI_OUTCOME_STATUS, 2),
@@ -21,11 +21,11 @@ fn refused(event: &iscsi_event) -> u64 {
 }
 
 fn tokens(rig: &mut Rig) -> Vec<u64> {
-    rig.events().iter().map(refused).collect()
+    rig.events().iter().map(fenced).collect()
 }
 
 #[test]
-fn what_waits_for_a_refused_unit_and_what_comes_later_ends_and_nothing_else_does() {
+fn what_waits_for_a_fenced_unit_and_what_comes_later_ends_and_nothing_else_does() {
     let mut rig = Rig::new();
     let reads: Vec<u64> = (0..6).map(|_| rig.read(512).0).collect();
     let (theirs, _) = rig.read_of(OTHER, 512);
@@ -36,7 +36,7 @@ fn what_waits_for_a_refused_unit_and_what_comes_later_ends_and_nothing_else_does
         let first: iscsi_transmit = first.assume_init();
         ScsiCommand::decode(first.head.first_chunk().expect("48 bytes")).itt
     };
-    assert_eq!(rig.refuse(LUN, 1), ISCSI_OK);
+    assert_eq!(rig.fence(LUN, 1), ISCSI_OK);
     let mut ended = tokens(&mut rig);
     ended.sort_unstable();
     assert_eq!(ended, reads[1..], "all but the one that the target has");
@@ -76,7 +76,7 @@ fn it_holds_over_connections_until_the_right_disk_is_back() {
     rig.lost();
     let (waits, _) = rig.read(512);
     assert_eq!(rig.reinstate(1), ISCSI_OK);
-    assert_eq!(rig.refuse(LUN, 1), ISCSI_OK);
+    assert_eq!(rig.fence(LUN, 1), ISCSI_OK);
     assert_eq!(tokens(&mut rig), [sent, waits]);
     // SAFETY: it is a session.
     assert_eq!(unsafe { iscsi_session_resume(rig.session) }, ISCSI_OK);
@@ -87,30 +87,30 @@ fn it_holds_over_connections_until_the_right_disk_is_back() {
     assert_eq!(rig.reinstate(0), ISCSI_OK);
     let (again, _) = rig.read(512);
     assert_eq!(tokens(&mut rig), [again]);
-    assert_eq!(rig.refuse(LUN, 0), ISCSI_OK);
+    assert_eq!(rig.fence(LUN, 0), ISCSI_OK);
     rig.read(512);
     assert_eq!(rig.sent().len(), 1);
     assert_eq!(rig.events(), []);
 }
 
 #[test]
-fn what_the_target_had_when_its_unit_was_refused_is_not_issued_again() {
+fn what_the_target_had_when_its_unit_was_fenced_is_not_issued_again() {
     let mut rig = Rig::new();
     let (token, _) = rig.read(512);
     rig.sent();
-    assert_eq!(rig.refuse(LUN, 1), ISCSI_OK);
+    assert_eq!(rig.fence(LUN, 1), ISCSI_OK);
     assert_eq!(rig.events(), [], "the target has it");
     rig.lost();
     assert_eq!(tokens(&mut rig), [token]);
 }
 
 #[test]
-fn a_unit_is_refused_however_its_address_is_written() {
+fn a_unit_is_fenced_however_its_address_is_written() {
     let mut rig = Rig::new();
-    assert_eq!(rig.refuse([0x40, 3, 0, 0, 0, 0, 0, 0], 1), ISCSI_OK);
+    assert_eq!(rig.fence([0x40, 3, 0, 0, 0, 0, 0, 0], 1), ISCSI_OK);
     let (token, _) = rig.read(512);
     assert_eq!(tokens(&mut rig), [token]);
-    assert_eq!(rig.refuse(LUN, 0), ISCSI_OK);
+    assert_eq!(rig.fence(LUN, 0), ISCSI_OK);
     rig.read(512);
     assert_eq!(rig.sent().len(), 1);
 }
@@ -120,7 +120,7 @@ fn only_what_is_ours_ends_at_another_ones_disk() {
     let mut rig = Rig::new();
     rig.read(512);
     rig.sent();
-    assert_eq!(rig.refuse(LUN, 1), ISCSI_OK);
+    assert_eq!(rig.fence(LUN, 1), ISCSI_OK);
     assert_eq!(rig.manage(5, 0, 77), ISCSI_OK, "the stack wants a LOGICAL UNIT RESET");
     let function = rig.sent().remove(0).is::<TaskManagementRequest>();
     assert_eq!((function.function & 0x7f, function.lun.0.to_be_bytes()), (2, LUN), "ABORT TASK SET");
@@ -131,20 +131,20 @@ fn only_what_is_ours_ends_at_another_ones_disk() {
 }
 
 #[test]
-fn no_more_than_256_units_are_refused_at_a_time() {
+fn no_more_than_256_units_are_fenced_at_a_time() {
     let mut rig = Rig::new();
     let unit = |number: u16| {
         let [high, low] = (0x4000 | number).to_be_bytes();
         [high, low, 0, 0, 0, 0, 0, 0]
     };
     for number in 0..256 {
-        assert_eq!(rig.refuse(unit(number), 1), ISCSI_OK);
-        assert_eq!(rig.refuse(unit(number), 1), ISCSI_OK, "again");
+        assert_eq!(rig.fence(unit(number), 1), ISCSI_OK);
+        assert_eq!(rig.fence(unit(number), 1), ISCSI_OK, "again");
     }
-    assert_eq!(rig.refuse(unit(256), 1), ISCSI_FULL);
-    assert_eq!(rig.refuse(unit(300), 0), ISCSI_OK, "one that was not");
-    assert_eq!(rig.refuse(unit(9), 0), ISCSI_OK);
-    assert_eq!(rig.refuse(unit(256), 1), ISCSI_OK);
+    assert_eq!(rig.fence(unit(256), 1), ISCSI_FULL);
+    assert_eq!(rig.fence(unit(300), 0), ISCSI_OK, "one that was not");
+    assert_eq!(rig.fence(unit(9), 0), ISCSI_OK);
+    assert_eq!(rig.fence(unit(256), 1), ISCSI_OK);
     let (token, _) = rig.read_of(unit(256), 512);
     assert_eq!(tokens(&mut rig), [token]);
 }

@@ -14,8 +14,8 @@ const GONE: Option<(u8, u16)> = Some((5, 0x2500));
 const FIRST: [u8; 8] = [0; 8];
 const SECOND: [u8; 8] = [0, 1, 0, 0, 0, 0, 0, 0];
 
-fn refuse(daemon: &mut Client, session: u32, lun: [u8; 8], refuse: u32) -> Result<(), Code> {
-    daemon.tell(ISCSI_REFUSE, &IscsiRefuseIn { session, refuse, lun })
+fn fence(daemon: &mut Client, session: u32, lun: [u8; 8], fence: u32) -> Result<(), Code> {
+    daemon.tell(ISCSI_FENCE, &IscsiFenceIn { session, fence, lun })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +32,7 @@ async fn a_unit_that_came_back_as_another_disk_fails_at_once_until_it_is_the_rig
     let second = daemon.begin_task(&io(number, SECOND, true, 0, 8), &[2; 4096]);
     eventually("both wait", PATIENCE, || (daemon.statistics(session).expect("a session").waiting == 2).then_some(()));
     daemon.replace(session, &log_in(&target, "CRC32C").await, ISCSI_FLAG_HOLD).expect("a session");
-    refuse(&mut daemon, session, FIRST, 1).expect("a session");
+    fence(&mut daemon, session, FIRST, 1).expect("a session");
     let (ended, _) = daemon.task_end(first);
     assert_eq!((ended.check(), ended.realized), (GONE, 0), "the one that waited: {ended:?}");
     let (out, data) = daemon.execute(session, &[0x12, 0, 0, 0, 96], 96, 5000).expect("an answer");
@@ -48,18 +48,18 @@ async fn a_unit_that_came_back_as_another_disk_fails_at_once_until_it_is_the_rig
     assert_eq!(daemon.task(&io(number, FIRST, true, 0, 1), &[1; 512]).0.check(), GONE, "over another connection, too");
     assert!(target.content(0, 0, 4096).iter().all(|&byte| byte == 0), "nothing has reached it");
     assert!(target.content(1, 0, 4096).iter().all(|&byte| byte == 2));
-    refuse(&mut daemon, session, FIRST, 0).expect("a session");
+    fence(&mut daemon, session, FIRST, 0).expect("a session");
     assert!(daemon.task(&io(number, FIRST, true, 0, 1), &[3; 512]).0.is_good());
     assert!(target.content(0, 0, 512).iter().all(|&byte| byte == 3));
     // Its last flush fails, and that holds nobody up.
-    refuse(&mut daemon, session, FIRST, 1).expect("a session");
+    fence(&mut daemon, session, FIRST, 1).expect("a session");
     daemon.log_out(session);
     sim.end(&mut daemon);
     assert_eq!(target.violations(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_is_refused_while_its_commands_are_on_every_part_of_their_way() {
+async fn a_unit_is_fenced_while_its_commands_are_on_every_part_of_their_way() {
     let target = target().await;
     let sim = Sim::start();
     let mut daemon = sim.daemon();
@@ -71,7 +71,7 @@ async fn a_unit_is_refused_while_its_commands_are_on_every_part_of_their_way() {
         for lba in (0..300).map(|n| round * 300 + n) {
             tasks.push((lba, daemon.begin_task(&io(number, FIRST, true, lba, 1), &[7; 512])));
             if lba % 300 == 40 * round {
-                refuse(&mut daemon, session, FIRST, 1).expect("a session");
+                fence(&mut daemon, session, FIRST, 1).expect("a session");
             }
         }
         let mut failed = 0;
@@ -83,7 +83,7 @@ async fn a_unit_is_refused_while_its_commands_are_on_every_part_of_their_way() {
             failed += u32::from(!ended.is_good());
         }
         assert!(failed > 0, "round {round}");
-        refuse(&mut daemon, session, FIRST, 0).expect("a session");
+        fence(&mut daemon, session, FIRST, 0).expect("a session");
         assert_eq!(daemon.statistics(session).expect("a session").waiting, 0);
     }
     daemon.log_out(session);
@@ -92,22 +92,22 @@ async fn a_unit_is_refused_while_its_commands_are_on_every_part_of_their_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_refused_is_said() {
+async fn what_cannot_be_fenced_is_said() {
     let target = target().await;
     let sim = Sim::start();
     let mut daemon = sim.daemon();
     let created = daemon.create(&log_in(&target, "None").await, ISCSI_FLAG_HOLD).expect("a session");
     let session = created.session;
-    assert_eq!(refuse(&mut daemon, session, FIRST, 2), Err(BAD_ARGUMENT));
-    assert_eq!(refuse(&mut daemon, session + 1, FIRST, 1), Err(NOT_FOUND));
+    assert_eq!(fence(&mut daemon, session, FIRST, 2), Err(BAD_ARGUMENT));
+    assert_eq!(fence(&mut daemon, session + 1, FIRST, 1), Err(NOT_FOUND));
     let unit = |number: u32| {
         let [high, low] = (0x4000 | number as u16).to_be_bytes();
         [high, low, 0, 0, 0, 0, 0, 0]
     };
-    for number in 0..ISCSI_REFUSED_MOST {
-        refuse(&mut daemon, session, unit(number), 1).expect("room");
+    for number in 0..ISCSI_FENCED_MOST {
+        fence(&mut daemon, session, unit(number), 1).expect("room");
     }
-    assert_eq!(refuse(&mut daemon, session, unit(ISCSI_REFUSED_MOST), 1), Err(NO_RESOURCES));
+    assert_eq!(fence(&mut daemon, session, unit(ISCSI_FENCED_MOST), 1), Err(NO_RESOURCES));
     daemon.remove(session, ISCSI_REMOVE_ALL).expect("a session");
     sim.end(&mut daemon);
 }
