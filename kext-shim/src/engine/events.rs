@@ -5,9 +5,12 @@ use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::session::{Data, Event, Outcome, Residual, TaskResult};
 
 use super::commands::{Entry, Origin, State};
-use super::fenced::SENSE;
 use super::{Engine, Link};
 use crate::abi::*;
+
+/// The sense data of a fenced unit's CHECK CONDITION, fixed format (SPC-5 §4.4.3): ILLEGAL REQUEST, LOGICAL UNIT NOT
+/// SUPPORTED. `fenced` says why these.
+const NOT_SUPPORTED: [u8; 18] = [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0];
 
 /// Something to tell, oldest first.
 #[derive(Debug)]
@@ -168,7 +171,7 @@ impl Engine {
 fn not_supported() -> iscsi_event {
     let status = u8::from(ScsiStatus::CheckCondition);
     let mut event = iscsi_event { outcome: ISCSI_OUTCOME_STATUS, status, ..iscsi_event::EMPTY };
-    set_sense(&mut event, &SENSE);
+    set_sense(&mut event, &NOT_SUPPORTED);
     event
 }
 

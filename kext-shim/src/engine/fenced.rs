@@ -25,9 +25,6 @@ use crate::abi::ISCSI_FENCED_MOST;
 /// Units at a time.
 const MOST: usize = ISCSI_FENCED_MOST as usize;
 
-/// CHECK CONDITION's sense data, fixed format (SPC-5 §4.4.3).
-pub(crate) const SENSE: [u8; 18] = [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0];
-
 #[derive(Debug)]
 pub(crate) struct Fenced {
     /// Without memory of its own until there is one.
