@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use iscsid::block::testing::{Plan, RamDisk};
 use iscsid::block::{IoError, Op};
-use iscsid::export::attach::{AttachError, Attachments};
+use iscsid::export::attach::{AttachError, LoopDisks};
 
 const UNIT: &str = "iqn.2026-11.test.example:attach/0";
 const MIB: u64 = 1 << 20;
@@ -39,14 +39,14 @@ fn able() -> bool {
 /// A unit, a place to attach it below, and a directory to mount it on.
 struct Bench {
     disk: Arc<RamDisk>,
-    attachments: Attachments,
+    attachments: LoopDisks,
     directory: tempfile::TempDir,
 }
 
 impl Bench {
     fn new(plan: Plan) -> Bench {
         let directory = tempfile::tempdir().expect("a directory");
-        let attachments = Attachments::new(&directory.path().join("run"));
+        let attachments = LoopDisks::new(&directory.path().join("run"));
         fs::create_dir(directory.path().join("mnt")).expect("a mount point");
         Bench { disk: RamDisk::start(plan), attachments, directory }
     }
@@ -638,7 +638,7 @@ async fn an_attachment_that_is_dropped_leaves_no_mount() {
     }
     let mut bench = Bench::of_bytes(MIB);
     bench.attach().await;
-    bench.attachments = Attachments::new(&bench.directory.path().join("run"));
+    bench.attachments = LoopDisks::new(&bench.directory.path().join("run"));
     let directory = bench.directory.path().to_str().expect("text").to_owned();
     assert!(within(Duration::from_secs(10), || {
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
@@ -711,7 +711,7 @@ fn victim() {
     };
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
     runtime.block_on(async {
-        let attachments = Attachments::new(Path::new(&directory));
+        let attachments = LoopDisks::new(Path::new(&directory));
         let disk = RamDisk::start(Plan::of_bytes(32 * MIB));
         let node = attachments.attach(UNIT, disk).await.expect("attaches");
         println!("\nattached {}", node.display());

@@ -9,7 +9,11 @@ use tracing::{info, warn};
 
 use super::nfs::NfsPlace;
 use crate::block::Block;
-use crate::export::attach::{AttachError, Attachments};
+use crate::export::attach::AttachError;
+#[cfg(not(target_os = "linux"))]
+use crate::export::attach::DiskImages as Attachments;
+#[cfg(target_os = "linux")]
+use crate::export::attach::LoopDisks as Attachments;
 use crate::ipc::{ExitCode, Failure};
 
 /// A change to a disk under way.
@@ -61,7 +65,7 @@ fn attachments(runtime_dir: &Path, _nfs: Option<&NfsPlace>) -> Attachments {
 
 #[cfg(not(target_os = "linux"))]
 fn attachments(runtime_dir: &Path, nfs: Option<&NfsPlace>) -> Attachments {
-    use crate::export::attach::diskimage::NfsDoor;
+    use crate::export::attach::disk_images::NfsDoor;
     Attachments::new(
         runtime_dir,
         nfs.map(|nfs| NfsDoor { port: nfs.port, moved: nfs.moved, tickets: nfs.tickets.clone() }),

@@ -10,13 +10,13 @@
 use std::fmt;
 
 #[cfg(any(test, not(target_os = "linux")))]
-pub mod diskimage;
+pub mod disk_images;
 #[cfg(test)]
-mod diskimage_tests;
-#[cfg(target_os = "linux")]
-mod linux;
+mod disk_images_tests;
 #[cfg(target_os = "linux")]
 mod loop_device;
+#[cfg(target_os = "linux")]
+mod loop_disks;
 #[cfg(any(test, not(target_os = "linux")))]
 mod mac_tools;
 #[cfg(target_os = "linux")]
@@ -25,9 +25,9 @@ mod mounts;
 mod runner;
 
 #[cfg(not(target_os = "linux"))]
-pub use diskimage::Attachments;
+pub use disk_images::DiskImages;
 #[cfg(target_os = "linux")]
-pub use linux::Attachments;
+pub use loop_disks::LoopDisks;
 
 /// Why a unit could not be attached or detached. Displays as one sentence without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]

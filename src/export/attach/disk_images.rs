@@ -55,13 +55,13 @@ pub struct NfsDoor {
 }
 
 /// The units that are attached as disks.
-pub struct Attachments {
+pub struct DiskImages {
     inner: Arc<Inner>,
 }
 
-impl fmt::Debug for Attachments {
+impl fmt::Debug for DiskImages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Attachments({:?})", self.inner.lock())
+        write!(f, "DiskImages({:?})", self.inner.lock())
     }
 }
 
@@ -93,15 +93,15 @@ struct Place {
     file: PathBuf,
 }
 
-impl Attachments {
+impl DiskImages {
     /// Attaches below `runtime_dir`, in `luns/`, what is exported at `door`; touches nothing yet.
-    pub fn new(runtime_dir: &Path, door: Option<NfsDoor>) -> Attachments {
-        Attachments::with(runtime_dir, door, Box::new(System))
+    pub fn new(runtime_dir: &Path, door: Option<NfsDoor>) -> DiskImages {
+        DiskImages::with(runtime_dir, door, Box::new(System))
     }
 
-    pub(super) fn with(runtime_dir: &Path, door: Option<NfsDoor>, runner: Box<dyn Runner>) -> Attachments {
+    pub(super) fn with(runtime_dir: &Path, door: Option<NfsDoor>, runner: Box<dyn Runner>) -> DiskImages {
         let luns = runtime_dir.join("luns");
-        Attachments { inner: Arc::new(Inner { luns, door, runner, units: Mutex::default() }) }
+        DiskImages { inner: Arc::new(Inner { luns, door, runner, units: Mutex::default() }) }
     }
 
     /// Undoes the mounts of an earlier life that no disk is made of, and says for each what was done. Disks stay:

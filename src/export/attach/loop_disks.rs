@@ -50,7 +50,7 @@ const LARGEST_BLOCK: u32 = 4096;
 
 /// The units that are attached as disks. When dropped, what is unused is detached.
 #[derive(Debug)]
-pub struct Attachments {
+pub struct LoopDisks {
     inner: Arc<Inner>,
 }
 
@@ -82,10 +82,10 @@ struct Attached {
     mounted: Mounted,
 }
 
-impl Attachments {
+impl LoopDisks {
     /// Attaches below `runtime_dir`, in `luns/`; touches nothing yet.
-    pub fn new(runtime_dir: &Path) -> Attachments {
-        Attachments { inner: Arc::new(Inner { luns: runtime_dir.join("luns"), units: Mutex::default() }) }
+    pub fn new(runtime_dir: &Path) -> LoopDisks {
+        LoopDisks { inner: Arc::new(Inner { luns: runtime_dir.join("luns"), units: Mutex::default() }) }
     }
 
     /// Removes the mounts and loop devices that a process that is gone left in this runtime

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::AttachError;
-use super::diskimage::{Attachments, NfsDoor};
+use super::disk_images::{DiskImages, NfsDoor};
 use super::runner::{Outcome, Runner, Running};
 use crate::block::testing::{Plan, RamDisk};
 
@@ -53,7 +53,7 @@ impl Runner for Transcript {
 struct Mac {
     dir: tempfile::TempDir,
     script: Transcript,
-    attachments: Attachments,
+    attachments: DiskImages,
 }
 
 fn ended(code: i32, stdout: &str, stderr: &str) -> Outcome {
@@ -112,7 +112,7 @@ impl Mac {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let script = Transcript { lines: Arc::default(), root: true, hdiutil };
         let door = NfsDoor { port: 2049, moved, tickets: Arc::default() };
-        let attachments = Attachments::with(dir.path(), Some(door), Box::new(script.clone()));
+        let attachments = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
         Mac { dir, script, attachments }
     }
 
@@ -378,9 +378,9 @@ async fn without_root_or_nfs_nothing_is_touched() {
     let dir = tempfile::tempdir().expect("a scratch directory");
     let script = Transcript { lines: Arc::default(), root: false, hdiutil: true };
     let door = NfsDoor { port: 2049, moved: false, tickets: Arc::default() };
-    let user = Attachments::with(dir.path(), Some(door), Box::new(script.clone()));
+    let user = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
     assert!(matches!(user.attach(UNIT, disk(512)).await, Err(AttachError::NotPermitted(_))));
-    let closed = Attachments::with(dir.path(), None, Box::new(script));
+    let closed = DiskImages::with(dir.path(), None, Box::new(script));
     assert!(matches!(closed.attach(UNIT, disk(512)).await, Err(AttachError::Unsupported(_))));
     assert!(!dir.path().join("luns").exists());
 }
