@@ -45,6 +45,16 @@ pub struct Options {
     #[arg(long, value_name = "WHETHER", env = "ISCSID_NFS", default_value = "auto", value_parser = Nfs::understand)]
     pub nfs: Nfs,
 
+    /// How units are made disks of this system
+    ///
+    /// auto is this system's way.
+    #[arg(long, value_name = "WAY", env = "ISCSID_ATTACH", default_value = "auto", value_enum, hide = true)]
+    pub attach: Attach,
+
+    /// A directory with stand-ins for the tools of macOS that make disk images: hdiutil, diskutil, mount_nfs and so on
+    #[arg(long, value_name = "DIRECTORY", hide = true)]
+    pub mac_tools: Option<PathBuf>,
+
     /// What to log to standard error
     ///
     /// error, warn, info, debug or trace, or a list of module=level.
@@ -61,6 +71,20 @@ pub enum Bridge {
     Kext,
     /// This process
     User,
+}
+
+/// How units are made disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Attach {
+    /// By loop devices on Linux, else by disk images
+    Auto,
+    /// A file by FUSE, a loop device on it (Linux)
+    Loop,
+    /// A file by NFS, a disk image of it (macOS)
+    #[value(name = "diskimage")]
+    DiskImage,
+    /// Not at all: units are reached by NBD and NFS
+    None,
 }
 
 /// Whether units are exported by NFS.
@@ -144,6 +168,16 @@ mod tests {
         let nfs = |word: &str| Options::try_parse_from(["iscsid", "--nfs", word]).map(|options| options.nfs).ok();
         let expected = [Some(Nfs::Auto), Some(Nfs::Yes), Some(Nfs::No), Some(Nfs::Port(2049)), None, None];
         assert_eq!(["auto", "yes", "no", "2049", "0", "65536"].map(nfs), expected);
+    }
+
+    #[test]
+    fn how_units_are_attached_is_a_word_and_no_business_of_users() {
+        let attach =
+            |word: &str| Options::try_parse_from(["iscsid", "--attach", word]).map(|options| options.attach).ok();
+        let expected = [Some(Attach::Auto), Some(Attach::Loop), Some(Attach::DiskImage), Some(Attach::None), None];
+        assert_eq!(["auto", "loop", "diskimage", "none", "disk-image"].map(attach), expected);
+        let help = Options::command().render_long_help().to_string();
+        assert!(!help.contains("--attach") && !help.contains("--mac-tools"), "{help}");
     }
 
     #[test]

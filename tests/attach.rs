@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use iscsid::block::testing::{Plan, RamDisk};
 use iscsid::block::{IoError, Op};
-use iscsid::export::attach::{AttachError, LoopDisks};
+use iscsid::export::attach::{AttachError, LoopDisks, Way};
 
 const UNIT: &str = "iqn.2026-11.test.example:attach/0";
 const MIB: u64 = 1 << 20;

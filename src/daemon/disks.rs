@@ -9,17 +9,15 @@ use tracing::{info, warn};
 
 use super::nfs::NfsPlace;
 use crate::block::Block;
-use crate::export::attach::AttachError;
-#[cfg(not(target_os = "linux"))]
-use crate::export::attach::DiskImages as Attachments;
-#[cfg(target_os = "linux")]
-use crate::export::attach::LoopDisks as Attachments;
+use crate::export::attach::disk_images::NfsDoor;
+use crate::export::attach::{AttachError, DiskImages, LoopDisks, MacTools, Way};
 use crate::ipc::{ExitCode, Failure};
+use crate::options::{Attach, Nfs, Options};
 
 /// A change to a disk under way.
 pub(crate) type DiskFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
-/// Who attaches units: the operating system's way, or a test's script. Units go by their name,
+/// Who attaches units: one of the ways of the operating system, or a test's script. Units go by their name,
 /// `<target>/<lun>`.
 pub(crate) trait Disks: Send + Sync + 'static {
     /// Makes a unit a disk; what the disk is called, such as `/dev/loop3`. One that is attached
@@ -40,6 +38,11 @@ pub(crate) trait Disks: Send + Sync + 'static {
     /// What the disk is called.
     fn device(&self, unit: &str) -> Option<String>;
 
+    /// Whether a login attaches what its target's settings say.
+    fn attach_at_login(&self) -> bool {
+        true
+    }
+
     /// Whether a disk that is in use when the daemon ends waits for the next one.
     fn outlive_the_daemon(&self) -> bool;
 
@@ -47,36 +50,85 @@ pub(crate) trait Disks: Send + Sync + 'static {
     fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
 }
 
-/// This system's way to attach, below a runtime directory, after what a daemon that died has left
-/// there is cleared away.
-pub(crate) async fn system(runtime_dir: &Path, nfs: Option<&NfsPlace>) -> Arc<dyn Disks> {
-    let attachments = attachments(runtime_dir, nfs);
-    match attachments.clean_stale().await {
+/// The way in which this daemon attaches units.
+#[derive(Debug, Clone)]
+pub(crate) enum Chosen {
+    /// Loop devices.
+    Loop,
+    /// Disk images, by these tools.
+    DiskImages(MacTools),
+    /// None.
+    Nothing,
+}
+
+impl Chosen {
+    /// What the options say, or this system's way.
+    ///
+    /// # Errors
+    /// [`ExitCode::Usage`] for options that contradict each other, [`ExitCode::Configuration`] for a way that this
+    /// system does not have.
+    pub(crate) fn of(options: &Options) -> Result<Chosen, Failure> {
+        let wrong = |code, message: String| Err(Failure::new(code, message));
+        let tools = options.mac_tools.as_deref().map_or_else(MacTools::default, MacTools::in_directory);
+        let chosen = match options.attach {
+            Attach::Auto if cfg!(target_os = "linux") => Chosen::Loop,
+            Attach::Auto => Chosen::DiskImages(tools),
+            Attach::Loop if !cfg!(target_os = "linux") => {
+                let message = "--attach loop makes loop devices, which this system does not have: leave it out";
+                return wrong(ExitCode::Configuration, message.to_owned());
+            }
+            Attach::Loop => Chosen::Loop,
+            Attach::DiskImage if options.nfs == Nfs::No => {
+                let message = "--attach diskimage makes disks of the files that --nfs no does not export: leave one of \
+                               them out";
+                return wrong(ExitCode::Usage, message.to_owned());
+            }
+            Attach::DiskImage if !tools.make_images() => {
+                let message = "--attach diskimage makes disks by hdiutil or diskutil, and neither is here: leave it \
+                               out, or name the directory of stand-ins by --mac-tools";
+                return wrong(ExitCode::Configuration, message.to_owned());
+            }
+            Attach::DiskImage => Chosen::DiskImages(tools),
+            Attach::None => Chosen::Nothing,
+        };
+        if options.mac_tools.is_some() && !matches!(chosen, Chosen::DiskImages(_)) {
+            let message = "--mac-tools names tools for --attach diskimage: give both, or neither";
+            return wrong(ExitCode::Usage, message.to_owned());
+        }
+        Ok(chosen)
+    }
+
+    /// Whether disks are made of files that are exported by NFS.
+    pub(crate) fn needs_nfs(&self) -> bool {
+        matches!(self, Chosen::DiskImages(_))
+    }
+
+    /// Ready to attach units below a runtime directory, after what a daemon that died has left there is cleared away.
+    pub(crate) async fn disks(self, runtime_dir: &Path, nfs: Option<&NfsPlace>) -> Arc<dyn Disks> {
+        match self {
+            Chosen::Loop => cleared(LoopDisks::new(runtime_dir)).await,
+            Chosen::DiskImages(tools) => {
+                let door = nfs.map(|nfs| NfsDoor { port: nfs.port, moved: nfs.moved, tickets: nfs.tickets.clone() });
+                cleared(DiskImages::new(runtime_dir, door, tools)).await
+            }
+            Chosen::Nothing => Arc::new(NoDisks),
+        }
+    }
+}
+
+async fn cleared(way: impl Way) -> Arc<dyn Disks> {
+    match way.clean_stale().await {
         Ok(cleared) => cleared.iter().for_each(|what| info!("left behind by an iscsid that died: {what}")),
         Err(error) => warn!("what an iscsid that died has left behind stays: {error}"),
     }
-    Arc::new(attachments)
+    Arc::new(way)
 }
 
-#[cfg(target_os = "linux")]
-fn attachments(runtime_dir: &Path, _nfs: Option<&NfsPlace>) -> Attachments {
-    Attachments::new(runtime_dir)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn attachments(runtime_dir: &Path, nfs: Option<&NfsPlace>) -> Attachments {
-    use crate::export::attach::disk_images::NfsDoor;
-    Attachments::new(
-        runtime_dir,
-        nfs.map(|nfs| NfsDoor { port: nfs.port, moved: nfs.moved, tickets: nfs.tickets.clone() }),
-    )
-}
-
-impl Disks for Attachments {
+impl<W: Way> Disks for W {
     fn attach(&self, unit: &str, block: Arc<dyn Block>) -> DiskFuture<'_, String> {
         let unit = unit.to_owned();
         Box::pin(async move {
-            let device = Attachments::attach(self, &unit, block).await;
+            let device = Way::attach(self, &unit, block).await;
             device.map(|path| path.display().to_string()).map_err(|error| failure("attached", &unit, &error))
         })
     }
@@ -84,7 +136,7 @@ impl Disks for Attachments {
     fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, ()> {
         let unit = unit.to_owned();
         Box::pin(async move {
-            match Attachments::detach(self, &unit, force).await {
+            match Way::detach(self, &unit, force).await {
                 Ok(()) | Err(AttachError::NotAttached) => Ok(()),
                 Err(error) => Err(failure("detached", &unit, &error)),
             }
@@ -94,29 +146,68 @@ impl Disks for Attachments {
     fn release(&self, device: &str, force: bool) -> DiskFuture<'_, ()> {
         let device = device.to_owned();
         Box::pin(async move {
-            let released = Attachments::release(self, &device, force).await;
+            let released = Way::release(self, &device, force).await;
             released.map_err(|error| failure("let go of", &device, &error))
         })
     }
 
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()> {
         let unit = unit.to_owned();
-        Box::pin(async move {
-            Attachments::write_back(self, &unit).await.map_err(|error| failure("written back", &unit, &error))
-        })
+        Box::pin(
+            async move { Way::write_back(self, &unit).await.map_err(|error| failure("written back", &unit, &error)) },
+        )
     }
 
     fn device(&self, unit: &str) -> Option<String> {
-        Attachments::device(self, unit).map(|path| path.display().to_string())
+        Way::device(self, unit).map(|path| path.display().to_string())
     }
 
     fn outlive_the_daemon(&self) -> bool {
-        Attachments::outlive_the_daemon(self)
+        Way::outlive_the_daemon(self)
     }
 
     fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
         let unit = unit.to_owned();
-        Box::pin(async move { Attachments::in_use(self, &unit).await })
+        Box::pin(async move { Way::in_use(self, &unit).await })
+    }
+}
+
+/// No unit becomes a disk.
+struct NoDisks;
+
+impl Disks for NoDisks {
+    fn attach(&self, unit: &str, _block: Arc<dyn Block>) -> DiskFuture<'_, String> {
+        let message = format!("{unit} cannot be attached: iscsid was started with --attach none; use its NBD URI");
+        Box::pin(async { Err(Failure::new(ExitCode::Configuration, message)) })
+    }
+
+    fn detach(&self, _unit: &str, _force: bool) -> DiskFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn release(&self, device: &str, _force: bool) -> DiskFuture<'_, ()> {
+        let message = format!("{device} is no disk that iscsid knows of");
+        Box::pin(async { Err(Failure::new(ExitCode::Unavailable, message)) })
+    }
+
+    fn write_back(&self, _unit: &str) -> DiskFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn device(&self, _unit: &str) -> Option<String> {
+        None
+    }
+
+    fn attach_at_login(&self) -> bool {
+        false
+    }
+
+    fn outlive_the_daemon(&self) -> bool {
+        false
+    }
+
+    fn in_use(&self, _unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+        Box::pin(async { Vec::new() })
     }
 }
 
@@ -128,4 +219,60 @@ fn failure(what: &str, unit: &str, error: &AttachError) -> Failure {
         AttachError::Unsupported(_) | AttachError::Failed(_) => ExitCode::Unavailable,
     };
     Failure::new(code, format!("{unit} cannot be {what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn chosen(line: &[&str]) -> Result<Chosen, (ExitCode, String)> {
+        let options = Options::understand(line.iter().map(OsString::from)).expect("a good line");
+        Chosen::of(&options).map_err(|failure| (failure.code, failure.message))
+    }
+
+    fn refusal(line: &[&str]) -> (ExitCode, String) {
+        chosen(line).expect_err("a wrong combination")
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn auto_is_this_systems_way() {
+        assert!(matches!(chosen(&[]), Ok(Chosen::Loop)));
+        assert!(matches!(chosen(&["--attach", "loop", "--nfs", "no"]), Ok(Chosen::Loop)));
+        assert!(matches!(chosen(&["--attach", "none"]), Ok(Chosen::Nothing)));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn disk_images_are_made_by_stand_ins_where_macos_is_not() {
+        let (code, why) = refusal(&["--attach", "diskimage"]);
+        assert!(code == ExitCode::Configuration && why.contains("--mac-tools"), "{why}");
+        let tools = tempfile::tempdir().expect("a directory");
+        let line = ["--attach", "diskimage", "--mac-tools", tools.path().to_str().expect("text")];
+        assert_eq!(refusal(&line).0, ExitCode::Configuration, "there is no tool in it");
+        std::fs::write(tools.path().join("diskutil"), "").expect("a stand-in");
+        assert!(chosen(&line).expect("it is there").needs_nfs());
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        let (code, why) = refusal(&["--attach", "diskimage", "--nfs", "no"]);
+        assert!(code == ExitCode::Usage && why.contains("leave one of them out"), "{why}");
+        let (code, why) = refusal(&["--attach", "none", "--mac-tools", "/t"]);
+        assert!(code == ExitCode::Usage && why.contains("--attach diskimage"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn without_a_way_nothing_is_attached_at_a_login_and_asking_for_it_says_why() {
+        let disks = Chosen::Nothing.disks(Path::new("/nowhere"), None).await;
+        assert!(!disks.attach_at_login());
+        let plan = crate::block::testing::Plan::of_bytes(1 << 20);
+        let refused = disks.attach("iqn.a:b/0", crate::block::testing::RamDisk::start(plan)).await;
+        let failure = refused.expect_err("no way");
+        assert_eq!(failure.code, ExitCode::Configuration);
+        assert!(failure.message.contains("--attach none"), "{failure}");
+        assert_eq!(disks.device("iqn.a:b/0"), None);
+    }
 }

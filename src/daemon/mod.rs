@@ -125,6 +125,7 @@ async fn serve(
     mut signals: Signals,
     inherited: Option<std::os::unix::net::UnixListener>,
 ) -> Result<(), Failure> {
+    let chosen = disks::Chosen::of(options)?;
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
     let settings = Settings::new(Store::open(&options.config())?);
     let (kernel, events) = kernel(options.bridge)?;
@@ -133,12 +134,12 @@ async fn serve(
         Some(socket) => socket,
         None => runtime_dir.listen("control.sock", 0o666)?,
     };
-    let nfs = NfsExport::prepare(options.nfs, settings.path())?;
+    let nfs = NfsExport::prepare(options.nfs, chosen.needs_nfs(), settings.path())?;
     let registry = kernel.registry();
     let partners = Partners {
         bridge: kernel,
         opener: Arc::new(OverTcp),
-        disks: disks::system(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await,
+        disks: chosen.disks(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await,
         registry: registry.clone(),
         nfs: nfs.as_ref().map(NfsExport::place).cloned(),
     };

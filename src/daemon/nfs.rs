@@ -25,7 +25,6 @@ pub(crate) struct NfsPlace {
     /// Its port, of NFS and of MOUNT, at the loopback address.
     pub(crate) port: u16,
     /// Not where it was before: what was mounted then is lost.
-    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "disks are made another way there"))]
     pub(crate) moved: bool,
     /// Where connections show their owner: the path of the directory of all units.
     pub(crate) path: Option<String>,
@@ -41,13 +40,14 @@ pub(crate) struct NfsExport {
 }
 
 impl NfsExport {
-    /// Begins to listen, if the export is wanted, with the settings at `config` beside it.
+    /// Begins to listen, if the export is wanted, with the settings at `config` beside it; `needed`: disks are made of
+    /// its files.
     ///
     /// # Errors
     /// Why not, and what to do.
-    pub(crate) fn prepare(wanted: Nfs, config: &Path) -> Result<Option<NfsExport>, Failure> {
+    pub(crate) fn prepare(wanted: Nfs, needed: bool, config: &Path) -> Result<Option<NfsExport>, Failure> {
         let port = match wanted {
-            Nfs::Auto if !cfg!(target_os = "macos") => return Ok(None),
+            Nfs::Auto if !needed => return Ok(None),
             Nfs::No => return Ok(None),
             Nfs::Auto | Nfs::Yes => None,
             Nfs::Port(port) => Some(port),
@@ -89,7 +89,7 @@ impl NfsExport {
         let secret = Secret::new(*identity.secret());
         // What mounts is seen by everybody; where a connection does not show its owner, a path that stays
         // good would let everybody in.
-        let path = cfg!(target_os = "linux").then(|| secret.path());
+        let path = nfs::SHOWS_OWNERS.then(|| secret.path());
         let moved = before.is_some_and(|before| before.port != identity.port);
         let place = NfsPlace { port: identity.port, moved, path, tickets: Arc::default() };
         Ok(Some(NfsExport { listener, secret, place }))
@@ -146,16 +146,16 @@ mod tests {
     async fn port_and_secret_stay_from_one_start_to_the_next() {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let config = scratch.path().join("iscsid.plist");
-        let first = NfsExport::prepare(Nfs::Yes, &config).expect("a port").expect("wanted");
+        let first = NfsExport::prepare(Nfs::Yes, false, &config).expect("a port").expect("wanted");
         let (port, path) = (first.place.port, first.secret.path());
         drop(first);
-        let second = NfsExport::prepare(Nfs::Yes, &config).expect("a port").expect("wanted");
+        let second = NfsExport::prepare(Nfs::Yes, false, &config).expect("a port").expect("wanted");
         assert_eq!((second.place.port, second.secret.path()), (port, path.clone()));
 
-        let third = NfsExport::prepare(Nfs::Yes, &config).expect("another port").expect("wanted");
+        let third = NfsExport::prepare(Nfs::Yes, false, &config).expect("another port").expect("wanted");
         assert_ne!(third.place.port, port);
         assert_eq!(third.secret.path(), path, "handles stay good");
-        let refusal = NfsExport::prepare(Nfs::Port(port), &config).map(drop).expect_err("the second one has it");
+        let refusal = NfsExport::prepare(Nfs::Port(port), false, &config).map(drop).expect_err("the second one has it");
         assert!(refusal.message.contains("give another port by --nfs"), "{refusal}");
     }
 
@@ -163,7 +163,8 @@ mod tests {
     async fn where_it_is_not_wanted_nothing_is_made() {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let config = scratch.path().join("iscsid.plist");
-        assert!(NfsExport::prepare(Nfs::No, &config).expect("nothing to do").is_none());
+        assert!(NfsExport::prepare(Nfs::No, true, &config).expect("nothing to do").is_none());
+        assert!(NfsExport::prepare(Nfs::Auto, false, &config).expect("nothing to do").is_none());
         assert!(!identity_path(&config).exists());
     }
 }

@@ -32,10 +32,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tokio::runtime::Handle;
 
 use super::bytes::{Answer, Bytes};
+use super::name::FILE_NAME;
 use crate::block::{Block, IoError, MAX_BUFFER};
-
-/// The file's name below the mount point.
-pub(crate) const FILE_NAME: &str = "disk";
 
 /// The mount's source, as `mount` shows it.
 pub(crate) const SOURCE: &str = "iscsid";

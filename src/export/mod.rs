@@ -13,6 +13,9 @@ pub mod attach;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod fuse;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_fuse.rs"]
+mod fuse;
 mod name;
 pub mod nbd;
 pub mod nfs;

@@ -3,6 +3,9 @@
 /// The longest name of a file that every file system has.
 const LONGEST: usize = 255;
 
+/// The name of a unit's file in a file system of its own.
+pub(crate) const FILE_NAME: &str = "disk";
+
 /// A unit's file name: its name, with `,` before the number, and with everything escaped that would be a
 /// path, or that other programs would stumble over. `None` if that is too long for a file.
 pub(crate) fn file_name(unit: &str) -> Option<String> {

@@ -35,7 +35,7 @@ pub(crate) async fn scan_and_attach(
         }
         // One that is attached already gets the size that the unit has now.
         let attach = attach || daemon.disks.device(&unit_name(target, unit.lun)).is_some();
-        let attach = attach && !daemon.bridge.makes_disks();
+        let attach = attach && daemon.disks.attach_at_login() && !daemon.bridge.makes_disks();
         if attach && unit.geometry.is_some() {
             match attach_unit(daemon, live, &unit).await {
                 Ok(device) => {

@@ -21,12 +21,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::AttachError;
 use super::mac_tools::{
-    DISKUTIL, HDIUTIL, Image, LSOF, MOUNT, MOUNT_NFS, STAT, SYNC, Tool, UMOUNT, attached_device, dissenters, holders,
-    images, nfs_mounts, nfs_options, shape,
+    Image, MacTools, Program, Tool, attached_device, dissenters, holders, images, nfs_mounts, nfs_options, shape,
 };
 use super::runner::{Outcome, Runner, System};
+use super::{AttachError, Way};
 use crate::block::{Block, Geometry, UnitName};
 use crate::export::name::file_name;
 use crate::export::nfs::Tickets;
@@ -94,22 +93,24 @@ struct Place {
 }
 
 impl DiskImages {
-    /// Attaches below `runtime_dir`, in `luns/`, what is exported at `door`; touches nothing yet.
-    pub fn new(runtime_dir: &Path, door: Option<NfsDoor>) -> DiskImages {
-        DiskImages::with(runtime_dir, door, Box::new(System))
+    /// Attaches below `runtime_dir`, in `luns/`, what is exported at `door`, by these tools; touches nothing yet.
+    pub fn new(runtime_dir: &Path, door: Option<NfsDoor>, tools: MacTools) -> DiskImages {
+        DiskImages::with(runtime_dir, door, Box::new(System { tools }))
     }
 
     pub(super) fn with(runtime_dir: &Path, door: Option<NfsDoor>, runner: Box<dyn Runner>) -> DiskImages {
         let luns = runtime_dir.join("luns");
         DiskImages { inner: Arc::new(Inner { luns, door, runner, units: Mutex::default() }) }
     }
+}
 
+impl Way for DiskImages {
     /// Undoes the mounts of an earlier life that no disk is made of, and says for each what was done. Disks stay:
     /// they wait for their units, which are taken over when they are attached.
     ///
     /// # Errors
     /// If the system does not tell, or something cannot be undone; the rest is undone anyway.
-    pub async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
+    async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
         let inner = self.inner.clone();
         to_the_end(async move { inner.clean_stale().await }).await
     }
@@ -120,7 +121,7 @@ impl DiskImages {
     /// # Errors
     /// [`AttachError::NotPermitted`] without root, [`AttachError::Unsupported`] where units are not exported by
     /// NFS or the system makes another disk of it than it is; nothing is left behind.
-    pub async fn attach(&self, unit: &str, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
+    async fn attach(&self, unit: &str, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
         let (inner, unit) = (self.inner.clone(), unit.to_owned());
         to_the_end(async move { inner.attach(unit, block.geometry()).await }).await.map(PathBuf::from)
     }
@@ -130,13 +131,13 @@ impl DiskImages {
     /// # Errors
     /// [`AttachError::InUse`] without `force`, if somebody has something open, who is named; it stays attached.
     /// [`AttachError::NotAttached`] if it is not.
-    pub async fn detach(&self, unit: &str, force: bool) -> Result<(), AttachError> {
+    async fn detach(&self, unit: &str, force: bool) -> Result<(), AttachError> {
         let (inner, unit) = (self.inner.clone(), unit.to_owned());
         to_the_end(async move { inner.detach(&unit, force).await }).await
     }
 
     /// The unit's disk, if it is attached.
-    pub fn device(&self, unit: &str) -> Option<PathBuf> {
+    fn device(&self, unit: &str) -> Option<PathBuf> {
         let unit = self.inner.unit(unit)?;
         let device = unit.device();
         device.as_ref().map(PathBuf::from)
@@ -146,11 +147,11 @@ impl DiskImages {
     ///
     /// # Errors
     /// [`AttachError::Failed`] if that was not done in time.
-    pub async fn write_back(&self, unit: &str) -> Result<(), AttachError> {
+    async fn write_back(&self, unit: &str) -> Result<(), AttachError> {
         if self.device(unit).is_none() {
             return Ok(());
         }
-        match self.inner.runner.run(SYNC, Vec::new(), WRITE_BACK_LIMIT).await? {
+        match self.inner.runner.run(Program::Sync, Vec::new(), WRITE_BACK_LIMIT).await? {
             outcome if outcome.ok() => Ok(()),
             outcome => Err(AttachError::Failed(outcome.reason())),
         }
@@ -158,7 +159,7 @@ impl DiskImages {
 
     /// Who has something open on the unit's disk. A volume that is merely mounted is not in use: a detach unmounts
     /// it.
-    pub async fn in_use(&self, unit: &str) -> Vec<String> {
+    async fn in_use(&self, unit: &str) -> Vec<String> {
         self.inner.in_use(unit).await.unwrap_or_else(|error| vec![error.to_string()])
     }
 
@@ -166,13 +167,13 @@ impl DiskImages {
     ///
     /// # Errors
     /// [`AttachError::InUse`] without `force`, if somebody does not let go, who is named.
-    pub async fn release(&self, device: &str, force: bool) -> Result<(), AttachError> {
+    async fn release(&self, device: &str, force: bool) -> Result<(), AttachError> {
         let (inner, device) = (self.inner.clone(), device.to_owned());
         to_the_end(async move { inner.release(&device, force).await }).await
     }
 
     /// Whether the disk waits for the next daemon when this one ends, instead of failing.
-    pub fn outlive_the_daemon(&self) -> bool {
+    fn outlive_the_daemon(&self) -> bool {
         true
     }
 }
@@ -186,7 +187,7 @@ impl Inner {
         self.lock().get(name).cloned()
     }
 
-    async fn run(&self, program: &'static str, words: &[&str], limit: Duration) -> Result<Outcome, AttachError> {
+    async fn run(&self, program: Program, words: &[&str], limit: Duration) -> Result<Outcome, AttachError> {
         self.runner.run(program, words.iter().map(|word| (*word).to_owned()).collect(), limit).await
     }
 
@@ -246,7 +247,7 @@ impl Inner {
         let ticket = door.tickets.issue(name).map_err(|error| AttachError::Failed(error.to_string()))?;
         let (options, source) = (nfs_options(door.port, geometry), format!("127.0.0.1:/{ticket}"));
         let words = ["-o", &options, &source, &place.point.to_string_lossy()];
-        let outcome = self.run(MOUNT_NFS, &words, CHANGE_LIMIT).await?;
+        let outcome = self.run(Program::MountNfs, &words, CHANGE_LIMIT).await?;
         match outcome.ok() {
             true => Ok(()),
             false => Err(AttachError::Failed(format!("the unit's file cannot be mounted: {}", outcome.reason()))),
@@ -255,7 +256,7 @@ impl Inner {
 
     /// Makes a disk of the file, which must become what the unit is.
     async fn make_disk(&self, place: &Place, geometry: &Geometry) -> Result<String, AttachError> {
-        let tool = if self.runner.has(HDIUTIL) { Tool::Hdiutil } else { Tool::Diskutil };
+        let tool = if self.runner.has(Program::Hdiutil) { Tool::Hdiutil } else { Tool::Diskutil };
         let attach =
             |volumes| self.runner.run(tool.program(), tool.attach(&place.file, geometry, volumes), CHANGE_LIMIT);
         let mut outcome = attach(true).await?;
@@ -268,7 +269,7 @@ impl Inner {
         }
         let Some(device) = attached_device(&outcome.stdout) else {
             self.undo_images(place).await;
-            let why = format!("no disk can be made of the unit: {} does not say which it is", tool.program());
+            let why = format!("no disk can be made of the unit: {} does not say which it is", tool.program().path());
             return Err(AttachError::Failed(why));
         };
         if let Err(error) = self.check(&device, geometry).await {
@@ -283,7 +284,7 @@ impl Inner {
     /// Whether the system has made of the file what the unit is: another block size would be another disk to
     /// every file system on it.
     async fn check(&self, device: &str, geometry: &Geometry) -> Result<(), AttachError> {
-        let outcome = self.run(DISKUTIL, &["info", "-plist", device], LOOK_LIMIT).await?;
+        let outcome = self.run(Program::Diskutil, &["info", "-plist", device], LOOK_LIMIT).await?;
         let Some((block_size, bytes)) = shape(&outcome.stdout) else {
             return Err(AttachError::Failed(format!("{device} does not show its size: {}", outcome.reason())));
         };
@@ -308,9 +309,9 @@ impl Inner {
 
     /// Takes a disk away under whoever uses it.
     async fn force_out(&self, device: &str) -> Result<(), AttachError> {
-        let outcome = match self.runner.has(HDIUTIL) {
-            true => self.run(HDIUTIL, &["detach", device, "-force"], FORCED_LIMIT).await?,
-            false => self.run(DISKUTIL, &["eject", device], FORCED_LIMIT).await?,
+        let outcome = match self.runner.has(Program::Hdiutil) {
+            true => self.run(Program::Hdiutil, &["detach", device, "-force"], FORCED_LIMIT).await?,
+            false => self.run(Program::Diskutil, &["eject", device], FORCED_LIMIT).await?,
         };
         match outcome.ok() {
             true => Ok(()),
@@ -343,23 +344,23 @@ impl Inner {
     /// Whether the mount leads to this daemon, and the file is as long as the unit.
     async fn is_served(&self, place: &Place, geometry: &Geometry) -> bool {
         let words = ["-f", "%z", &place.file.to_string_lossy()];
-        let served = self.run(STAT, &words, LOOK_LIMIT).await;
+        let served = self.run(Program::Stat, &words, LOOK_LIMIT).await;
         served.is_ok_and(|outcome| {
             outcome.ok() && String::from_utf8_lossy(&outcome.stdout).trim().parse() == Ok(geometry.bytes())
         })
     }
 
     async fn is_mounted(&self, point: &Path) -> Result<bool, AttachError> {
-        let outcome = self.run(MOUNT, &[], LOOK_LIMIT).await?;
+        let outcome = self.run(Program::Mount, &[], LOOK_LIMIT).await?;
         Ok(nfs_mounts(&outcome.stdout).iter().any(|mounted| mounted == point))
     }
 
     /// The images that are attached. Only hdiutil tells their files.
     async fn images(&self) -> Result<Vec<Image>, AttachError> {
-        if !self.runner.has(HDIUTIL) {
+        if !self.runner.has(Program::Hdiutil) {
             return Ok(Vec::new());
         }
-        let outcome = self.run(HDIUTIL, &["info", "-plist"], LOOK_LIMIT).await?;
+        let outcome = self.run(Program::Hdiutil, &["info", "-plist"], LOOK_LIMIT).await?;
         images(&outcome.stdout).ok_or_else(|| {
             AttachError::Failed(format!("the system does not tell its disk images: {}", outcome.reason()))
         })
@@ -367,7 +368,7 @@ impl Inner {
 
     /// Those of a unit's file; the one that is `known` where the system does not tell.
     async fn images_of(&self, place: &Place, known: Option<String>) -> Result<Vec<Image>, AttachError> {
-        if let Some(device) = known.filter(|_| !self.runner.has(HDIUTIL)) {
+        if let Some(device) = known.filter(|_| !self.runner.has(Program::Hdiutil)) {
             return Ok(vec![Image { file: place.file.clone(), device, mount_points: Vec::new() }]);
         }
         Ok(self.images().await?.into_iter().filter(|image| image.file == place.file).collect())
@@ -375,12 +376,12 @@ impl Inner {
 
     async fn unmount(&self, point: &Path, force: bool) -> Result<(), AttachError> {
         let shown = point.to_string_lossy();
-        let gently = self.run(UMOUNT, &[&shown], FORCED_LIMIT).await;
+        let gently = self.run(Program::Umount, &[&shown], FORCED_LIMIT).await;
         let done = match gently {
             Ok(outcome) if outcome.ok() || !self.is_mounted(point).await? => Ok(()),
             Ok(outcome) if !force => Err(AttachError::Failed(outcome.reason())),
             Err(error) if !force => Err(error),
-            _ => match self.run(UMOUNT, &["-f", &shown], FORCED_LIMIT).await? {
+            _ => match self.run(Program::Umount, &["-f", &shown], FORCED_LIMIT).await? {
                 outcome if outcome.ok() => Ok(()),
                 outcome => Err(AttachError::Failed(outcome.reason())),
             },
@@ -411,7 +412,7 @@ impl Inner {
     }
 
     async fn eject(&self, image: &Image) -> Result<(), AttachError> {
-        let outcome = self.run(DISKUTIL, &["eject", &image.device], CHANGE_LIMIT).await?;
+        let outcome = self.run(Program::Diskutil, &["eject", &image.device], CHANGE_LIMIT).await?;
         if outcome.ok() {
             return Ok(());
         }
@@ -425,7 +426,7 @@ impl Inner {
 
     async fn release(&self, device: &str, force: bool) -> Result<(), AttachError> {
         let words = if force { &["unmountDisk", "force", device][..] } else { &["unmountDisk", device] };
-        let outcome = self.run(DISKUTIL, words, CHANGE_LIMIT).await?;
+        let outcome = self.run(Program::Diskutil, words, CHANGE_LIMIT).await?;
         if outcome.ok() {
             return Ok(());
         }
@@ -439,7 +440,7 @@ impl Inner {
 
     async fn eject_by_force(&self, image: &Image) -> Result<(), AttachError> {
         for words in [&["unmountDisk", "force", &image.device][..], &["eject", &image.device]] {
-            match self.run(DISKUTIL, words, FORCED_LIMIT).await {
+            match self.run(Program::Diskutil, words, FORCED_LIMIT).await {
                 Ok(outcome) if outcome.ok() && words.first() == Some(&"eject") => return Ok(()),
                 Ok(outcome) if outcome.ok() => {}
                 Ok(outcome) => tracing::warn!("{}: {}", image.device, outcome.reason()),
@@ -468,12 +469,12 @@ impl Inner {
         let mut words = vec!["-F", "pcn", "--"];
         words.extend(image.mount_points.iter().map(String::as_str));
         // It ends with 1 where nothing is open.
-        Ok(holders(&self.run(LSOF, &words, LOOK_LIMIT).await?.stdout))
+        Ok(holders(&self.run(Program::Lsof, &words, LOOK_LIMIT).await?.stdout))
     }
 
     async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
         let Ok(luns) = self.luns.canonicalize() else { return Ok(Vec::new()) };
-        let outcome = self.run(MOUNT, &[], LOOK_LIMIT).await?;
+        let outcome = self.run(Program::Mount, &[], LOOK_LIMIT).await?;
         let ours: Vec<PathBuf> =
             nfs_mounts(&outcome.stdout).into_iter().filter(|point| point.parent() == Some(&luns)).collect();
         if ours.is_empty() {

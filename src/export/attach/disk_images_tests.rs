@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::AttachError;
 use super::disk_images::{DiskImages, NfsDoor};
+use super::mac_tools::Program;
 use super::runner::{Outcome, Runner, Running};
+use super::{AttachError, Way};
 use crate::block::testing::{Plan, RamDisk};
 
 const UNIT: &str = "iqn.2026-11.org.example:a/0";
@@ -27,8 +28,8 @@ struct Transcript {
 }
 
 impl Runner for Transcript {
-    fn run(&self, program: &'static str, arguments: Vec<String>, _: Duration) -> Running<'_> {
-        let called = [vec![program.to_owned()], arguments].concat().join(" ");
+    fn run(&self, program: Program, arguments: Vec<String>, _: Duration) -> Running<'_> {
+        let called = [vec![program.path().to_owned()], arguments].concat().join(" ");
         let next = self.lines.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some((expected, outcome)) = next else { panic!("nobody expects {called}") };
         // A ticket is 32 digits, at random.
@@ -40,8 +41,8 @@ impl Runner for Transcript {
         Box::pin(async move { Ok(outcome) })
     }
 
-    fn has(&self, program: &'static str) -> bool {
-        self.hdiutil || program != "/usr/bin/hdiutil"
+    fn has(&self, program: Program) -> bool {
+        self.hdiutil || program != Program::Hdiutil
     }
 
     fn is_root(&self) -> bool {

@@ -18,17 +18,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
 use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::mounts::{Disk, mounts};
-use super::{AttachError, loop_device};
+use super::unmount::{unmount, unmount_lazily, write_back};
+use super::{AttachError, Way, loop_device};
 use crate::block::{Block, UnitName};
-use crate::export::fuse::{FILE_NAME, Mounted};
-use crate::export::name::file_name;
+use crate::export::fuse::Mounted;
+use crate::export::name::{FILE_NAME, file_name};
 
 /// How long a loop device may take to let go of its file when nobody uses it.
 const RELEASE_LIMIT: Duration = Duration::from_secs(5);
@@ -88,84 +88,6 @@ impl LoopDisks {
         LoopDisks { inner: Arc::new(Inner { luns: runtime_dir.join("luns"), units: Mutex::default() }) }
     }
 
-    /// Removes the mounts and loop devices that a process that is gone left in this runtime
-    /// directory, and says for each what was done. Whatever is still served is left alone.
-    ///
-    /// # Errors
-    /// If the mount table cannot be read or something cannot be removed; the rest is removed anyway.
-    pub async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
-        let inner = self.inner.clone();
-        to_the_end(async move { inner.clean_stale().await }).await
-    }
-
-    /// Makes `unit` a disk and returns its device node. One that is attached already stays, and gets
-    /// the unit's size if that has changed.
-    ///
-    /// # Errors
-    /// [`AttachError::NotPermitted`] without root, [`AttachError::Unsupported`] for a unit that a loop
-    /// device cannot show; nothing is left behind.
-    pub async fn attach(&self, unit: &str, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
-        let (inner, unit) = (self.inner.clone(), unit.to_owned());
-        to_the_end(async move { inner.attach(unit, block).await }).await
-    }
-
-    /// Takes the disk away. With `force` file systems on it are unmounted, lazily where they are
-    /// busy, swap space on it is switched off, and I/O that does not end gets errors.
-    ///
-    /// # Errors
-    /// [`AttachError::InUse`] without `force`, if something uses the disk; it stays attached.
-    /// [`AttachError::NotAttached`] if it is not.
-    pub async fn detach(&self, unit: &str, force: bool) -> Result<(), AttachError> {
-        let (inner, unit) = (self.inner.clone(), unit.to_owned());
-        to_the_end(async move { inner.detach(&unit, force).await }).await
-    }
-
-    /// The unit's device node, if it is attached. A loop device that somebody else took from its file
-    /// is not: the next unit may have it.
-    pub fn device(&self, unit: &str) -> Option<PathBuf> {
-        let unit = self.inner.unit(unit)?;
-        let shown = unit.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.as_ref().filter(|shown| loop_device::backs(&shown.node, &shown.file)).map(|shown| shown.node.clone())
-    }
-
-    /// Has everything that was written to the unit's disk sent to the unit and flushed there, for a
-    /// while. Nothing to do where it is not attached.
-    ///
-    /// # Errors
-    /// [`AttachError::Failed`] if something could not be written, or not in time.
-    pub async fn write_back(&self, unit: &str) -> Result<(), AttachError> {
-        let Some(node) = self.device(unit) else { return Ok(()) };
-        let work = blocking(move || {
-            for point in Disk::at(&node).mount_points()? {
-                nix::unistd::syncfs(fs::File::open(&point)?)?;
-            }
-            fs::File::open(&node)?.sync_all()
-        });
-        timeout(WRITE_BACK_LIMIT, work).await.unwrap_or_else(|_| {
-            let limit = WRITE_BACK_LIMIT.as_secs();
-            Err(AttachError::Failed(format!("the target did not take everything within {limit} seconds")))
-        })
-    }
-
-    /// What uses the unit's disk, such as `mounted on /mnt`; nothing if it is not attached.
-    pub async fn in_use(&self, unit: &str) -> Vec<String> {
-        let Some(node) = self.device(unit) else { return Vec::new() };
-        uses(node).await.unwrap_or_else(|error| vec![error.to_string()])
-    }
-
-    /// Nothing but attaching makes disks of units here.
-    ///
-    /// # Errors
-    /// Always.
-    pub async fn release(&self, device: &str, _force: bool) -> Result<(), AttachError> {
-        Err(AttachError::Unsupported(format!("{device} is no disk that iscsid knows of")))
-    }
-
-    /// Whether the disk waits for the next daemon when this one ends, instead of failing.
-    pub fn outlive_the_daemon(&self) -> bool {
-        false
-    }
-
     /// Detaches every unit, side by side, and returns those that could not be, with the reason.
     pub async fn detach_all(&self, force: bool) -> Vec<(String, AttachError)> {
         let units: Vec<UnitName> = self.inner.lock().keys().cloned().collect();
@@ -186,6 +108,86 @@ impl LoopDisks {
             }
         }
         failed
+    }
+}
+
+impl Way for LoopDisks {
+    /// Removes the mounts and loop devices that a process that is gone left in this runtime
+    /// directory, and says for each what was done. Whatever is still served is left alone.
+    ///
+    /// # Errors
+    /// If the mount table cannot be read or something cannot be removed; the rest is removed anyway.
+    async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
+        let inner = self.inner.clone();
+        to_the_end(async move { inner.clean_stale().await }).await
+    }
+
+    /// Makes `unit` a disk and returns its device node. One that is attached already stays, and gets
+    /// the unit's size if that has changed.
+    ///
+    /// # Errors
+    /// [`AttachError::NotPermitted`] without root, [`AttachError::Unsupported`] for a unit that a loop
+    /// device cannot show; nothing is left behind.
+    async fn attach(&self, unit: &str, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
+        let (inner, unit) = (self.inner.clone(), unit.to_owned());
+        to_the_end(async move { inner.attach(unit, block).await }).await
+    }
+
+    /// Takes the disk away. With `force` file systems on it are unmounted, lazily where they are
+    /// busy, swap space on it is switched off, and I/O that does not end gets errors.
+    ///
+    /// # Errors
+    /// [`AttachError::InUse`] without `force`, if something uses the disk; it stays attached.
+    /// [`AttachError::NotAttached`] if it is not.
+    async fn detach(&self, unit: &str, force: bool) -> Result<(), AttachError> {
+        let (inner, unit) = (self.inner.clone(), unit.to_owned());
+        to_the_end(async move { inner.detach(&unit, force).await }).await
+    }
+
+    /// The unit's device node, if it is attached. A loop device that somebody else took from its file
+    /// is not: the next unit may have it.
+    fn device(&self, unit: &str) -> Option<PathBuf> {
+        let unit = self.inner.unit(unit)?;
+        let shown = unit.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.as_ref().filter(|shown| loop_device::backs(&shown.node, &shown.file)).map(|shown| shown.node.clone())
+    }
+
+    /// Has everything that was written to the unit's disk sent to the unit and flushed there, for a
+    /// while. Nothing to do where it is not attached.
+    ///
+    /// # Errors
+    /// [`AttachError::Failed`] if something could not be written, or not in time.
+    async fn write_back(&self, unit: &str) -> Result<(), AttachError> {
+        let Some(node) = self.device(unit) else { return Ok(()) };
+        let work = blocking(move || {
+            for point in Disk::at(&node).mount_points()? {
+                write_back(&point)?;
+            }
+            fs::File::open(&node)?.sync_all()
+        });
+        timeout(WRITE_BACK_LIMIT, work).await.unwrap_or_else(|_| {
+            let limit = WRITE_BACK_LIMIT.as_secs();
+            Err(AttachError::Failed(format!("the target did not take everything within {limit} seconds")))
+        })
+    }
+
+    /// What uses the unit's disk, such as `mounted on /mnt`; nothing if it is not attached.
+    async fn in_use(&self, unit: &str) -> Vec<String> {
+        let Some(node) = self.device(unit) else { return Vec::new() };
+        uses(node).await.unwrap_or_else(|error| vec![error.to_string()])
+    }
+
+    /// Nothing but attaching makes disks of units here.
+    ///
+    /// # Errors
+    /// Always.
+    async fn release(&self, device: &str, _force: bool) -> Result<(), AttachError> {
+        Err(AttachError::Unsupported(format!("{device} is no disk that iscsid knows of")))
+    }
+
+    /// Whether the disk waits for the next daemon when this one ends, instead of failing.
+    fn outlive_the_daemon(&self) -> bool {
+        false
     }
 }
 
@@ -410,10 +412,10 @@ async fn unmount_by_force(point: &Path) {
     let gently = {
         let point = point.to_owned();
         blocking(move || {
-            match umount2(&point, MntFlags::UMOUNT_NOFOLLOW) {
+            match unmount(&point) {
                 Ok(()) => return Ok(true),
-                Err(Errno::EBUSY) => nix::unistd::syncfs(fs::File::open(&point)?)?,
-                Err(error) => return Err(error.into()),
+                Err(error) if is(&error, Errno::EBUSY) => write_back(&point)?,
+                Err(error) => return Err(error),
             }
             Ok(false)
         })
@@ -424,12 +426,16 @@ async fn unmount_by_force(point: &Path) {
         Ok(Err(error)) => tracing::warn!("{}: {error}", point.display()),
         Err(_) => tracing::warn!("{} could not be written back in time", point.display()),
     }
-    let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
-    match umount2(point, flags) {
-        // EINVAL: it is no mount point any more, the unmount above only has not come back.
-        Ok(()) | Err(Errno::EINVAL) => {}
+    match unmount_lazily(point) {
+        Ok(()) => {}
+        // It is no mount point any more, the unmount above only has not come back.
+        Err(error) if is(&error, Errno::EINVAL) => {}
         Err(error) => tracing::warn!("{} could not be unmounted: {error}", point.display()),
     }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
 }
 
 /// Takes a unit's file away, with `abort` under whoever still uses it.
@@ -450,7 +456,7 @@ async fn end_mount(mut mounted: Mounted, abort: bool) -> Result<(), AttachError>
             mounted = back;
             match result {
                 Ok(()) => break,
-                Err(error) if !last && error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+                Err(error) if !last && is(&error, Errno::EBUSY) => {
                     sleep(Duration::from_millis(10)).await;
                 }
                 Err(error) => return Err(failure(&directory, &error)),
@@ -481,14 +487,14 @@ async fn clean_point(point: &Path) -> Result<Vec<String>, AttachError> {
             if backing == file {
                 let disk = Disk::at(&node);
                 for on_it in disk.mount_points().map_err(|error| failure(&node, &error))?.iter().rev() {
-                    umount2(on_it, MntFlags::MNT_DETACH).map_err(|error| failure(on_it, &error))?;
+                    unmount_lazily(on_it).map_err(|error| failure(on_it, &error))?;
                     cleaned.push(format!("unmounted {}, whose disk {} was gone", on_it.display(), node.display()));
                 }
                 loop_device::detach(&node).await?;
                 cleaned.push(format!("detached {}", node.display()));
             }
         }
-        umount2(&point, MntFlags::MNT_DETACH).map_err(|error| failure(&point, &error))?;
+        unmount_lazily(&point).map_err(|error| failure(&point, &error))?;
         cleaned.push(format!("unmounted {}", point.display()));
     }
     Ok(cleaned)
@@ -499,7 +505,7 @@ async fn is_dead(point: &Path) -> bool {
     let point = point.to_owned();
     let probe = spawn_blocking(move || fs::symlink_metadata(point));
     match timeout(PROBE_LIMIT, probe).await {
-        Ok(Ok(Err(error))) => error.raw_os_error() == Some(Errno::ENOTCONN as i32),
+        Ok(Ok(Err(error))) => is(&error, Errno::ENOTCONN),
         _ => false,
     }
 }

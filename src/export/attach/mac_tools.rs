@@ -18,14 +18,60 @@ use plist::{Dictionary, Value};
 
 use crate::block::Geometry;
 
-pub(super) const HDIUTIL: &str = "/usr/bin/hdiutil";
-pub(super) const DISKUTIL: &str = "/usr/sbin/diskutil";
-pub(super) const MOUNT: &str = "/sbin/mount";
-pub(super) const MOUNT_NFS: &str = "/sbin/mount_nfs";
-pub(super) const UMOUNT: &str = "/sbin/umount";
-pub(super) const LSOF: &str = "/usr/sbin/lsof";
-pub(super) const STAT: &str = "/usr/bin/stat";
-pub(super) const SYNC: &str = "/bin/sync";
+/// A tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    Diskutil,
+    Hdiutil,
+    Lsof,
+    Mount,
+    MountNfs,
+    Stat,
+    Sync,
+    Umount,
+}
+
+impl Program {
+    /// Where macOS has it.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Program::Diskutil => "/usr/sbin/diskutil",
+            Program::Hdiutil => "/usr/bin/hdiutil",
+            Program::Lsof => "/usr/sbin/lsof",
+            Program::Mount => "/sbin/mount",
+            Program::MountNfs => "/sbin/mount_nfs",
+            Program::Stat => "/usr/bin/stat",
+            Program::Sync => "/bin/sync",
+            Program::Umount => "/sbin/umount",
+        }
+    }
+}
+
+/// Where the tools are: where macOS has them, or all in one directory, where a test has stand-ins of the same names.
+#[derive(Debug, Clone, Default)]
+pub struct MacTools {
+    directory: Option<PathBuf>,
+}
+
+impl MacTools {
+    /// Stand-ins in that directory.
+    pub fn in_directory(directory: &Path) -> MacTools {
+        MacTools { directory: Some(directory.to_owned()) }
+    }
+
+    /// Whether there is a tool that makes disk images.
+    pub fn make_images(&self) -> bool {
+        [Program::Hdiutil, Program::Diskutil].iter().any(|program| self.path(*program).exists())
+    }
+
+    pub(super) fn path(&self, program: Program) -> PathBuf {
+        let path = Path::new(program.path());
+        match (&self.directory, path.file_name()) {
+            (Some(directory), Some(name)) => directory.join(name),
+            _ => path.to_owned(),
+        }
+    }
+}
 
 /// Helpers of the system that look into every volume, and let go of it when they are asked to.
 const HELPERS: [&str; 5] = ["mds", "mds_stores", "mdworker", "mdworker_shared", "fseventsd"];
@@ -41,10 +87,10 @@ pub(super) enum Tool {
 
 impl Tool {
     /// Its program.
-    pub(super) const fn program(self) -> &'static str {
+    pub(super) const fn program(self) -> Program {
         match self {
-            Tool::Hdiutil => HDIUTIL,
-            Tool::Diskutil => DISKUTIL,
+            Tool::Hdiutil => Program::Hdiutil,
+            Tool::Diskutil => Program::Diskutil,
         }
     }
 
@@ -210,6 +256,12 @@ pub(super) fn holders(answer: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stand_ins_have_the_tools_names_in_one_directory() {
+        assert_eq!(MacTools::default().path(Program::MountNfs), Path::new("/sbin/mount_nfs"));
+        assert_eq!(MacTools::in_directory(Path::new("/t")).path(Program::MountNfs), Path::new("/t/mount_nfs"));
+    }
 
     #[test]
     fn both_tools_name_the_whole_disk_each_in_its_way() {

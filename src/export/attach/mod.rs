@@ -1,33 +1,79 @@
 //! A unit as a disk of the operating system.
 //!
 //! ```text
-//!   Linux:  Block ──► fuse: <runtime-dir>/luns/<unit>/disk ──► /dev/loopN
-//!   macOS:  Block ──► nfs:  <runtime-dir>/luns/<unit>/<unit> ──► /dev/diskN    a disk image of a raw file
+//!   LoopDisks:   Block ──► fuse: <runtime-dir>/luns/<unit>/disk ──► /dev/loopN       Linux
+//!   DiskImages:  Block ──► nfs:  <runtime-dir>/luns/<unit>/<unit> ──► /dev/diskN    macOS: an image of a raw file
 //! ```
+//! Both are compiled everywhere, and the daemon chooses one when it starts. What only Linux has (FUSE, lazy unmounts) is
+//! refused by one sentence elsewhere; the tools of macOS may stand anywhere ([`MacTools`]).
+//!
 //! An attached unit stays attached until it is detached; it is not detached while something uses the
 //! disk, unless that is forced.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-#[cfg(any(test, not(target_os = "linux")))]
 pub mod disk_images;
 #[cfg(test)]
 mod disk_images_tests;
-#[cfg(target_os = "linux")]
 mod loop_device;
-#[cfg(target_os = "linux")]
 mod loop_disks;
-#[cfg(any(test, not(target_os = "linux")))]
 mod mac_tools;
-#[cfg(target_os = "linux")]
 mod mounts;
-#[cfg(any(test, not(target_os = "linux")))]
 mod runner;
+mod unmount;
 
-#[cfg(not(target_os = "linux"))]
-pub use disk_images::DiskImages;
-#[cfg(target_os = "linux")]
-pub use loop_disks::LoopDisks;
+pub use self::disk_images::DiskImages;
+pub use self::loop_disks::LoopDisks;
+pub use self::mac_tools::MacTools;
+use crate::block::Block;
+
+/// A way to make disks of units. Units go by their name, `<target>/<lun>`.
+pub trait Way: Send + Sync + 'static {
+    /// Removes what a process that is gone left in this runtime directory, and says for each what was done. What is
+    /// still served is left alone.
+    ///
+    /// # Errors
+    /// If the system does not tell, or something cannot be removed; the rest is removed anyway.
+    fn clean_stale(&self) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send;
+
+    /// Makes `unit` a disk and returns its device. One that is attached already stays.
+    ///
+    /// # Errors
+    /// [`AttachError::NotPermitted`] without root, [`AttachError::Unsupported`] for a unit of which this way makes no
+    /// disk; nothing is left behind.
+    fn attach(&self, unit: &str, block: Arc<dyn Block>) -> impl Future<Output = Result<PathBuf, AttachError>> + Send;
+
+    /// Takes the disk away; with `force` also under its users.
+    ///
+    /// # Errors
+    /// [`AttachError::InUse`] without `force`, if something uses the disk; it stays attached.
+    /// [`AttachError::NotAttached`] if it is not.
+    fn detach(&self, unit: &str, force: bool) -> impl Future<Output = Result<(), AttachError>> + Send;
+
+    /// The unit's device, if it is attached.
+    fn device(&self, unit: &str) -> Option<PathBuf>;
+
+    /// Sends what was written to the unit's disk to the unit, for a while. Nothing to do where it is not attached.
+    ///
+    /// # Errors
+    /// [`AttachError::Failed`] if something could not be written, or not in time.
+    fn write_back(&self, unit: &str) -> impl Future<Output = Result<(), AttachError>> + Send;
+
+    /// What uses the unit's disk, such as `mounted on /mnt`; nothing if it is not attached.
+    fn in_use(&self, unit: &str) -> impl Future<Output = Vec<String>> + Send;
+
+    /// Unmounts a disk that the system made of a unit by itself (the kernel extension's).
+    ///
+    /// # Errors
+    /// [`AttachError::InUse`] without `force`, if somebody does not let go, who is named;
+    /// [`AttachError::Unsupported`] where the system makes none.
+    fn release(&self, device: &str, force: bool) -> impl Future<Output = Result<(), AttachError>> + Send;
+
+    /// Whether the disk waits for the next daemon when this one ends, instead of failing.
+    fn outlive_the_daemon(&self) -> bool;
+}
 
 /// Why a unit could not be attached or detached. Displays as one sentence without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::AttachError;
+use super::mac_tools::{MacTools, Program};
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +47,12 @@ pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Attach
 
 /// Who runs commands.
 pub(super) trait Runner: Send + Sync + 'static {
-    /// Runs a program, by its path, with these arguments, for `limit` at most. A command that has ended, however
-    /// that went, is no error.
-    fn run(&self, program: &'static str, arguments: Vec<String>, limit: Duration) -> Running<'_>;
+    /// Runs a program with these arguments, for `limit` at most. A command that has ended, however that went, is no
+    /// error.
+    fn run(&self, program: Program, arguments: Vec<String>, limit: Duration) -> Running<'_>;
 
     /// Whether the system has a program.
-    fn has(&self, program: &'static str) -> bool;
+    fn has(&self, program: Program) -> bool;
 
     /// Whether whoever runs them may mount.
     fn is_root(&self) -> bool;
@@ -59,31 +60,18 @@ pub(super) trait Runner: Send + Sync + 'static {
 
 /// The operating system.
 #[derive(Debug)]
-pub(super) struct System;
+pub(super) struct System {
+    pub(super) tools: MacTools,
+}
 
 impl Runner for System {
-    fn run(&self, program: &'static str, arguments: Vec<String>, limit: Duration) -> Running<'_> {
-        Box::pin(async move {
-            let mut command = Command::new(program);
-            // What is understood must not be translated.
-            command.args(&arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
-            match timeout(limit, command.output()).await {
-                Ok(Ok(output)) => Ok(Outcome {
-                    code: output.status.code().unwrap_or(-1),
-                    stdout: output.stdout,
-                    stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-                }),
-                Ok(Err(error)) => Err(AttachError::Failed(format!("{program} cannot be run: {error}"))),
-                Err(_) => {
-                    let seconds = limit.as_secs();
-                    Err(AttachError::Failed(format!("{program} did not end within {seconds} seconds")))
-                }
-            }
-        })
+    fn run(&self, program: Program, arguments: Vec<String>, limit: Duration) -> Running<'_> {
+        let program = self.tools.path(program);
+        Box::pin(async move { run(&program, &arguments, limit).await })
     }
 
-    fn has(&self, program: &'static str) -> bool {
-        Path::new(program).exists()
+    fn has(&self, program: Program) -> bool {
+        self.tools.path(program).exists()
     }
 
     fn is_root(&self) -> bool {
@@ -91,18 +79,38 @@ impl Runner for System {
     }
 }
 
-#[cfg(all(test, unix))]
+async fn run(program: &Path, arguments: &[String], limit: Duration) -> Result<Outcome, AttachError> {
+    let mut command = Command::new(program);
+    // What is understood must not be translated.
+    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
+    let program = program.display();
+    match timeout(limit, command.output()).await {
+        Ok(Ok(output)) => Ok(Outcome {
+            code: output.status.code().unwrap_or(-1),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }),
+        Ok(Err(error)) => Err(AttachError::Failed(format!("{program} cannot be run: {error}"))),
+        Err(_) => {
+            let seconds = limit.as_secs();
+            Err(AttachError::Failed(format!("{program} did not end within {seconds} seconds")))
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn a_command_s_end_is_told_and_one_without_end_is_ended() {
-        let shell = |script: &str| vec!["-c".to_owned(), script.to_owned()];
+        let shell = |script: &str| ["-c".to_owned(), script.to_owned()];
+        let (sh, nowhere) = (Path::new("/bin/sh"), Path::new("/nowhere"));
         let long = Duration::from_secs(10);
-        let outcome = System.run("/bin/sh", shell("echo out; echo err >&2; exit 3"), long).await.expect("a shell");
+        let outcome = run(sh, &shell("echo out; echo err >&2; exit 3"), long).await.expect("a shell");
         assert_eq!((outcome.code, outcome.ok(), outcome.reason().as_str()), (3, false, "out; err"));
-        let slow = System.run("/bin/sh", shell("sleep 60"), Duration::from_millis(50)).await;
+        let slow = run(sh, &shell("sleep 60"), Duration::from_millis(50)).await;
         assert!(matches!(slow, Err(AttachError::Failed(why)) if why.contains("did not end")));
-        assert!(matches!(System.run("/nowhere", vec![], long).await, Err(AttachError::Failed(_))));
+        assert!(matches!(run(nowhere, &[], long).await, Err(AttachError::Failed(_))));
     }
 }

@@ -53,6 +53,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 pub use self::handle::Secret;
+pub(crate) use self::peer::SHOWS_OWNERS;
 pub use self::tickets::Tickets;
 use self::volume::Volume;
 use crate::block::Registry;

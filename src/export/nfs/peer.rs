@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::net::TcpStream;
 
+/// Whether this system tells whose a connection within the machine is.
+pub(crate) const SHOWS_OWNERS: bool = cfg!(target_os = "linux");
+
 /// Whether the other end belongs to root, as the kernel's own client does, or to the daemon's user.
 ///
 /// # Errors

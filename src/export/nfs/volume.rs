@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::answer::Pending;
 use super::handle::{Object, Secret, UnitId, same};
+use super::peer::SHOWS_OWNERS;
 use super::wire::{Attributes, Status};
 use super::{FlushPolicy, Setup};
 use crate::block::{Block, UnitName};
@@ -111,7 +112,7 @@ impl Volume {
         let mut parts = path.splitn(2, |&byte| byte == b'/');
         let (first, rest) = (parts.next()?, parts.next());
         // A path that is seen in the mount table is no secret, except where connections show their owner.
-        if cfg!(target_os = "linux") && same(first, self.secret().path().as_bytes()) {
+        if SHOWS_OWNERS && same(first, self.secret().path().as_bytes()) {
             let Some(name) = rest else { return Some(Object::Root) };
             let file = self.files().into_iter().find(|file| file.name.as_bytes() == name)?;
             return Some(Object::Directory(file.id));
