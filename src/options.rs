@@ -38,6 +38,10 @@ pub struct Options {
     #[arg(long, value_name = "KERNEL", default_value = "auto", value_enum)]
     pub bridge: Bridge,
 
+    /// The socket of the kernel extension's harness, which then takes the place of this machine's kernel
+    #[arg(long, value_name = "SOCKET", env = "ISCSID_KERNEL_SIM", hide = true)]
+    pub kernel_sim: Option<PathBuf>,
+
     /// Whether to export units as files by NFS, on this machine's loopback address: auto, yes, no, or a port
     ///
     /// The port is chosen once and kept, beside the property list. auto: on macOS, where disks are made of
@@ -177,7 +181,7 @@ mod tests {
         let expected = [Some(Attach::Auto), Some(Attach::Loop), Some(Attach::DiskImage), Some(Attach::None), None];
         assert_eq!(["auto", "loop", "diskimage", "none", "disk-image"].map(attach), expected);
         let help = Options::command().render_long_help().to_string();
-        assert!(!help.contains("--attach") && !help.contains("--mac-tools"), "{help}");
+        assert!(!["--attach", "--mac-tools", "--kernel-sim"].iter().any(|word| help.contains(word)), "{help}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod state;
 #[cfg(test)]
 mod system_disk_tests;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +129,7 @@ async fn serve(
     let chosen = disks::Chosen::of(options)?;
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
     let settings = Settings::new(Store::open(&options.config())?);
-    let (kernel, events) = kernel(options.bridge)?;
+    let (kernel, events) = kernel(options.bridge, options.kernel_sim.as_deref())?;
     let nbd_socket = runtime_dir.listen("nbd.sock", 0o600)?;
     let control_socket = match inherited.and_then(|socket| runtime_dir.adopt("control.sock", socket)) {
         Some(socket) => socket,
@@ -189,10 +190,13 @@ async fn serve(
 }
 
 /// The kernel that runs the sessions, and what it tells of them.
-fn kernel(bridge: Bridge) -> Result<(Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>), Failure> {
+fn kernel(
+    bridge: Bridge,
+    sim: Option<&Path>,
+) -> Result<(Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>), Failure> {
     let without = match bridge {
         Bridge::User => "as --bridge user says".to_owned(),
-        Bridge::Auto | Bridge::Kext => match Sessions::in_kext() {
+        Bridge::Auto | Bridge::Kext => match Sessions::in_kext(sim) {
             Ok(kernel) => {
                 info!("sessions run in the kernel extension");
                 return Ok(kernel);

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,10 +80,10 @@ impl Sessions {
         Sessions::on(Engine::Here(Some(lanes)))
     }
 
-    /// The same sessions and units, but run by the kernel extension. Without it, a sentence's end says why it
-    /// cannot be used.
-    pub fn in_kext() -> Result<(Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>), String> {
-        Ok(Sessions::on(Engine::Kext(Extension::open()?)))
+    /// The same sessions and units, but run by the kernel extension: that in the harness whose socket is `sim`, else this
+    /// machine's. Without it, a sentence's end says why it cannot be used.
+    pub fn in_kext(sim: Option<&Path>) -> Result<(Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>), String> {
+        Ok(Sessions::on(Engine::Kext(Extension::open(sim)?)))
     }
 
     fn on(engine: Engine) -> (Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>) {
@@ -104,7 +105,10 @@ impl Sessions {
 
     /// Whether the units are for the exports; else the operating system makes disks of them.
     fn exports(&self) -> bool {
-        matches!(self.engine, Engine::Here(_)) || kext::EXPORTS
+        match &self.engine {
+            Engine::Here(_) => true,
+            Engine::Kext(extension) => extension.exports(),
+        }
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Arc<Handle>>> {

@@ -2,19 +2,20 @@
 //!
 //! ```text
 //!   of the scan ───────────────► EXECUTE
-//!   of an export, on Linux ────► a task of the harness' SCSI stack
+//!   of an export, in the harness ► a task of its SCSI stack
 //!   a flush before a logout ───► EXECUTE, where the operating system has the disk
 //! ```
 
 use std::sync::Arc;
 
+use iscsi_kext_messages::harness::{FRAME_COMPLETE, FRAME_FROM_TARGET, FRAME_NO_DATA, FRAME_TO_TARGET, FrameTask};
 use iscsi_kext_messages::{
     ISCSI_EXECUTE_MOST, ISCSI_OUTCOME_ABORTED, ISCSI_OUTCOME_LOST, ISCSI_OUTCOME_REJECTED, ISCSI_OUTCOME_STATUS,
     ISCSI_OUTCOME_TARGET_FAILURE, IscsiExecuteIn,
 };
 use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::scsi::Sense;
-use iscsi_proto::session::{Outcome, Residual, TaskResult};
+use iscsi_proto::session::{Data, Outcome, Residual, TaskResult};
 
 use super::extension::Extension;
 use crate::kernel_bridge::unit::request::{Request, Work};
@@ -37,7 +38,6 @@ pub(super) struct Way {
     pub(super) extension: Arc<Extension>,
     pub(super) session: u32,
     /// The target's number in the SCSI domain.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the operating system's own disk driver knows it"))]
     pub(super) target: u32,
     /// How long a command may take, in milliseconds, 1 to 60000.
     pub(super) limit: u32,
@@ -88,12 +88,11 @@ impl Way {
         Came::Back(result(outcome, out.status, out.transferred), sense)
     }
 
-    #[cfg(target_os = "linux")]
+    /// Where the operating system has the disks, the exports have no units: what comes is the flush before a logout.
     async fn task(&self, request: &mut Request) -> Came {
-        use iscsi_kext_messages::harness::{
-            FRAME_COMPLETE, FRAME_FROM_TARGET, FRAME_NO_DATA, FRAME_TO_TARGET, FrameTask,
+        let Some(harness) = self.extension.harness() else {
+            return if request.data.is_empty() { self.execute(request).await } else { Came::Unanswered };
         };
-        use iscsi_proto::session::Data;
         let (direction, sent) = match request.data {
             Data::In(_) => (FRAME_FROM_TARGET, &[][..]),
             Data::Out(_) => (FRAME_TO_TARGET, request.payload.bytes()),
@@ -106,7 +105,7 @@ impl Way {
             direction,
             length: request.data.len(),
         };
-        match self.extension.port().task(&task, sent).await {
+        match harness.task(&task, sent).await {
             Ok((done, read)) if done.response == FRAME_COMPLETE => {
                 if direction == FRAME_FROM_TARGET {
                     copy(&read, request.payload.bytes_mut());
@@ -118,15 +117,6 @@ impl Way {
             Ok(_) => Came::Unanswered,
             Err(_) => Came::Gone,
         }
-    }
-
-    /// The exports have no units here: what comes is the flush before a logout.
-    #[cfg(not(target_os = "linux"))]
-    async fn task(&self, request: &mut Request) -> Came {
-        if !request.data.is_empty() {
-            return Came::Unanswered;
-        }
-        self.execute(request).await
     }
 }
 

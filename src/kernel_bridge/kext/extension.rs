@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::{AnyBitPattern, NoUninit, bytes_of, pod_read_unaligned};
@@ -13,6 +14,7 @@ use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Lun;
 use tokio::sync::mpsc;
 
+use super::harness;
 use super::port::Port;
 use crate::kernel_bridge::{SessionSpec, SessionStats};
 
@@ -82,11 +84,11 @@ struct Routes {
 }
 
 impl Extension {
-    /// Opens it, adopts its sessions and hears its notices, on the present runtime. Where it cannot be used, a
-    /// sentence's end says why.
-    pub(crate) fn open() -> Result<Arc<Extension>, String> {
+    /// Opens it, adopts its sessions and hears its notices, on the present runtime: that in the harness at `sim`, else
+    /// this machine's. Where it cannot be used, a sentence's end says why.
+    pub(crate) fn open(sim: Option<&Path>) -> Result<Arc<Extension>, String> {
         let (sender, mut notices) = mpsc::unbounded_channel();
-        let port = Port::open(sender)?;
+        let port = Port::open(sim, sender)?;
         let extension = Arc::new(Extension { port, routes: Mutex::default(), orphans: Mutex::default() });
         let sentence = |refused: Refused| refused.to_string();
         let hello = IscsiHelloIn { version: ISCSI_KEXT_VERSION, handoff_version: ISCSI_HANDOFF_VERSION };
@@ -274,9 +276,14 @@ impl Extension {
         self.port.device(target, u64::from(lun.number()?))
     }
 
-    #[cfg(target_os = "linux")]
-    pub(super) fn port(&self) -> &Port {
-        &self.port
+    /// The harness, which takes tasks for its SCSI stack; `None` where the operating system has the disks.
+    pub(super) fn harness(&self) -> Option<&harness::Port> {
+        self.port.harness()
+    }
+
+    /// Whether the exports serve the units: where the operating system makes disks of them, nobody else may.
+    pub(crate) fn exports(&self) -> bool {
+        self.harness().is_some()
     }
 }
 

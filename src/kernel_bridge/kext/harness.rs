@@ -1,18 +1,19 @@
-//! The lowest edge on Linux: the extension in its harness, `iscsi-kernel-sim`, over a Unix socket.
+//! A user client of the extension in its harness, `iscsi-kernel-sim`, over a Unix socket.
 //!
 //! ```text
 //!   call ──► frame, descriptor beside it ──► user client         answers in any order, told apart by an id
 //!   task ──► frame ─────────────────────────► SCSI stack ──► HBA
 //!   reader thread ◄── answers, notices
 //! ```
-//! The frames are those of `iscsi_kext_messages::harness`. On macOS `sys.rs` stands here, with the same calls
-//! but for [`Port::task`]: there the operating system's own disk driver issues tasks.
+//! The frames are those of `iscsi_kext_messages::harness`. On macOS `sys.rs` has the same calls but for [`Port::task`]:
+//! there the operating system's own disk driver issues tasks.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -26,9 +27,6 @@ use iscsi_kext_messages::io_return::{Code, NOT_ATTACHED, SUCCESS};
 use iscsi_kext_messages::{ISCSI_LISTEN, IscsiListenIn, IscsiNotice};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::sync::{mpsc as notices, oneshot};
-
-/// Where the harness listens.
-const VARIABLE: &str = "ISCSID_KERNEL_SIM";
 
 type Reply = Result<Vec<u8>, Code>;
 
@@ -60,12 +58,11 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// Finds the harness. Notices go to `notices`, which is closed when the other side goes.
-    pub(super) fn open(notices: notices::UnboundedSender<IscsiNotice>) -> Result<Port, String> {
-        let Some(path) = std::env::var_os(VARIABLE) else { return Err("no kernel extension is loaded".to_owned()) };
+    /// Connects to the harness that listens there. Notices go to `notices`, which is closed when the other side goes.
+    pub(super) fn open(path: &Path, notices: notices::UnboundedSender<IscsiNotice>) -> Result<Port, String> {
         let failed =
             |error: io::Error| format!("the kernel extension's harness at {} cannot be used: {error}", path.display());
-        let stream = UnixStream::connect(&path).map_err(failed)?;
+        let stream = UnixStream::connect(path).map_err(failed)?;
         let reading = stream.try_clone().map_err(failed)?;
         let waiters = Waiters::new(Mutex::new(Some(HashMap::new())));
         let reader = Reader { stream: reading, waiters: waiters.clone(), notices };
@@ -88,11 +85,6 @@ impl Port {
     /// Notices come from now on.
     pub(super) fn listen(&self) -> Result<(), Code> {
         self.call(ISCSI_LISTEN, bytes_of(&IscsiListenIn { reserved: 0 }), 0, None).map(drop)
-    }
-
-    /// The device node of a unit: the harness makes none.
-    pub(super) fn device(&self, _target: u32, _lun: u64) -> Option<String> {
-        None
     }
 
     /// A task of the SCSI stack, as a disk driver would issue it, and what was read.
@@ -133,8 +125,8 @@ impl Port {
         let descriptors = pass.map(|fd| [fd.as_raw_fd()]);
         let rights = descriptors.as_ref().map(|fds| [ControlMessage::ScmRights(fds)]);
         let control = rights.as_ref().map_or(&[][..], |rights| &rights[..]);
-        let sent =
-            sendmsg::<()>(self.stream.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+        // No signal comes of it: Rust's start-up switches SIGPIPE off.
+        let sent = sendmsg::<()>(self.stream.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::empty(), None)?;
         (&self.stream).write_all(bytes.get(sent..).unwrap_or_default())
     }
 }

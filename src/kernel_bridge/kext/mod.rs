@@ -7,21 +7,16 @@
 //!   notices ◄── what happened ── driver ◄── notices, sorted by session ────────┘
 //! ```
 //! Scan, identity and verification of units are those of [`unit`](super::unit): a driver here takes the place of
-//! that of [`user`](super::user). Only the port knows the operating system: IOKit on macOS; on Linux the harness in which the
-//! extension's own sources are executed, with a SCSI stack whose disks are exported as any others.
+//! that of [`user`](super::user). Only the port knows what is on the other side: IOKit on macOS; or the harness in which
+//! the extension's own sources are executed, with a SCSI stack whose disks are exported as any others.
 
 mod disk;
 mod driver;
 mod extension;
-#[cfg(target_os = "linux")]
-#[path = "harness.rs"]
+mod harness;
 mod port;
 #[cfg(target_os = "macos")]
-#[path = "sys.rs"]
-mod port;
+mod sys;
 
 pub(super) use self::driver::Driver;
 pub(super) use self::extension::Extension;
-
-/// Whether the exports serve the units: where the operating system makes disks of them, nobody else may.
-pub(super) const EXPORTS: bool = cfg!(target_os = "linux");

@@ -1,4 +1,4 @@
-//! The kernel extension as IOKit shows it: the lowest edge, on macOS. `harness.rs` is its twin elsewhere.
+//! The kernel extension as IOKit shows it, on macOS. `harness.rs` is its twin.
 //!
 //! ```text
 //!   Port::call ───────► IOConnectCallStructMethod ───────► IscsiUserClient::externalMethod, in this thread
