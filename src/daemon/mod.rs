@@ -137,10 +137,15 @@ async fn serve(
     };
     let nfs = NfsExport::prepare(options.nfs, chosen.needs_nfs(), settings.path())?;
     let registry = kernel.registry();
+    // What an earlier daemon has left is cleared away also where the system makes the disks now.
+    let mut disks = chosen.disks(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await;
+    if let Some(devices) = kernel.system_devices() {
+        disks = disks::Chosen::by_the_system(options, devices)?;
+    }
     let partners = Partners {
         bridge: kernel,
         opener: Arc::new(OverTcp),
-        disks: chosen.disks(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await,
+        disks,
         registry: registry.clone(),
         nfs: nfs.as_ref().map(NfsExport::place).cloned(),
     };

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::control::socket::Answer;
-use super::disks::{DiskFuture, Disks};
+use super::disks::{Afterlife, DiskFuture, Disks, Release, SystemDisks};
 use super::route;
 use super::session::back_off::back_off;
 use super::settings::Settings;
@@ -144,8 +144,6 @@ pub(super) struct Sessions {
     pub(super) alive: AtomicBool,
     /// Whether the unit has a write cache.
     pub(super) cached: AtomicBool,
-    /// Whether the system makes disks of the units by itself.
-    pub(super) makes_disks: AtomicBool,
 }
 
 impl Sessions {
@@ -244,14 +242,6 @@ impl KernelBridge for Sessions {
         self.tell(Told::Abandon(session));
     }
 
-    fn makes_disks(&self) -> bool {
-        self.makes_disks.load(Ordering::Relaxed)
-    }
-
-    fn device(&self, _session: SessionId, lun: Lun) -> Option<String> {
-        self.makes_disks().then(|| format!("/dev/disk{}", lun.0 + 4))
-    }
-
     fn stats(&self, _session: SessionId) -> Option<SessionStats> {
         None
     }
@@ -286,24 +276,14 @@ pub(super) struct Desk {
 }
 
 impl Disks for Desk {
-    fn attach(&self, unit: &str, _block: Arc<dyn Block>) -> DiskFuture<'_, String> {
+    fn attach(&self, unit: &str, _block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String> {
         self.attached.lock().expect("sound").insert(unit.to_owned());
         Box::pin(async { Ok("/dev/loop7".into()) })
     }
 
-    fn detach(&self, unit: &str, _force: bool) -> DiskFuture<'_, ()> {
+    fn detach(&self, unit: &str, _force: bool) -> DiskFuture<'_, Option<String>> {
         self.attached.lock().expect("sound").remove(unit);
-        Box::pin(async { Ok(()) })
-    }
-
-    fn release(&self, device: &str, force: bool) -> DiskFuture<'_, ()> {
-        let held = *self.held.lock().expect("sound") && !force;
-        if !held {
-            self.released.lock().expect("sound").push(device.to_owned());
-        }
-        Box::pin(
-            async move { if held { Err(Failure::new(ExitCode::TryAgain, "Finder does not let go")) } else { Ok(()) } },
-        )
+        Box::pin(async { Ok(None) })
     }
 
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()> {
@@ -315,13 +295,25 @@ impl Disks for Desk {
         self.attached.lock().expect("sound").contains(unit).then(|| "/dev/loop7".into())
     }
 
-    fn outlive_the_daemon(&self) -> bool {
-        *self.outlives.lock().expect("sound")
+    fn afterlife(&self) -> Afterlife {
+        if *self.outlives.lock().expect("sound") { Afterlife::Waits } else { Afterlife::None }
     }
 
     fn in_use(&self, _unit: &str) -> std::pin::Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
         let mounted = *self.mounted.lock().expect("sound");
         Box::pin(async move { if mounted { vec!["mounted on /mnt/data".into()] } else { Vec::new() } })
+    }
+}
+
+impl Release for Desk {
+    fn release(&self, device: &str, force: bool) -> DiskFuture<'_, ()> {
+        let held = *self.held.lock().expect("sound") && !force;
+        if !held {
+            self.released.lock().expect("sound").push(device.to_owned());
+        }
+        Box::pin(
+            async move { if held { Err(Failure::new(ExitCode::TryAgain, "Finder does not let go")) } else { Ok(()) } },
+        )
     }
 }
 
@@ -338,7 +330,16 @@ pub(super) async fn stage() -> Stage {
     stage_with(true).await
 }
 
+/// The same, where the system makes disks of the units by itself, and nobody exports them.
+pub(super) async fn stage_of_system_disks() -> Stage {
+    stage_of(true, true).await
+}
+
 async fn stage_with(answers_logout: bool) -> Stage {
+    stage_of(answers_logout, false).await
+}
+
+async fn stage_of(answers_logout: bool, by_the_system: bool) -> Stage {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let store = Store::open(&scratch.path().join("iscsid.plist")).expect("settings");
     let (events, heard) = mpsc::unbounded_channel();
@@ -350,18 +351,18 @@ async fn stage_with(answers_logout: bool) -> Stage {
         scans: true.into(),
         alive: answers_logout.into(),
         cached: false.into(),
-        makes_disks: false.into(),
     });
     let (script, desk) = (Arc::new(Script::default()), Arc::new(Desk::default()));
     let registry = Arc::new(Registry::default());
-    registry.insert(UNIT.into(), Arc::new(Idle(Pool::new(1 << 20))));
-    let partners = Partners {
-        bridge: kernel.clone(),
-        opener: script.clone(),
-        disks: desk.clone(),
-        registry: registry.clone(),
-        nfs: None,
+    let disks: Arc<dyn Disks> = if by_the_system {
+        let devices = |unit: &str| unit.ends_with("/0").then(|| "/dev/disk4".to_owned());
+        Arc::new(SystemDisks::new(Arc::new(devices), desk.clone()))
+    } else {
+        registry.insert(UNIT.into(), Arc::new(Idle(Pool::new(1 << 20))));
+        desk.clone()
     };
+    let partners =
+        Partners { bridge: kernel.clone(), opener: script.clone(), disks, registry: registry.clone(), nfs: None };
     let daemon = Daemon::new(Settings::new(store), partners, scratch.path().to_owned());
     tokio::spawn(route(daemon.clone(), heard));
     let stage = Stage { daemon, script, kernel, desk, _scratch: scratch };

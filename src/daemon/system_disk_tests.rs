@@ -1,17 +1,14 @@
 //! Disks that the system makes of units by itself, as it does over the kernel extension.
 
-use std::sync::atomic::Ordering;
-
 use super::disks::Disks;
-use super::policy_tests::{A, Stage, Told, UNIT, stage};
+use super::policy_tests::{A, Stage, Told, UNIT, stage_of_system_disks};
 use super::session::logout::end_all;
 use super::session::survivors::Survivors;
 use crate::ipc::{ExitCode, Lun, Reply, Request};
 use crate::kernel_bridge::SessionId;
 
 async fn logged_in() -> Stage {
-    let stage = stage().await;
-    stage.kernel.makes_disks.store(true, Ordering::Relaxed);
+    let stage = stage_of_system_disks().await;
     stage.log_in(A).await.expect("in");
     stage
 }

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use iscsi_proto::handoff::Handoff;
-use iscsi_proto::ids::Lun;
 use serde::{Deserialize, Serialize};
 
 use super::counters::SessionStats;
@@ -135,16 +134,6 @@ pub trait KernelBridge: Send + Sync + 'static {
 
     /// Ends the session at once, without a word to the target.
     fn abandon(&self, session: SessionId);
-
-    /// Whether the operating system makes disks of the units by itself; then there is nothing to export or attach.
-    fn makes_disks(&self) -> bool {
-        false
-    }
-
-    /// The device that the operating system has made of a unit by itself.
-    fn device(&self, _session: SessionId, _lun: Lun) -> Option<String> {
-        None
-    }
 
     /// The targets of sessions that go on although the daemon that began them is gone. A [`handoff`](Self::handoff)
     /// to one of them is its next connection.

@@ -17,6 +17,6 @@ mod user;
 
 pub use self::bridge::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec};
 pub use self::counters::SessionStats;
-pub use self::sessions::Sessions;
+pub use self::sessions::{Sessions, SystemDevices};
 pub use self::unit::info::{UnitInfo, unit_name};
 pub use self::user::lanes::Lanes;

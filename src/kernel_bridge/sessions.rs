@@ -57,6 +57,9 @@ pub struct Sessions {
     engine: Engine,
 }
 
+/// The disks that the operating system makes by itself, by the names of their units.
+pub type SystemDevices = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// Who runs the full-feature phase.
 enum Engine {
     /// The drivers of this process, on lanes; without, among the tasks of whoever hands a session off.
@@ -101,6 +104,23 @@ impl Sessions {
     /// The disks that are there now, for the exports.
     pub fn registry(&self) -> Arc<Registry> {
         self.registry.clone()
+    }
+
+    /// Where the operating system makes disks of the units by itself, as over the kernel extension: which one it has made
+    /// of a unit, by the unit's name.
+    pub fn system_devices(self: &Arc<Self>) -> Option<SystemDevices> {
+        let sessions = self.clone();
+        (!self.exports()).then(|| -> SystemDevices { Arc::new(move |unit| sessions.device(unit)) })
+    }
+
+    fn device(&self, unit: &str) -> Option<String> {
+        let Engine::Kext(extension) = &self.engine else { return None };
+        let sessions: Vec<Arc<Handle>> = self.sessions().values().cloned().collect();
+        sessions.iter().find_map(|handle| {
+            let named = |lun| unit_name(handle.target(), lun) == unit;
+            let lun = handle.units.found().iter().map(|found| found.lun).find(|lun| named(*lun))?;
+            extension.device(handle.in_kext?, lun)
+        })
     }
 
     /// Whether the units are for the exports; else the operating system makes disks of them.
@@ -311,17 +331,6 @@ impl KernelBridge for Sessions {
         match self.engine {
             Engine::Here(_) => "user",
             Engine::Kext(_) => "kext",
-        }
-    }
-
-    fn makes_disks(&self) -> bool {
-        !self.exports()
-    }
-
-    fn device(&self, session: SessionId, lun: Lun) -> Option<String> {
-        match &self.engine {
-            Engine::Here(_) => None,
-            Engine::Kext(extension) => extension.device(self.session(session).ok()?.in_kext?, lun),
         }
     }
 

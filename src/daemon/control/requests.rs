@@ -294,11 +294,8 @@ impl Daemon {
         let (live, units) = self.units(typed, lun)?;
         let names: Vec<String> = units.iter().map(|unit| unit_name(&live.target, unit.lun)).collect();
         let _nobody_attaches = live.attachable.lock().await;
-        let by_the_system: Vec<String> =
-            units.iter().filter_map(|unit| self.bridge.device(live.id(), unit.lun)).collect();
         if let ([name], Some(_)) = (names.as_slice(), lun)
             && self.disks.device(name).is_none()
-            && by_the_system.is_empty()
         {
             return Err(Failure::new(ExitCode::Data, format!("{name} is not attached")));
         }
@@ -309,11 +306,7 @@ impl Daemon {
         }
         let mut results = Vec::new();
         for name in &names {
-            results.push(self.disks.detach(name, force).await.map(|()| Vec::new()));
-        }
-        for device in &by_the_system {
-            let kept = format!("{device} is unmounted; it is there until the logout");
-            results.push(self.disks.release(device, force).await.map(|()| vec![kept]));
+            results.push(self.disks.detach(name, force).await.map(|note| note.into_iter().collect()));
         }
         together(results)
     }

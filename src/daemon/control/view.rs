@@ -115,7 +115,7 @@ pub(crate) fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
 
 fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc::Lun {
     let name = unit_name(target, unit.lun);
-    let exported = unit.geometry.is_some() && !daemon.bridge.makes_disks();
+    let exported = unit.geometry.is_some() && daemon.registry.get(&name).is_some();
     let nbd = exported.then(|| nbd_uri(&name, &daemon.runtime_dir.join("nbd.sock")));
     let nfs = daemon.nfs.as_ref().filter(|_| exported).and_then(|nfs| nfs.uri(&name));
     ipc::Lun {
@@ -131,7 +131,7 @@ fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc
         blocks: unit.geometry.map_or(0, |geometry| geometry.blocks),
         bytes: unit.geometry.map_or(0, |geometry| geometry.bytes()),
         read_only: unit.geometry.is_some_and(|geometry| geometry.read_only),
-        device: daemon.disks.device(&name).or_else(|| daemon.bridge.device(session, unit.lun)),
+        device: daemon.disks.device(&name),
         nbd,
         nfs,
         problem: unit.problem,

@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 
 use super::slot::{Busy, Live};
 use crate::config::Portal;
+use crate::daemon::disks::Afterlife;
 use crate::daemon::progress::Progress;
 use crate::daemon::state::{Daemon, all};
 use crate::ipc::{ExitCode, Failure, SessionState};
@@ -114,15 +115,6 @@ async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool)
             warn!("{failure}");
         }
     }
-    for unit in daemon.bridge.units(live.id()) {
-        let Some(device) = daemon.bridge.device(live.id(), unit.lun) else { continue };
-        if let Err(failure) = daemon.disks.release(&device, force).await {
-            if !force {
-                return Err(failure);
-            }
-            warn!("{failure}");
-        }
-    }
     Ok(())
 }
 
@@ -191,17 +183,18 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
             let live = closing.live().clone();
             let names = unit_names(&daemon, &live);
             if let Err(failure) = detach_all(&daemon, &live, &names, false).await {
-                if daemon.bridge.makes_disks() {
-                    warn!("{failure}; iscsid ends, and the session goes on in the kernel until the next one");
-                    daemon.survivors.stay(&target);
-                    stop_keeping(&daemon, &live).await;
-                    return;
-                }
-                if daemon.disks.outlive_the_daemon() {
-                    warn!("{failure}; iscsid ends, and the disk waits for the next one");
-                    daemon.survivors.stay(&target);
-                } else {
-                    error!("{failure}; iscsid ends, and {target} with it");
+                match daemon.disks.afterlife() {
+                    Afterlife::WorksOn => {
+                        warn!("{failure}; iscsid ends, and the session goes on in the kernel until the next one");
+                        daemon.survivors.stay(&target);
+                        stop_keeping(&daemon, &live).await;
+                        return;
+                    }
+                    Afterlife::Waits => {
+                        warn!("{failure}; iscsid ends, and the disk waits for the next one");
+                        daemon.survivors.stay(&target);
+                    }
+                    Afterlife::None => error!("{failure}; iscsid ends, and {target} with it"),
                 }
                 write_back(&daemon, names).await;
             }

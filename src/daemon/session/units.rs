@@ -34,8 +34,8 @@ pub(crate) async fn scan_and_attach(
             note(format!("unit {} of {target} cannot be used: {problem}", unit.lun));
         }
         // One that is attached already gets the size that the unit has now.
-        let attach = attach || daemon.disks.device(&unit_name(target, unit.lun)).is_some();
-        let attach = attach && daemon.disks.attach_at_login() && !daemon.bridge.makes_disks();
+        let attach =
+            daemon.disks.attach_at_login() && (attach || daemon.disks.device(&unit_name(target, unit.lun)).is_some());
         if attach && unit.geometry.is_some() {
             match attach_unit(daemon, live, &unit).await {
                 Ok(device) => {
@@ -66,21 +66,15 @@ pub(crate) async fn scan(daemon: &Daemon, live: &Live) -> Result<Vec<UnitInfo>, 
 pub(crate) async fn attach_unit(daemon: &Daemon, live: &Live, unit: &UnitInfo) -> Result<String, Failure> {
     let target = &live.target;
     let name = unit_name(target, unit.lun);
-    if daemon.bridge.makes_disks() {
-        return daemon.bridge.device(live.id(), unit.lun).ok_or_else(|| {
-            let why = "the system makes a disk of it by itself, and has not done so yet; try again in a moment";
-            Failure::new(ExitCode::TryAgain, format!("unit {} of {target} is not attached: {why}", unit.lun))
-        });
-    }
     let attachable = live.attachable.lock().await;
     if !*attachable {
         let message = format!("unit {} of {target} cannot be attached: a logout is under way", unit.lun);
         return Err(Failure::new(ExitCode::TryAgain, message));
     }
-    let Some(block) = daemon.registry.get(&name) else {
+    let block = daemon.registry.get(&name).ok_or_else(|| {
         let why = unit.problem.as_deref().unwrap_or("it is not a disk");
-        return Err(Failure::new(ExitCode::Data, format!("unit {} of {target} cannot be attached: {why}", unit.lun)));
-    };
+        Failure::new(ExitCode::Data, format!("unit {} of {target} cannot be attached: {why}", unit.lun))
+    });
     if daemon.registry.is_claimed(&name, Use::Writing) {
         let message = format!("unit {} of {target} cannot be attached: a benchmark writes to it", unit.lun);
         return Err(Failure::new(ExitCode::TryAgain, message));

@@ -34,7 +34,7 @@ use crate::export::nfs::Tickets;
 const LOOK_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long one may take that changes something: file systems are checked before they are mounted.
-const CHANGE_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const CHANGE_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long one may take where it is done by force afterwards.
 const FORCED_LIMIT: Duration = Duration::from_secs(10);
@@ -161,15 +161,6 @@ impl Way for DiskImages {
     /// it.
     async fn in_use(&self, unit: &str) -> Vec<String> {
         self.inner.in_use(unit).await.unwrap_or_else(|error| vec![error.to_string()])
-    }
-
-    /// Has the system unmount a disk that it made of a unit by itself (the kernel extension's).
-    ///
-    /// # Errors
-    /// [`AttachError::InUse`] without `force`, if somebody does not let go, who is named.
-    async fn release(&self, device: &str, force: bool) -> Result<(), AttachError> {
-        let (inner, device) = (self.inner.clone(), device.to_owned());
-        to_the_end(async move { inner.release(&device, force).await }).await
     }
 
     /// Whether the disk waits for the next daemon when this one ends, instead of failing.
@@ -424,20 +415,6 @@ impl Inner {
         }
     }
 
-    async fn release(&self, device: &str, force: bool) -> Result<(), AttachError> {
-        let words = if force { &["unmountDisk", "force", device][..] } else { &["unmountDisk", device] };
-        let outcome = self.run(Program::Diskutil, words, CHANGE_LIMIT).await?;
-        if outcome.ok() {
-            return Ok(());
-        }
-        match dissenters(&outcome.text()) {
-            by if by.is_empty() => {
-                Err(AttachError::Failed(format!("{device} cannot be unmounted: {}", outcome.reason())))
-            }
-            by => Err(AttachError::InUse(by)),
-        }
-    }
-
     async fn eject_by_force(&self, image: &Image) -> Result<(), AttachError> {
         for words in [&["unmountDisk", "force", &image.device][..], &["eject", &image.device]] {
             match self.run(Program::Diskutil, words, FORCED_LIMIT).await {
@@ -510,7 +487,7 @@ fn make_directory(path: &Path) -> Result<(), AttachError> {
 }
 
 /// Runs `work` to its end even if the caller stops waiting.
-async fn to_the_end<T: Send + 'static>(
+pub(super) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, AttachError>> + Send + 'static,
 ) -> Result<T, AttachError> {
     tokio::spawn(work).await.unwrap_or_else(|error| Err(AttachError::Failed(format!("it ended abnormally: {error}"))))

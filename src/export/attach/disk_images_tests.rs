@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::disk_images::{DiskImages, NfsDoor};
 use super::mac_tools::Program;
 use super::runner::{Outcome, Runner, Running};
-use super::{AttachError, Way};
+use super::{AttachError, Diskutil, Way};
 use crate::block::testing::{Plan, RamDisk};
 
 const UNIT: &str = "iqn.2026-11.org.example:a/0";
@@ -273,13 +273,14 @@ async fn a_volume_that_is_merely_mounted_is_not_in_use() {
 #[tokio::test]
 async fn a_disk_that_the_system_made_by_itself_is_unmounted_and_whoever_holds_it_named() {
     let mac = Mac::new();
+    let diskutil = Diskutil::with(Arc::new(mac.script.clone()));
     let said = "Unmount of disk5 failed: at least one volume could not be unmounted\n\
                 Unmount was dissented by PID 12 (/usr/bin/vi)\n";
     mac.expect("/usr/sbin/diskutil unmountDisk /dev/disk5", 1, "", said);
-    let refused = mac.attachments.release("/dev/disk5", false).await;
+    let refused = diskutil.unmount_disk("/dev/disk5", false).await;
     assert_eq!(refused, Err(AttachError::InUse(vec!["/usr/bin/vi (process 12)".to_owned()])));
     mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk5", "");
-    mac.attachments.release("/dev/disk5", true).await.expect("force");
+    diskutil.unmount_disk("/dev/disk5", true).await.expect("force");
     mac.done();
 }
 

@@ -177,14 +177,6 @@ impl Way for LoopDisks {
         uses(node).await.unwrap_or_else(|error| vec![error.to_string()])
     }
 
-    /// Nothing but attaching makes disks of units here.
-    ///
-    /// # Errors
-    /// Always.
-    async fn release(&self, device: &str, _force: bool) -> Result<(), AttachError> {
-        Err(AttachError::Unsupported(format!("{device} is no disk that iscsid knows of")))
-    }
-
     /// Whether the disk waits for the next daemon when this one ends, instead of failing.
     fn outlive_the_daemon(&self) -> bool {
         false

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub mod disk_images;
 #[cfg(test)]
 mod disk_images_tests;
+mod diskutil;
 mod loop_device;
 mod loop_disks;
 mod mac_tools;
@@ -25,6 +26,7 @@ mod runner;
 mod unmount;
 
 pub use self::disk_images::DiskImages;
+pub use self::diskutil::Diskutil;
 pub use self::loop_disks::LoopDisks;
 pub use self::mac_tools::MacTools;
 use crate::block::Block;
@@ -63,13 +65,6 @@ pub trait Way: Send + Sync + 'static {
 
     /// What uses the unit's disk, such as `mounted on /mnt`; nothing if it is not attached.
     fn in_use(&self, unit: &str) -> impl Future<Output = Vec<String>> + Send;
-
-    /// Unmounts a disk that the system made of a unit by itself (the kernel extension's).
-    ///
-    /// # Errors
-    /// [`AttachError::InUse`] without `force`, if somebody does not let go, who is named;
-    /// [`AttachError::Unsupported`] where the system makes none.
-    fn release(&self, device: &str, force: bool) -> impl Future<Output = Result<(), AttachError>> + Send;
 
     /// Whether the disk waits for the next daemon when this one ends, instead of failing.
     fn outlive_the_daemon(&self) -> bool;

@@ -1,56 +1,28 @@
-//! Units as disks of the operating system, from the daemon's side.
+//! The way in which this daemon attaches units: chosen when it starts.
+//!
+//! ```text
+//!   --attach auto ──► loop on Linux, else diskimage          loop       LoopDisks
+//!   --attach none ──► NoDisks                                diskimage  DiskImages, by MacTools
+//!   sessions in the kernel extension, on macOS ──► SystemDisks, whatever auto would be
+//! ```
 
-use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::nfs::NfsPlace;
+use super::system::SystemDisks;
+use super::{Afterlife, DiskFuture, Disks, failure};
 use crate::block::Block;
+use crate::daemon::nfs::NfsPlace;
 use crate::export::attach::disk_images::NfsDoor;
-use crate::export::attach::{AttachError, DiskImages, LoopDisks, MacTools, Way};
+use crate::export::attach::{AttachError, DiskImages, Diskutil, LoopDisks, MacTools, Way};
 use crate::ipc::{ExitCode, Failure};
+use crate::kernel_bridge::SystemDevices;
 use crate::options::{Attach, Nfs, Options};
 
-/// A change to a disk under way.
-pub(crate) type DiskFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
-
-/// Who attaches units: one of the ways of the operating system, or a test's script. Units go by their name,
-/// `<target>/<lun>`.
-pub(crate) trait Disks: Send + Sync + 'static {
-    /// Makes a unit a disk; what the disk is called, such as `/dev/loop3`. One that is attached
-    /// stays as it is.
-    fn attach(&self, unit: &str, block: Arc<dyn Block>) -> DiskFuture<'_, String>;
-
-    /// Takes the disk away. Refused while it is in use, unless `force`. Nothing to do for one that
-    /// is not attached.
-    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, ()>;
-
-    /// Has the operating system let go of a disk that it made by itself, by the disk's name. Refused while it is in
-    /// use, unless `force`.
-    fn release(&self, device: &str, force: bool) -> DiskFuture<'_, ()>;
-
-    /// Has what was written to the disk reach the unit, for a while.
-    fn write_back(&self, unit: &str) -> DiskFuture<'_, ()>;
-
-    /// What the disk is called.
-    fn device(&self, unit: &str) -> Option<String>;
-
-    /// Whether a login attaches what its target's settings say.
-    fn attach_at_login(&self) -> bool {
-        true
-    }
-
-    /// Whether a disk that is in use when the daemon ends waits for the next one.
-    fn outlive_the_daemon(&self) -> bool;
-
-    /// Who uses it, such as "mounted on /mnt"; nobody if empty.
-    fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
-}
-
-/// The way in which this daemon attaches units.
+/// What this daemon attaches units by.
 #[derive(Debug, Clone)]
 pub(crate) enum Chosen {
     /// Loop devices.
@@ -69,7 +41,7 @@ impl Chosen {
     /// system does not have.
     pub(crate) fn of(options: &Options) -> Result<Chosen, Failure> {
         let wrong = |code, message: String| Err(Failure::new(code, message));
-        let tools = options.mac_tools.as_deref().map_or_else(MacTools::default, MacTools::in_directory);
+        let tools = tools(options);
         let chosen = match options.attach {
             Attach::Auto if cfg!(target_os = "linux") => Chosen::Loop,
             Attach::Auto => Chosen::DiskImages(tools),
@@ -98,6 +70,19 @@ impl Chosen {
         Ok(chosen)
     }
 
+    /// The disks that the system makes by itself, in place of a way: `devices` knows them.
+    ///
+    /// # Errors
+    /// [`ExitCode::Usage`] for options that ask for a way.
+    pub(crate) fn by_the_system(options: &Options, devices: SystemDevices) -> Result<Arc<dyn Disks>, Failure> {
+        if options.attach != Attach::Auto {
+            let message = "sessions run in the kernel extension, and macOS makes disks of their units by itself: leave \
+                           --attach out, or add --bridge user";
+            return Err(Failure::new(ExitCode::Usage, message.to_owned()));
+        }
+        Ok(Arc::new(SystemDisks::new(devices, Arc::new(Diskutil::new(tools(options))))))
+    }
+
     /// Whether disks are made of files that are exported by NFS.
     pub(crate) fn needs_nfs(&self) -> bool {
         matches!(self, Chosen::DiskImages(_))
@@ -116,6 +101,10 @@ impl Chosen {
     }
 }
 
+fn tools(options: &Options) -> MacTools {
+    options.mac_tools.as_deref().map_or_else(MacTools::default, MacTools::in_directory)
+}
+
 async fn cleared(way: impl Way) -> Arc<dyn Disks> {
     match way.clean_stale().await {
         Ok(cleared) => cleared.iter().for_each(|what| info!("left behind by an iscsid that died: {what}")),
@@ -125,29 +114,21 @@ async fn cleared(way: impl Way) -> Arc<dyn Disks> {
 }
 
 impl<W: Way> Disks for W {
-    fn attach(&self, unit: &str, block: Arc<dyn Block>) -> DiskFuture<'_, String> {
+    fn attach(&self, unit: &str, block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String> {
         let unit = unit.to_owned();
         Box::pin(async move {
-            let device = Way::attach(self, &unit, block).await;
+            let device = Way::attach(self, &unit, block?).await;
             device.map(|path| path.display().to_string()).map_err(|error| failure("attached", &unit, &error))
         })
     }
 
-    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, ()> {
+    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Option<String>> {
         let unit = unit.to_owned();
         Box::pin(async move {
             match Way::detach(self, &unit, force).await {
-                Ok(()) | Err(AttachError::NotAttached) => Ok(()),
+                Ok(()) | Err(AttachError::NotAttached) => Ok(None),
                 Err(error) => Err(failure("detached", &unit, &error)),
             }
-        })
-    }
-
-    fn release(&self, device: &str, force: bool) -> DiskFuture<'_, ()> {
-        let device = device.to_owned();
-        Box::pin(async move {
-            let released = Way::release(self, &device, force).await;
-            released.map_err(|error| failure("let go of", &device, &error))
         })
     }
 
@@ -162,8 +143,8 @@ impl<W: Way> Disks for W {
         Way::device(self, unit).map(|path| path.display().to_string())
     }
 
-    fn outlive_the_daemon(&self) -> bool {
-        Way::outlive_the_daemon(self)
+    fn afterlife(&self) -> Afterlife {
+        if self.outlive_the_daemon() { Afterlife::Waits } else { Afterlife::None }
     }
 
     fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
@@ -176,18 +157,13 @@ impl<W: Way> Disks for W {
 struct NoDisks;
 
 impl Disks for NoDisks {
-    fn attach(&self, unit: &str, _block: Arc<dyn Block>) -> DiskFuture<'_, String> {
+    fn attach(&self, unit: &str, _block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String> {
         let message = format!("{unit} cannot be attached: iscsid was started with --attach none; use its NBD URI");
         Box::pin(async { Err(Failure::new(ExitCode::Configuration, message)) })
     }
 
-    fn detach(&self, _unit: &str, _force: bool) -> DiskFuture<'_, ()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn release(&self, device: &str, _force: bool) -> DiskFuture<'_, ()> {
-        let message = format!("{device} is no disk that iscsid knows of");
-        Box::pin(async { Err(Failure::new(ExitCode::Unavailable, message)) })
+    fn detach(&self, _unit: &str, _force: bool) -> DiskFuture<'_, Option<String>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn write_back(&self, _unit: &str) -> DiskFuture<'_, ()> {
@@ -202,23 +178,13 @@ impl Disks for NoDisks {
         false
     }
 
-    fn outlive_the_daemon(&self) -> bool {
-        false
+    fn afterlife(&self) -> Afterlife {
+        Afterlife::None
     }
 
     fn in_use(&self, _unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
         Box::pin(async { Vec::new() })
     }
-}
-
-fn failure(what: &str, unit: &str, error: &AttachError) -> Failure {
-    let code = match error {
-        AttachError::NotPermitted(_) => ExitCode::NotPermitted,
-        AttachError::InUse(_) => ExitCode::TryAgain,
-        AttachError::NotAttached => ExitCode::Data,
-        AttachError::Unsupported(_) | AttachError::Failed(_) => ExitCode::Unavailable,
-    };
-    Failure::new(code, format!("{unit} cannot be {what}: {error}"))
 }
 
 #[cfg(test)]
@@ -269,7 +235,7 @@ mod tests {
         let disks = Chosen::Nothing.disks(Path::new("/nowhere"), None).await;
         assert!(!disks.attach_at_login());
         let plan = crate::block::testing::Plan::of_bytes(1 << 20);
-        let refused = disks.attach("iqn.a:b/0", crate::block::testing::RamDisk::start(plan)).await;
+        let refused = disks.attach("iqn.a:b/0", Ok(crate::block::testing::RamDisk::start(plan))).await;
         let failure = refused.expect_err("no way");
         assert_eq!(failure.code, ExitCode::Configuration);
         assert!(failure.message.contains("--attach none"), "{failure}");

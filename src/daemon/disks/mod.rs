@@ -1,0 +1,68 @@
+//! Units as disks of the operating system, from the daemon's side.
+
+mod chosen;
+mod system;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub(crate) use self::chosen::Chosen;
+#[cfg(test)]
+pub(crate) use self::system::{Release, SystemDisks};
+use crate::block::Block;
+use crate::export::attach::AttachError;
+use crate::ipc::{ExitCode, Failure};
+
+/// A change to a disk under way.
+pub(crate) type DiskFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// Who attaches units: one of the ways of the operating system, or a test's script. Units go by their name,
+/// `<target>/<lun>`.
+pub(crate) trait Disks: Send + Sync + 'static {
+    /// Makes a unit a disk; what the disk is called, such as `/dev/loop3`. One that is attached stays as it is. `block`
+    /// is what the unit is to the exports, or why it is nothing to them: a way that needs none does not look at it.
+    fn attach(&self, unit: &str, block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String>;
+
+    /// Takes the disk away; what the user should know of it, if anything. Refused while it is in use, unless `force`.
+    /// Nothing to do for one that is not attached.
+    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Option<String>>;
+
+    /// Has what was written to the disk reach the unit, for a while.
+    fn write_back(&self, unit: &str) -> DiskFuture<'_, ()>;
+
+    /// What the disk is called.
+    fn device(&self, unit: &str) -> Option<String>;
+
+    /// Whether a login attaches what its target's settings say.
+    fn attach_at_login(&self) -> bool {
+        true
+    }
+
+    /// What becomes of a disk that is in use when the daemon ends.
+    fn afterlife(&self) -> Afterlife;
+
+    /// Who uses it, such as "mounted on /mnt"; nobody if empty.
+    fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
+}
+
+/// What becomes of a disk that is in use when the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Afterlife {
+    /// It fails, with its session.
+    None,
+    /// It waits for the next daemon, which logs in again.
+    Waits,
+    /// It works on: its session goes on in the kernel until the next daemon takes it over.
+    WorksOn,
+}
+
+fn failure(what: &str, unit: &str, error: &AttachError) -> Failure {
+    let code = match error {
+        AttachError::NotPermitted(_) => ExitCode::NotPermitted,
+        AttachError::InUse(_) => ExitCode::TryAgain,
+        AttachError::NotAttached => ExitCode::Data,
+        AttachError::Unsupported(_) | AttachError::Failed(_) => ExitCode::Unavailable,
+    };
+    Failure::new(code, format!("{unit} cannot be {what}: {error}"))
+}

@@ -1,0 +1,46 @@
+//! Disks that macOS made of units by itself, as it does over the kernel extension: only unmounting is left to do.
+
+use std::sync::Arc;
+
+use super::AttachError;
+use super::disk_images::{CHANGE_LIMIT, to_the_end};
+use super::mac_tools::{MacTools, Program, dissenters};
+use super::runner::{Runner, System};
+
+/// Unmounts whole disks.
+pub struct Diskutil {
+    runner: Arc<dyn Runner>,
+}
+
+impl Diskutil {
+    /// By these tools.
+    pub fn new(tools: MacTools) -> Diskutil {
+        Diskutil::with(Arc::new(System { tools }))
+    }
+
+    pub(super) fn with(runner: Arc<dyn Runner>) -> Diskutil {
+        Diskutil { runner }
+    }
+
+    /// Unmounts all volumes of a disk, such as `/dev/disk4`.
+    ///
+    /// # Errors
+    /// [`AttachError::InUse`] without `force`, if somebody does not let go, who is named.
+    pub async fn unmount_disk(&self, device: &str, force: bool) -> Result<(), AttachError> {
+        let (runner, device) = (self.runner.clone(), device.to_owned());
+        to_the_end(async move { unmount_disk(&*runner, &device, force).await }).await
+    }
+}
+
+async fn unmount_disk(runner: &dyn Runner, device: &str, force: bool) -> Result<(), AttachError> {
+    let words = if force { &["unmountDisk", "force", device][..] } else { &["unmountDisk", device] };
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    let outcome = runner.run(Program::Diskutil, words, CHANGE_LIMIT).await?;
+    if outcome.ok() {
+        return Ok(());
+    }
+    match dissenters(&outcome.text()) {
+        by if by.is_empty() => Err(AttachError::Failed(format!("{device} cannot be unmounted: {}", outcome.reason()))),
+        by => Err(AttachError::InUse(by)),
+    }
+}
