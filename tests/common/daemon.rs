@@ -104,8 +104,13 @@ impl Daemon {
 
     /// One in a home that is there.
     pub(crate) fn start_in(home: Home) -> Daemon {
+        Daemon::start_with(home, &[] as &[&str])
+    }
+
+    /// One in a home that is there, with more words on its command line.
+    pub(crate) fn start_with(home: Home, words: &[impl AsRef<OsStr>]) -> Daemon {
         let log = home.dir().join("iscsid.log");
-        let mut process = Process::start(&home.daemon(), &log);
+        let mut process = Process::start(home.daemon().args(words), &log);
         process::eventually("an answer of the daemon", LIMIT, || {
             if let Some(status) = process.exited() {
                 panic!("the daemon did not start: {status}");

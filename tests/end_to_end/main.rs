@@ -14,6 +14,7 @@ mod common;
 mod targets;
 
 mod activation;
+mod attach;
 mod bench;
 mod conduct;
 mod discovery;
