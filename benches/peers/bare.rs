@@ -22,9 +22,9 @@ use super::usage::cpu_time;
 const BUFFER: usize = 256 << 10;
 
 pub(crate) fn run(handoff: &Handoff, mut stream: TcpStream, load: &Shape, span: Duration) -> io::Result<Run> {
-    let params = handoff.params().map_err(|error| io::Error::other(error.to_string()))?;
+    let (params, connection) = handoff.params().map_err(|error| io::Error::other(error.to_string()))?;
     stream.set_nonblocking(false)?;
-    let mut client = Client::new(params.cmd_sn.0, params.exp_stat_sn.0, load);
+    let mut client = Client::new(params.cmd_sn.0, connection.exp_stat_sn.0, load);
     let (mut due, mut completed): (Vec<u32>, u64) = ((0..load.depth as u32).collect(), 0);
     let (mut calls, cpu, started) = (0, cpu_time(UsageWho::RUSAGE_SELF), Instant::now());
     let (mut filled, mut skip) = (0, 0);

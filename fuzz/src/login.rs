@@ -161,10 +161,10 @@ impl Record {
     /// What must have been said before a login may end well.
     fn is_proved(&self, config: &LoginConfig, done: &LoggedIn) {
         assert!(!self.twice, "a key came twice and nobody minded");
-        let params = done.handoff.params().expect("a handoff that holds");
-        assert_eq!((params.isid, params.cmd_sn, params.cid), (config.isid, config.cmd_sn, config.cid));
-        assert_eq!(params.exp_stat_sn, self.exp_stat_sn);
-        assert_eq!(params.max_recv_data_segment_length, config.offer.max_recv_data_segment_length);
+        let (session, connection) = done.handoff.params().expect("a handoff that holds");
+        assert_eq!((session.isid, session.cmd_sn, connection.cid), (config.isid, config.cmd_sn, config.cid));
+        assert_eq!(connection.exp_stat_sn, self.exp_stat_sn);
+        assert_eq!(connection.max_recv_data_segment_length, config.offer.max_recv_data_segment_length);
         if let (Some(tag), Some(said)) = (config.group_tag, self.theirs("TargetPortalGroupTag")) {
             assert_eq!(iscsi_proto::keys::number(said), Some(tag.into()));
         }

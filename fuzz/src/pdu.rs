@@ -119,7 +119,7 @@ fn stream(data: &[u8]) -> arbitrary::Result<()> {
     let Ok(session) = new() else { return Ok(()) };
     let mut bytes = Vec::new();
     if sound {
-        let mut stat_sn = session.params().exp_stat_sn;
+        let mut stat_sn = session.connection_params().exp_stat_sn;
         while u.len() >= BHS_LEN {
             let mut bhs = Bhs::arbitrary(&mut u)?;
             let length = usize::from(u.arbitrary::<u8>().unwrap_or(0));

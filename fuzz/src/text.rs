@@ -238,11 +238,11 @@ fn pieces(data: &[u8]) -> arbitrary::Result<()> {
     let mut head = Head::default();
     session.poll_transmit(&mut head).expect("the text");
     let (mut whole, mut arrived) = (Vec::new(), Vec::new());
-    let mut stat_sn = session.params().exp_stat_sn;
+    let mut stat_sn = session.connection_params().exp_stat_sn;
     loop {
         let many = u.ratio(1, 16)?;
         let piece = if many {
-            vec![b'x'; session.params().max_recv_data_segment_length.min(8192) as usize]
+            vec![b'x'; session.connection_params().max_recv_data_segment_length.min(8192) as usize]
         } else {
             let length = u.int_in_range(0..=40)?;
             u.bytes(length)?.to_vec()
@@ -283,14 +283,14 @@ pub fn pdu(session: &Session<SoftCrc32c>, mut bhs: [u8; 48], data: &[u8]) -> Vec
     use iscsi_proto::digest::Crc32c;
     set_lengths(&mut bhs, 0, data.len() as u32);
     let mut wire = bhs.to_vec();
-    if session.params().header_digest {
+    if session.connection_params().header_digest {
         wire.extend(SoftCrc32c::append(0, &bhs).to_le_bytes());
     }
     if !data.is_empty() {
         let begin = wire.len();
         wire.extend(data);
         wire.resize(wire.len() + padding(data.len()), 0);
-        if session.params().data_digest {
+        if session.connection_params().data_digest {
             let crc = SoftCrc32c::append(0, &wire[begin..]);
             wire.extend(crc.to_le_bytes());
         }

@@ -1,16 +1,30 @@
-//! The connection a session runs over: its phase, its status numbers, its pulse.
+//! The connection a session runs over: its phase, its status numbers, its pulse, its place in the stream,
+//! and the PDUs that are due over it.
 //!
 //! ```text
 //!   FullFeature ── Logout sent ──► LoggedOut ── response, close ──► Down
 //!        └──────────── error, close ─────────────────────────────────► │
 //!        ▲─────────────────────── reinstate ─────────────────────────┘
+//!
+//!   urgent, then bursts ──► wire ──► framing
 //! ```
+//! The command window, the tasks and the events outlive it: they are the session's.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::error::{Error, PeerMisbehaved};
-use crate::handoff::Params;
-use crate::ids::Itt;
+use crate::handoff::ConnectionParams;
+use crate::ids::{Itt, Lun, Ttt};
+use crate::pdu::{BHS_LEN, LogoutReason};
+use crate::rx::{Collected, Framing};
 use crate::sn::StatSn;
 use crate::time::{Duration, Instant};
+use crate::transfer::Burst;
+
+/// The most memory that answers to a target's pings may take, in bytes: far more than a read of the driver
+/// brings in, so that it does not matter how many of them come at once.
+const MAX_PONGS: usize = 1 << 20;
 
 /// What the connection may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,18 +60,57 @@ pub(crate) enum Due {
     Dead,
 }
 
+/// A PDU of immediate delivery that is due.
+#[derive(Debug)]
+pub(crate) enum Urgent {
+    Ping(Itt),
+    Pong { lun: Lun, ttt: Ttt, data: Vec<u8> },
+    Manage(Itt),
+    Text { itt: Itt, lun: Lun, ttt: Ttt, data: Vec<u8> },
+    Logout { itt: Itt, reason: LogoutReason },
+}
+
+impl Urgent {
+    /// Memory that an answer with so much data takes, in bytes.
+    const fn pong_len(data: usize) -> usize {
+        size_of::<Urgent>() + data
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) params: Params,
+    pub(crate) params: ConnectionParams,
     pub(crate) phase: Phase,
     exp_stat_sn: StatSn,
     last_received: Instant,
     pulse: Pulse,
     timers: PingTimers,
+    /// The target takes no more commands over it: it waits for a logout.
+    pub(crate) held: bool,
+    pub(crate) urgent: VecDeque<Urgent>,
+    /// Memory that the answers to pings among them take, in bytes.
+    pong_bytes: usize,
+    /// Data-Out that is due.
+    pub(crate) bursts: VecDeque<Burst>,
+    /// The bytes of the core in the PDU that was polled last.
+    pub(crate) core_payload: Vec<u8>,
+    /// The text exchange under way (RFC 7143 §11.10), and what was answered so far.
+    pub(crate) text: Option<(Itt, Vec<u8>)>,
+    pub(crate) framing: Framing,
+    /// Fewer bytes than that make no progress.
+    pub(crate) scratch_need: usize,
+    pub(crate) collected: Collected,
 }
 
 impl Connection {
-    pub(crate) fn new(params: Params, timers: PingTimers, now: Instant) -> Connection {
+    /// A connection that has just logged in. So many of `urgent` and `bursts` have room without an allocation.
+    pub(crate) fn new(
+        params: ConnectionParams,
+        timers: PingTimers,
+        urgent: usize,
+        bursts: usize,
+        now: Instant,
+    ) -> Connection {
         Connection {
             params,
             phase: Phase::FullFeature,
@@ -65,12 +118,67 @@ impl Connection {
             last_received: now,
             pulse: Pulse::Quiet,
             timers,
+            held: false,
+            urgent: VecDeque::with_capacity(urgent),
+            pong_bytes: 0,
+            bursts: VecDeque::with_capacity(bursts),
+            core_payload: Vec::new(),
+            text: None,
+            framing: Framing::Header,
+            scratch_need: BHS_LEN,
+            collected: Collected::default(),
         }
     }
 
-    /// The same timers over another connection.
-    pub(crate) fn replaced_by(&self, params: Params, now: Instant) -> Connection {
-        Connection::new(params, self.timers, now)
+    /// The connection is gone: drops everything that was due over it.
+    pub(crate) fn close(&mut self) {
+        self.phase = Phase::Down;
+        self.held = false;
+        self.urgent.clear();
+        self.pong_bytes = 0;
+        self.bursts.clear();
+        self.text = None;
+        self.framing = Framing::Header;
+        self.collected.finish();
+    }
+
+    /// Another connection in the place of one that was closed, with the same timers.
+    pub(crate) fn reopen(&mut self, params: ConnectionParams, now: Instant) {
+        self.params = params;
+        self.phase = Phase::FullFeature;
+        self.exp_stat_sn = params.exp_stat_sn;
+        self.last_received = now;
+        self.pulse = Pulse::Quiet;
+        self.next_header();
+    }
+
+    /// The stream goes on with a header.
+    pub(crate) fn next_header(&mut self) {
+        self.framing = Framing::Header;
+        self.scratch_need = BHS_LEN;
+    }
+
+    /// An answer to a ping of the target is due.
+    ///
+    /// # Errors
+    /// The target pings, and does not read the answers.
+    pub(crate) fn owe_pong(&mut self, lun: Lun, ttt: Ttt, data: Vec<u8>) -> Result<(), Error> {
+        let len = Urgent::pong_len(data.len());
+        if self.pong_bytes > 0 && self.pong_bytes.saturating_add(len) > MAX_PONGS {
+            return Err(PeerMisbehaved::Rule("a flood of pings").into());
+        }
+        self.pong_bytes = self.pong_bytes.saturating_add(len);
+        self.urgent.push_back(Urgent::Pong { lun, ttt, data });
+        Ok(())
+    }
+
+    /// The next PDU of immediate delivery.
+    pub(crate) fn next_urgent(&mut self) -> Option<Urgent> {
+        let urgent = self.urgent.pop_front()?;
+        if let Urgent::Pong { data, .. } = &urgent {
+            self.pong_bytes = self.pong_bytes.saturating_sub(Urgent::pong_len(data.len()));
+        }
+        Some(urgent)
     }
 
     /// ExpStatSN of everything that is sent.

@@ -61,25 +61,17 @@ pub struct Handoff {
 
 const _: () = assert!(size_of::<Handoff>() == 60);
 
-/// A checked [`Handoff`]: what was negotiated, as meant.
+/// The part of a checked [`Handoff`] that holds for all connections of the session (RFC 7143 §13: scope SW).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Params {
+pub struct SessionParams {
     /// Initiator's part of the session identifier.
     pub isid: Isid,
     /// Target's part of the session identifier, not 0.
     pub tsih: Tsih,
-    /// The connection.
-    pub cid: Cid,
     /// The first command's CmdSN.
     pub cmd_sn: CmdSn,
-    /// The status number that is due next.
-    pub exp_stat_sn: StatSn,
     /// The last CmdSN the target takes, so far.
     pub max_cmd_sn: CmdSn,
-    /// CRC32C over BHS and AHS.
-    pub header_digest: bool,
-    /// CRC32C over the data segment and its padding.
-    pub data_digest: bool,
     /// No unsolicited Data-Out.
     pub initial_r2t: bool,
     /// Data may come with the command.
@@ -88,24 +80,40 @@ pub struct Params {
     pub first_burst_length: u32,
     /// A sequence of Data-In or solicited Data-Out, in bytes, 512 to 2^24-1.
     pub max_burst_length: u32,
-    /// The longest data segment that we take, in bytes, 512 to 2^24-1.
-    pub max_recv_data_segment_length: u32,
-    /// The longest data segment that the target takes, in bytes, 512 to 2^24-1.
-    pub max_send_data_segment_length: u32,
     /// R2Ts of a task at a time, at least 1.
     pub max_outstanding_r2t: u16,
     /// Seconds to wait before a reconnect.
     pub default_time2wait: u16,
     /// Seconds the target keeps the tasks after that.
     pub default_time2retain: u16,
+    /// ErrorRecoveryLevel, 0 to 2.
+    pub error_recovery_level: u8,
+}
+
+/// The part of a checked [`Handoff`] that holds for one connection (RFC 7143 §13: scope CO).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionParams {
+    /// The connection.
+    pub cid: Cid,
+    /// The status number that is due next.
+    pub exp_stat_sn: StatSn,
+    /// CRC32C over BHS and AHS.
+    pub header_digest: bool,
+    /// CRC32C over the data segment and its padding.
+    pub data_digest: bool,
+    /// The longest data segment that we take, in bytes, 512 to 2^24-1.
+    pub max_recv_data_segment_length: u32,
+    /// The longest data segment that the target takes, in bytes, 512 to 2^24-1.
+    pub max_send_data_segment_length: u32,
 }
 
 impl Handoff {
-    /// Checks every value, whoever it comes from, and says what was negotiated.
+    /// Checks every value, whoever it comes from, and says what was negotiated: for the session, and for its
+    /// connection.
     ///
     /// # Errors
     /// [`Error::Misuse`] names the first field that is out of its range.
-    pub fn params(&self) -> Result<Params, Error> {
+    pub fn params(&self) -> Result<(SessionParams, ConnectionParams), Error> {
         if self.version != HANDOFF_VERSION {
             return Err(Error::Misuse("handoff of another version"));
         }
@@ -128,25 +136,29 @@ impl Handoff {
             return Err(Error::Misuse("ErrorRecoveryLevel of the handoff is above 2"));
         }
         let max_burst_length = length(self.max_burst_length)?;
-        Ok(Params {
+        let session = SessionParams {
             isid: Isid(self.isid),
             tsih: Tsih(self.tsih),
-            cid: Cid(self.cid),
             cmd_sn: CmdSn(self.cmd_sn),
-            exp_stat_sn: StatSn(self.exp_stat_sn),
             max_cmd_sn: CmdSn(self.max_cmd_sn),
-            header_digest: flag(self.header_digest)?,
-            data_digest: flag(self.data_digest)?,
             initial_r2t: flag(self.initial_r2t)?,
             immediate_data: flag(self.immediate_data)?,
             // RFC 7143 §13.14: FirstBurstLength never exceeds MaxBurstLength, whatever the target says.
             first_burst_length: length(self.first_burst_length)?.min(max_burst_length),
             max_burst_length,
-            max_recv_data_segment_length: length(self.max_recv_data_segment_length)?,
-            max_send_data_segment_length: length(self.max_send_data_segment_length)?,
             max_outstanding_r2t: self.max_outstanding_r2t,
             default_time2wait: self.default_time2wait,
             default_time2retain: self.default_time2retain,
-        })
+            error_recovery_level: self.error_recovery_level,
+        };
+        let connection = ConnectionParams {
+            cid: Cid(self.cid),
+            exp_stat_sn: StatSn(self.exp_stat_sn),
+            header_digest: flag(self.header_digest)?,
+            data_digest: flag(self.data_digest)?,
+            max_recv_data_segment_length: length(self.max_recv_data_segment_length)?,
+            max_send_data_segment_length: length(self.max_send_data_segment_length)?,
+        };
+        Ok((session, connection))
     }
 }

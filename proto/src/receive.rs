@@ -10,7 +10,7 @@ use crate::pdu::{
     data_in_flags, opcode, residual,
 };
 use crate::rx::{self, Framing, RxPlan};
-use crate::session::{Event, MAX_PONGS, Session, Urgent};
+use crate::session::{Event, Session};
 use crate::sn::{CmdSn, DataSn};
 use crate::task::{Data, Kind, Outcome, Residual, State, Task, Transfer};
 use crate::time::Instant;
@@ -31,7 +31,7 @@ impl<D: Crc32c> Session<D> {
     pub fn rx_plan(&self) -> RxPlan {
         match self.connection.phase {
             Phase::Down => RxPlan::Stop,
-            Phase::FullFeature | Phase::LoggedOut => self.framing.plan(self.scratch_need),
+            Phase::FullFeature | Phase::LoggedOut => self.connection.framing.plan(self.connection.scratch_need),
         }
     }
 
@@ -65,7 +65,7 @@ impl<D: Crc32c> Session<D> {
     /// As [`rx_scratch`](Self::rx_scratch); [`Error::Misuse`] for bytes that no plan asked for.
     pub fn rx_placed(&mut self, now: Instant, bytes: &[u8]) -> Result<(), Error> {
         self.connection.heard(now);
-        let Framing::Place { pdu, offset, left, len, crc } = self.framing else {
+        let Framing::Place { pdu, offset, left, len, crc } = self.connection.framing else {
             return Err(Error::Misuse("bytes placed without a plan"));
         };
         let placed = match u32::try_from(bytes.len()) {
@@ -74,13 +74,13 @@ impl<D: Crc32c> Session<D> {
         };
         let data_digest = self.connection.params.data_digest;
         let crc = if data_digest { D::append(crc, bytes) } else { 0 };
-        self.framing = match left - placed {
+        self.connection.framing = match left - placed {
             0 => Framing::Trailer { pdu, len, crc },
             left => Framing::Place { pdu, offset: offset + placed, left, len, crc },
         };
-        if let Framing::Trailer { .. } = self.framing {
-            self.scratch_need = rx::trailer_len(len, data_digest);
-            if self.scratch_need == 0 {
+        if let Framing::Trailer { .. } = self.connection.framing {
+            self.connection.scratch_need = rx::trailer_len(len, data_digest);
+            if self.connection.scratch_need == 0 {
                 self.finish_data_in(pdu, len).inspect_err(|_| self.connection.phase = Phase::Down)?;
             }
         }
@@ -93,7 +93,7 @@ impl<D: Crc32c> Session<D> {
             return Ok(0);
         }
         let data_digest = self.connection.params.data_digest;
-        match self.framing {
+        match self.connection.framing {
             Framing::Header => self.read_header(bytes),
             Framing::Place { .. } => Ok(0),
             Framing::Trailer { pdu, len, crc } => {
@@ -106,28 +106,23 @@ impl<D: Crc32c> Session<D> {
             Framing::Collect { bhs, segment_len } => {
                 let total = segment_len as usize + rx::trailer_len(segment_len, data_digest);
                 if let Some(whole) = bytes.get(..total)
-                    && self.collected.is_empty()
+                    && self.connection.collected.is_empty()
                 {
-                    self.next_header();
+                    self.connection.next_header();
                     self.finish_segment(&bhs, segment_len, whole)?;
                     return Ok(total);
                 }
-                let used = self.collected.take(bytes, total);
-                if self.collected.len() == total {
-                    let whole = self.collected.finish();
-                    self.next_header();
+                let used = self.connection.collected.take(bytes, total);
+                if self.connection.collected.len() == total {
+                    let whole = self.connection.collected.finish();
+                    self.connection.next_header();
                     self.finish_segment(&bhs, segment_len, &whole)?;
                 } else {
-                    self.scratch_need = 1;
+                    self.connection.scratch_need = 1;
                 }
                 Ok(used)
             }
         }
-    }
-
-    fn next_header(&mut self) {
-        self.framing = Framing::Header;
-        self.scratch_need = crate::pdu::BHS_LEN;
     }
 
     fn read_header(&mut self, bytes: &[u8]) -> Result<usize, Error> {
@@ -136,7 +131,7 @@ impl<D: Crc32c> Session<D> {
         let announced = match rx::header::<D>(bytes, header_digest, params.max_recv_data_segment_length)? {
             Ok(announced) => announced,
             Err(need) => {
-                self.scratch_need = need;
+                self.connection.scratch_need = need;
                 return Ok(0);
             }
         };
@@ -145,10 +140,10 @@ impl<D: Crc32c> Session<D> {
         if opcode(&bhs) == DataIn::OPCODE {
             self.begin_data_in(&bhs, segment_len)?;
         } else if segment_len > 0 {
-            self.framing = Framing::Collect { bhs, segment_len };
-            self.scratch_need = 1;
+            self.connection.framing = Framing::Collect { bhs, segment_len };
+            self.connection.scratch_need = 1;
         } else {
-            self.next_header();
+            self.connection.next_header();
             self.dispatch(&bhs, &[])?;
         }
         Ok(header_len)
@@ -174,10 +169,10 @@ impl<D: Crc32c> Session<D> {
             (Kind::Scsi(transfer), State::Active) => {
                 transfer::expect(transfer, &pdu, len)?;
                 if len == 0 {
-                    self.framing = Framing::Trailer { pdu, len: 0, crc: 0 };
+                    self.connection.framing = Framing::Trailer { pdu, len: 0, crc: 0 };
                     return self.finish_data_in(pdu, 0);
                 }
-                self.framing = Framing::Place { pdu, offset: transfer.moved, left: len, len, crc: 0 };
+                self.connection.framing = Framing::Place { pdu, offset: transfer.moved, left: len, len, crc: 0 };
             }
             _ => return Err(unknown.into()),
         }
@@ -186,7 +181,7 @@ impl<D: Crc32c> Session<D> {
 
     /// All of a Data-In has arrived and its digest is right.
     fn finish_data_in(&mut self, pdu: DataIn, len: u32) -> Result<(), Error> {
-        self.next_header();
+        self.connection.next_header();
         if let Some(task) = self.tasks.get_mut(pdu.itt)
             && let Kind::Scsi(transfer) = &mut task.kind
         {
@@ -279,8 +274,8 @@ impl<D: Crc32c> Session<D> {
         let task = self.tasks.get_mut(pdu.itt).ok_or(unknown.clone())?;
         match (&mut task.kind, task.state) {
             (Kind::Scsi(transfer), State::Active) => {
-                let burst = transfer::solicited(&self.connection.params, transfer, pdu)?;
-                self.bursts.push_back(burst);
+                let burst = transfer::solicited(&self.params, transfer, pdu)?;
+                self.connection.bursts.push_back(burst);
                 Ok(())
             }
             _ => Err(unknown.into()),
@@ -305,12 +300,7 @@ impl<D: Crc32c> Session<D> {
             // §11.18: an answer carries the ping's data, as much as the target takes.
             let limit = self.connection.params.max_send_data_segment_length as usize;
             let data = segment.get(..limit).unwrap_or(segment).to_vec();
-            let len = Urgent::pong_len(data.len());
-            if self.pong_bytes > 0 && self.pong_bytes.saturating_add(len) > MAX_PONGS {
-                return Err(PeerMisbehaved::Rule("a flood of pings").into());
-            }
-            self.pong_bytes = self.pong_bytes.saturating_add(len);
-            self.urgent.push_back(Urgent::Pong { lun: pdu.lun, ttt: pdu.ttt, data });
+            self.connection.owe_pong(pdu.lun, pdu.ttt, data)?;
         }
         Ok(())
     }
@@ -398,7 +388,7 @@ impl<D: Crc32c> Session<D> {
         self.connection.accept_status(pdu.stat_sn)?;
         let reason = RejectReason::from(pdu.reason);
         if reason == RejectReason::WaitingForLogout {
-            self.held = true;
+            self.connection.held = true;
             self.tell(Event::LogoutRequested { seconds: 0 });
         }
         let rejected = segment.first_chunk::<48>();

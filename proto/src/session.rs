@@ -23,18 +23,16 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use crate::connection::{Connection, Due, Phase};
+use crate::connection::{Connection, Due, Phase, Urgent};
 use crate::digest::{Crc32c, SoftCrc32c};
 use crate::error::Error;
-use crate::handoff::{Handoff, Params};
+use crate::handoff::{ConnectionParams, Handoff, SessionParams};
 use crate::ids::{Itt, Lun, Ttt};
 use crate::pdu::{LogoutOutcome, LogoutReason, RejectReason, TaskFunction, TaskFunctionResponse};
 use crate::reissue::{Replay, replay};
-use crate::rx::{Collected, Framing};
 use crate::task::{Kind, State, Tasks, Transfer};
 use crate::time::Instant;
 use crate::tmf::Manage;
-use crate::transfer::Burst;
 use crate::window::Window;
 
 pub use crate::connection::PingTimers;
@@ -47,10 +45,6 @@ const CONTROL_SLOTS: u16 = 16;
 
 /// The most text that a target may answer, in bytes.
 const MAX_TEXT: usize = 64 << 10;
-
-/// The most memory that answers to a target's pings may take, in bytes: far more than a read of the driver
-/// brings in, so that it does not matter how many of them come at once.
-pub(crate) const MAX_PONGS: usize = 1 << 20;
 
 /// Something the driver should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,23 +111,6 @@ pub enum Event {
     },
 }
 
-/// A PDU of immediate delivery that is due.
-#[derive(Debug)]
-pub(crate) enum Urgent {
-    Ping(Itt),
-    Pong { lun: Lun, ttt: Ttt, data: Vec<u8> },
-    Manage(Itt),
-    Text { itt: Itt, lun: Lun, ttt: Ttt, data: Vec<u8> },
-    Logout { itt: Itt, reason: LogoutReason },
-}
-
-impl Urgent {
-    /// Memory that an answer with so much data takes, in bytes.
-    pub(crate) const fn pong_len(data: usize) -> usize {
-        size_of::<Urgent>() + data
-    }
-}
-
 /// How a session is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionConfig {
@@ -146,24 +123,14 @@ pub struct SessionConfig {
 /// A session. `D` computes CRC32C.
 #[derive(Debug)]
 pub struct Session<D = SoftCrc32c> {
+    pub(crate) params: SessionParams,
     pub(crate) connection: Connection,
     pub(crate) window: Window,
     pub(crate) tasks: Tasks,
     depth: usize,
     commands: usize,
     pub(crate) waiting: VecDeque<Itt>,
-    /// The target takes no more commands over this connection: it waits for a logout.
-    pub(crate) held: bool,
-    pub(crate) bursts: VecDeque<Burst>,
-    pub(crate) urgent: VecDeque<Urgent>,
-    /// Memory that the answers to pings among them take, in bytes.
-    pub(crate) pong_bytes: usize,
     events: VecDeque<Event>,
-    pub(crate) framing: Framing,
-    pub(crate) scratch_need: usize,
-    pub(crate) collected: Collected,
-    pub(crate) core_payload: Vec<u8>,
-    text: Option<(Itt, Vec<u8>)>,
     pub(crate) pdus_received: u64,
     digest: PhantomData<D>,
 }
@@ -174,36 +141,33 @@ impl<D: Crc32c> Session<D> {
     /// # Errors
     /// [`Error::Misuse`] if the handoff or the depth make no sense.
     pub fn from_handoff(handoff: &Handoff, config: SessionConfig, now: Instant) -> Result<Session<D>, Error> {
-        let params = handoff.params()?;
+        let (params, connection) = handoff.params()?;
         if config.depth == 0 || config.depth > 65_000 {
             return Err(Error::Misuse("a depth outside 1 to 65000"));
         }
         let slots = config.depth.saturating_add(CONTROL_SLOTS);
         let room = usize::from(slots);
         Ok(Session {
-            connection: Connection::new(params, config.pings, now),
+            params,
+            connection: Connection::new(connection, config.pings, usize::from(CONTROL_SLOTS), room, now),
             window: Window::new(params.cmd_sn, params.max_cmd_sn),
             tasks: Tasks::new(slots),
             depth: usize::from(config.depth),
             commands: 0,
             waiting: VecDeque::with_capacity(room),
-            held: false,
-            bursts: VecDeque::with_capacity(room),
-            urgent: VecDeque::with_capacity(usize::from(CONTROL_SLOTS)),
-            pong_bytes: 0,
             events: VecDeque::with_capacity(room),
-            framing: Framing::Header,
-            scratch_need: crate::pdu::BHS_LEN,
-            collected: Collected::default(),
-            core_payload: Vec::new(),
-            text: None,
             pdus_received: 0,
             digest: PhantomData,
         })
     }
 
-    /// What was negotiated for the present connection.
-    pub fn params(&self) -> &Params {
+    /// What was negotiated for the session.
+    pub fn params(&self) -> &SessionParams {
+        &self.params
+    }
+
+    /// What was negotiated for the present or the last connection.
+    pub fn connection_params(&self) -> &ConnectionParams {
         &self.connection.params
     }
 
@@ -274,7 +238,7 @@ impl<D: Crc32c> Session<D> {
             Manage::TargetWarmReset | Manage::TargetColdReset => (None, Lun(0)),
         };
         let itt = self.control(Kind::Manage { function: what.function(), referenced, lun })?;
-        self.urgent.push_back(Urgent::Manage(itt));
+        self.connection.urgent.push_back(Urgent::Manage(itt));
         Ok(itt)
     }
 
@@ -289,15 +253,15 @@ impl<D: Crc32c> Session<D> {
         if self.connection.phase != Phase::FullFeature {
             return Err(Error::Misuse("text without a connection"));
         }
-        if self.text.is_some() {
+        if self.connection.text.is_some() {
             return Err(Error::Misuse("a text exchange is under way"));
         }
         if data.len() > self.connection.params.max_send_data_segment_length as usize {
             return Err(Error::Misuse("text longer than the target's MaxRecvDataSegmentLength"));
         }
         let itt = self.control(Kind::Text)?;
-        self.text = Some((itt, Vec::new()));
-        self.urgent.push_back(Urgent::Text { itt, lun: Lun(0), ttt: Ttt::RESERVED, data });
+        self.connection.text = Some((itt, Vec::new()));
+        self.connection.urgent.push_back(Urgent::Text { itt, lun: Lun(0), ttt: Ttt::RESERVED, data });
         Ok(itt)
     }
 
@@ -311,7 +275,7 @@ impl<D: Crc32c> Session<D> {
             return Err(Error::Misuse("logout without a connection"));
         }
         let itt = self.control(Kind::Logout)?;
-        self.urgent.push_back(Urgent::Logout { itt, reason });
+        self.connection.urgent.push_back(Urgent::Logout { itt, reason });
         Ok(itt)
     }
 
@@ -358,7 +322,7 @@ impl<D: Crc32c> Session<D> {
             Due::Ping => {
                 let ping = self.tasks.insert(Kind::Ping);
                 if let Some(itt) = ping {
-                    self.urgent.push_back(Urgent::Ping(itt));
+                    self.connection.urgent.push_back(Urgent::Ping(itt));
                 }
                 self.connection.asked(ping.unwrap_or(Itt::RESERVED), now);
                 Ok(())
@@ -373,15 +337,9 @@ impl<D: Crc32c> Session<D> {
     /// The connection is gone. Commands that were under way wait for the next one, or end with
     /// [`Outcome::ConnectionLost`] where they must not be issued again ([`reissue`](crate::reissue)).
     pub fn connection_lost(&mut self) {
-        self.connection.phase = Phase::Down;
-        self.bursts.clear();
-        self.urgent.clear();
-        self.pong_bytes = 0;
+        let text = self.connection.text.take();
+        self.connection.close();
         self.waiting.clear();
-        self.held = false;
-        self.framing = Framing::Header;
-        self.collected.finish();
-        let text = self.text.take();
         let tags: Vec<Itt> = self.tasks.tags().collect();
         let mut again = Vec::new();
         for itt in tags {
@@ -425,10 +383,10 @@ impl<D: Crc32c> Session<D> {
         if self.connection.phase != Phase::Down {
             return Err(Error::Misuse("reinstated while the connection is up"));
         }
-        let params = handoff.params()?;
-        self.connection = self.connection.replaced_by(params, now);
+        let (params, connection) = handoff.params()?;
+        self.params = params;
+        self.connection.reopen(connection, now);
         self.window = Window::new(params.cmd_sn, params.max_cmd_sn);
-        self.scratch_need = crate::pdu::BHS_LEN;
         Ok(())
     }
 
@@ -454,7 +412,7 @@ impl<D: Crc32c> Session<D> {
 
     /// The target does not answer our text.
     pub(crate) fn text_rejected(&mut self, itt: Itt) {
-        if self.text.take_if(|(current, _)| *current == itt).is_some() {
+        if self.connection.text.take_if(|(current, _)| *current == itt).is_some() {
             self.tasks.remove(itt);
             self.events.push_back(Event::TextDone { itt, text: None });
         }
@@ -462,7 +420,7 @@ impl<D: Crc32c> Session<D> {
 
     /// Takes a part of the text that the target answers; ends the exchange where it is the last.
     pub(crate) fn text_arrived(&mut self, itt: Itt, part: &[u8], goes_on: Option<(Lun, Ttt)>) {
-        let Some((_, text)) = self.text.as_mut().filter(|(current, _)| *current == itt) else { return };
+        let Some((_, text)) = self.connection.text.as_mut().filter(|(current, _)| *current == itt) else { return };
         let fits = text.len() + part.len() <= MAX_TEXT;
         if fits {
             text.extend_from_slice(part);
@@ -473,10 +431,10 @@ impl<D: Crc32c> Session<D> {
                 if let Some(task) = self.tasks.get_mut(itt) {
                     task.state = State::Waiting;
                 }
-                self.urgent.push_back(Urgent::Text { itt, lun, ttt, data: Vec::new() });
+                self.connection.urgent.push_back(Urgent::Text { itt, lun, ttt, data: Vec::new() });
             }
             _ => {
-                let text = self.text.take().map(|(_, text)| text).filter(|_| fits);
+                let text = self.connection.text.take().map(|(_, text)| text).filter(|_| fits);
                 self.tasks.remove(itt);
                 self.events.push_back(Event::TextDone { itt, text });
             }

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::error::{Error, PeerMisbehaved};
-use crate::handoff::Params;
+use crate::handoff::{ConnectionParams, SessionParams};
 use crate::ids::{Itt, Lun, Ttt};
 use crate::pdu::{DataIn, DataOut, FINAL, R2t};
 use crate::sn::DataSn;
@@ -35,13 +35,18 @@ pub(crate) struct Unsolicited {
 
 /// Splits off what may be sent unasked: immediate data if ImmediateData, as much as the target takes
 /// in a segment; more if not InitialR2T; FirstBurstLength in all (§13.10, §13.11, §13.14).
-pub(crate) fn unsolicited(params: &Params, itt: Itt, transfer: &mut Transfer) -> Unsolicited {
+pub(crate) fn unsolicited(
+    session: &SessionParams,
+    connection: &ConnectionParams,
+    itt: Itt,
+    transfer: &mut Transfer,
+) -> Unsolicited {
     let Data::Out(len) = transfer.command.data else {
         return Unsolicited { immediate: 0, burst: None };
     };
-    let first = len.min(params.first_burst_length);
-    let immediate = if params.immediate_data { first.min(params.max_send_data_segment_length) } else { 0 };
-    let end = if params.initial_r2t { immediate } else { first };
+    let first = len.min(session.first_burst_length);
+    let immediate = if session.immediate_data { first.min(connection.max_send_data_segment_length) } else { 0 };
+    let end = if session.initial_r2t { immediate } else { first };
     transfer.moved = immediate;
     transfer.solicited = end;
     let burst = (immediate < end).then_some(Burst {
@@ -60,7 +65,7 @@ pub(crate) fn unsolicited(params: &Params, itt: Itt, transfer: &mut Transfer) ->
 /// # Errors
 /// Each way an R2T can ask for what is not due: R2Ts are contiguous and in order, because we always
 /// negotiate DataSequenceInOrder=Yes (§11.8, §13.19).
-pub(crate) fn solicited(params: &Params, transfer: &mut Transfer, r2t: &R2t) -> Result<Burst, Error> {
+pub(crate) fn solicited(params: &SessionParams, transfer: &mut Transfer, r2t: &R2t) -> Result<Burst, Error> {
     let rule = |rule| Err(PeerMisbehaved::Rule(rule).into());
     let Data::Out(len) = transfer.command.data else {
         return rule("R2T for a command that sends nothing (RFC 7143 §11.8)");
@@ -105,7 +110,7 @@ impl Burst {
     }
 
     /// The next Data-Out: as much as the target takes in a segment, F on the last one (§11.7.1).
-    pub(crate) fn next_piece(&mut self, params: &Params, exp_stat_sn: crate::sn::StatSn) -> Piece {
+    pub(crate) fn next_piece(&mut self, params: &ConnectionParams, exp_stat_sn: crate::sn::StatSn) -> Piece {
         let left = self.end.saturating_sub(self.offset);
         let len = left.min(params.max_send_data_segment_length);
         let last = len == left;

@@ -1,14 +1,14 @@
 //! What is sent: urgent PDUs first, then data that is due, then new commands as far as the window
 //! goes.
 
-use crate::connection::Phase;
+use crate::connection::{Phase, Urgent};
 use crate::digest::Crc32c;
 use crate::ids::{Cid, Itt, Lun, Ttt};
 use crate::pdu::{
     Bhs, FINAL, IMMEDIATE, LogoutReason, LogoutRequest, NopOut, ScsiCommand, TaskFunction, TaskManagementRequest,
     TextRequest, Wire, command_flags, padding, set_lengths,
 };
-use crate::session::{Session, Urgent};
+use crate::session::Session;
 use crate::sn::{CmdSn, DataSn};
 use crate::task::{Data, Kind, State};
 use crate::transfer;
@@ -20,38 +20,38 @@ impl<D: Crc32c> Session<D> {
         if self.connection.phase != Phase::FullFeature {
             return None;
         }
-        if !self.urgent.is_empty() {
+        if !self.connection.urgent.is_empty() {
             return self.send_urgent(head);
         }
         if let Some(payload) = self.send_data_out(head) {
             return Some(payload);
         }
-        if self.held { None } else { self.send_command(head) }
+        if self.connection.held { None } else { self.send_command(head) }
     }
 
     /// Whether [`poll_transmit`](Self::poll_transmit) would have something, window permitting.
     pub fn wants_to_transmit(&self) -> bool {
         self.connection.phase == Phase::FullFeature
-            && (!self.urgent.is_empty()
-                || !self.bursts.is_empty()
-                || (!self.held && !self.waiting.is_empty() && self.window.is_open()))
+            && (!self.connection.urgent.is_empty()
+                || !self.connection.bursts.is_empty()
+                || (!self.connection.held && !self.waiting.is_empty() && self.window.is_open()))
     }
 
     fn send_data_out(&mut self, head: &mut Head) -> Option<Transmit<'static>> {
-        let params = &self.connection.params;
-        while let Some(burst) = self.bursts.front_mut() {
+        let (params, exp_stat_sn) = (&self.connection.params, self.connection.exp_stat_sn());
+        while let Some(burst) = self.connection.bursts.front_mut() {
             let Some(task) = self.tasks.get_mut(burst.itt).filter(|task| task.state == State::Active) else {
-                self.bursts.pop_front();
+                self.connection.bursts.pop_front();
                 continue;
             };
             let Kind::Scsi(transfer) = &mut task.kind else { return None };
-            let piece = burst.next_piece(params, self.connection.exp_stat_sn());
+            let piece = burst.next_piece(params, exp_stat_sn);
             transfer.moved = transfer.moved.saturating_add(piece.len);
             if piece.last {
                 if burst.is_solicited() {
                     transfer.open_r2ts = transfer.open_r2ts.saturating_sub(1);
                 }
-                self.bursts.pop_front();
+                self.connection.bursts.pop_front();
             }
             let mut bhs = piece.header.encode();
             set_lengths(&mut bhs, 0, piece.len);
@@ -75,7 +75,7 @@ impl<D: Crc32c> Session<D> {
             task.state = State::Active;
             task.cmd_sn = cmd_sn;
             let Kind::Scsi(transfer) = &mut task.kind else { return None };
-            let unsolicited = transfer::unsolicited(params, itt, transfer);
+            let unsolicited = transfer::unsolicited(&self.params, params, itt, transfer);
             let command = transfer.command;
             let mut flags = command.attribute as u8 & command_flags::ATTR;
             flags |= match command.data {
@@ -98,7 +98,7 @@ impl<D: Crc32c> Session<D> {
             .encode();
             set_lengths(&mut bhs, 0, unsolicited.immediate);
             head.set::<D>(&bhs, params.header_digest);
-            self.bursts.extend(unsolicited.burst);
+            self.connection.bursts.extend(unsolicited.burst);
             let payload = match unsolicited.immediate {
                 0 => Payload::None,
                 len => Payload::Task { itt, offset: 0, len },
@@ -111,21 +111,20 @@ impl<D: Crc32c> Session<D> {
         let cmd_sn = self.window.current();
         let exp_stat_sn = self.connection.exp_stat_sn();
         let header_digest = self.connection.params.header_digest;
-        self.core_payload.clear();
-        let mut bhs: Bhs = match self.urgent.pop_front()? {
+        self.connection.core_payload.clear();
+        let mut bhs: Bhs = match self.connection.next_urgent()? {
             Urgent::Ping(itt) => {
                 self.activate(itt);
                 NopOut { flags: FINAL, lun: Lun(0), itt, ttt: Ttt::RESERVED, cmd_sn, exp_stat_sn }.encode()
             }
             Urgent::Pong { lun, ttt, data } => {
-                self.pong_bytes = self.pong_bytes.saturating_sub(Urgent::pong_len(data.len()));
-                self.core_payload = data;
+                self.connection.core_payload = data;
                 NopOut { flags: FINAL, lun, itt: Itt::RESERVED, ttt, cmd_sn, exp_stat_sn }.encode()
             }
             Urgent::Manage(itt) => self.manage_request(itt, cmd_sn)?,
             Urgent::Text { itt, lun, ttt, data } => {
                 self.activate(itt);
-                self.core_payload = data;
+                self.connection.core_payload = data;
                 TextRequest { flags: FINAL, lun, itt, ttt, cmd_sn, exp_stat_sn }.encode()
             }
             Urgent::Logout { itt, reason } => {
@@ -143,18 +142,19 @@ impl<D: Crc32c> Session<D> {
             }
         };
         bhs[0] |= IMMEDIATE;
-        set_lengths(&mut bhs, 0, self.core_payload.len() as u32);
+        let payload = &mut self.connection.core_payload;
+        set_lengths(&mut bhs, 0, payload.len() as u32);
         head.set::<D>(&bhs, header_digest);
-        if self.core_payload.is_empty() {
+        if payload.is_empty() {
             return Some(Transmit { payload: Payload::None, data_digest: false });
         }
-        let pad = padding(self.core_payload.len());
-        self.core_payload.extend(core::iter::repeat_n(0, pad));
+        let pad = padding(payload.len());
+        payload.extend(core::iter::repeat_n(0, pad));
         if self.connection.params.data_digest {
-            let crc = D::append(0, &self.core_payload);
-            self.core_payload.extend(crc.to_le_bytes());
+            let crc = D::append(0, payload);
+            payload.extend(crc.to_le_bytes());
         }
-        Some(Transmit { payload: Payload::Core(&self.core_payload), data_digest: false })
+        Some(Transmit { payload: Payload::Core(payload), data_digest: false })
     }
 
     fn activate(&mut self, itt: Itt) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use arbitrary::Unstructured;
 use iscsi_proto::digest::SoftCrc32c;
 use iscsi_proto::error::Error;
-use iscsi_proto::handoff::{Handoff, Params};
+use iscsi_proto::handoff::{ConnectionParams, Handoff, SessionParams};
 use iscsi_proto::ids::{Itt, Lun, Ttt};
 use iscsi_proto::pdu::{Bhs, LogoutReason, TaskAttribute, TaskFunction, TaskFunctionResponse};
 use iscsi_proto::reissue::{Replay, replay};
@@ -67,7 +67,8 @@ impl Task {
 /// The driver's side.
 pub(super) struct Model {
     pub(super) session: Session<SoftCrc32c>,
-    pub(super) params: Params,
+    pub(super) params: SessionParams,
+    pub(super) connection: ConnectionParams,
     depth: usize,
     pub(super) now: Instant,
     pub(super) tasks: BTreeMap<u32, Task>,
@@ -116,10 +117,11 @@ impl Model {
         };
         let pings = PingTimers { interval: timer(u)?, timeout: timer(u)? };
         let session = Session::from_handoff(handoff, SessionConfig { depth, pings }, Instant::ZERO).expect("a handoff");
-        let params = handoff.params().expect("a handoff");
+        let (params, connection) = handoff.params().expect("a handoff");
         Ok(Model {
             session,
             params,
+            connection,
             depth: depth.into(),
             now: Instant::ZERO,
             tasks: BTreeMap::new(),
@@ -135,7 +137,7 @@ impl Model {
             logged_out: false,
             held: false,
             wild: false,
-            stat_sn: params.exp_stat_sn,
+            stat_sn: connection.exp_stat_sn,
             next_cmd_sn: params.cmd_sn,
             max_cmd_sn: params.max_cmd_sn,
             last_order: 0,
@@ -276,7 +278,7 @@ impl Model {
 
     pub(super) fn text(&mut self, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         let length = u.int_in_range(0..=600)?;
-        let fits = length <= self.params.max_send_data_segment_length as usize;
+        let fits = length <= self.connection.max_send_data_segment_length as usize;
         let free = self.text.is_none();
         match self.session.text(vec![b'k'; length]) {
             Ok(itt) => {
@@ -372,9 +374,9 @@ impl Model {
             self.lose();
         }
         self.session.reinstate(handoff, self.now).expect("a handoff");
-        self.params = handoff.params().expect("a handoff");
+        (self.params, self.connection) = handoff.params().expect("a handoff");
         (self.up, self.lost, self.logged_out, self.held, self.wild) = (true, false, false, false, false);
-        self.stat_sn = self.params.exp_stat_sn;
+        self.stat_sn = self.connection.exp_stat_sn;
         self.next_cmd_sn = self.params.cmd_sn;
         self.max_cmd_sn = self.params.max_cmd_sn;
         self.last_order = 0;

@@ -66,7 +66,7 @@ pub(super) fn say(model: &mut Model, u: &mut Unstructured<'_>) -> arbitrary::Res
     if saying.status && stat_sn != model.stat_sn {
         saying.due = Due::Refused;
     }
-    if saying.data.len() > model.params.max_recv_data_segment_length as usize {
+    if saying.data.len() > model.connection.max_recv_data_segment_length as usize {
         saying.due = Due::Refused;
     }
     send(model, u, &saying)
@@ -156,7 +156,7 @@ fn data_in(model: &mut Model, u: &mut Unstructured<'_>, itt: Itt, head: Numbers)
         3 => left.saturating_add(1),
         _ => u.int_in_range(0..=left)?,
     };
-    let length = length.min(model.params.max_recv_data_segment_length + 1);
+    let length = length.min(model.connection.max_recv_data_segment_length + 1);
     let status = u.ratio(1, 3)?;
     let flags = if status { data_in_flags::FINAL | data_in_flags::STATUS | u.choose(&[0, 2, 4])? } else { 0 };
     let data_sn = DataSn(about(u, count)?);
@@ -350,14 +350,14 @@ fn send(model: &mut Model, u: &mut Unstructured<'_>, saying: &Saying) -> arbitra
     set_lengths(&mut bhs, extra.len(), saying.data.len() as u32);
     let mut wire = bhs.to_vec();
     wire.extend_from_slice(&extra);
-    let header_digest = model.params.header_digest.then(|| {
+    let header_digest = model.connection.header_digest.then(|| {
         wire.extend(SoftCrc32c::append(0, &wire).to_le_bytes());
         wire.len() - 1
     });
     let begin = wire.len();
     wire.extend_from_slice(&saying.data);
     wire.resize(wire.len() + padding(saying.data.len()), 0);
-    let data_digest = (model.params.data_digest && !saying.data.is_empty()).then(|| {
+    let data_digest = (model.connection.data_digest && !saying.data.is_empty()).then(|| {
         wire.extend(SoftCrc32c::append(0, &wire[begin..]).to_le_bytes());
         wire.len() - 1
     });

@@ -59,16 +59,16 @@ impl Model {
         let bhs = *wire.first_chunk::<BHS_LEN>().expect("a header");
         let mut at = BHS_LEN;
         assert_eq!(ahs_len(&bhs), 0);
-        if self.params.header_digest {
+        if self.connection.header_digest {
             assert_eq!(SoftCrc32c::append(0, &bhs).to_le_bytes(), wire[at..at + 4]);
             at += 4;
         }
         let length = data_segment_len(&bhs) as usize;
-        assert!(length <= self.params.max_send_data_segment_length as usize, "more than the target takes");
+        assert!(length <= self.connection.max_send_data_segment_length as usize, "more than the target takes");
         let (data, rest) = wire[at..].split_at(length);
         let (pad, digest) = rest.split_at(padding(length));
         assert!(pad.iter().all(|byte| *byte == 0));
-        if self.params.data_digest && length > 0 {
+        if self.connection.data_digest && length > 0 {
             assert_eq!(SoftCrc32c::append(0, &wire[at..at + length + pad.len()]).to_le_bytes(), digest);
         } else {
             assert!(digest.is_empty());
@@ -81,7 +81,7 @@ impl Model {
 
     fn command(&mut self, bhs: &Bhs, immediate: u32, from: Option<(Itt, u32)>) {
         let pdu = ScsiCommand::decode(bhs);
-        let params = self.params;
+        let (params, connection) = (self.params, self.connection);
         assert!(!is_immediate(bhs) && (!self.held || self.wild));
         assert_eq!(pdu.cmd_sn, self.next_cmd_sn, "CmdSN is contiguous");
         assert!(self.wild || !self.max_cmd_sn.is_before(pdu.cmd_sn), "beyond the window");
@@ -105,7 +105,7 @@ impl Model {
             Data::Out(len) => len.min(params.first_burst_length),
             Data::None | Data::In(_) => 0,
         };
-        let allowed = if params.immediate_data { first.min(params.max_send_data_segment_length) } else { 0 };
+        let allowed = if params.immediate_data { first.min(connection.max_send_data_segment_length) } else { 0 };
         assert!(immediate <= allowed, "more immediate data than allowed");
         assert!(from.is_none_or(|from| from == (pdu.itt, 0)));
         let end = if params.initial_r2t { immediate } else { first };
@@ -156,7 +156,10 @@ impl Model {
                 match self.pongs.pop_front() {
                     Some((lun, ttt, sent)) => {
                         assert_eq!((pdu.lun, pdu.ttt), (lun, ttt));
-                        assert_eq!(data, &sent[..sent.len().min(self.params.max_send_data_segment_length as usize)]);
+                        assert_eq!(
+                            data,
+                            &sent[..sent.len().min(self.connection.max_send_data_segment_length as usize)]
+                        );
                     }
                     None => assert!(self.wild, "an answer to no ping"),
                 }

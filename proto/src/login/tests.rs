@@ -95,11 +95,11 @@ fn a_login_without_authentication_ends_in_a_handoff_that_holds() {
     ];
     let done = scene.say(OperationalNegotiation, Some(FullFeature), &answers).expect("the end");
     let Progress::Done(logged_in) = done else { panic!("{done:?}") };
-    let params = logged_in.handoff.params().expect("a handoff that holds");
-    assert_eq!((params.tsih, params.cid, params.cmd_sn), (Tsih(9), Cid(3), CmdSn(0xffff_fffe)));
-    assert_eq!((params.exp_stat_sn, params.max_cmd_sn), (StatSn(102), CmdSn(29)));
-    assert_eq!((params.max_burst_length, params.first_burst_length), (65_536, 65_536));
-    assert_eq!((params.max_recv_data_segment_length, params.max_send_data_segment_length), (262_144, 4096));
+    let (session, connection) = logged_in.handoff.params().expect("a handoff that holds");
+    assert_eq!((session.tsih, connection.cid, session.cmd_sn), (Tsih(9), Cid(3), CmdSn(0xffff_fffe)));
+    assert_eq!((connection.exp_stat_sn, session.max_cmd_sn), (StatSn(102), CmdSn(29)));
+    assert_eq!((session.max_burst_length, session.first_burst_length), (65_536, 65_536));
+    assert_eq!((connection.max_recv_data_segment_length, connection.max_send_data_segment_length), (262_144, 4096));
     assert_eq!(logged_in.handoff.target_portal_group_tag, 1);
     assert_eq!(logged_in.target_alias.as_deref(), Some("disks"));
     assert_eq!(logged_in.authentication, "None");

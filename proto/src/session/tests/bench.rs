@@ -150,7 +150,7 @@ impl Bench {
     pub(super) fn pdu(&self, mut bhs: Bhs, data: &[u8]) -> Vec<u8> {
         set_lengths(&mut bhs, 0, data.len() as u32);
         let mut wire = bhs.to_vec();
-        if self.session.params().header_digest {
+        if self.session.connection_params().header_digest {
             wire.extend(SoftCrc32c::append(0, &bhs).to_le_bytes());
         }
         if !data.is_empty() {
@@ -158,7 +158,7 @@ impl Bench {
             segment.resize(data.len() + padding(data.len()), 0);
             let crc = SoftCrc32c::append(0, &segment);
             wire.extend(segment);
-            if self.session.params().data_digest {
+            if self.session.connection_params().data_digest {
                 wire.extend(crc.to_le_bytes());
             }
         }

@@ -229,8 +229,8 @@ impl Sessions {
         self.all(|line| line.session.in_flight())
     }
 
-    pub(super) fn params(&self) -> &Params {
-        self.whole.session.params()
+    pub(super) fn connection_params(&self) -> &ConnectionParams {
+        self.whole.session.connection_params()
     }
 
     pub(super) fn rx_plan(&self) -> RxPlan {
