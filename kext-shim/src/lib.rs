@@ -31,7 +31,6 @@
 //! | an asynchronous message carries sense data | that data | as the first |
 //! | text, in both directions | that text | 64 KiB |
 //! | the first unit is fenced | 2 KiB | 256 units |
-//! | the connection is lost | 16 bytes per task | the depth |
 //! | more events than tasks at once (asynchronous messages) | 48 bytes each | the bytes of one call of `iscsi_session_received` |
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]

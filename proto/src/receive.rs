@@ -383,7 +383,7 @@ impl<D: Crc32c> Session<D> {
 
     /// §11.17: the data segment is the header that was rejected. A rejected command has ended; for a
     /// rejected data PDU of it the target owes a response as well. Where the target only waits for a logout,
-    /// the command has not begun: it waits for the next connection, and so do all that follow.
+    /// the command has not begun: it waits, as if it had not been sent, and so do all that follow.
     fn reject(&mut self, pdu: &Reject, segment: &[u8]) -> Result<(), Error> {
         self.connection.accept_status(pdu.stat_sn)?;
         let reason = RejectReason::from(pdu.reason);

@@ -17,7 +17,8 @@
 //!    which [`handle_timeout`](Session::handle_timeout) is due.
 //!
 //! An error from any of them ends the connection: close it, call
-//! [`connection_lost`](Session::connection_lost), log in again, call [`reinstate`](Session::reinstate).
+//! [`connection_lost`](Session::connection_lost), log in again, call [`reinstate`](Session::reinstate), submit again
+//! what the loss has ended and may be ([`Outcome::Lost`]).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -188,7 +189,7 @@ impl<D: Crc32c> Session<D> {
     }
 
     /// Takes a command. Its buffer stays with the caller under the tag, untouched until the task has
-    /// retired. While the connection is down it waits for the next one.
+    /// retired. Without a connection it waits for the next one.
     ///
     /// # Errors
     /// [`Error::Misuse`] if there is no [`room`](Self::room).
@@ -212,16 +213,6 @@ impl<D: Crc32c> Session<D> {
             self.settle(itt, Outcome::Aborted, 0, Residual::None);
         }
         unsent
-    }
-
-    /// Takes back every command that has not been sent yet, in the order of their submission. After
-    /// [`connection_lost`](Self::connection_lost) these are all that may be issued again.
-    pub fn cancel_all(&mut self) {
-        while let Some(itt) = self.waiting.pop_front() {
-            if self.tasks.get(itt).is_some_and(|task| task.state == State::Waiting) {
-                self.settle(itt, Outcome::Aborted, 0, Residual::None);
-            }
-        }
     }
 
     /// Requests a task management function, ahead of all waiting commands.
@@ -265,8 +256,8 @@ impl<D: Crc32c> Session<D> {
         Ok(itt)
     }
 
-    /// Logs out. Nothing is sent afterwards: commands that still wait end as aborted when it goes out,
-    /// so let them finish first.
+    /// Logs out. Nothing is sent afterwards: commands that still wait end with [`Outcome::Lost`] when it goes
+    /// out, so let them finish first.
     ///
     /// # Errors
     /// [`Error::Misuse`] if there is no connection.
@@ -334,30 +325,33 @@ impl<D: Crc32c> Session<D> {
         }
     }
 
-    /// The connection is gone. Commands that were under way wait for the next one, or end with
-    /// [`Outcome::ConnectionLost`] where they must not be issued again ([`reissue`](crate::reissue)).
+    /// The connection is gone. Every command that has not finished ends with [`Outcome::Lost`], which says whether
+    /// it may be issued again; the caller decides when and in which order. Nothing of a lost connection goes out
+    /// over the next one.
     pub fn connection_lost(&mut self) {
+        self.lose(true);
+    }
+
+    /// As [`connection_lost`](Self::connection_lost), where no other connection follows: no command may be issued
+    /// again.
+    pub fn give_up(&mut self) {
+        self.lose(false);
+    }
+
+    fn lose(&mut self, another_follows: bool) {
         let text = self.connection.text.take();
         self.connection.close();
         self.waiting.clear();
-        let tags: Vec<Itt> = self.tasks.tags().collect();
-        let mut again = Vec::new();
-        for itt in tags {
-            let Some(task) = self.tasks.get_mut(itt) else { continue };
+        let mut slot = 0;
+        while let Some(itt) = self.tasks.tag_from(&mut slot) {
+            let Some(task) = self.tasks.get(itt) else { continue };
             match (task.kind, task.state) {
-                (Kind::Scsi(_), State::Waiting) => again.push((task.order, itt)),
-                (Kind::Scsi(transfer), State::Active) => {
-                    let [opcode, ..] = transfer.command.cdb;
-                    match replay(opcode) {
-                        Replay::Again => {
-                            task.state = State::Waiting;
-                            task.kind = Kind::Scsi(Transfer::new(transfer.command));
-                            again.push((task.order, itt));
-                        }
-                        Replay::Never => self.settle(itt, Outcome::ConnectionLost, 0, Residual::None),
-                    }
-                }
                 (Kind::Scsi(_), State::Settled) => {}
+                (Kind::Scsi(transfer), state) => {
+                    let [opcode, ..] = transfer.command.cdb;
+                    let harmless = state == State::Waiting || replay(opcode) == Replay::Again;
+                    self.settle(itt, Outcome::Lost { again: another_follows && harmless }, 0, Residual::None);
+                }
                 (Kind::Manage { function, .. }, _) => {
                     self.tasks.remove(itt);
                     self.events.push_back(Event::ManageDone { itt, function, response: None });
@@ -367,15 +361,22 @@ impl<D: Crc32c> Session<D> {
                 }
             }
         }
-        again.sort_unstable_by_key(|(order, _)| *order);
-        self.waiting.extend(again.into_iter().map(|(_, itt)| itt));
         if let Some((itt, _)) = text {
             self.events.push_back(Event::TextDone { itt, text: None });
         }
     }
 
-    /// Goes on over another connection (session reinstatement, RFC 7143 §6.3.5): what waits is issued
-    /// in the order of its first submission, before anything new.
+    /// The logout goes out: commands that wait are not sent any more.
+    pub(crate) fn end_waiting(&mut self) {
+        while let Some(itt) = self.waiting.pop_front() {
+            if self.tasks.get(itt).is_some_and(|task| task.state == State::Waiting) {
+                self.settle(itt, Outcome::Lost { again: true }, 0, Residual::None);
+            }
+        }
+    }
+
+    /// Goes on over another connection (session reinstatement, RFC 7143 §6.3.5). It gets the commands that were
+    /// submitted since the last one was lost, and those that follow.
     ///
     /// # Errors
     /// [`Error::Misuse`] if the handoff makes no sense or the present connection is still up.
@@ -388,15 +389,6 @@ impl<D: Crc32c> Session<D> {
         self.connection.reopen(connection, now);
         self.window = Window::new(params.cmd_sn, params.max_cmd_sn);
         Ok(())
-    }
-
-    /// Ends everything that has not finished: the caller has waited long enough for a connection, or
-    /// the session is over.
-    pub fn give_up(&mut self) {
-        self.connection_lost();
-        while let Some(itt) = self.waiting.pop_front() {
-            self.settle(itt, Outcome::ConnectionLost, 0, Residual::None);
-        }
     }
 
     pub(crate) fn settle(&mut self, itt: Itt, outcome: Outcome, transferred: u32, residual: Residual) {

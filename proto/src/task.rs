@@ -3,8 +3,7 @@
 //! ```text
 //!            submit             poll_transmit                response, Reject, abort, loss
 //!   Free ──────────► Waiting ─────────────────► Active ──────────────────────────────► Settled
-//!    ▲                  ▲                          │ connection lost: replayed            │
-//!    │                  └──────────────────────────┘                                      │
+//!    ▲                  └─────────── cancel, logout, loss ────────────────────────────►   │
 //!    └──────────────────────────────── retire ────────────────────────────────────────────┘
 //! ```
 //! A slot is not used again before [`retire`](crate::session::Session::retire): until then the
@@ -67,11 +66,14 @@ pub enum Outcome {
     TargetFailure(u8),
     /// The target rejected a PDU of it (§11.17).
     Rejected(RejectReason),
-    /// A task management function, or the end of the session, ended it.
+    /// We wanted it ended: a task management function did it, or it was taken back before it was sent.
     Aborted,
-    /// The connection was lost and the command must not be issued again (see
-    /// [`reissue`](crate::reissue)).
-    ConnectionLost,
+    /// The connection ended before the command did.
+    Lost {
+        /// Another connection may be given it again: it was not sent, or twice is the same as once
+        /// ([`reissue`](crate::reissue)).
+        again: bool,
+    },
 }
 
 /// Bytes that were not transferred, or would have been too many (§11.4.5).
@@ -142,8 +144,6 @@ pub(crate) struct Task {
     pub(crate) generation: u16,
     pub(crate) kind: Kind,
     pub(crate) cmd_sn: CmdSn,
-    /// Counts submissions: the order in which a replay issues them again.
-    pub(crate) order: u64,
     pub(crate) sense_len: u8,
 }
 
@@ -156,7 +156,6 @@ pub(crate) struct Tasks {
     sense: Vec<[u8; SENSE_LEN]>,
     free: u16,
     used: usize,
-    submitted: u64,
 }
 
 impl Tasks {
@@ -167,12 +166,11 @@ impl Tasks {
                 generation: 0,
                 kind: Kind::Ping,
                 cmd_sn: CmdSn(0),
-                order: 0,
                 sense_len: 0,
             })
             .collect();
         let sense = (0..count).map(|_| [0; SENSE_LEN]).collect();
-        Tasks { slots, sense, free: if count == 0 { NONE } else { 0 }, used: 0, submitted: 0 }
+        Tasks { slots, sense, free: if count == 0 { NONE } else { 0 }, used: 0 }
     }
 
     pub(crate) fn insert(&mut self, kind: Kind) -> Option<Itt> {
@@ -181,15 +179,7 @@ impl Tasks {
         let State::Free { next } = task.state else { return None };
         self.free = next;
         self.used += 1;
-        self.submitted += 1;
-        *task = Task {
-            state: State::Waiting,
-            generation: task.generation,
-            kind,
-            cmd_sn: CmdSn(0),
-            order: self.submitted,
-            sense_len: 0,
-        };
+        *task = Task { state: State::Waiting, generation: task.generation, kind, cmd_sn: CmdSn(0), sense_len: 0 };
         Some(Itt::new(slot, task.generation))
     }
 
@@ -246,15 +236,6 @@ impl Tasks {
                 return Some(Itt::new(at as u16, task.generation));
             }
         }
-    }
-
-    /// Tags of all tasks that have not retired, in no order.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = Itt> + '_ {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, task)| !matches!(task.state, State::Free { .. }))
-            .map(|(slot, task)| Itt::new(slot as u16, task.generation))
     }
 }
 

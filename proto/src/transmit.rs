@@ -130,7 +130,7 @@ impl<D: Crc32c> Session<D> {
             Urgent::Logout { itt, reason } => {
                 self.activate(itt);
                 self.connection.phase = Phase::LoggedOut;
-                self.cancel_all();
+                self.end_waiting();
                 let cid = match reason {
                     // §11.14.3: the CID is for the reasons that name a connection.
                     LogoutReason::CloseSession | LogoutReason::Unknown(_) => Cid(0),

@@ -55,13 +55,6 @@ impl Task {
     pub(super) fn under_way(&self) -> bool {
         self.sent.is_some() && !self.ended
     }
-
-    fn forget_connection(&mut self) {
-        self.sent = None;
-        (self.placed, self.data_in, self.solicited, self.r2ts) = (0, 0, 0, 0);
-        self.unsolicited = (0, 0, 0);
-        self.asked.clear();
-    }
 }
 
 /// The driver's side.
@@ -87,6 +80,8 @@ pub(super) struct Model {
     /// It can be used: nothing has gone wrong, no logout was answered.
     pub(super) up: bool,
     lost: bool,
+    /// No other connection follows.
+    over: bool,
     pub(super) logged_out: bool,
     pub(super) held: bool,
     /// See the module above.
@@ -134,6 +129,7 @@ impl Model {
             pongs: VecDeque::new(),
             up: true,
             lost: false,
+            over: false,
             logged_out: false,
             held: false,
             wild: false,
@@ -235,7 +231,9 @@ impl Model {
 
     pub(super) fn cancel(&mut self, u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
         if u.ratio(1, 8)? {
-            self.session.cancel_all();
+            for itt in self.tasks.keys() {
+                self.session.cancel(Itt(*itt));
+            }
             self.events();
             assert!(self.wild || self.tasks.values().all(|task| task.ended || task.sent.is_some()), "some still wait");
             return Ok(());
@@ -358,10 +356,7 @@ impl Model {
         self.logouts.clear();
         self.events();
         assert!(self.manages.is_empty() && self.text.is_none(), "it will never be answered");
-        for task in self.tasks.values_mut().filter(|task| !task.ended) {
-            assert!(self.wild || task.sent.is_none() || replay(task.command.cdb[0]) == Replay::Again);
-            task.forget_connection();
-        }
+        assert!(self.tasks.values().all(|task| task.ended), "a command has not ended");
         assert_eq!(self.session.rx_plan(), RxPlan::Stop);
         assert!(self.session.poll_timeout().is_none());
     }
@@ -384,8 +379,9 @@ impl Model {
 
     pub(super) fn give_up(&mut self) {
         self.session.give_up();
+        self.over = true;
         self.lose();
-        assert!(self.tasks.values().all(|task| task.ended), "a command has not ended");
+        self.over = false;
     }
 
     /// The end: everything ends, everything retires, nothing is left.
@@ -432,6 +428,10 @@ impl Model {
         task.ended = true;
         let expected = task.command.data.len();
         assert!(result.transferred <= expected);
+        if let Outcome::Lost { again } = result.outcome {
+            let harmless = task.sent.is_none() || replay(task.command.cdb[0]) == Replay::Again;
+            assert!(wild || again == (harmless && !self.over), "whether it may be issued again");
+        }
         if let Outcome::Status(_) = result.outcome {
             assert!(task.sent.is_some(), "an answer to a command that was not sent");
             match task.command.data {

@@ -4,8 +4,8 @@ use iscsi_proto::ids::Itt;
 use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::session::{Data, Event, Outcome, Residual, TaskResult};
 
+use super::Engine;
 use super::commands::{Entry, Origin, State};
-use super::{Engine, Link};
 use crate::abi::*;
 
 /// The sense data of a fenced unit's CHECK CONDITION, fixed format (SPC-5 §4.4.3): ILLEGAL REQUEST, LOGICAL UNIT NOT
@@ -107,12 +107,11 @@ impl Engine {
             Outcome::Rejected(reason) => {
                 (event.outcome, event.code) = (ISCSI_OUTCOME_REJECTED, u8::from(reason).into());
             }
-            // The daemon's commands are not taken back: they end with their connection.
-            Outcome::Aborted if entry.origin == Origin::Daemon && self.link != Link::Up => {
-                event.outcome = ISCSI_OUTCOME_LOST;
-            }
             Outcome::Aborted => event.outcome = ISCSI_OUTCOME_ABORTED,
-            Outcome::ConnectionLost => event.outcome = ISCSI_OUTCOME_LOST,
+            // One that the stack wants ended is not issued again, though it could be.
+            Outcome::Lost { again: true } if entry.origin == Origin::Stack => event.outcome = ISCSI_OUTCOME_ABORTED,
+            // It must not be issued again; or it is the daemon's, which end with their connection.
+            Outcome::Lost { .. } => event.outcome = ISCSI_OUTCOME_LOST,
         }
         Some(self.conclude(index, &entry, event))
     }

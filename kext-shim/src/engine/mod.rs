@@ -437,7 +437,6 @@ impl Engine {
         // What has ended before has ended.
         self.gather();
         self.session.connection_lost();
-        self.session.cancel_all();
         self.gather();
         self.link = Link::Down { since: now };
         self.escalation.forget();
@@ -475,12 +474,12 @@ impl Engine {
         }
     }
 
-    /// Takes what the core has to tell, before something else happens to it. Commands that it gave back
-    /// though nobody wants them ended wait again.
+    /// Takes what the core has to tell, before something else happens to it. Commands of the stack that a loss or
+    /// task management has ended, though nobody wanted them ended, wait again.
     fn gather(&mut self) {
         while let Some(event) = self.session.poll_event() {
             if let Event::TaskDone { itt, result } = &event
-                && result.outcome == Outcome::Aborted
+                && matches!(result.outcome, Outcome::Aborted | Outcome::Lost { again: true })
                 && let Some(index) = self.commands.owner(*itt)
                 && self.commands.get(index).is_some_and(|entry| !entry.unwanted && entry.origin == Origin::Stack)
             {

@@ -21,7 +21,7 @@ pub use self::order::{Arrival, Order, put_back};
 /// What to do with a command that was under way when the connection was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
-    /// Issue it again, in the order of the first submission.
+    /// It may be issued again, in the order of the first submission.
     Again,
     /// It fails: a second execution could mean something else than the first.
     Never,

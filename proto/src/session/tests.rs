@@ -418,6 +418,8 @@ fn a_command_that_was_discarded_with_its_number_ends_the_connection_and_is_issue
     let wire = reject(&mut bench, 0x02, &sent.bhs);
     assert!(matches!(bench.fails_with(&wire), PeerMisbehaved::Rule(_)));
     assert_eq!(bench.session.poll_event(), None, "it has not ended");
+    bench.session.connection_lost();
+    assert_eq!(bench.done().1, lost(true));
 }
 
 // check: reject-data-out, response-once
@@ -507,10 +509,7 @@ fn nothing_follows_a_logout() {
     bench.session.logout(LogoutReason::CloseSession).expect("connected");
     let logout = bench.one().is::<LogoutRequest>();
     assert_eq!(logout.reason, FINAL);
-    assert_eq!(
-        bench.done(),
-        (waiting, TaskResult { outcome: Outcome::Aborted, transferred: 0, residual: Residual::None })
-    );
+    assert_eq!(bench.done(), (waiting, lost(true)));
     bench.read(512);
     assert!(bench.sent().is_empty());
     let (stat_sn, exp_cmd_sn, max_cmd_sn) = bench.status();
@@ -530,26 +529,51 @@ fn nothing_follows_a_logout() {
     assert_eq!(bench.session.rx_plan(), RxPlan::Stop);
 }
 
-// check: recovery-replay-order, recovery-replay-never
+fn lost(again: bool) -> TaskResult {
+    TaskResult { outcome: Outcome::Lost { again }, transferred: 0, residual: Residual::None }
+}
+
+// check: recovery-replay-never
 #[test]
-fn a_lost_connection_is_replaced_and_commands_go_again_in_order() {
+fn a_lost_connection_ends_every_command_and_says_which_may_be_issued_again() {
     let mut bench = Bench::new(handoff());
     let write = bench.write(vec![5; 10_000]);
     let read = bench.read(4096);
     let reserve = bench.submit(0x5f, Data::None, Vec::new());
     bench.sent();
+    let unsent = bench.submit(0x5f, Data::None, Vec::new());
     let partly = bench.data_in(read, 0, 0, &[1; 1024], false);
     bench.feed(&partly).expect("legal");
     bench.session.connection_lost();
-    assert_eq!(
-        bench.done(),
-        (reserve, TaskResult { outcome: Outcome::ConnectionLost, transferred: 0, residual: Residual::None })
-    );
-    let late = bench.read(512);
+    let ended: Vec<_> = (0..4).map(|_| bench.done()).collect();
+    assert_eq!(ended, [(write, lost(true)), (read, lost(true)), (reserve, lost(false)), (unsent, lost(true))]);
+    assert_eq!(bench.session.poll_event(), None);
+    for (itt, _) in ended {
+        bench.session.retire(itt).expect("finished");
+    }
+    assert_eq!(bench.session.in_flight(), 0);
+}
+
+// check: recovery-replay-order
+#[test]
+fn over_the_next_connection_commands_start_anew_in_the_order_of_their_submission() {
+    let mut bench = Bench::new(handoff());
+    bench.write(vec![5; 10_000]);
+    let half = bench.read(4096);
+    bench.sent();
+    let partly = bench.data_in(half, 0, 0, &[1; 1024], false);
+    bench.feed(&partly).expect("legal");
+    bench.session.connection_lost();
+    for _ in 0..2 {
+        let (itt, _) = bench.done();
+        bench.session.retire(itt).expect("finished");
+    }
+    let (write, read) = (bench.write(vec![5; 10_000]), bench.read(4096));
     assert!(bench.sent().is_empty(), "there is no connection");
     let next = Handoff { cmd_sn: 500, max_cmd_sn: 600, exp_stat_sn: 7, ..handoff() };
     bench.session.reinstate(&next, bench.now).expect("down");
     bench.stat_sn = 7;
+    let late = bench.read(512);
     let again = bench.sent();
     let commands: Vec<_> =
         again.iter().filter(|pdu| opcode(&pdu.bhs) == 1).map(|pdu| pdu.is::<ScsiCommand>()).collect();
@@ -567,9 +591,9 @@ fn giving_up_ends_everything_once() {
     let tags: Vec<Itt> = (0..4).map(|_| bench.read(512)).collect();
     bench.sent();
     bench.session.give_up();
-    let mut ended: Vec<Itt> = (0..4).map(|_| bench.done().0).collect();
-    ended.sort_by_key(|itt| itt.0);
-    assert_eq!(ended, tags);
+    let mut ended: Vec<_> = (0..4).map(|_| bench.done()).collect();
+    ended.sort_by_key(|(itt, _)| itt.0);
+    assert_eq!(ended, tags.into_iter().map(|itt| (itt, lost(false))).collect::<Vec<_>>());
     assert_eq!(bench.session.poll_event(), None);
 }
 

@@ -9,7 +9,8 @@
 //! | a deferred error: of an earlier command; this one was not executed | it fails, so that somebody hears; a recovered one: issue it again |
 //! | ABORTED COMMAND (b), TASK ABORTED | issue it again, a few times |
 //! | invalid opcode (5/20/00) for a 16-byte command | issue it again with ten bytes |
-//! | nothing: it was taken back, or ended by task management | issue it again |
+//! | nothing: task management ended it | issue it again |
+//! | nothing: the connection was lost | issue it again, unless the core says that it must not be |
 //! | RESERVATION CONFLICT and everything else | it fails |
 
 use std::time::Duration;
@@ -41,10 +42,10 @@ pub(crate) fn decide(request: &mut Request, result: &TaskResult, sense: Option<S
     match result.outcome {
         Outcome::Status(status) => decide_status(request, status, result, sense),
         Outcome::TargetFailure(_) | Outcome::Rejected(_) => prompt(request, target_error(sense)),
-        // Taken back by us, unsent or by task management: it has its turn again.
-        Outcome::Aborted => Disposition::Again,
+        // It has its turn again.
+        Outcome::Aborted | Outcome::Lost { again: true } => Disposition::Again,
         // It was under way and must not be issued twice, or the session is over.
-        Outcome::ConnectionLost => Disposition::Done(Err(IoError::Offline)),
+        Outcome::Lost { again: false } => Disposition::Done(Err(IoError::Offline)),
     }
 }
 

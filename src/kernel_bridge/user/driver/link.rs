@@ -47,7 +47,6 @@ impl Driver {
             request.first_loss.get_or_insert(now);
         }
         self.session.connection_lost();
-        self.session.cancel_all();
         self.settle();
     }
 
