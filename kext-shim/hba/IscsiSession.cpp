@@ -461,10 +461,6 @@ void IscsiSession::tell(const iscsi_event &event)
     notice.parameter[1] = event.parameter[1];
     memcpy(notice.lun, event.lun, sizeof(notice.lun));
     switch (event.kind) {
-    case ISCSI_EVENT_TEXT_DONE:
-        notice.kind = ISCSI_NOTICE_TEXT;
-        notice.parameter[0] = static_cast<uint16_t>(event.transferred > 0xffff ? 0xffff : event.transferred);
-        break;
     case ISCSI_EVENT_LOGGED_OUT: {
         notice.kind = ISCSI_NOTICE_LOGGED_OUT;
         IOLockLock(lock);
@@ -607,17 +603,10 @@ IOReturn IscsiSession::execute(const IscsiExecuteIn &in, uint8_t *buffer, IscsiE
     return kIOReturnSuccess;
 }
 
-IOReturn IscsiSession::send(const IscsiSendIn &in, const uint8_t *text)
+IOReturn IscsiSession::logout(uint32_t reason)
 {
     IOLockLock(lock);
-    int32_t code = ISCSI_BAD_ARGUMENT;
-    if (closed) {
-        code = ISCSI_OFFLINE;
-    } else if (in.kind == ISCSI_SEND_LOGOUT) {
-        code = iscsi_session_logout(core, in.reason);
-    } else if (in.kind == ISCSI_SEND_TEXT) {
-        code = iscsi_session_text(core, text, in.length);
-    }
+    int32_t code = closed ? ISCSI_OFFLINE : iscsi_session_logout(core, reason);
     if (code == ISCSI_OK && socket) {
         socket->kick();
     }
@@ -628,8 +617,6 @@ IOReturn IscsiSession::send(const IscsiSendIn &in, const uint8_t *text)
         return kIOReturnSuccess;
     case ISCSI_BAD_ARGUMENT:
         return kIOReturnBadArgument;
-    case ISCSI_NO_MEMORY:
-        return kIOReturnNoMemory;
     case ISCSI_FULL:
         return kIOReturnNoResources;
     default:
@@ -664,14 +651,6 @@ IOReturn IscsiSession::fence(const IscsiFenceIn &in)
     default:
         return kIOReturnBadArgument;
     }
-}
-
-size_t IscsiSession::copyText(uint8_t *room, size_t length)
-{
-    IOLockLock(lock);
-    size_t has = iscsi_session_text_answer(core, room, length);
-    IOLockUnlock(lock);
-    return has < length ? has : length;
 }
 
 void IscsiSession::describe(IscsiSessionInfo &info)

@@ -67,10 +67,9 @@ public:
 
     // The daemon's.
     IOReturn execute(const IscsiExecuteIn &in, uint8_t *buffer, IscsiExecuteOut &out);
-    IOReturn send(const IscsiSendIn &in, const uint8_t *text);
+    IOReturn logout(uint32_t reason);
     IOReturn resume();
     IOReturn fence(const IscsiFenceIn &in);
-    size_t copyText(uint8_t *room, size_t length);
     void describe(IscsiSessionInfo &info);
     void describe(IscsiConnectionOut &out);
     void describe(IscsiStatisticsOut &out);

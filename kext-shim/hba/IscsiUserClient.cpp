@@ -19,18 +19,17 @@ const IOExternalMethodDispatch IscsiUserClient::methods[ISCSI_SELECTORS] = {
     {&IscsiUserClient::replace, 0, sizeof(IscsiReplaceIn), 0, 0},
     {&IscsiUserClient::drop, 0, sizeof(IscsiSessionIn), 0, 0},
     {&IscsiUserClient::remove, 0, sizeof(IscsiRemoveIn), 0, 0},
-    {&IscsiUserClient::send, 0, kVariable, 0, 0},
+    {&IscsiUserClient::logout, 0, sizeof(IscsiLogoutIn), 0, 0},
     {&IscsiUserClient::sessions, 0, sizeof(IscsiSessionsIn), 0, sizeof(IscsiSessionsOut)},
     {&IscsiUserClient::connection, 0, sizeof(IscsiSessionIn), 0, sizeof(IscsiConnectionOut)},
     {&IscsiUserClient::statistics, 0, sizeof(IscsiSessionIn), 0, sizeof(IscsiStatisticsOut)},
     {&IscsiUserClient::rescan, 0, sizeof(IscsiSessionIn), 0, 0},
     {&IscsiUserClient::execute, 0, sizeof(IscsiExecuteIn), 0, kVariable},
     {&IscsiUserClient::resume, 0, sizeof(IscsiSessionIn), 0, 0},
-    {&IscsiUserClient::text, 0, sizeof(IscsiSessionIn), 0, kVariable},
     {&IscsiUserClient::fence, 0, sizeof(IscsiFenceIn), 0, 0},
 };
 
-static_assert(ISCSI_HELLO == 0 && ISCSI_SEND == 6 && ISCSI_EXECUTE == 11 && ISCSI_TEXT == 13 && ISCSI_FENCE == 14, "the table's order");
+static_assert(ISCSI_HELLO == 0 && ISCSI_LOGOUT == 6 && ISCSI_EXECUTE == 11 && ISCSI_FENCE == 13, "the table's order");
 
 // Milliseconds: longer than a day is a mistake.
 static const uint32_t kDay = 24 * 60 * 60 * 1000;
@@ -210,21 +209,14 @@ IOReturn IscsiUserClient::remove(OSObject *target, void *, Arguments *arguments)
     return clientOf(target)->hba->remove(in.session, in.what);
 }
 
-IOReturn IscsiUserClient::send(OSObject *target, void *, Arguments *arguments)
+IOReturn IscsiUserClient::logout(OSObject *target, void *, Arguments *arguments)
 {
-    if (arguments->structureInputSize < sizeof(IscsiSendIn)) {
-        return kIOReturnBadArgument;
-    }
-    IscsiSendIn in = input<IscsiSendIn>(arguments);
-    bool fits = in.length <= ISCSI_TEXT_MOST && arguments->structureInputSize - sizeof(in) == in.length;
-    if (!fits || (in.kind == ISCSI_SEND_LOGOUT && in.length != 0) || (in.kind == ISCSI_SEND_TEXT && in.reason != 0)) {
-        return kIOReturnBadArgument;
-    }
+    IscsiLogoutIn in = input<IscsiLogoutIn>(arguments);
     IscsiSession *session = clientOf(target)->hba->copySession(in.session);
     if (!session) {
         return kIOReturnNotFound;
     }
-    IOReturn result = session->send(in, static_cast<const uint8_t *>(arguments->structureInput) + sizeof(in));
+    IOReturn result = session->logout(in.reason);
     session->release();
     return result;
 }
@@ -355,16 +347,4 @@ IOReturn IscsiUserClient::execute(OSObject *target, void *, Arguments *arguments
         IOFree(buffer, in.length);
     }
     return result;
-}
-
-IOReturn IscsiUserClient::text(OSObject *target, void *, Arguments *arguments)
-{
-    IscsiSession *session = clientOf(target)->hba->copySession(input<IscsiSessionIn>(arguments).session);
-    if (!session) {
-        return kIOReturnNotFound;
-    }
-    size_t length = session->copyText(static_cast<uint8_t *>(arguments->structureOutput), arguments->structureOutputSize);
-    arguments->structureOutputSize = static_cast<uint32_t>(length);
-    session->release();
-    return kIOReturnSuccess;
 }

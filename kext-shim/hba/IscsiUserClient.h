@@ -39,14 +39,13 @@ private:
     static IOReturn replace(OSObject *, void *, Arguments *);
     static IOReturn drop(OSObject *, void *, Arguments *);
     static IOReturn remove(OSObject *, void *, Arguments *);
-    static IOReturn send(OSObject *, void *, Arguments *);
+    static IOReturn logout(OSObject *, void *, Arguments *);
     static IOReturn sessions(OSObject *, void *, Arguments *);
     static IOReturn connection(OSObject *, void *, Arguments *);
     static IOReturn statistics(OSObject *, void *, Arguments *);
     static IOReturn rescan(OSObject *, void *, Arguments *);
     static IOReturn execute(OSObject *, void *, Arguments *);
     static IOReturn resume(OSObject *, void *, Arguments *);
-    static IOReturn text(OSObject *, void *, Arguments *);
     static IOReturn fence(OSObject *, void *, Arguments *);
     static const IOExternalMethodDispatch methods[ISCSI_SELECTORS];
 

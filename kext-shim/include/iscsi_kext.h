@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 // Version of everything here.
-#define ISCSI_KEXT_VERSION 1
+#define ISCSI_KEXT_VERSION 2
 
 // Versions on both sides: [`IscsiHelloIn`], [`IscsiHelloOut`]. The others refuse a client that has not called it.
 #define ISCSI_HELLO 0
@@ -29,8 +29,8 @@
 // The session ends: [`IscsiRemoveIn`].
 #define ISCSI_REMOVE 5
 
-// A PDU of the daemon: [`IscsiSendIn`], then the text.
-#define ISCSI_SEND 6
+// The target is asked to end the session or its connection: [`IscsiLogoutIn`]. [`ISCSI_NOTICE_LOGGED_OUT`] follows.
+#define ISCSI_LOGOUT 6
 
 // The sessions, a part at a time: [`IscsiSessionsIn`], [`IscsiSessionsOut`].
 #define ISCSI_SESSIONS 7
@@ -51,23 +51,17 @@
 // I/O of the SCSI stack goes on: [`IscsiSessionIn`].
 #define ISCSI_RESUME 12
 
-// The target's answer to the last text: [`IscsiSessionIn`]; its bytes.
-#define ISCSI_TEXT 13
-
 // Another disk stands at a unit's number, or the right one again: [`IscsiFenceIn`].
-#define ISCSI_FENCE 14
+#define ISCSI_FENCE 13
 
 // How many selectors there are.
-#define ISCSI_SELECTORS 15
+#define ISCSI_SELECTORS 14
 
 // Bytes of a target's name, with a zero byte at the end: RFC 7143 §4.2.7.1 allows 223.
 #define ISCSI_NAME_LENGTH 224
 
 // Bytes that a command of the daemon may read.
 #define ISCSI_EXECUTE_MOST (128 << 10)
-
-// Bytes of text in a PDU of the daemon.
-#define ISCSI_TEXT_MOST 4080
 
 // Sessions in one [`IscsiSessionsOut`].
 #define ISCSI_SESSIONS_AT_ONCE 8
@@ -90,12 +84,6 @@
 
 // All goes: I/O fails at once, nothing is said to the target.
 #define ISCSI_REMOVE_ALL 2
-
-// Logout: `reason` of RFC 7143 §11.14.1, 0 or 1. [`ISCSI_NOTICE_LOGGED_OUT`] follows.
-#define ISCSI_SEND_LOGOUT 1
-
-// Text: [`ISCSI_NOTICE_TEXT`] follows.
-#define ISCSI_SEND_TEXT 2
 
 // The connection works.
 #define ISCSI_UP 0
@@ -152,11 +140,8 @@
 // The target answered the logout with `code` (§11.15.1); the connection is closed.
 #define ISCSI_NOTICE_LOGGED_OUT 8
 
-// The text is answered: `code` 1, and `parameter[0]` bytes for [`ISCSI_TEXT`]; or not: `code` 0.
-#define ISCSI_NOTICE_TEXT 9
-
 // The extension goes away, or has ended the session.
-#define ISCSI_NOTICE_TERMINATING 10
+#define ISCSI_NOTICE_TERMINATING 9
 
 // A connection at the first moment of its full-feature phase: `Handoff` of `iscsi-proto`, field by field.
 typedef struct IscsiHandoff {
@@ -294,17 +279,13 @@ typedef struct IscsiRemoveIn {
     uint32_t what;
 } IscsiRemoveIn;
 
-// A PDU of the daemon. `length` bytes of text follow.
-typedef struct IscsiSendIn {
+// A logout.
+typedef struct IscsiLogoutIn {
     // The session.
     uint32_t session;
-    // `ISCSI_SEND_*`.
-    uint32_t kind;
-    // For a logout.
+    // Of RFC 7143 §11.14.1: 0 ends the session, 1 the connection.
     uint32_t reason;
-    // Bytes of text, up to [`ISCSI_TEXT_MOST`]; 0 for a logout.
-    uint32_t length;
-} IscsiSendIn;
+} IscsiLogoutIn;
 
 // Which sessions.
 typedef struct IscsiSessionsIn {

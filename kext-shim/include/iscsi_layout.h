@@ -38,7 +38,7 @@ ISCSI_ASSERT(sizeof(struct IscsiReplaceIn) == 72);
 ISCSI_ASSERT(offsetof(struct IscsiReplaceIn, handoff) == 12);
 ISCSI_ASSERT(sizeof(struct IscsiSessionIn) == 8);
 ISCSI_ASSERT(sizeof(struct IscsiRemoveIn) == 8);
-ISCSI_ASSERT(sizeof(struct IscsiSendIn) == 16);
+ISCSI_ASSERT(sizeof(struct IscsiLogoutIn) == 8);
 ISCSI_ASSERT(sizeof(struct IscsiSessionsIn) == 8);
 ISCSI_ASSERT(sizeof(struct IscsiSessionInfo) == 256);
 ISCSI_ASSERT(sizeof(struct IscsiSessionsOut) == 2056);

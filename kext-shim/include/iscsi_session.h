@@ -8,7 +8,7 @@
 #include "iscsi_kext.h"
 
 // Version of this border: both sides are built together, and each checks it nevertheless.
-#define ISCSI_ABI_VERSION 1
+#define ISCSI_ABI_VERSION 2
 
 // It was done.
 #define ISCSI_OK 0
@@ -84,31 +84,27 @@
 // `ISCSI_NO_ANSWER`.
 #define ISCSI_EVENT_FUNCTION_DONE 2
 
-// A text exchange has ended: `code` is 1 if there is an answer, of `transferred` bytes, for
-// `iscsi_session_text_answer`.
-#define ISCSI_EVENT_TEXT_DONE 3
-
 // The target answered our logout with `code` (RFC 7143 §11.15.1): close the connection.
-#define ISCSI_EVENT_LOGGED_OUT 4
+#define ISCSI_EVENT_LOGGED_OUT 3
 
 // The target wants us to log out within `parameter[0]` seconds.
-#define ISCSI_EVENT_LOGOUT_REQUESTED 5
+#define ISCSI_EVENT_LOGOUT_REQUESTED 4
 
 // The target will drop the connection: Time2Wait in `parameter[0]`, Time2Retain in `parameter[1]`.
-#define ISCSI_EVENT_DROP_ANNOUNCED 6
+#define ISCSI_EVENT_DROP_ANNOUNCED 5
 
 // The unit `lun` reports asynchronously, with sense data.
-#define ISCSI_EVENT_UNIT_REPORT 7
+#define ISCSI_EVENT_UNIT_REPORT 6
 
 // The target rejected a PDU that belongs to no command: `code` is the reason (§11.17.1).
-#define ISCSI_EVENT_REJECTED 8
+#define ISCSI_EVENT_REJECTED 7
 
 // Another asynchronous event: `code`; the vendor's code in `parameter[0]`.
-#define ISCSI_EVENT_NOTICE 9
+#define ISCSI_EVENT_NOTICE 8
 
 // A command took too long: the function of `code` (§11.5.1) has been requested for it; 0: nothing has helped,
 // the connection is given up.
-#define ISCSI_EVENT_ESCALATED 10
+#define ISCSI_EVENT_ESCALATED 9
 
 // All data, as expected.
 #define ISCSI_RESIDUAL_NONE 0
@@ -333,18 +329,6 @@ int32_t iscsi_session_overdue(struct iscsi_session *session, uint64_t tag, uint6
 // # Safety
 // As the module says.
 int32_t iscsi_session_logout(struct iscsi_session *session, uint32_t reason);
-
-// Sends text, one exchange at a time. Ends with ISCSI_EVENT_TEXT_DONE.
-//
-// # Safety
-// As the module says.
-int32_t iscsi_session_text(struct iscsi_session *session, const uint8_t *text, size_t length);
-
-// Copies the answer to the last text to `text`, cut at `length`, and says how long it is; 0 without one.
-//
-// # Safety
-// As the module says.
-size_t iscsi_session_text_answer(const struct iscsi_session *session, uint8_t *text, size_t length);
 
 // Commands of the stack wait from now on; those of the daemon go out.
 //

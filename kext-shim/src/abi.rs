@@ -10,7 +10,7 @@ pub use iscsi_kext_messages::{
 };
 
 /// Version of this border: both sides are built together, and each checks it nevertheless.
-pub const ISCSI_ABI_VERSION: u32 = 1;
+pub const ISCSI_ABI_VERSION: u32 = 2;
 
 /// It was done.
 pub const ISCSI_OK: i32 = 0;
@@ -148,24 +148,21 @@ pub const ISCSI_EVENT_TASK_DONE: u32 = 1;
 /// A task management function has ended: `code` is the response of RFC 7143 §11.6.1, or
 /// `ISCSI_NO_ANSWER`.
 pub const ISCSI_EVENT_FUNCTION_DONE: u32 = 2;
-/// A text exchange has ended: `code` is 1 if there is an answer, of `transferred` bytes, for
-/// `iscsi_session_text_answer`.
-pub const ISCSI_EVENT_TEXT_DONE: u32 = 3;
 /// The target answered our logout with `code` (RFC 7143 §11.15.1): close the connection.
-pub const ISCSI_EVENT_LOGGED_OUT: u32 = 4;
+pub const ISCSI_EVENT_LOGGED_OUT: u32 = 3;
 /// The target wants us to log out within `parameter[0]` seconds.
-pub const ISCSI_EVENT_LOGOUT_REQUESTED: u32 = 5;
+pub const ISCSI_EVENT_LOGOUT_REQUESTED: u32 = 4;
 /// The target will drop the connection: Time2Wait in `parameter[0]`, Time2Retain in `parameter[1]`.
-pub const ISCSI_EVENT_DROP_ANNOUNCED: u32 = 6;
+pub const ISCSI_EVENT_DROP_ANNOUNCED: u32 = 5;
 /// The unit `lun` reports asynchronously, with sense data.
-pub const ISCSI_EVENT_UNIT_REPORT: u32 = 7;
+pub const ISCSI_EVENT_UNIT_REPORT: u32 = 6;
 /// The target rejected a PDU that belongs to no command: `code` is the reason (§11.17.1).
-pub const ISCSI_EVENT_REJECTED: u32 = 8;
+pub const ISCSI_EVENT_REJECTED: u32 = 7;
 /// Another asynchronous event: `code`; the vendor's code in `parameter[0]`.
-pub const ISCSI_EVENT_NOTICE: u32 = 9;
+pub const ISCSI_EVENT_NOTICE: u32 = 8;
 /// A command took too long: the function of `code` (§11.5.1) has been requested for it; 0: nothing has helped,
 /// the connection is given up.
-pub const ISCSI_EVENT_ESCALATED: u32 = 10;
+pub const ISCSI_EVENT_ESCALATED: u32 = 9;
 
 /// All data, as expected.
 pub const ISCSI_RESIDUAL_NONE: u8 = 0;

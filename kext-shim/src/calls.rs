@@ -315,38 +315,6 @@ pub unsafe extern "C" fn iscsi_session_logout(session: *mut iscsi_session, reaso
     }
 }
 
-/// Sends text, one exchange at a time. Ends with ISCSI_EVENT_TEXT_DONE.
-///
-/// # Safety
-/// As the module says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsi_session_text(session: *mut iscsi_session, text: *const u8, length: usize) -> i32 {
-    // SAFETY: the caller's promise, twice.
-    match unsafe { (engine(session), bytes(text, length)) } {
-        (Some(engine), Some(text)) => answer(engine.text(text)),
-        _ => ISCSI_BAD_ARGUMENT,
-    }
-}
-
-/// Copies the answer to the last text to `text`, cut at `length`, and says how long it is; 0 without one.
-///
-/// # Safety
-/// As the module says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsi_session_text_answer(
-    session: *const iscsi_session,
-    text: *mut u8,
-    length: usize,
-) -> usize {
-    // SAFETY: the caller's promise, twice.
-    let (Some(engine), Some(room)) = (unsafe { (engine_ref(session), bytes_mut(text, length)) }) else { return 0 };
-    let answer = engine.text_answer().unwrap_or(&[]);
-    for (to, from) in room.iter_mut().zip(answer) {
-        *to = *from;
-    }
-    answer.len()
-}
-
 /// Commands of the stack wait from now on; those of the daemon go out.
 ///
 /// # Safety

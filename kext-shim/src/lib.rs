@@ -26,10 +26,9 @@
 //!
 //! | when | how much | bounded by |
 //! |---|---|---|
-//! | a PDU with a data segment for the core (sense, ping, text, asynchronous message) arrives in pieces | its data segment | MaxRecvDataSegmentLength that we declared |
+//! | a PDU with a data segment for the core (sense, ping, asynchronous message) arrives in pieces | its data segment | MaxRecvDataSegmentLength that we declared |
 //! | the target pings with data, and wants them back | that data | 1 MiB in all |
 //! | an asynchronous message carries sense data | that data | as the first |
-//! | text, in both directions | that text | 64 KiB |
 //! | the first unit is fenced | 2 KiB | 256 units |
 //! | more events than tasks at once (asynchronous messages) | 48 bytes each | the bytes of one call of `iscsi_session_received` |
 #![cfg_attr(not(test), no_std)]

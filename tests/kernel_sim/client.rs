@@ -230,8 +230,7 @@ impl Client {
     pub(crate) fn log_out(&mut self, session: u32) {
         eventually("the units go", PATIENCE, || self.remove(session, ISCSI_REMOVE_UNITS).ok());
         self.notices.clear();
-        let logout = IscsiSendIn { session, kind: ISCSI_SEND_LOGOUT, reason: 0, length: 0 };
-        self.tell(ISCSI_SEND, &logout).expect("a connection");
+        self.tell(ISCSI_LOGOUT, &IscsiLogoutIn { session, reason: 0 }).expect("a connection");
         // istgt closes the connection without an answer at times.
         self.notice_of(&[ISCSI_NOTICE_LOGGED_OUT, ISCSI_NOTICE_CONNECTION_LOST]);
         self.remove(session, ISCSI_REMOVE_ALL).expect("a session");

@@ -96,23 +96,3 @@ async fn a_command_of_the_daemon_that_is_not_answered_is_aborted() {
     daemon.remove(created.session, ISCSI_REMOVE_ALL).expect("a session");
     sim.end(&mut daemon);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn text_of_the_daemon_is_answered() {
-    let target = target().await;
-    let sim = Sim::start();
-    let mut daemon = sim.daemon();
-    let created = daemon.create(&log_in(&target, "CRC32C").await, 0).expect("a session");
-    disk(&mut daemon);
-    let text = b"SendTargets=\0";
-    let head = IscsiSendIn { session: created.session, kind: ISCSI_SEND_TEXT, reason: 0, length: text.len() as u32 };
-    let input = [bytemuck::bytes_of(&head), text].concat();
-    assert_eq!(daemon.call(ISCSI_SEND, &input, 0, &[]).0, 0);
-    let notice = daemon.notice(ISCSI_NOTICE_TEXT);
-    assert_eq!((notice.session, notice.code), (created.session, 1));
-    let (code, answer) = daemon.call(ISCSI_TEXT, bytemuck::bytes_of(&of(created.session)), 4096, &[]);
-    assert_eq!((code, answer.len()), (0, usize::from(notice.parameter[0])));
-    assert!(answer.starts_with(format!("TargetName={TARGET}\0").as_bytes()), "{}", String::from_utf8_lossy(&answer));
-    daemon.log_out(created.session);
-    sim.end(&mut daemon);
-}

@@ -84,10 +84,9 @@ async fn every_value_is_checked() {
     assert_eq!(daemon.remove(session, 0), Err(BAD_ARGUMENT));
     assert_eq!(daemon.execute(session, &[0], 0, 0), Err(BAD_ARGUMENT), "no time");
     assert_eq!(daemon.execute(session, &[0], ISCSI_EXECUTE_MOST + 1, 100), Err(BAD_ARGUMENT));
-    let long = IscsiSendIn { session, kind: ISCSI_SEND_TEXT, reason: 0, length: 100 };
-    assert_eq!(daemon.tell(ISCSI_SEND, &long), Err(BAD_ARGUMENT), "text that is not there");
-    let unknown = IscsiSendIn { session, kind: 9, reason: 0, length: 0 };
-    assert_eq!(daemon.tell(ISCSI_SEND, &unknown), Err(BAD_ARGUMENT));
+    let long = [session, 0, 0].map(u32::to_ne_bytes).concat();
+    assert_eq!(daemon.call(ISCSI_LOGOUT, &long, 0, &[]).0, BAD_ARGUMENT, "more than a logout has");
+    assert_eq!(daemon.tell(ISCSI_LOGOUT, &IscsiLogoutIn { session, reason: 9 }), Err(BAD_ARGUMENT));
     let mut refused = connection.handoff;
     refused.tsih = 0;
     let bad = Connection { handoff: refused, stream: connection.stream.try_clone().expect("a descriptor") };

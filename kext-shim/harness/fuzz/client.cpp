@@ -135,8 +135,8 @@ std::vector<uint8_t> goodInput(uint32_t selector, uint32_t session)
     case ISCSI_REMOVE:
         put(IscsiRemoveIn{session, ISCSI_REMOVE_UNITS});
         break;
-    case ISCSI_SEND:
-        put(IscsiSendIn{session, ISCSI_SEND_LOGOUT, 0, 0});
+    case ISCSI_LOGOUT:
+        put(IscsiLogoutIn{session, 0});
         break;
     case ISCSI_FENCE:
         put(IscsiFenceIn{session, 1, {}});
@@ -171,8 +171,6 @@ uint32_t outputOf(uint32_t selector)
         return sizeof(IscsiStatisticsOut);
     case ISCSI_EXECUTE:
         return sizeof(IscsiExecuteOut) + 64;
-    case ISCSI_TEXT:
-        return 128;
     default:
         return 0;
     }

@@ -23,7 +23,7 @@ pub mod io_return;
 use core::mem::offset_of;
 
 /// Version of everything here.
-pub const ISCSI_KEXT_VERSION: u32 = 1;
+pub const ISCSI_KEXT_VERSION: u32 = 2;
 
 /// Versions on both sides: [`IscsiHelloIn`], [`IscsiHelloOut`]. The others refuse a client that has not called it.
 pub const ISCSI_HELLO: u32 = 0;
@@ -39,8 +39,8 @@ pub const ISCSI_REPLACE: u32 = 3;
 pub const ISCSI_DROP: u32 = 4;
 /// The session ends: [`IscsiRemoveIn`].
 pub const ISCSI_REMOVE: u32 = 5;
-/// A PDU of the daemon: [`IscsiSendIn`], then the text.
-pub const ISCSI_SEND: u32 = 6;
+/// The target is asked to end the session or its connection: [`IscsiLogoutIn`]. [`ISCSI_NOTICE_LOGGED_OUT`] follows.
+pub const ISCSI_LOGOUT: u32 = 6;
 /// The sessions, a part at a time: [`IscsiSessionsIn`], [`IscsiSessionsOut`].
 pub const ISCSI_SESSIONS: u32 = 7;
 /// A session's connection: [`IscsiSessionIn`], [`IscsiConnectionOut`].
@@ -54,19 +54,15 @@ pub const ISCSI_RESCAN: u32 = 10;
 pub const ISCSI_EXECUTE: u32 = 11;
 /// I/O of the SCSI stack goes on: [`IscsiSessionIn`].
 pub const ISCSI_RESUME: u32 = 12;
-/// The target's answer to the last text: [`IscsiSessionIn`]; its bytes.
-pub const ISCSI_TEXT: u32 = 13;
 /// Another disk stands at a unit's number, or the right one again: [`IscsiFenceIn`].
-pub const ISCSI_FENCE: u32 = 14;
+pub const ISCSI_FENCE: u32 = 13;
 /// How many selectors there are.
-pub const ISCSI_SELECTORS: u32 = 15;
+pub const ISCSI_SELECTORS: u32 = 14;
 
 /// Bytes of a target's name, with a zero byte at the end: RFC 7143 §4.2.7.1 allows 223.
 pub const ISCSI_NAME_LENGTH: usize = 224;
 /// Bytes that a command of the daemon may read.
 pub const ISCSI_EXECUTE_MOST: u32 = 128 << 10;
-/// Bytes of text in a PDU of the daemon.
-pub const ISCSI_TEXT_MOST: u32 = 4080;
 /// Sessions in one [`IscsiSessionsOut`].
 pub const ISCSI_SESSIONS_AT_ONCE: usize = 8;
 /// Units of a session that can be fenced at a time.
@@ -252,24 +248,15 @@ pub struct IscsiRemoveIn {
     pub what: u32,
 }
 
-/// Logout: `reason` of RFC 7143 §11.14.1, 0 or 1. [`ISCSI_NOTICE_LOGGED_OUT`] follows.
-pub const ISCSI_SEND_LOGOUT: u32 = 1;
-/// Text: [`ISCSI_NOTICE_TEXT`] follows.
-pub const ISCSI_SEND_TEXT: u32 = 2;
-
-/// A PDU of the daemon. `length` bytes of text follow.
+/// A logout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "bytes", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
-pub struct IscsiSendIn {
+pub struct IscsiLogoutIn {
     /// The session.
     pub session: u32,
-    /// `ISCSI_SEND_*`.
-    pub kind: u32,
-    /// For a logout.
+    /// Of RFC 7143 §11.14.1: 0 ends the session, 1 the connection.
     pub reason: u32,
-    /// Bytes of text, up to [`ISCSI_TEXT_MOST`]; 0 for a logout.
-    pub length: u32,
 }
 
 /// Which sessions.
@@ -449,10 +436,8 @@ pub const ISCSI_NOTICE_REJECTED: u32 = 6;
 pub const ISCSI_NOTICE_UNHANDLED: u32 = 7;
 /// The target answered the logout with `code` (§11.15.1); the connection is closed.
 pub const ISCSI_NOTICE_LOGGED_OUT: u32 = 8;
-/// The text is answered: `code` 1, and `parameter[0]` bytes for [`ISCSI_TEXT`]; or not: `code` 0.
-pub const ISCSI_NOTICE_TEXT: u32 = 9;
 /// The extension goes away, or has ended the session.
-pub const ISCSI_NOTICE_TERMINATING: u32 = 10;
+pub const ISCSI_NOTICE_TERMINATING: u32 = 9;
 
 /// Something that happened: sixteen words, as an asynchronous answer of IOKit carries them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -484,7 +469,7 @@ const _: () = {
     assert!(size_of::<IscsiCreateOut>() == 8);
     assert!(size_of::<IscsiReplaceIn>() == 72 && offset_of!(IscsiReplaceIn, handoff) == 12);
     assert!(size_of::<IscsiSessionIn>() == 8 && size_of::<IscsiRemoveIn>() == 8);
-    assert!(size_of::<IscsiSendIn>() == 16 && size_of::<IscsiSessionsIn>() == 8);
+    assert!(size_of::<IscsiLogoutIn>() == 8 && size_of::<IscsiSessionsIn>() == 8);
     assert!(size_of::<IscsiSessionInfo>() == 256 && size_of::<IscsiSessionsOut>() == 2056);
     assert!(size_of::<IscsiConnectionOut>() == 232 && offset_of!(IscsiConnectionOut, reason) == 72);
     assert!(size_of::<IscsiStatisticsOut>() == 88);

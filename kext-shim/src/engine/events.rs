@@ -129,14 +129,6 @@ impl Engine {
                 let code = response.map_or(ISCSI_NO_ANSWER, |response| u8::from(response).into());
                 iscsi_event { kind: ISCSI_EVENT_FUNCTION_DONE, code, token, ..blank }
             }
-            Event::TextDone { text, .. } => {
-                let (code, transferred) = match &text {
-                    Some(text) => (1, text.len() as u32),
-                    None => (0, 0),
-                };
-                self.text = text;
-                iscsi_event { kind: ISCSI_EVENT_TEXT_DONE, code, transferred, ..blank }
-            }
             Event::LoggedOut { outcome } => {
                 iscsi_event { kind: ISCSI_EVENT_LOGGED_OUT, code: u8::from(outcome).into(), ..blank }
             }
@@ -160,7 +152,7 @@ impl Engine {
                 parameter: [vendor_code.into(), 0],
                 ..blank
             },
-            // A kind of event that this side does not know yet.
+            // Text, because this side sends none; or a kind of event that it does not know yet.
             _ => return None,
         })
     }

@@ -112,7 +112,6 @@ pub(crate) struct Engine {
     partial: Partial,
     events: VecDeque<Pending>,
     head: Head,
-    text: Option<Vec<u8>>,
     counters: Counters,
     reason: Sentence,
 }
@@ -140,7 +139,6 @@ impl Engine {
             partial: Partial::new(),
             events: VecDeque::with_capacity(events),
             head: Head::default(),
-            text: None,
             counters: Counters::default(),
             reason: Sentence::new(),
         })
@@ -360,23 +358,6 @@ impl Engine {
         self.session.logout(reason).map_err(|_| Refusal::Full)?;
         self.link = Link::Leaving;
         Ok(())
-    }
-
-    /// Sends text; one exchange at a time.
-    pub(crate) fn text(&mut self, text: &[u8]) -> Result<(), Refusal> {
-        if self.link != Link::Up {
-            return Err(Refusal::WrongState);
-        }
-        let mut data = Vec::new();
-        data.try_reserve_exact(text.len()).map_err(|_| Refusal::NoMemory)?;
-        data.extend_from_slice(text);
-        self.text = None;
-        self.session.text(data).map(drop).map_err(|_| Refusal::WrongState)
-    }
-
-    /// What the target answered to the last text.
-    pub(crate) fn text_answer(&self) -> Option<&[u8]> {
-        self.text.as_deref()
     }
 
     /// Commands of the stack wait from now on.

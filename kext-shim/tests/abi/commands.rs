@@ -97,32 +97,6 @@ fn a_ping_of_the_target_is_answered_with_its_data() {
 }
 
 #[test]
-fn text_is_answered_in_bytes() {
-    let mut rig = Rig::new();
-    let text = b"SendTargets=\0";
-    // SAFETY: all of it is there.
-    assert_eq!(unsafe { iscsi_session_text(rig.session, text.as_ptr(), text.len()) }, ISCSI_OK);
-    let request = rig.sent().remove(0).is::<TextRequest>();
-    let stat_sn = rig.next_stat_sn();
-    let response = TextResponse {
-        flags: FINAL,
-        lun: iscsi_proto::ids::Lun(0),
-        itt: request.itt,
-        ttt: iscsi_proto::ids::Ttt::RESERVED,
-        stat_sn,
-        exp_cmd_sn: iscsi_proto::sn::CmdSn(10),
-        max_cmd_sn: iscsi_proto::sn::CmdSn(41),
-    };
-    assert_eq!(rig.arrives(response.encode(), b"TargetName=iqn.2001-04.com.example:a\0"), ISCSI_OK);
-    let event = rig.event().expect("an answer");
-    assert_eq!((event.kind, event.code, event.transferred), (ISCSI_EVENT_TEXT_DONE, 1, 37));
-    let mut answer = [0; 10];
-    // SAFETY: all of it is there.
-    let length = unsafe { iscsi_session_text_answer(rig.session, answer.as_mut_ptr(), answer.len()) };
-    assert_eq!((length, &answer), (37, b"TargetName"), "cut at what there was room for");
-}
-
-#[test]
 fn after_a_logout_nothing_is_sent_and_its_answer_is_told() {
     let mut rig = Rig::new();
     // SAFETY: it is a session.

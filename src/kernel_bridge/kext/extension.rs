@@ -232,7 +232,7 @@ impl Extension {
     }
 
     pub(super) fn log_out(&self, session: u32) -> Result<(), Refused> {
-        self.tell(ISCSI_SEND, &IscsiSendIn { session, kind: ISCSI_SEND_LOGOUT, reason: 0, length: 0 })
+        self.tell(ISCSI_LOGOUT, &IscsiLogoutIn { session, reason: 0 })
     }
 
     /// Closes the connection; the session waits for another one.
