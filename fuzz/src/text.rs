@@ -10,7 +10,7 @@ use iscsi_proto::keys::{
 use iscsi_proto::login::parse_send_targets;
 use iscsi_proto::names::{IscsiName, MAX_NAME, PortalAddress, parse_target_address};
 use iscsi_proto::pdu::{CONTINUE, FINAL, TextResponse, Wire, padding, set_lengths};
-use iscsi_proto::session::{Event, Head, PingTimers, RxPlan, Session, SessionConfig};
+use iscsi_proto::session::{Event, Head, PingTimers, RxPlan, Session, SessionConfig, Unanswered};
 use iscsi_proto::time::Instant;
 
 use crate::memory;
@@ -226,6 +226,9 @@ fn targets(text: &[u8]) {
     }
 }
 
+/// Bytes of text that a target may answer.
+const LIMIT: usize = 64 << 10;
+
 /// A text of the full-feature phase arrives as it is sent, however it is cut; one that does not end is given up.
 fn pieces(data: &[u8]) -> arbitrary::Result<()> {
     let mut u = Unstructured::new(data);
@@ -234,7 +237,7 @@ fn pieces(data: &[u8]) -> arbitrary::Result<()> {
     let Ok(mut session): Result<Session<SoftCrc32c>, _> = Session::from_handoff(&handoff, config, Instant::ZERO) else {
         return Ok(());
     };
-    let itt = session.text(b"SendTargets=All\0".to_vec()).expect("the first exchange");
+    let itt = session.text(b"SendTargets=All\0".to_vec(), LIMIT).expect("the first exchange");
     let mut head = Head::default();
     session.poll_transmit(&mut head).expect("the text");
     let (mut whole, mut arrived) = (Vec::new(), Vec::new());
@@ -260,17 +263,18 @@ fn pieces(data: &[u8]) -> arbitrary::Result<()> {
         feed(&mut session, &mut arrived, &wire[cut..]);
         assert!(arrived.is_empty());
         match session.poll_event() {
-            Some(Event::TextDone { itt: done, text }) => {
+            Some(Event::TextDone { itt: done, answer }) => {
                 assert_eq!(done, itt);
-                match text {
-                    Some(text) => assert!(last && text == whole),
-                    None => assert!(whole.len() > 64 << 10, "given up too early"),
+                match answer {
+                    Ok(text) => assert!(last && text == whole),
+                    Err(Unanswered::TooLong) => assert!(whole.len() > LIMIT, "given up too early"),
+                    Err(other) => panic!("{other:?}"),
                 }
                 assert!(session.poll_event().is_none());
                 return Ok(());
             }
             None => {
-                assert!(!last && whole.len() <= 64 << 10, "it does not end");
+                assert!(!last && whole.len() <= LIMIT, "it does not end");
                 session.poll_transmit(&mut head).expect("leave to go on");
             }
             Some(other) => panic!("{other:?}"),

@@ -60,7 +60,7 @@ pub(crate) enum Due {
     Dead,
 }
 
-/// A PDU of immediate delivery that is due.
+/// A PDU that goes before data and commands: of immediate delivery, but for text where the window is open.
 #[derive(Debug)]
 pub(crate) enum Urgent {
     Ping(Itt),
@@ -75,6 +75,15 @@ impl Urgent {
     const fn pong_len(data: usize) -> usize {
         size_of::<Urgent>() + data
     }
+}
+
+/// A text exchange under way: one at a time (RFC 7143 §11.10).
+#[derive(Debug)]
+pub(crate) struct TextExchange {
+    pub(crate) itt: Itt,
+    pub(crate) answer: Vec<u8>,
+    /// Bytes that the answer may have.
+    pub(crate) limit: usize,
 }
 
 #[derive(Debug)]
@@ -94,8 +103,7 @@ pub(crate) struct Connection {
     pub(crate) bursts: VecDeque<Burst>,
     /// The bytes of the core in the PDU that was polled last.
     pub(crate) core_payload: Vec<u8>,
-    /// The text exchange under way (RFC 7143 §11.10), and what was answered so far.
-    pub(crate) text: Option<(Itt, Vec<u8>)>,
+    pub(crate) text: Option<TextExchange>,
     pub(crate) framing: Framing,
     /// Fewer bytes than that make no progress.
     pub(crate) scratch_need: usize,
@@ -172,7 +180,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The next PDU of immediate delivery.
+    /// The next PDU that goes before all others.
     pub(crate) fn next_urgent(&mut self) -> Option<Urgent> {
         let urgent = self.urgent.pop_front()?;
         if let Urgent::Pong { data, .. } = &urgent {

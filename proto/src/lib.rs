@@ -103,6 +103,7 @@ pub mod scsi;
 pub mod session;
 pub mod sn;
 mod task;
+mod text;
 pub mod time;
 pub mod tmf;
 mod transfer;

@@ -5,9 +5,9 @@ use crate::digest::Crc32c;
 use crate::error::{Error, PeerMisbehaved};
 use crate::ids::{Itt, Ttt};
 use crate::pdu::{
-    AsyncEvent, AsyncMessage, Bhs, CONTINUE, DataIn, FINAL, Field, LogoutResponse, NopIn, Opcode, R2t, Reject,
-    RejectReason, ScsiResponse, ScsiStatus, TaskFunctionResponse, TaskManagementResponse, TextResponse, Wire,
-    data_in_flags, opcode, residual,
+    AsyncEvent, AsyncMessage, Bhs, DataIn, Field, LogoutResponse, NopIn, Opcode, R2t, Reject, RejectReason,
+    ScsiResponse, ScsiStatus, TaskFunctionResponse, TaskManagementResponse, TextResponse, Wire, data_in_flags,
+    is_immediate, opcode, residual,
 };
 use crate::rx::{self, Framing, RxPlan};
 use crate::session::{Event, Session};
@@ -283,7 +283,7 @@ impl<D: Crc32c> Session<D> {
     }
 
     /// The task of that tag, if its request has gone out: nothing else can be answered.
-    fn sent(&self, itt: Itt) -> Option<&Task> {
+    pub(crate) fn sent(&self, itt: Itt) -> Option<&Task> {
         self.tasks.get(itt).filter(|task| task.state == State::Active)
     }
 
@@ -327,21 +327,6 @@ impl<D: Crc32c> Session<D> {
         }
         self.tasks.remove(pdu.itt);
         self.tell(Event::ManageDone { itt: pdu.itt, function, response: Some(response) });
-        Ok(())
-    }
-
-    fn text_response(&mut self, pdu: &TextResponse, segment: &[u8]) -> Result<(), Error> {
-        self.connection.accept_status(pdu.stat_sn)?;
-        if !matches!(self.sent(pdu.itt).map(|task| task.kind), Some(Kind::Text)) {
-            return Err(PeerMisbehaved::UnknownTask(pdu.itt.0).into());
-        }
-        let last = pdu.flags & FINAL != 0 && pdu.flags & CONTINUE == 0;
-        if !last && pdu.ttt == Ttt::RESERVED {
-            return Err(
-                PeerMisbehaved::Rule("text that goes on without a Target Transfer Tag (RFC 7143 §11.11.3)").into()
-            );
-        }
-        self.text_arrived(pdu.itt, segment, (!last).then_some((pdu.lun, pdu.ttt)));
         Ok(())
     }
 
@@ -393,11 +378,14 @@ impl<D: Crc32c> Session<D> {
         }
         let rejected = segment.first_chunk::<48>();
         let named = rejected.map(|bhs| (opcode(bhs), Itt::get(bhs, 16)));
+        let numbered = rejected.is_some_and(|bhs| match Opcode::from(opcode(bhs)) {
+            Opcode::ScsiCommand => true,
+            Opcode::TextRequest => !is_immediate(bhs),
+            _ => false,
+        });
         let task = named.and_then(|(code, itt)| self.tasks.get_mut(itt).map(|task| (code, itt, task)));
         match task {
-            Some((code, ..))
-                if reason == RejectReason::DataDigestError && Opcode::from(code) == Opcode::ScsiCommand =>
-            {
+            Some(_) if reason == RejectReason::DataDigestError && numbered => {
                 // Issued again under another number, it would leave a gap that the target waits for.
                 let rule = "a command arrived with a wrong data digest and was discarded with its CmdSN (Reject 02h, \
                             RFC 7143 §7.8)";
@@ -424,7 +412,7 @@ impl<D: Crc32c> Session<D> {
                     let response = Some(TaskFunctionResponse::Rejected);
                     self.tell(Event::ManageDone { itt, function, response });
                 }
-                Kind::Text => self.text_rejected(itt),
+                Kind::Text => self.text_rejected(itt, reason),
                 Kind::Ping => {
                     // A target that rejects pings is alive.
                     self.tasks.remove(itt);

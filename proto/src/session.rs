@@ -28,7 +28,7 @@ use crate::connection::{Connection, Due, Phase, Urgent};
 use crate::digest::{Crc32c, SoftCrc32c};
 use crate::error::Error;
 use crate::handoff::{ConnectionParams, Handoff, SessionParams};
-use crate::ids::{Itt, Lun, Ttt};
+use crate::ids::{Itt, Lun};
 use crate::pdu::{LogoutOutcome, LogoutReason, RejectReason, TaskFunction, TaskFunctionResponse};
 use crate::reissue::{Replay, replay};
 use crate::task::{Kind, State, Tasks, Transfer};
@@ -43,9 +43,6 @@ pub use crate::tx::{HEAD_LEN, Head, Payload, Trailer, Transmit, trailer};
 
 /// Slots beyond the caller's depth, for pings, task management, text and logout.
 const CONTROL_SLOTS: u16 = 16;
-
-/// The most text that a target may answer, in bytes.
-const MAX_TEXT: usize = 64 << 10;
 
 /// Something the driver should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +68,8 @@ pub enum Event {
     TextDone {
         /// Which.
         itt: Itt,
-        /// All that the target answered; `None` if the connection was lost or it answered too much.
-        text: Option<Vec<u8>>,
+        /// All that the target answered, or why it did not.
+        answer: Result<Vec<u8>, Unanswered>,
     },
     /// The target answered our logout: close the connection.
     LoggedOut {
@@ -110,6 +107,17 @@ pub enum Event {
         /// The vendor's code.
         vendor_code: u8,
     },
+}
+
+/// Why a text exchange ended without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The answer is longer than was allowed for.
+    TooLong,
+    /// The target rejected the request.
+    Rejected(RejectReason),
+    /// The connection was lost.
+    Lost,
 }
 
 /// How a session is run.
@@ -233,29 +241,6 @@ impl<D: Crc32c> Session<D> {
         Ok(itt)
     }
 
-    /// Sends text (`key=value` and a zero byte each) and gathers the answer. One exchange at a time,
-    /// as RFC 7143 §11.10 has it.
-    ///
-    /// # Errors
-    /// [`Error::Misuse`] if one is under way, there is no connection, or `data` is longer than the target's
-    /// MaxRecvDataSegmentLength.
-    pub fn text(&mut self, data: Vec<u8>) -> Result<Itt, Error> {
-        // The next connection's target may take less at a time than the last one's.
-        if self.connection.phase != Phase::FullFeature {
-            return Err(Error::Misuse("text without a connection"));
-        }
-        if self.connection.text.is_some() {
-            return Err(Error::Misuse("a text exchange is under way"));
-        }
-        if data.len() > self.connection.params.max_send_data_segment_length as usize {
-            return Err(Error::Misuse("text longer than the target's MaxRecvDataSegmentLength"));
-        }
-        let itt = self.control(Kind::Text)?;
-        self.connection.text = Some((itt, Vec::new()));
-        self.connection.urgent.push_back(Urgent::Text { itt, lun: Lun(0), ttt: Ttt::RESERVED, data });
-        Ok(itt)
-    }
-
     /// Logs out. Nothing is sent afterwards: commands that still wait end with [`Outcome::Lost`] when it goes
     /// out, so let them finish first.
     ///
@@ -270,7 +255,7 @@ impl<D: Crc32c> Session<D> {
         Ok(itt)
     }
 
-    fn control(&mut self, kind: Kind) -> Result<Itt, Error> {
+    pub(crate) fn control(&mut self, kind: Kind) -> Result<Itt, Error> {
         self.tasks.insert(kind).ok_or(Error::Misuse("no task slot is free"))
     }
 
@@ -339,7 +324,7 @@ impl<D: Crc32c> Session<D> {
     }
 
     fn lose(&mut self, another_follows: bool) {
-        let text = self.connection.text.take();
+        self.end_text(Err(Unanswered::Lost));
         self.connection.close();
         self.waiting.clear();
         let mut slot = 0;
@@ -360,9 +345,6 @@ impl<D: Crc32c> Session<D> {
                     self.tasks.remove(itt);
                 }
             }
-        }
-        if let Some((itt, _)) = text {
-            self.events.push_back(Event::TextDone { itt, text: None });
         }
     }
 
@@ -400,37 +382,6 @@ impl<D: Crc32c> Session<D> {
 
     pub(crate) fn tell(&mut self, event: Event) {
         self.events.push_back(event);
-    }
-
-    /// The target does not answer our text.
-    pub(crate) fn text_rejected(&mut self, itt: Itt) {
-        if self.connection.text.take_if(|(current, _)| *current == itt).is_some() {
-            self.tasks.remove(itt);
-            self.events.push_back(Event::TextDone { itt, text: None });
-        }
-    }
-
-    /// Takes a part of the text that the target answers; ends the exchange where it is the last.
-    pub(crate) fn text_arrived(&mut self, itt: Itt, part: &[u8], goes_on: Option<(Lun, Ttt)>) {
-        let Some((_, text)) = self.connection.text.as_mut().filter(|(current, _)| *current == itt) else { return };
-        let fits = text.len() + part.len() <= MAX_TEXT;
-        if fits {
-            text.extend_from_slice(part);
-        }
-        match goes_on {
-            Some((lun, ttt)) if fits => {
-                // It is our turn: until that is sent, there is nothing to answer.
-                if let Some(task) = self.tasks.get_mut(itt) {
-                    task.state = State::Waiting;
-                }
-                self.connection.urgent.push_back(Urgent::Text { itt, lun, ttt, data: Vec::new() });
-            }
-            _ => {
-                let text = self.connection.text.take().map(|(_, text)| text).filter(|_| fits);
-                self.tasks.remove(itt);
-                self.events.push_back(Event::TextDone { itt, text });
-            }
-        }
     }
 }
 

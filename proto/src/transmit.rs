@@ -111,6 +111,7 @@ impl<D: Crc32c> Session<D> {
         let cmd_sn = self.window.current();
         let exp_stat_sn = self.connection.exp_stat_sn();
         let header_digest = self.connection.params.header_digest;
+        let mut immediate = true;
         self.connection.core_payload.clear();
         let mut bhs: Bhs = match self.connection.next_urgent()? {
             Urgent::Ping(itt) => {
@@ -125,6 +126,7 @@ impl<D: Crc32c> Session<D> {
             Urgent::Text { itt, lun, ttt, data } => {
                 self.activate(itt);
                 self.connection.core_payload = data;
+                immediate = self.window.take().is_none();
                 TextRequest { flags: FINAL, lun, itt, ttt, cmd_sn, exp_stat_sn }.encode()
             }
             Urgent::Logout { itt, reason } => {
@@ -141,7 +143,9 @@ impl<D: Crc32c> Session<D> {
                 LogoutRequest { reason: FINAL | u8::from(reason), itt, cid, cmd_sn, exp_stat_sn }.encode()
             }
         };
-        bhs[0] |= IMMEDIATE;
+        if immediate {
+            bhs[0] |= IMMEDIATE;
+        }
         let payload = &mut self.connection.core_payload;
         set_lengths(&mut bhs, 0, payload.len() as u32);
         head.set::<D>(&bhs, header_digest);

@@ -6,15 +6,13 @@
 //!   ◄── Text Response, F ──
 //!   ── Logout Request ──►   ◄── Logout Response ──
 //! ```
-//! (RFC 7143 §11.10, §11.11, appendix C.) One task, no commands: too little to need the session's core.
+//! (RFC 7143 §11.10, §11.11, appendix C.) The core knows the rules, this carries its bytes.
 
+use iscsi_proto::error::Error;
 use iscsi_proto::handoff::Handoff;
-use iscsi_proto::ids::{Cid, Itt, Lun, Ttt};
-use iscsi_proto::pdu::{
-    self, AsyncEvent, AsyncMessage, BHS_LEN, Bhs, CONTINUE, FINAL, IMMEDIATE, LogoutReason, LogoutRequest, NopIn,
-    NopOut, Opcode, Reject, TextRequest, TextResponse, Wire,
-};
-use iscsi_proto::sn::{CmdSn, StatSn};
+use iscsi_proto::pdu::LogoutReason;
+use iscsi_proto::session::{Event, Head, Payload, PingTimers, RxPlan, Session, SessionConfig, Unanswered};
+use iscsi_proto::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::failure::Cause;
@@ -23,37 +21,31 @@ use super::failure::Cause;
 const MAX_ANSWER: usize = 1 << 20;
 
 /// How many PDUs an answer may come in.
-const MAX_PDUS: usize = 8192;
+const MAX_PDUS: u64 = 8192;
+
+/// Bytes that are read at once.
+const READ: usize = 16 << 10;
+
+/// The core is told of no time: it does not ping here, and the caller bounds each step.
+const NO_TIME: Instant = Instant::ZERO;
 
 /// A discovery session in its full-feature phase.
 pub(crate) struct Exchange<S> {
     stream: S,
-    cid: Cid,
-    cmd_sn: CmdSn,
-    max_cmd_sn: CmdSn,
-    exp_stat_sn: StatSn,
-    max_receive: u32,
-    max_send: u32,
+    session: Session,
+    /// Bytes of the stream that the core has not used yet.
+    arrived: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     /// Goes on where the login ended.
     ///
     /// # Errors
-    /// If digests were negotiated, which a discovery session does not offer.
+    /// The handoff makes no sense.
     pub(crate) fn new(stream: S, handoff: &Handoff) -> Result<Exchange<S>, Cause> {
-        if handoff.header_digest != 0 || handoff.data_digest != 0 {
-            return Err(broken("it wants digests that were not offered"));
-        }
-        Ok(Exchange {
-            stream,
-            cid: Cid(handoff.cid),
-            cmd_sn: CmdSn(handoff.cmd_sn),
-            max_cmd_sn: CmdSn(handoff.max_cmd_sn),
-            exp_stat_sn: StatSn(handoff.exp_stat_sn),
-            max_receive: handoff.max_recv_data_segment_length,
-            max_send: handoff.max_send_data_segment_length,
-        })
+        let config = SessionConfig { depth: 1, pings: PingTimers { interval: None, timeout: None } };
+        let session = Session::from_handoff(handoff, config, NO_TIME).map_err(broken)?;
+        Ok(Exchange { stream, session, arrived: Vec::new() })
     }
 
     /// Asks for all targets; the answer is the text as it came, keys separated by NULs.
@@ -62,51 +54,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     /// # Errors
     /// The target broke a rule, refused, or went away.
     pub(crate) async fn send_targets(&mut self) -> Result<Vec<u8>, Cause> {
-        const ITT: Itt = Itt(1);
-        let mut answer = Vec::new();
-        self.send_text(ITT, Lun(0), Ttt::RESERVED, b"SendTargets=All\0").await?;
-        for _ in 0..MAX_PDUS {
-            let (bhs, data) = self.receive().await?;
-            match Opcode::from(pdu::opcode(&bhs)) {
-                Opcode::TextResponse => {
-                    let response = TextResponse::decode(&bhs);
-                    if response.itt != ITT {
-                        return Err(broken("a Text Response belongs to no request"));
-                    }
-                    self.exp_stat_sn = response.stat_sn.next();
-                    self.max_cmd_sn = response.max_cmd_sn;
-                    if answer.len().saturating_add(data.len()) > MAX_ANSWER {
-                        return Err(broken("its list of targets does not end within 1 MiB"));
-                    }
-                    answer.extend(data);
-                    match (response.flags & FINAL != 0, response.flags & CONTINUE != 0) {
-                        (true, false) => return Ok(answer),
-                        (true, true) => return Err(broken("a Text Response has both F and C set (RFC 7143 §11.11.1)")),
-                        (false, _) if response.ttt == Ttt::RESERVED => {
-                            return Err(broken("a Text Response goes on without a tag (RFC 7143 §11.11.4)"));
-                        }
-                        (false, _) => self.send_text(ITT, response.lun, response.ttt, b"").await?,
-                    }
+        self.session.text(b"SendTargets=All\0".to_vec(), MAX_ANSWER).map_err(broken)?;
+        loop {
+            match self.event().await? {
+                Event::TextDone { answer: Ok(answer), .. } => return Ok(answer),
+                Event::TextDone { answer: Err(Unanswered::TooLong), .. } => {
+                    return Err(wrong("its list of targets does not end within 1 MiB"));
                 }
-                Opcode::NopIn => self.pong(&NopIn::decode(&bhs), &data).await?,
-                Opcode::AsyncMessage => {
-                    let message = AsyncMessage::decode(&bhs);
-                    self.exp_stat_sn = message.stat_sn.next();
-                    match AsyncEvent::from(message.event) {
-                        AsyncEvent::LogoutRequest | AsyncEvent::ConnectionDrop | AsyncEvent::SessionDrop => {
-                            return Err(Cause::Dropped { why: "it asks for a logout".to_owned() });
-                        }
-                        _ => {}
-                    }
+                Event::TextDone { answer: Err(Unanswered::Rejected(reason)), .. } | Event::Rejected { reason } => {
+                    return Err(wrong(&format!("it rejected SendTargets with reason {:#04x}", u8::from(reason))));
                 }
-                Opcode::Reject => {
-                    let reason = Reject::decode(&bhs).reason;
-                    return Err(broken(&format!("it rejected SendTargets with reason {reason:#04x}")));
+                Event::LogoutRequested { .. } | Event::DropAnnounced { .. } => {
+                    return Err(Cause::Dropped { why: "it asks for a logout".to_owned() });
                 }
-                other => return Err(broken(&format!("a PDU that does not belong here: {other:?}"))),
+                // The others are about units, and a discovery session has none.
+                _ => {}
             }
         }
-        Err(broken("its list of targets does not end"))
     }
 
     /// Logs out and waits for the answer. The caller bounds the time and may ignore the result: the
@@ -115,85 +79,62 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     /// # Errors
     /// The target went away before it answered.
     pub(crate) async fn log_out(mut self) -> Result<(), Cause> {
-        let mut bhs = LogoutRequest {
-            reason: FINAL | u8::from(LogoutReason::CloseSession),
-            itt: Itt(2),
-            cid: self.cid,
-            cmd_sn: self.cmd_sn,
-            exp_stat_sn: self.exp_stat_sn,
-        }
-        .encode();
-        set_immediate(&mut bhs);
-        self.send(bhs, b"").await?;
-        for _ in 0..MAX_PDUS {
-            let (bhs, _) = self.receive().await?;
-            if Opcode::from(pdu::opcode(&bhs)) == Opcode::LogoutResponse {
+        self.session.logout(LogoutReason::CloseSession).map_err(broken)?;
+        loop {
+            if let Event::LoggedOut { .. } = self.event().await? {
                 return Ok(());
             }
         }
-        Err(broken("it does not answer a logout"))
     }
 
-    async fn send_text(&mut self, itt: Itt, lun: Lun, ttt: Ttt, text: &[u8]) -> Result<(), Cause> {
-        let request = TextRequest { flags: FINAL, lun, itt, ttt, cmd_sn: self.cmd_sn, exp_stat_sn: self.exp_stat_sn };
-        let mut bhs = request.encode();
-        if self.max_cmd_sn.is_before(self.cmd_sn) {
-            // The window is closed, and nothing here would open it.
-            set_immediate(&mut bhs);
-        } else {
-            self.cmd_sn = self.cmd_sn.next();
+    /// Sends what is due and takes what comes, until the core has something to tell.
+    async fn event(&mut self) -> Result<Event, Cause> {
+        loop {
+            if let Some(event) = self.session.poll_event() {
+                return Ok(event);
+            }
+            self.send().await?;
+            if let Err(cause) = self.receive().await {
+                // An event that came before the error counts.
+                return self.session.poll_event().ok_or(cause);
+            }
         }
-        self.send(bhs, text).await
     }
 
-    async fn pong(&mut self, ping: &NopIn, data: &[u8]) -> Result<(), Cause> {
-        if ping.ttt == Ttt::RESERVED {
-            return Ok(());
+    async fn send(&mut self) -> Result<(), Cause> {
+        let (mut head, mut wire) = (Head::default(), Vec::new());
+        while let Some(transmit) = self.session.poll_transmit(&mut head) {
+            wire.extend_from_slice(head.bytes());
+            if let Payload::Core(bytes) = transmit.payload {
+                wire.extend_from_slice(bytes);
+            }
         }
-        let mut bhs = NopOut {
-            flags: FINAL,
-            lun: ping.lun,
-            itt: Itt::RESERVED,
-            ttt: ping.ttt,
-            cmd_sn: self.cmd_sn,
-            exp_stat_sn: self.exp_stat_sn,
-        }
-        .encode();
-        // RFC 7143 §11.18.1: without an ITT it is immediate.
-        set_immediate(&mut bhs);
-        // As much as the target takes.
-        self.send(bhs, data.get(..self.max_send as usize).unwrap_or(data)).await
+        self.stream.write_all(&wire).await.map_err(|error| lost(&error))
     }
 
-    async fn send(&mut self, mut bhs: Bhs, data: &[u8]) -> Result<(), Cause> {
-        let length = u32::try_from(data.len()).map_err(|_| broken("an answer that is too long to be sent"))?;
-        pdu::set_lengths(&mut bhs, 0, length);
-        let mut whole = bhs.to_vec();
-        whole.extend_from_slice(data);
-        whole.resize(whole.len() + pdu::padding(data.len()), 0);
-        self.stream.write_all(&whole).await.map_err(|error| lost(&error))
-    }
-
-    /// The next PDU's header and data segment.
-    async fn receive(&mut self) -> Result<(Bhs, Vec<u8>), Cause> {
-        let mut bhs = [0; BHS_LEN];
-        self.stream.read_exact(&mut bhs).await.map_err(|error| lost(&error))?;
-        let length = pdu::data_segment_len(&bhs);
-        if length > self.max_receive {
-            return Err(broken(&format!("a data segment of {length} bytes, at most {} allowed", self.max_receive)));
+    /// Reads once, and gives the core the bytes.
+    async fn receive(&mut self) -> Result<(), Cause> {
+        if self.session.rx_plan() == RxPlan::Stop {
+            return Err(Cause::Dropped { why: "it has ended the session".to_owned() });
         }
-        let (ahs, length) = (pdu::ahs_len(&bhs), length as usize);
-        let mut rest = vec![0; ahs + length + pdu::padding(length)];
-        self.stream.read_exact(&mut rest).await.map_err(|error| lost(&error))?;
-        Ok((bhs, rest.into_iter().skip(ahs).take(length).collect()))
+        self.arrived.reserve(READ);
+        if self.stream.read_buf(&mut self.arrived).await.map_err(|error| lost(&error))? == 0 {
+            return Err(Cause::Dropped { why: "end of the stream".to_owned() });
+        }
+        let used = self.session.rx_scratch(NO_TIME, &self.arrived).map_err(broken)?;
+        self.arrived.drain(..used);
+        if self.session.pdus_received() > MAX_PDUS {
+            return Err(wrong("its list of targets does not end"));
+        }
+        Ok(())
     }
 }
 
-fn set_immediate(bhs: &mut Bhs) {
-    bhs[0] |= IMMEDIATE;
+fn broken(error: Error) -> Cause {
+    wrong(&error.to_string())
 }
 
-fn broken(why: &str) -> Cause {
+fn wrong(why: &str) -> Cause {
     Cause::NotIscsi { why: why.to_owned() }
 }
 
@@ -205,6 +146,12 @@ fn lost(error: &std::io::Error) -> Cause {
 mod tests {
     use super::*;
     use iscsi_proto::handoff::HANDOFF_VERSION;
+    use iscsi_proto::ids::{Itt, Lun, Ttt};
+    use iscsi_proto::pdu::{
+        self, BHS_LEN, Bhs, CONTINUE, FINAL, Field, LogoutRequest, LogoutResponse, NopIn, NopOut, TextRequest,
+        TextResponse, Wire,
+    };
+    use iscsi_proto::sn::{CmdSn, StatSn};
     use tokio::io::DuplexStream;
 
     fn handoff() -> Handoff {
@@ -233,8 +180,8 @@ mod tests {
         }
     }
 
-    /// The target's end: PDUs as they stand on the wire.
-    struct Peer(DuplexStream);
+    /// The target's end: PDUs as they stand on the wire, and the tag of the last request.
+    struct Peer(DuplexStream, Itt);
 
     impl Peer {
         async fn send(&mut self, mut bhs: Bhs, data: &[u8]) {
@@ -252,6 +199,7 @@ mod tests {
             let mut data = vec![0; length + pdu::padding(length)];
             self.0.read_exact(&mut data).await.expect("its data");
             data.truncate(length);
+            self.1 = Itt::get(&bhs, 16);
             (bhs, data)
         }
 
@@ -259,7 +207,7 @@ mod tests {
             let response = TextResponse {
                 flags,
                 lun: Lun(0),
-                itt: Itt(1),
+                itt: self.1,
                 ttt,
                 stat_sn: StatSn(stat_sn),
                 exp_cmd_sn: CmdSn(8),
@@ -271,7 +219,7 @@ mod tests {
 
     fn pair() -> (Exchange<DuplexStream>, Peer) {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
-        (Exchange::new(ours, &handoff()).expect("an exchange"), Peer(theirs))
+        (Exchange::new(ours, &handoff()).expect("an exchange"), Peer(theirs, Itt::RESERVED))
     }
 
     // check: discovery-several-pdus
@@ -301,6 +249,7 @@ mod tests {
         let (mut exchange, mut peer) = pair();
         let target = async {
             peer.receive().await;
+            let asked = peer.1;
             let ping = NopIn {
                 flags: FINAL,
                 lun: Lun(3),
@@ -317,6 +266,7 @@ mod tests {
             assert!(pdu::is_immediate(&bhs));
             assert_eq!((pong.ttt, pong.itt, pong.lun), (Ttt(9), Itt::RESERVED, Lun(3)));
             assert_eq!(data, [b'x'; 4096]);
+            peer.1 = asked;
             peer.text(FINAL, Ttt::RESERVED, u32::MAX, b"").await;
         };
         let (answer, ()) = tokio::join!(exchange.send_targets(), target);
@@ -328,16 +278,81 @@ mod tests {
     async fn an_endless_list_ends() {
         let (mut exchange, mut peer) = pair();
         let target = async {
-            loop {
+            for n in 0.. {
                 peer.receive().await;
-                peer.text(CONTINUE, Ttt(5), 0, &[b'a'; 8192]).await;
+                peer.text(CONTINUE, Ttt(5), u32::MAX.wrapping_add(n), &[b'a'; 8192]).await;
             }
         };
         let answer = tokio::select! {
             answer = exchange.send_targets() => answer,
             () = target => unreachable!("the target never stops"),
         };
-        assert!(matches!(answer, Err(Cause::NotIscsi { .. })), "{answer:?}");
+        assert!(matches!(&answer, Err(Cause::NotIscsi { why }) if why.contains("1 MiB")), "{answer:?}");
+    }
+
+    // check: discovery-several-pdus, text-total
+    #[tokio::test]
+    async fn a_list_of_nothing_that_goes_on_ends() {
+        let (mut exchange, mut peer) = pair();
+        let target = async {
+            for n in 0.. {
+                peer.receive().await;
+                peer.text(CONTINUE, Ttt(5), u32::MAX.wrapping_add(n), b"").await;
+            }
+        };
+        let answer = tokio::select! {
+            answer = exchange.send_targets() => answer,
+            () = target => unreachable!("the target never stops"),
+        };
+        assert!(matches!(&answer, Err(Cause::NotIscsi { why }) if why.contains("does not end")), "{answer:?}");
+    }
+
+    // check: statsn-gap
+    #[tokio::test]
+    async fn a_target_that_leaves_a_gap_in_its_numbers_is_not_believed() {
+        let (mut exchange, mut peer) = pair();
+        let target = async {
+            peer.receive().await;
+            peer.text(FINAL, Ttt::RESERVED, 0, b"TargetName=iqn.2026-11.org.example:a\0").await;
+        };
+        let (answer, ()) = tokio::join!(exchange.send_targets(), target);
+        assert!(matches!(&answer, Err(Cause::NotIscsi { why }) if why.contains("StatSN")), "{answer:?}");
+    }
+
+    // check: reject-ends
+    #[tokio::test]
+    async fn a_target_that_rejects_send_targets_is_told_so_with_its_reason() {
+        let (mut exchange, mut peer) = pair();
+        let target = async {
+            let (bhs, _) = peer.receive().await;
+            let reject = pdu::Reject {
+                flags: FINAL,
+                reason: 0x05,
+                itt: Itt::RESERVED,
+                stat_sn: StatSn(u32::MAX),
+                exp_cmd_sn: CmdSn(8),
+                max_cmd_sn: CmdSn(9),
+                data_sn: iscsi_proto::sn::DataSn(0),
+            };
+            peer.send(reject.encode(), &bhs).await;
+        };
+        let (answer, ()) = tokio::join!(exchange.send_targets(), target);
+        assert!(matches!(&answer, Err(Cause::NotIscsi { why }) if why.contains("reason 0x05")), "{answer:?}");
+    }
+
+    // check: discovery-several-pdus
+    #[tokio::test]
+    async fn an_answer_counts_though_the_target_goes_away_behind_it() {
+        let (mut exchange, mut peer) = pair();
+        let target = async {
+            peer.receive().await;
+            peer.text(FINAL, Ttt::RESERVED, u32::MAX, b"TargetName=iqn.2026-11.org.example:a\0").await;
+            peer.0.write_all(&[0x3e; BHS_LEN]).await.expect("sent");
+            drop(peer);
+        };
+        let (answer, ()) = tokio::join!(exchange.send_targets(), target);
+        assert_eq!(answer.expect("an answer"), b"TargetName=iqn.2026-11.org.example:a\0");
+        assert!(exchange.log_out().await.is_err());
     }
 
     // check: order-length
@@ -362,9 +377,17 @@ mod tests {
         let target = async {
             let (bhs, _) = peer.receive().await;
             assert_eq!(LogoutRequest::decode(&bhs).reason, FINAL);
-            let mut bhs = [0; BHS_LEN];
-            bhs[0] = 0x26;
-            peer.send(bhs, b"").await;
+            let response = LogoutResponse {
+                flags: FINAL,
+                response: 0,
+                itt: peer.1,
+                stat_sn: StatSn(u32::MAX),
+                exp_cmd_sn: CmdSn(7),
+                max_cmd_sn: CmdSn(8),
+                time2wait: 0,
+                time2retain: 0,
+            };
+            peer.send(response.encode(), b"").await;
         };
         let (answer, ()) = tokio::join!(exchange.log_out(), target);
         assert_eq!(answer, Ok(()));

@@ -21,6 +21,9 @@ use crate::text::sentence;
 /// Control PDUs that a session has room for beside its commands, and beside a ping that waits to be sent.
 const CONTROL: usize = 15;
 
+/// Bytes of text that the target may answer.
+const LIMIT: usize = 64 << 10;
+
 /// An R2T that was sent: what we may answer it with.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -278,7 +281,7 @@ impl Model {
         let length = u.int_in_range(0..=600)?;
         let fits = length <= self.connection.max_send_data_segment_length as usize;
         let free = self.text.is_none();
-        match self.session.text(vec![b'k'; length]) {
+        match self.session.text(vec![b'k'; length], LIMIT) {
             Ok(itt) => {
                 assert!(free && fits && self.up && !self.logged_out);
                 self.note_tag(itt);

@@ -283,7 +283,8 @@ fn text_response(model: &mut Model, u: &mut Unstructured<'_>, head: Numbers) -> 
     let bhs = TextResponse { flags, lun, itt, ttt, stat_sn, exp_cmd_sn, max_cmd_sn }.encode();
     let known = model.text.is_some_and(|(current, sent)| current == itt.0 && sent);
     let goes_on = flags != FINAL;
-    let due = if known && !(goes_on && ttt == Ttt::RESERVED) { Due::Taken } else { Due::Refused };
+    let legal = flags != FINAL | CONTINUE && !(goes_on && ttt == Ttt::RESERVED);
+    let due = if known && legal { Due::Taken } else { Due::Refused };
     Ok(Saying { bhs, data: segment(u)?, status: true, due })
 }
 
@@ -331,8 +332,9 @@ fn reject(model: &mut Model, u: &mut Unstructured<'_>, itt: Itt, head: Numbers) 
     if u.ratio(1, 16)? {
         data.truncate(u.int_in_range(0..=48)?);
     }
-    // A command that was discarded leaves a gap in CmdSN. A ping that waits to be sent has a tag, too.
-    let due = match (reason == 0x02 && code & 0x3f == 0x01 && data.len() == BHS_LEN, model.knows(itt)) {
+    // What was discarded with its number leaves a gap in CmdSN. A ping that waits to be sent has a tag, too.
+    let numbered = code & 0x3f == ScsiCommand::OPCODE || code & 0x7f == TextRequest::OPCODE;
+    let due = match (reason == 0x02 && numbered && data.len() == BHS_LEN, model.knows(itt)) {
         (true, true) => Due::Refused,
         (true, false) => Due::Either,
         (false, _) => Due::Taken,

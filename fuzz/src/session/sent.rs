@@ -45,7 +45,8 @@ impl Model {
             Opcode::ScsiCommand => self.command(&bhs, data.len() as u32, from),
             Opcode::DataOut => self.data_out(&DataOut::decode(&bhs), data.len() as u32, from),
             _ => {
-                assert!(is_immediate(&bhs), "the session sends the others for immediate delivery");
+                let numbered = opcode(&bhs) == TextRequest::OPCODE;
+                assert!(is_immediate(&bhs) || numbered, "the session sends the others for immediate delivery");
                 assert_eq!((CmdSn::get(&bhs, 24), from), (self.next_cmd_sn, None));
                 self.control(&bhs, &data);
             }
@@ -191,6 +192,11 @@ impl Model {
                 }
             }
             Opcode::TextRequest => {
+                let open = !self.max_cmd_sn.is_before(self.next_cmd_sn);
+                assert!(self.wild || is_immediate(bhs) != open, "immediate only where the window is closed");
+                if !is_immediate(bhs) {
+                    self.next_cmd_sn = self.next_cmd_sn.next();
+                }
                 let (current, sent) = self.text.as_mut().expect("an exchange that has not ended");
                 assert_eq!((*current, TextRequest::decode(bhs).flags), (itt.0, FINAL));
                 *sent = true;

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::error::PeerMisbehaved;
 use crate::handoff::HANDOFF_VERSION;
+use crate::ids::Ttt;
 use crate::pdu::*;
 use crate::sn::{CmdSn, DataSn, StatSn};
 use bench::Bench;
@@ -47,6 +48,9 @@ fn handoff() -> Handoff {
         reserved: [0; 3],
     }
 }
+
+/// Bytes of text that a target may answer.
+const LIMIT: usize = 64 << 10;
 
 const GOOD: Outcome = Outcome::Status(ScsiStatus::Good);
 
@@ -485,7 +489,7 @@ fn asynchronous_events_are_told_as_they_are_meant() {
 #[test]
 fn text_that_goes_on_is_gathered() {
     let mut bench = Bench::new(handoff());
-    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec(), LIMIT).expect("none is under way");
     assert_eq!(bench.one().data, b"SendTargets=All\0");
     for (flags, ttt, part) in [(CONTINUE, Ttt(7), "TargetName=a"), (FINAL, Ttt::RESERVED, "bc\0")] {
         let (stat_sn, exp_cmd_sn, max_cmd_sn) = bench.status();
@@ -497,8 +501,8 @@ fn text_that_goes_on_is_gathered() {
             assert_eq!((request.is::<TextRequest>().ttt, request.data.len()), (Ttt(7), 0));
         }
     }
-    let text = Some(b"TargetName=abc\0".to_vec());
-    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, text }));
+    let answer = Ok(b"TargetName=abc\0".to_vec());
+    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, answer }));
 }
 
 // check: logout-nothing-after

@@ -7,6 +7,7 @@ use super::super::*;
 use super::lines::{Sent, Sessions};
 use super::{LUN, handoff};
 use crate::error::PeerMisbehaved;
+use crate::ids::Ttt;
 use crate::pdu::*;
 use crate::sn::{CmdSn, DataSn, StatSn};
 use crate::time::Duration;

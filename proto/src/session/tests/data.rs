@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use super::super::*;
 use super::bench::*;
-use super::{GOOD, LUN, handoff};
+use super::{GOOD, LIMIT, LUN, handoff};
 use crate::error::PeerMisbehaved;
+use crate::ids::Ttt;
 use crate::pdu::*;
 use crate::sn::DataSn;
 
@@ -126,7 +127,7 @@ fn our_digests_cover_the_padding() {
         Instant::ZERO,
     )
     .expect("a handoff that makes sense");
-    session.text(b"A=1\0\0".to_vec()).expect("none is under way");
+    session.text(b"A=1\0\0".to_vec(), LIMIT).expect("none is under way");
     let mut head = Head::default();
     let transmit = session.poll_transmit(&mut head).expect("a text request");
     let (bhs, digest) = head.bytes().split_at(BHS_LEN);

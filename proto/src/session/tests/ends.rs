@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use super::super::*;
 use super::bench::*;
-use super::{async_message, handoff, lost, reject};
+use super::{LIMIT, async_message, handoff, lost, reject};
 use crate::error::PeerMisbehaved;
+use crate::ids::Ttt;
 use crate::pdu::*;
 
 // Ends of commands.
@@ -167,19 +168,20 @@ fn rejected_pings_texts_and_task_management_end() {
     let victim = bench.read(512);
     bench.one();
     bench.session.handle_timeout(Instant::from_millis(5000)).expect("a ping is due");
-    let text = bench.session.text(b"A=1\0".to_vec()).expect("none is under way");
+    let text = bench.session.text(b"A=1\0".to_vec(), LIMIT).expect("none is under way");
     let manage = bench.session.manage(Manage::AbortTask(victim)).expect("under way");
     for pdu in bench.sent() {
         let wire = reject(&mut bench, 0x06, &pdu.bhs);
         bench.feed(&wire).expect("legal");
     }
-    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt: text, text: None }));
+    let answer = Err(Unanswered::Rejected(RejectReason::TooManyImmediateCommands));
+    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt: text, answer }));
     let response = Some(TaskFunctionResponse::Rejected);
     let ended = Event::ManageDone { itt: manage, function: TaskFunction::AbortTask, response };
     assert_eq!(bench.session.poll_event(), Some(ended));
     // A target that rejects pings is alive: the next one is due after silence, not its end.
     assert_eq!(bench.session.poll_timeout(), Some(Instant::from_millis(5000)));
-    bench.session.text(b"A=1\0".to_vec()).expect("the exchange has ended");
+    bench.session.text(b"A=1\0".to_vec(), LIMIT).expect("the exchange has ended");
 }
 
 // check: reject-waiting-for-logout

@@ -182,8 +182,8 @@ impl Sessions {
         self.all(|line| line.session.manage(what))
     }
 
-    pub(super) fn text(&mut self, data: Vec<u8>) -> Result<Itt, Error> {
-        self.all(|line| line.session.text(data.clone()))
+    pub(super) fn text(&mut self, data: Vec<u8>, limit: usize) -> Result<Itt, Error> {
+        self.all(|line| line.session.text(data.clone(), limit))
     }
 
     pub(super) fn logout(&mut self, reason: LogoutReason) -> Result<Itt, Error> {

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use super::super::*;
 use super::bench::*;
-use super::{GOOD, LUN, async_message, handoff, reject};
+use super::{GOOD, LIMIT, LUN, async_message, handoff, reject};
 use crate::error::PeerMisbehaved;
+use crate::ids::Ttt;
 use crate::pdu::*;
 use crate::time::Duration;
 
@@ -255,7 +256,7 @@ fn nothing_is_answered_before_it_was_asked() {
             manage_response(bench, itt, 0)
         }),
         ("text", |bench| {
-            let itt = bench.session.text(b"A=1\0".to_vec()).expect("none is under way");
+            let itt = bench.session.text(b"A=1\0".to_vec(), LIMIT).expect("none is under way");
             text_response(bench, itt, FINAL, Ttt::RESERVED, b"A=1\0")
         }),
         ("a ping", |bench| {
@@ -274,7 +275,7 @@ fn nothing_is_answered_before_it_was_asked() {
 #[test]
 fn a_request_is_not_rejected_before_it_was_sent() {
     let mut bench = Bench::new(handoff());
-    let text = bench.session.text(b"A=1\0".to_vec()).expect("none is under way");
+    let text = bench.session.text(b"A=1\0".to_vec(), LIMIT).expect("none is under way");
     let mut named = [0; BHS_LEN];
     named[0] = TextRequest::OPCODE;
     named[16..20].copy_from_slice(&text.0.to_be_bytes());
@@ -291,18 +292,18 @@ fn a_request_is_not_rejected_before_it_was_sent() {
 fn no_text_waits_for_a_connection_whose_target_may_take_less() {
     let mut bench = Bench::new(handoff());
     bench.session.connection_lost();
-    assert!(bench.session.text(vec![b'k'; 600]).is_err());
+    assert!(bench.session.text(vec![b'k'; 600], LIMIT).is_err());
     let smaller = Handoff { max_send_data_segment_length: 512, ..handoff() };
     bench.session.reinstate(&smaller, bench.now).expect("down");
-    assert!(bench.session.text(vec![b'k'; 600]).is_err());
-    bench.session.text(vec![b'k'; 512]).expect("it fits");
+    assert!(bench.session.text(vec![b'k'; 600], LIMIT).is_err());
+    bench.session.text(vec![b'k'; 512], LIMIT).expect("it fits");
 }
 
 // check: text-continued
 #[test]
 fn the_rest_of_a_text_does_not_come_before_we_asked_for_it() {
     let mut bench = Bench::new(handoff());
-    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec(), LIMIT).expect("none is under way");
     bench.one();
     let mut stream = text_response(&mut bench, itt, CONTINUE, Ttt(7), b"TargetName=iqn.");
     stream.extend(text_response(&mut bench, itt, FINAL, Ttt::RESERVED, b"2001-04.com.example:a\0"));
@@ -313,7 +314,7 @@ fn the_rest_of_a_text_does_not_come_before_we_asked_for_it() {
 #[test]
 fn text_that_never_ends_ends_without_an_answer() {
     let mut bench = Bench::new(handoff());
-    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec(), LIMIT).expect("none is under way");
     bench.one();
     for _ in 0..100 {
         let wire = text_response(&mut bench, itt, CONTINUE, Ttt(7), &[b'x'; 8000]);
@@ -322,27 +323,59 @@ fn text_that_never_ends_ends_without_an_answer() {
             break;
         }
     }
-    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, text: None }));
+    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, answer: Err(Unanswered::TooLong) }));
+}
+
+// check: text-continued
+#[test]
+fn text_is_taken_up_to_the_limit_of_the_caller() {
+    for (length, answer) in [(10, Ok(vec![b'x'; 10])), (11, Err(Unanswered::TooLong))] {
+        let mut bench = Bench::new(handoff());
+        let itt = bench.session.text(b"A=1\0".to_vec(), 10).expect("none is under way");
+        bench.one();
+        let wire = text_response(&mut bench, itt, FINAL, Ttt::RESERVED, &vec![b'x'; length]);
+        bench.feed(&wire).expect("legal");
+        assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, answer }));
+    }
+}
+
+// check: text-continued
+#[test]
+fn text_that_ends_and_goes_on_is_refused() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec(), LIMIT).expect("none is under way");
+    bench.one();
+    let wire = text_response(&mut bench, itt, FINAL | CONTINUE, Ttt(7), b"x");
+    assert!(matches!(bench.fails_with(&wire), PeerMisbehaved::Rule(rule) if rule.contains("F and C")));
+}
+
+// check: text-one
+#[test]
+fn text_ends_with_its_connection() {
+    let mut bench = Bench::new(handoff());
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec(), LIMIT).expect("none is under way");
+    bench.session.connection_lost();
+    assert_eq!(bench.session.poll_event(), Some(Event::TextDone { itt, answer: Err(Unanswered::Lost) }));
 }
 
 // check: text-one
 #[test]
 fn one_text_exchange_is_under_way_at_a_time() {
     let mut bench = Bench::new(handoff());
-    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
-    assert!(bench.session.text(b"SendTargets=\0".to_vec()).is_err());
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec(), LIMIT).expect("none is under way");
+    assert!(bench.session.text(b"SendTargets=\0".to_vec(), LIMIT).is_err());
     bench.one();
-    assert!(bench.session.text(b"SendTargets=\0".to_vec()).is_err());
+    assert!(bench.session.text(b"SendTargets=\0".to_vec(), LIMIT).is_err());
     let wire = text_response(&mut bench, itt, FINAL, Ttt::RESERVED, b"");
     bench.feed(&wire).expect("legal");
-    bench.session.text(b"SendTargets=\0".to_vec()).expect("it has ended");
+    bench.session.text(b"SendTargets=\0".to_vec(), LIMIT).expect("it has ended");
 }
 
 // check: text-continued
 #[test]
 fn text_that_goes_on_without_a_tag_is_refused() {
     let mut bench = Bench::new(handoff());
-    let itt = bench.session.text(b"SendTargets=All\0".to_vec()).expect("none is under way");
+    let itt = bench.session.text(b"SendTargets=All\0".to_vec(), LIMIT).expect("none is under way");
     bench.one();
     let wire = text_response(&mut bench, itt, CONTINUE, Ttt::RESERVED, b"x");
     assert!(matches!(bench.fails_with(&wire), PeerMisbehaved::Rule(rule) if rule.contains("Target Transfer Tag")));

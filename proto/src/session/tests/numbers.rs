@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use super::super::*;
 use super::bench::*;
-use super::{LUN, async_message, handoff, reject};
+use super::{LIMIT, LUN, async_message, handoff, reject};
+use crate::ids::Ttt;
 use crate::pdu::*;
 use crate::sn::StatSn;
 
@@ -26,16 +27,38 @@ fn what_is_immediate_does_not_take_a_command_number() {
     let first = bench.read(512);
     assert_eq!(numbers(&bench.sent()), [10]);
     bench.session.manage(Manage::AbortTask(first)).expect("under way");
-    bench.session.text(b"A=1\0".to_vec()).expect("none is under way");
     bench.session.handle_timeout(Instant::from_millis(5000)).expect("a ping is due");
     let ping = bench.nop_in(Itt::RESERVED, Ttt(1), &[]);
     bench.feed(&ping).expect("legal");
     bench.read(512);
     let sent = bench.sent();
-    assert_eq!(numbers(&sent), [11; 5]);
-    assert_eq!(sent.iter().filter(|pdu| is_immediate(&pdu.bhs)).count(), 4);
+    assert_eq!(numbers(&sent), [11; 4]);
+    assert_eq!(sent.iter().filter(|pdu| is_immediate(&pdu.bhs)).count(), 3);
     bench.read(512);
     assert_eq!(numbers(&bench.sent()), [12]);
+}
+
+// check: cmdsn-immediate, window-closed
+#[test]
+fn text_takes_a_command_number_unless_the_window_is_closed() {
+    let mut bench = Bench::new(Handoff { max_cmd_sn: 10, ..handoff() });
+    for immediate in [false, true] {
+        let itt = bench.session.text(b"A=1\0".to_vec(), LIMIT).expect("none is under way");
+        let sent = bench.one();
+        assert_eq!(
+            (sent.is::<TextRequest>().cmd_sn.0, is_immediate(&sent.bhs)),
+            (10 + u32::from(immediate), immediate)
+        );
+        let wire = text_response(&mut bench, itt, FINAL, Ttt::RESERVED, b"");
+        bench.feed(&wire).expect("legal");
+        bench.session.poll_event().expect("its answer");
+    }
+    bench.read(512);
+    assert!(bench.sent().is_empty());
+    bench.max_cmd_sn = 11;
+    let nop = bench.nop_in(Itt::RESERVED, Ttt::RESERVED, &[]);
+    bench.feed(&nop).expect("legal");
+    assert_eq!(numbers(&bench.sent()), [11]);
 }
 
 // check: window-huge
@@ -71,7 +94,7 @@ fn every_pdu_of_a_target_opens_the_window() {
             manage_response(bench, itt, 1)
         }),
         ("Text Response", |bench, _, _| {
-            let itt = bench.session.text(b"A=1\0".to_vec()).expect("none is under way");
+            let itt = bench.session.text(b"A=1\0".to_vec(), LIMIT).expect("none is under way");
             bench.one();
             text_response(bench, itt, FINAL, Ttt::RESERVED, b"A=1\0")
         }),
