@@ -59,7 +59,7 @@ impl Disk {
                 let data = if op == Op::Read { Data::In(len) } else { Data::Out(len) };
                 (cdb, data, Payload::Buffer(buffer))
             }
-            (Op::Unmap, _) if features.unmap == Unmap::Unmap => {
+            (Op::Unmap, _) if features.unmap == Unmap::Command => {
                 let list = cdb::unmap_one(lba, blocks).to_vec();
                 (cdb::unmap(list.len() as u16).padded(), Data::Out(list.len() as u32), Payload::Bytes(list))
             }

@@ -21,7 +21,7 @@ pub(crate) enum Unmap {
     /// It does not.
     None,
     /// UNMAP (LBPU).
-    Unmap,
+    Command,
     /// WRITE SAME (16) with the UNMAP bit (LBPWS).
     WriteSame,
 }

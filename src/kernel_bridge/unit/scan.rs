@@ -223,7 +223,7 @@ fn combine(
     let max_transfer = within(limits.as_ref().map_or(0, |limits| limits.max_transfer));
     let optimal = within(limits.as_ref().map_or(0, |limits| limits.optimal_transfer)).min(max_transfer);
     let unmap = match &provisioning {
-        Some(how) if how.unmap && limits.as_ref().is_some_and(|limits| limits.max_unmap_blocks > 0) => Unmap::Unmap,
+        Some(how) if how.unmap && limits.as_ref().is_some_and(|limits| limits.max_unmap_blocks > 0) => Unmap::Command,
         Some(how) if how.write_same_16 => Unmap::WriteSame,
         _ => Unmap::None,
     };
@@ -236,7 +236,7 @@ fn combine(
     let has_write_same = write_same > 0 || provisioning.as_ref().is_some_and(|how| how.write_same_16);
     let max_unmap_blocks = match unmap {
         Unmap::None => 0,
-        Unmap::Unmap => limits.as_ref().map_or(0, |limits| limits.max_unmap_blocks),
+        Unmap::Command => limits.as_ref().map_or(0, |limits| limits.max_unmap_blocks),
         Unmap::WriteSame => same_limit,
     };
     let caching = mode.as_ref().and_then(|mode| mode.caching.as_ref());
