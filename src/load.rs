@@ -363,7 +363,7 @@ impl Load {
         while self.open() > 0 {
             self.completions.wait(&mut self.done).await;
             // Whoever drains has given up already.
-            let _ = self.settle(Instant::now());
+            let _ = self.collect(Instant::now());
         }
     }
 
@@ -391,7 +391,7 @@ impl Load {
         while self.issue(now) {
             self.completions.wait(&mut self.done).await;
             now = Instant::now();
-            self.settle(now)?;
+            self.collect(now)?;
             // Where results are there at once, nobody else would ever run.
             tokio::task::coop::consume_budget().await;
         }
@@ -445,17 +445,17 @@ impl Load {
     }
 
     /// Takes what has completed back into its slots; the first thing that was wrong with it.
-    fn settle(&mut self, now: Instant) -> Result<(), Fault> {
+    fn collect(&mut self, now: Instant) -> Result<(), Fault> {
         let mut result = Ok(());
         let mut batch = std::mem::take(&mut self.done);
         for done in batch.drain(..) {
-            result = result.and(self.settle_one(done, now));
+            result = result.and(self.collect_one(done, now));
         }
         self.done = batch;
         result
     }
 
-    fn settle_one(&mut self, done: Done, now: Instant) -> Result<(), Fault> {
+    fn collect_one(&mut self, done: Done, now: Instant) -> Result<(), Fault> {
         let Done { token, result, buffer } = done;
         let index = token as usize;
         let slot = &mut self.slots[index];
@@ -494,5 +494,4 @@ impl Load {
 }
 
 #[cfg(test)]
-#[path = "load/tests.rs"]
 mod tests;

@@ -382,7 +382,7 @@ async fn a_logout_in_between_lets_answers_arrive_and_keeps_the_rest() {
     scene.target.on_command(first_writes(1, Action::Hold(hold.clone())));
     let under_way = scene.write(1, 1);
     hold.reached(1).await;
-    let mut leaving = Box::pin(scene.lab.leave());
+    let mut leaving = Box::pin(scene.lab.suspend());
     // It waits for what is under way, and takes nothing new.
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut leaving).await.is_err());
     let meanwhile = scene.write(2, 1);

@@ -220,7 +220,7 @@ fn kernel(
     Ok(Sessions::on_lanes(lanes))
 }
 
-/// Passes the bridge's events on to the keepers.
+/// Passes the bridge's events on to the sessions' recoveries.
 async fn route(daemon: Arc<Daemon>, mut events: mpsc::UnboundedReceiver<BridgeEvent>) {
     while let Some(event) = events.recv().await {
         daemon.router.route(event);

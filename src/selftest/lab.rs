@@ -110,7 +110,7 @@ impl Lab {
     ///
     /// # Errors
     /// The target did not answer.
-    pub async fn leave(&self) -> Result<(), Failure> {
+    pub async fn suspend(&self) -> Result<(), Failure> {
         self.kernel.suspend(self.session, PATIENCE).await.map_err(failed)
     }
 

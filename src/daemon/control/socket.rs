@@ -57,10 +57,10 @@ pub(crate) async fn serve<A: Answer>(listener: UnixListener, answer: Arc<A>, sto
                 let place = Clients::admit(&clients, uid, stop.child_token());
                 let answer = answer.clone();
                 tokio::spawn(async move {
-                    let leave = place.leave.clone();
+                    let evict = place.evict.clone();
                     let client = Client::new(stream, uid, place);
                     tokio::select! {
-                        () = leave.cancelled() => {}
+                        () = evict.cancelled() => {}
                         () = client.serve(answer) => {}
                     }
                 });
@@ -92,31 +92,31 @@ struct Entry {
     /// Since when it has waited for nothing of ours, as the table counts; `None` while it waits for an
     /// answer.
     idle: Option<u64>,
-    leave: CancellationToken,
+    evict: CancellationToken,
 }
 
 /// A client's place among them; given up when dropped.
 #[derive(Debug)]
 struct Place {
     number: u64,
-    leave: CancellationToken,
+    evict: CancellationToken,
     clients: Arc<Clients>,
 }
 
 impl Clients {
     /// Takes one more in. If there are too many, one must leave: of the user with the most clients,
     /// the one that has been idle longest. So nobody can shut another user out, nor himself.
-    fn admit(self: &Arc<Self>, uid: u32, leave: CancellationToken) -> Place {
+    fn admit(self: &Arc<Self>, uid: u32, evict: CancellationToken) -> Place {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.clients.len() >= MAX_CLIENTS
             && let Some(victim) = table.victim().and_then(|number| table.clients.remove(&number))
         {
             debug!("too many clients on the control socket: one of user {} is sent away", victim.uid);
-            victim.leave.cancel();
+            victim.evict.cancel();
         }
         let number = table.tick();
-        table.clients.insert(number, Entry { uid, idle: Some(number), leave: leave.clone() });
-        Place { number, leave, clients: self.clone() }
+        table.clients.insert(number, Entry { uid, idle: Some(number), evict: evict.clone() });
+        Place { number, evict, clients: self.clone() }
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   macos.rs  power and network of macOS ─┐
 //!   linux.rs  network of Linux ───────────┼─► PlatformEvent ─► policy ─► flush, then let it sleep
-//!   a test ───────────────────────────────┘                        └──► nudge the keepers of sessions,
+//!   a test ───────────────────────────────┘                        └──► nudge the recoveries of sessions,
 //!                                                                        automatic logins, discovery
 //! ```
 //! Sources are thin: they say what happened. What follows is in [`policy`], and runs on any system.

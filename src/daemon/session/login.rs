@@ -64,11 +64,11 @@ pub(crate) async fn log_in(
         Err(error) => return Err(no_login(Failed { portal, cause: Cause::Kernel(error.to_string()) })),
     };
     let live = Live::new(target, Facts::new(id, facts));
-    let (keeper, events) = mpsc::unbounded_channel();
-    daemon.router.subscribe(id, keeper.clone());
+    let (sender, events) = mpsc::unbounded_channel();
+    daemon.router.subscribe(id, sender.clone());
     attempt.up(live.clone());
     daemon.survivors.enter(target);
-    tokio::spawn(recovery::keep(daemon.clone(), live.clone(), keeper, events));
+    tokio::spawn(recovery::recover(daemon.clone(), live.clone(), sender, events));
     info!("logged in to {target} over {portal}");
     progress.say(format!("logged in to {target} over {portal}"));
     // What the target has is of no matter to whether it let us in.

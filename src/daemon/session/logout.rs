@@ -31,7 +31,7 @@ pub(crate) async fn log_out(
         match slot.close() {
             Ok(closing) => break closing,
             Err(Busy::Idle) if pursued => {
-                daemon.survivors.leave(target);
+                daemon.survivors.forget(target);
                 return Ok(vec![format!(
                     "{target} was not logged in; the automatic login is given up until iscsid starts again"
                 )]);
@@ -65,7 +65,7 @@ pub(crate) async fn log_out(
     let dead = force && !answers(daemon, &live).await;
     if dead {
         live.stop.cancel();
-        // Whoever still uses its units gets errors at once, instead of waiting for a target that is gone.
+        // Programs that still use its units get errors at once, instead of waiting for a target that is gone.
         daemon.bridge.abandon(live.id());
     }
     if let Err(failure) = detach_all(daemon, &live, &names, force).await {
@@ -74,14 +74,14 @@ pub(crate) async fn log_out(
         return Err(failure);
     }
     let notes = if dead {
-        stop_keeping(daemon, &live).await;
+        stop_recovery(daemon, &live).await;
         // It may have come back at the last moment.
         daemon.bridge.abandon(live.id());
         vec![format!("the session with {target} is ended without a logout: the target does not answer")]
     } else {
         end(daemon, &live).await
     };
-    daemon.survivors.leave(target);
+    daemon.survivors.forget(target);
     drop(closing);
     info!("logged out of {target}");
     progress.say(format!("logged out of {target}"));
@@ -122,7 +122,7 @@ fn unit_names(daemon: &Daemon, live: &Live) -> Vec<String> {
     daemon.bridge.units(live.id()).iter().map(|unit| unit_name(&live.target, unit.lun)).collect()
 }
 
-/// Has what programs wrote to the disks of a session that ends under them reach the target.
+/// Writes cached data of a session's disks back to the target, because the session ends under them.
 async fn write_back(daemon: &Daemon, names: Vec<String>) {
     all(names, |name| {
         let disks = daemon.disks.clone();
@@ -148,16 +148,16 @@ pub(crate) async fn refuse_in_use(daemon: &Daemon, unit: &str) -> Result<(), Fai
     Err(Failure::new(ExitCode::TryAgain, message))
 }
 
-/// Nobody logs in to a session's target again, whatever becomes of the session.
-async fn stop_keeping(daemon: &Daemon, live: &Live) {
+/// Ends the recovery of a session: nothing logs in to its target again.
+async fn stop_recovery(daemon: &Daemon, live: &Live) {
     live.stop.cancel();
-    live.kept.cancelled().await;
+    live.recovery_ended.cancelled().await;
     daemon.router.forget(live.id());
 }
 
 /// Ends a session that has no disks any more. What the target thinks of it is said, but changes nothing.
 async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
-    stop_keeping(daemon, live).await;
+    stop_recovery(daemon, live).await;
     let target = &live.target;
     let within = daemon.settings.current().effective(target).timers.logout;
     let id = live.id();
@@ -187,7 +187,7 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
                     Afterlife::WorksOn => {
                         warn!("{failure}; iscsid ends, and the session goes on in the kernel until the next one");
                         daemon.survivors.stay(&target);
-                        stop_keeping(&daemon, &live).await;
+                        stop_recovery(&daemon, &live).await;
                         return;
                     }
                     Afterlife::Waits => {

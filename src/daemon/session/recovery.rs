@@ -1,4 +1,4 @@
-//! Who keeps a session: one task each, which hears the bridge's events and puts things right.
+//! A session's recovery: one task each, which hears the bridge's events and puts things right.
 //!
 //! ```text
 //!              UnitsChanged: scan, beside all this
@@ -15,7 +15,7 @@
 //! ```
 //! A session is reinstated with the same ISID and TSIH 0 (RFC 7143 §6.3.5), over a portal of the same
 //! portal group. The bridge holds the I/O meanwhile; when it has waited long enough, it fails it, and
-//! the keeper goes on trying. The keeper ends when the session is to be closed.
+//! recovery goes on trying. It ends when the session is to be closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,34 +39,34 @@ use crate::login::plan::{Opened, TargetLogin, open_any};
 /// How long a target may take to answer when there is reason to doubt that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
-/// Keeps a session until it is to be closed. `keeper` is the other end of `events`, for the case that
+/// Keeps a session alive until it is to be closed. `sender` is the other end of `events`, for the case that
 /// the session gets another number.
-pub(crate) async fn keep(
+pub(crate) async fn recover(
     daemon: Arc<Daemon>,
     live: Arc<Live>,
-    keeper: mpsc::UnboundedSender<BridgeEvent>,
+    sender: mpsc::UnboundedSender<BridgeEvent>,
     events: mpsc::UnboundedReceiver<BridgeEvent>,
 ) {
-    let _kept = live.kept.clone().drop_guard();
+    let _ended = live.recovery_ended.clone().drop_guard();
     let stop = live.stop.clone();
     let changed = Arc::new(Notify::new());
     let _scans = AbortOnDropHandle::new(tokio::spawn(scans(daemon.clone(), live.clone(), changed.clone())));
-    let mut keeper = Keeper { daemon, live, keeper, events, changed, gone: false };
+    let mut recovery = Recovery { daemon, live, sender, events, changed, gone: false };
     let mut step = Step::Watch;
     loop {
         // A hand-over to the bridge is not interrupted: the step itself looks at the token.
         step = match step {
             Step::End => return,
-            Step::Replace { failures } => keeper.replace(failures).await,
+            Step::Replace { failures } => recovery.replace(failures).await,
             Step::Watch => tokio::select! {
                 biased;
                 () = stop.cancelled() => Step::End,
-                step = keeper.watch() => step,
+                step = recovery.watch() => step,
             },
             Step::Wait { failures, wait } => tokio::select! {
                 biased;
                 () = stop.cancelled() => Step::End,
-                () = keeper.live.look.notified() => Step::Replace { failures: 0 },
+                () = recovery.live.look.notified() => Step::Replace { failures: 0 },
                 () = tokio::time::sleep(wait) => Step::Replace { failures },
             },
         };
@@ -74,7 +74,7 @@ pub(crate) async fn keep(
 }
 
 /// Looks for units whenever they may have changed. A task of its own: a scan over a connection that
-/// is lost meanwhile waits for the keeper to replace it.
+/// is lost meanwhile waits for the recovery to replace it.
 async fn scans(daemon: Arc<Daemon>, live: Arc<Live>, changed: Arc<Notify>) {
     loop {
         changed.notified().await;
@@ -85,7 +85,7 @@ async fn scans(daemon: Arc<Daemon>, live: Arc<Live>, changed: Arc<Notify>) {
     }
 }
 
-/// What a keeper does next.
+/// What the recovery does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// All is well: wait for an event.
@@ -98,10 +98,10 @@ enum Step {
     End,
 }
 
-struct Keeper {
+struct Recovery {
     daemon: Arc<Daemon>,
     live: Arc<Live>,
-    keeper: mpsc::UnboundedSender<BridgeEvent>,
+    sender: mpsc::UnboundedSender<BridgeEvent>,
     events: mpsc::UnboundedReceiver<BridgeEvent>,
     /// Tells the task that looks for units.
     changed: Arc<Notify>,
@@ -109,7 +109,7 @@ struct Keeper {
     gone: bool,
 }
 
-impl Keeper {
+impl Recovery {
     async fn watch(&mut self) -> Step {
         let event = tokio::select! {
             biased;
@@ -130,7 +130,7 @@ impl Keeper {
                 self.live.set_state(SessionState::Recovering);
                 Step::Wait { failures: 0, wait: Duration::from_secs(time2wait.into()) }
             }
-            Some(BridgeEvent::LogoutRequested { seconds, .. }) => self.leave(seconds).await,
+            Some(BridgeEvent::LogoutRequested { seconds, .. }) => self.log_out_as_asked(seconds).await,
             Some(BridgeEvent::UnitsChanged { .. }) => {
                 info!("the units of {target} may have changed");
                 self.changed.notify_one();
@@ -159,7 +159,7 @@ impl Keeper {
 
     /// The target wants a logout within `seconds` (RFC 7143 §11.9.1, events 1 and 4): it gets it, and then
     /// a login again. Units stay, and their I/O waits.
-    async fn leave(&mut self, seconds: u16) -> Step {
+    async fn log_out_as_asked(&mut self, seconds: u16) -> Step {
         let target = &self.live.target;
         info!("{target} wants a logout; logging out and in again");
         self.live.set_state(SessionState::Recovering);
@@ -226,7 +226,7 @@ impl Keeper {
                 self.live.set_facts(Facts::new(id, facts));
                 if id != before {
                     self.daemon.router.forget(before);
-                    self.daemon.router.subscribe(id, self.keeper.clone());
+                    self.daemon.router.subscribe(id, self.sender.clone());
                 }
                 info!("logged in to {target} again, over {portal}");
                 if std::mem::take(&mut self.gone) {

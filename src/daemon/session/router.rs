@@ -1,4 +1,4 @@
-//! Which session's keeper an event of the bridge goes to.
+//! The way of the bridge's events to the recovery of their session.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::kernel_bridge::{BridgeEvent, SessionId};
 /// Events of sessions that nobody has subscribed to yet; older ones are dropped.
 const EARLY: usize = 256;
 
-/// The way of events from the bridge to whoever keeps the session.
+/// Passes each event of the bridge to the recovery of its session.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     table: Mutex<Table>,
@@ -18,28 +18,28 @@ pub(crate) struct Router {
 
 #[derive(Debug, Default)]
 struct Table {
-    keepers: BTreeMap<SessionId, mpsc::UnboundedSender<BridgeEvent>>,
+    recoveries: BTreeMap<SessionId, mpsc::UnboundedSender<BridgeEvent>>,
     /// A session's first event may come before the hand-over has returned its number.
     early: VecDeque<BridgeEvent>,
 }
 
 impl Router {
-    /// Events of `session` go to `keeper` from now on, those that are here already first.
-    pub(crate) fn subscribe(&self, session: SessionId, keeper: mpsc::UnboundedSender<BridgeEvent>) {
+    /// Events of `session` go to `recovery` from now on, those that are here already first.
+    pub(crate) fn subscribe(&self, session: SessionId, recovery: mpsc::UnboundedSender<BridgeEvent>) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let (theirs, others) =
             std::mem::take(&mut table.early).into_iter().partition(|event| of(event) == Some(session));
         table.early = others;
         for event in theirs {
-            let _ = keeper.send(event);
+            let _ = recovery.send(event);
         }
-        table.keepers.insert(session, keeper);
+        table.recoveries.insert(session, recovery);
     }
 
     /// The session is gone.
     pub(crate) fn forget(&self, session: SessionId) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.keepers.remove(&session);
+        table.recoveries.remove(&session);
         table.early.retain(|event| of(event) != Some(session));
     }
 
@@ -50,9 +50,9 @@ impl Router {
             return;
         };
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        match table.keepers.get(&session) {
-            // A keeper that has ended needs no events.
-            Some(keeper) => drop(keeper.send(event)),
+        match table.recoveries.get(&session) {
+            // A recovery that has ended needs no events.
+            Some(recovery) => drop(recovery.send(event)),
             None => {
                 table.early.push_back(event);
                 if table.early.len() > EARLY {
@@ -82,8 +82,8 @@ mod tests {
         let router = Router::default();
         router.route(BridgeEvent::UnitsChanged { session: SessionId(1) });
         router.route(BridgeEvent::UnitsChanged { session: SessionId(2) });
-        let (keeper, mut events) = mpsc::unbounded_channel();
-        router.subscribe(SessionId(2), keeper);
+        let (recovery, mut events) = mpsc::unbounded_channel();
+        router.subscribe(SessionId(2), recovery);
         assert_eq!(events.recv().await, Some(BridgeEvent::UnitsChanged { session: SessionId(2) }));
         assert!(events.try_recv().is_err());
     }

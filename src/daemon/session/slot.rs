@@ -194,11 +194,11 @@ pub(crate) struct Live {
     pub(crate) target: String,
     /// When its first login came about.
     pub(crate) since: Instant,
-    /// Ends the task that keeps it.
+    /// Ends its recovery (see [`super::recovery`]).
     pub(crate) stop: CancellationToken,
-    /// That task has ended.
-    pub(crate) kept: CancellationToken,
-    /// Whoever keeps it looks at once whether its target answers, or tries at once to log in again.
+    /// The recovery has ended.
+    pub(crate) recovery_ended: CancellationToken,
+    /// The recovery looks at once whether the target answers, or tries at once to log in again.
     pub(crate) look: Notify,
     /// Whether its units may be attached. Locked by whoever attaches or detaches, so that no disk is
     /// made of a session that is being closed.
@@ -262,7 +262,7 @@ impl Live {
             target: target.to_owned(),
             since: Instant::now(),
             stop: CancellationToken::new(),
-            kept: CancellationToken::new(),
+            recovery_ended: CancellationToken::new(),
             look: Notify::new(),
             attachable: tokio::sync::Mutex::new(true),
             facts: Mutex::new(facts),

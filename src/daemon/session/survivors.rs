@@ -1,7 +1,7 @@
-//! Who is logged in, on disk: a daemon that dies leaves a list behind, and the next one logs in again.
+//! The list of targets that are logged in, on disk: the daemon that follows one that died logs in to them again.
 //!
 //! ```text
-//!   login ──► enter ──► sessions.json ◄── leave ◄── logout, end of the daemon
+//!   login ──► enter ──► sessions.json ◄── forget ◄── logout, end of the daemon
 //!                          │ kill -9, crash
 //!                          ▼
 //!                       the next start pursues them
@@ -50,17 +50,17 @@ impl Survivors {
         self.change(|names| names.insert(target.to_owned()));
     }
 
-    /// It is not any more, and not to be.
-    pub(crate) fn leave(&self, target: &str) {
+    /// It is logged out: the next daemon does not log in to it.
+    pub(crate) fn forget(&self, target: &str) {
         self.change(|names| names.remove(target));
     }
 
-    /// It is to be logged in again by the next daemon, although this one ends in good order.
+    /// The next daemon logs in to it again, although this one ends in good order.
     pub(crate) fn stay(&self, target: &str) {
         self.staying.lock().unwrap_or_else(PoisonError::into_inner).insert(target.to_owned());
     }
 
-    /// Nobody is, but those that stay.
+    /// Forgets every target but those that [stay](Self::stay).
     pub(crate) fn clear(&self) {
         let staying = self.staying.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.change(|names| {
@@ -98,13 +98,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_entered_and_did_not_leave_is_left_for_the_next() {
+    fn what_was_entered_and_not_forgotten_is_left_for_the_next() {
         let dir = tempfile::tempdir().expect("a directory");
         let (survivors, left) = Survivors::open(dir.path());
         assert!(left.is_empty());
         survivors.enter("iqn.a:1");
         survivors.enter("iqn.a:2");
-        survivors.leave("iqn.a:1");
+        survivors.forget("iqn.a:1");
         let (_, left) = Survivors::open(dir.path());
         assert_eq!(left.into_iter().collect::<Vec<_>>(), ["iqn.a:2"]);
         survivors.stay("iqn.a:2");

@@ -49,9 +49,9 @@ pub(super) async fn run(stream: UnixStream, agreed: Agreed, stop: CancellationTo
         }
         let mut moved = !done.is_empty();
         for done in done.drain(..) {
-            transmission.settle(done)?;
+            transmission.take_result(done)?;
         }
-        let mut need = transmission.digest()?;
+        let mut need = transmission.advance()?;
         if need == Need::Bytes
             && let Some(n) = receive(&mut socket, &mut transmission)?
         {
@@ -60,7 +60,7 @@ pub(super) async fn run(stream: UnixStream, agreed: Agreed, stop: CancellationTo
             if n == 0 && !transmission.end_of_requests() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            need = transmission.digest()?;
+            need = transmission.advance()?;
         }
         moved |= transmission.submit();
         let sent = send(&mut socket, &mut transmission)?;

@@ -50,7 +50,7 @@ const RING: usize = 128 << 10;
 /// shall not land in the ring, from where it would have to be copied.
 const LARGE: u32 = 64 << 10;
 
-/// What [`Transmission::digest`] needs to go on.
+/// What [`Transmission::advance`] needs to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// More from the client.
@@ -195,7 +195,7 @@ impl Transmission {
     ///
     /// # Errors
     /// If the client cannot be understood or the unit is not what it was; the connection is lost.
-    pub(super) fn digest(&mut self) -> io::Result<Need> {
+    pub(super) fn advance(&mut self) -> io::Result<Need> {
         let geometry = self.unit.geometry();
         if geometry.block_size != self.geometry.block_size {
             return Err(io::Error::other("the unit's block size has changed"));
@@ -425,7 +425,7 @@ impl Transmission {
     ///
     /// # Errors
     /// If the reply has begun and cannot be completed; the connection is lost.
-    pub(super) fn settle(&mut self, done: Done) -> io::Result<()> {
+    pub(super) fn take_result(&mut self, done: Done) -> io::Result<()> {
         let Done { token, mut result, buffer } = done;
         let piece_id = token as usize;
         let Some(piece) = self.pieces.get_mut(piece_id) else { return Ok(()) };

@@ -220,9 +220,9 @@ fn a_crowd_of_one_user_pushes_out_its_own() {
     let clients = Arc::new(Clients::default());
     let root = clients.admit(0, CancellationToken::new());
     let crowd: Vec<_> = (0..2 * MAX_CLIENTS).map(|_| clients.admit(1000, CancellationToken::new())).collect();
-    assert!(!root.leave.is_cancelled());
-    assert_eq!(crowd.iter().filter(|place| !place.leave.is_cancelled()).count(), MAX_CLIENTS - 1);
-    assert!(crowd.last().is_some_and(|place| !place.leave.is_cancelled()));
+    assert!(!root.evict.is_cancelled());
+    assert_eq!(crowd.iter().filter(|place| !place.evict.is_cancelled()).count(), MAX_CLIENTS - 1);
+    assert!(crowd.last().is_some_and(|place| !place.evict.is_cancelled()));
 }
 
 #[test]
@@ -231,8 +231,8 @@ fn a_client_that_waits_for_its_answer_is_the_last_to_be_sent_away() {
     let busy = clients.admit(0, CancellationToken::new());
     busy.set_idle(false);
     let crowd: Vec<_> = (0..MAX_CLIENTS).map(|_| clients.admit(0, CancellationToken::new())).collect();
-    assert!(!busy.leave.is_cancelled());
-    assert!(crowd[0].leave.is_cancelled());
+    assert!(!busy.evict.is_cancelled());
+    assert!(crowd[0].evict.is_cancelled());
 }
 
 #[test]
@@ -243,6 +243,6 @@ fn a_client_that_was_just_answered_has_not_been_idle_longest() {
     answered.set_idle(false);
     answered.set_idle(true);
     let _one_more = clients.admit(0, CancellationToken::new());
-    assert!(!answered.leave.is_cancelled());
-    assert!(crowd[0].leave.is_cancelled());
+    assert!(!answered.evict.is_cancelled());
+    assert!(crowd[0].evict.is_cancelled());
 }
