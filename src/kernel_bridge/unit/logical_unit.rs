@@ -86,8 +86,9 @@ impl Unit {
     }
 }
 
-/// SYNCHRONIZE CACHE of everything. The ten-byte form is mandatory wherever there is one, and its
-/// "LBA 0, 0 blocks" means the whole unit (SBC-4 §5.26).
+/// SYNCHRONIZE CACHE of everything: LBA 0 and 0 blocks mean the whole unit (SBC-4 §5.34). Both forms are
+/// optional. The sixteen-byte one goes first, as with reads and writes; a unit that does not know it gets the
+/// ten-byte one ([`Unit::without_16`]), and a unit that knows neither has nothing to synchronize.
 pub(crate) fn flush() -> [u8; 16] {
     cdb::synchronize_cache_16(0, 0).padded()
 }
