@@ -1,10 +1,10 @@
-//! Who uses which unit now, where that must be known: a load that overwrites a unit wants it for itself.
+//! The users of each unit: a load that overwrites a unit must be its only one.
 //!
 //! ```text
 //!   Use::Client, Use::Reading ── any number ──┐
 //!   Use::Writing ── alone ────────────────────┴──► Claim; dropped, the unit is free again
 //! ```
-//! A disk of the operating system holds no claim: whoever attaches it looks for [`Use::Writing`], and whoever
+//! A disk of the operating system holds no claim: attaching looks for [`Use::Writing`], and a load that
 //! writes looks for the disk, both under the session's lock.
 
 use std::collections::BTreeMap;

@@ -70,7 +70,7 @@ impl Completions {
     }
 }
 
-/// Results on their way: those of one round go to whoever waits in one piece, under one lock and with one
+/// Results on their way: all results of a round reach each waiting connection together, under one lock and with one
 /// wake-up for each [`Completions`].
 #[derive(Debug, Default)]
 pub(crate) struct Finished {

@@ -10,8 +10,8 @@
 //!
 //! A buffer has its memory from the moment that somebody looks at it. A read waits most of its time for the
 //! first byte to arrive; thirty-two of 256 KiB that hold memory all the while go through eight megabytes in
-//! turn, which is beyond the cache: each byte would be fetched from memory to be overwritten. So as many
-//! pieces of memory are in use as are being filled, and these stay in the cache.
+//! turn, which is beyond the cache: each byte would be fetched from memory to be overwritten. So only
+//! the buffers that are being filled have memory, and that memory stays in the cache.
 
 use std::cell::OnceCell;
 use std::ops::{Deref, DerefMut};
@@ -109,7 +109,7 @@ impl Pool {
         }
     }
 
-    /// A buffer of `len` bytes, 1 to [`MAX_BUFFER`], whose content is whatever was in it last.
+    /// A buffer of `len` bytes, 1 to [`MAX_BUFFER`]. It holds what its last user left in it.
     /// `None` if the budget is spent.
     ///
     /// # Panics

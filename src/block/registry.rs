@@ -14,8 +14,8 @@ use super::Block;
 use super::claims::{Claim, Claims, Use};
 use super::name::UnitName;
 
-/// The units that are there now. Whoever exports them looks here; whoever waits for one to come or
-/// go subscribes.
+/// The units that are there now. Exports look units up here, and subscribe to learn when one comes or
+/// goes.
 pub struct Registry {
     units: RwLock<BTreeMap<UnitName, Arc<dyn Block>>>,
     claims: Arc<Claims>,

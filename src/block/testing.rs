@@ -109,7 +109,7 @@ impl RamDisk {
         lock(&self.shared.bytes)[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Whatever touches that block fails from now on.
+    /// Every operation on that block fails from now on.
     pub fn break_block(&self, lba: u64, error: IoError) {
         *lock(&self.shared.bad_block) = Some((lba, error));
     }

@@ -1,4 +1,4 @@
-//! The trait by which the daemon reaches whatever runs the full-feature phase.
+//! The trait by which the daemon reaches the kernel, which runs the full-feature phase.
 
 use std::fmt;
 use std::future::Future;
@@ -122,11 +122,11 @@ pub trait KernelBridge: Send + Sync + 'static {
     fn units(&self, session: SessionId) -> Vec<UnitInfo>;
 
     /// Flushes what has a write cache, logs out and ends the session; after `within`, or when the
-    /// connection is down, it just ends. Units are gone afterwards, whatever the result says.
+    /// connection is down, it just ends. Units are gone afterwards, also after an error.
     fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()>;
 
     /// Logs out, but keeps the units: their I/O waits for the connection that replaces this one. After
-    /// `within`, or when the connection is down, it is left without the target's consent.
+    /// `within`, or when the connection is down, it closes the connection without the target's consent.
     fn suspend(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()>;
 
     /// Whether the target answers a command within that time.

@@ -19,11 +19,11 @@ pub(crate) enum Control {
     /// Finish what is under way, log out, and then what `purpose` says; at `deadline` without the
     /// target's consent.
     Logout { purpose: Purpose, deadline: Instant, reply: oneshot::Sender<Result<(), BridgeError>> },
-    /// Some units are not in doubt any more, or refused.
+    /// The gates of some units have changed: their I/O goes on, or fails.
     Recheck,
-    /// A unit was put in doubt by whoever says so: it has to be looked at.
+    /// The sender has put a unit in doubt: verify it.
     Look,
-    /// The daemon has looked for units: so must whoever else keeps them.
+    /// The daemon has scanned: an operating system that has its own list of units must scan as well.
     Scanned,
     /// End at once.
     Abandon,

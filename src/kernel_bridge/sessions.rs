@@ -48,7 +48,7 @@ use crate::block::{Block, Op, Pool, Registry};
 /// its target does not hold the buffers of the others.
 const POOL_BUDGET: usize = 64 << 20;
 
-/// The kernel of a daemon: its sessions and their units, whoever runs them.
+/// The kernel of a daemon: its sessions and their units, over either engine.
 pub struct Sessions {
     registry: Arc<Registry>,
     sessions: Mutex<BTreeMap<SessionId, Arc<Handle>>>,
@@ -62,7 +62,7 @@ pub type SystemDevices = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Who runs the full-feature phase.
 enum Engine {
-    /// The drivers of this process, on lanes; without, among the tasks of whoever hands a session off.
+    /// The drivers of this process, on lanes. Without lanes, each runs on the runtime that hands its session off.
     Here(Option<Lanes>),
     /// The kernel extension.
     Kext(Arc<Extension>),
@@ -72,8 +72,8 @@ enum Engine {
 type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Sessions {
-    /// A kernel without sessions, and where it tells what happens to them. The drivers run among the tasks of
-    /// whoever hands a session off.
+    /// A kernel without sessions, and where it tells what happens to them. Each driver runs on the
+    /// runtime that hands its session off.
     pub fn new() -> (Arc<Sessions>, mpsc::UnboundedReceiver<BridgeEvent>) {
         Sessions::on(Engine::Here(None))
     }
@@ -207,7 +207,7 @@ impl Sessions {
         let scanner = Scanner::new(handle.inbox.clone());
         let cannot =
             |why: scan::NoAnswer| BridgeError::Failed(format!("the units could not be listed: {}", why.sentence()));
-        // What a doubt that comes up meanwhile is about, this scan may not have seen.
+        // This scan may have looked before the cause of a doubt that comes up meanwhile: such a doubt stays.
         let connection = handle.counters.reconnects.load(Ordering::Relaxed);
         let doubts: BTreeMap<Lun, u64> =
             handle.units.disks().iter().map(|(lun, disk)| (*lun, disk.unit.gate().doubts())).collect();
@@ -252,7 +252,7 @@ impl Sessions {
 
     /// Makes the registry hold what a scan has found. A disk that is in use goes only if the target does
     /// not list it any more: one that is `silent` or not ready comes back. One that has become another
-    /// disk stays, and takes no I/O: whoever uses it by its name does not mean that one.
+    /// disk stays, and takes no I/O: its users mean the disk that it was.
     fn publish(
         &self,
         handle: &Handle,

@@ -27,10 +27,10 @@ pub(crate) enum Pass {
     Refused,
 }
 
-/// What is held of a unit, the doubts aside.
+/// What the last look has shown, the doubts aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// It was the disk that it was when somebody last looked.
+    /// It was the same disk at the last look.
     Trusted,
     /// It was another one, or did not answer in time: commands fail until the next doubt or trust.
     Refused,
@@ -43,7 +43,7 @@ struct State {
     standing: Standing,
     /// How often the unit was put in doubt.
     doubts: u64,
-    /// Which of the doubts is looked into: all, where it is the last.
+    /// The number of the last doubt that a look has answered; no doubt is open where it equals `doubts`.
     settled: u64,
     /// Whether the size counts at the next look: it does once the connection was lost since the last trust.
     size: Size,
@@ -100,8 +100,8 @@ impl Gate {
         }
     }
 
-    /// What is at the unit's number may be another disk: no command goes there until somebody has looked.
-    /// With [`Size::Must`] nobody has watched it. A refusal is looked into again as well.
+    /// What is at the unit's number may be another disk: no command goes there until a look has
+    /// answered. [`Size::Must`]: changes of its size may have been missed. A refused unit gets another look as well.
     pub(crate) fn doubt(&self, size: Size) {
         self.change(|state| {
             if size == Size::Must {
@@ -145,7 +145,7 @@ impl Gate {
         })
     }
 
-    /// Somebody has looked into that doubt, with whatever result.
+    /// A look has answered that doubt, with any result.
     pub(crate) fn settle(&self, doubt: u64) {
         self.change(|state| state.settled = state.settled.max(doubt));
     }

@@ -16,12 +16,12 @@ pub(crate) struct Identity {
     blocks: u64,
 }
 
-/// How what is there now compares.
+/// How a unit's present answers compare with its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Likeness {
     /// The same disk.
     Same,
-    /// Not to be told yet, and why: it may still be starting.
+    /// It cannot be told yet, and why: the unit may still be starting.
     Unclear(String),
     /// Another disk, and how that shows.
     Other(String),
@@ -32,7 +32,7 @@ pub(crate) enum Likeness {
 pub(crate) enum Size {
     /// The target has told us of every change: it may have any size.
     May,
-    /// Nobody watched: a disk of another size may be another disk with copied names.
+    /// Changes may have been missed: a disk of another size may be another disk with copied names.
     Must,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn other_disk(how: &str) -> String {
 }
 
 impl Identity {
-    /// Of a disk as a scan found it; `None` for what is no disk, or not ready.
+    /// The identity of a disk as a scan found it; `None` if the unit is no disk, or is not ready.
     pub(crate) fn of(info: &UnitInfo) -> Option<Identity> {
         let geometry = info.geometry?;
         Some(Identity {

@@ -21,14 +21,14 @@ pub struct UnitInfo {
     pub serial: Option<String>,
     /// The best designator of VPD 83h, such as `naa.6001405…`.
     pub identifier: Option<String>,
-    /// What the exports see; `None` for what is not a disk or not ready.
+    /// What the exports see; `None` if the unit is no disk, or is not ready.
     pub geometry: Option<Geometry>,
     /// Why a disk has no geometry.
     pub problem: Option<String>,
 }
 
 impl UnitInfo {
-    /// Nobody may use it now, and why.
+    /// Marks it as unusable, and says why.
     pub(crate) fn become_offline(&mut self, why: &str) {
         self.geometry = None;
         self.problem = Some(format!("it is offline: {why}"));

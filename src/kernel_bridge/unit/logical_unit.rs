@@ -28,7 +28,7 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// A disk as a scan found it; `None` for what is no disk, or not ready.
+    /// A disk as a scan found it; `None` if the unit is no disk, or is not ready.
     pub(crate) fn new(info: &UnitInfo, features: Features) -> Option<Unit> {
         Some(Unit {
             shape: RwLock::new(Shape { geometry: info.geometry?, features }),

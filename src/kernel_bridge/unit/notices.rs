@@ -1,4 +1,4 @@
-//! What a session is told about its units, and who must know.
+//! News of a session's units, and the way to the daemon and the verification, which must know.
 //!
 //! ```text
 //!   unit attention, report ──► hear ──► the daemon: a rescan is due
@@ -19,7 +19,7 @@ use crate::kernel_bridge::bridge::{BridgeEvent, SessionId};
 /// I/O waits at least so long for a look at its unit that is in doubt.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
-/// A session's way to the daemon and to whoever looks at units.
+/// A session's way to the daemon and to the verification of units.
 pub(crate) struct Notices {
     pub(crate) id: SessionId,
     pub(crate) events: mpsc::UnboundedSender<BridgeEvent>,
@@ -37,8 +37,8 @@ impl Notices {
         }
     }
 
-    /// A unit attention: what it says about the units, the daemon must know. Where another disk may be
-    /// at the unit's number now, nothing goes there until that is looked into.
+    /// A unit attention. The daemon learns what it says about the units. Where another disk may be at the
+    /// unit's number now, no command goes there until the unit is verified.
     pub(crate) fn hear(&self, lun: Lun, sense: &Sense) {
         let another = sense.reported_luns_changed() || sense.inquiry_data_changed();
         if another && let Some(disk) = self.disks.lock().get(&lun) {
@@ -50,7 +50,7 @@ impl Notices {
         }
     }
 
-    /// Has units looked at that are in doubt though the connection is as it was.
+    /// Verifies units that are in doubt although their connection is the same.
     pub(crate) fn look(&self) {
         self.doubted.send_replace(Instant::now() + self.replacement_timeout.max(LOOK_LIMIT));
     }

@@ -33,7 +33,7 @@ impl Payload {
         }
     }
 
-    /// How long it is; memory that it does not have yet it need not have for that.
+    /// How long it is. A buffer without memory need not take any to answer.
     pub(crate) fn len(&self) -> usize {
         match self {
             Payload::None => 0,
@@ -157,7 +157,7 @@ impl Request {
     pub(crate) fn fail(self, error: IoError) {
         match self.work {
             Work::Block { completion, .. } => completion.finish(Err(error), self.payload.into_buffer()),
-            // Whoever asked may have stopped waiting: then nobody needs the answer.
+            // The scan may have stopped waiting: then nobody needs the answer.
             Work::Raw { reply } => drop(reply.send(Err(error))),
         }
     }

@@ -100,11 +100,11 @@ impl Check {
             let doubt = gate.doubts();
             let deadline = *doubted.borrow_and_update();
             let look = async {
-                // Nobody closes it.
+                // The semaphore is never closed.
                 let _turn = self.turns.acquire().await;
                 self.scanner.probe(self.lun).await
             };
-            // After the deadline I/O does not wait for the answer any more, but the answer is still wanted.
+            // After the deadline I/O waits no longer, but the answer is still wanted.
             tokio::pin!(look);
             let found = match timeout_at(deadline, &mut look).await {
                 Ok(found) => found,

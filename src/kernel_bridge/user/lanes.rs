@@ -1,4 +1,4 @@
-//! Threads for what moves data: a session's driver and whoever exports its units run on the same one.
+//! Threads for data: a session's driver and the exports of its units run on the same one.
 //!
 //! ```text
 //!   lane 0   driver of session 0 ◄─► its exports      driver of session 2 ◄─► its exports
@@ -15,7 +15,7 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The threads. They end when this is dropped, whatever runs on them.
+/// The threads. They end when this is dropped, and so do the tasks on them.
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Handle>,

@@ -35,7 +35,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Gives its memory to whoever needs some next, if it is empty.
+    /// Gives its memory to the next ring of the thread that needs some, if it is empty.
     pub(super) fn rest(&mut self) {
         if self.start == self.end && !self.bytes.is_empty() {
             let bytes = std::mem::take(&mut self.bytes);

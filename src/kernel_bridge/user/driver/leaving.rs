@@ -27,7 +27,7 @@ pub(super) enum Leaving {
 pub(super) struct Departure {
     purpose: Purpose,
     deadline: Instant,
-    /// Who comes back does not wait longer than until then for what is under way: it is issued again.
+    /// A session that comes back waits until then for commands under way; afterwards they are issued again.
     drained: Option<Instant>,
     reply: oneshot::Sender<Result<(), BridgeError>>,
 }

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Longer than that is not looked: sleeping costs less.
+/// How long the driver looks: beyond that, sleeping costs less.
 const LIMIT: Duration = Duration::from_micros(50);
 
-/// Nor more often than that, however slow the clock.
+/// How often it looks at most, even with a slow clock.
 const TURNS: u32 = 256;
 
-/// At most so many times it is left out.
+/// How many times in a row looking is left out at most.
 const MOST_LEFT_OUT: u32 = 256;
 
 /// With more commands under way than that, answers come while others are dealt with, and waiting for many of them
@@ -29,7 +29,7 @@ pub(super) const FEW: usize = 2;
 /// What experience says.
 #[derive(Debug, Default)]
 pub(super) struct Spin {
-    /// In vain the last time: how many times it was left out then.
+    /// How many times looking was left out after it had last been in vain.
     left_out: u32,
     /// How many times it is to be left out from now on.
     leave_out: u32,
