@@ -123,7 +123,7 @@ pub enum Fault {
     },
     /// A block does not hold what was written to it.
     Mismatch {
-        /// Which.
+        /// The block.
         lba: u64,
         /// What it holds.
         found: Found,
@@ -177,7 +177,7 @@ impl fmt::Display for Found {
 
 impl std::error::Error for Fault {}
 
-/// How far a load is, for whoever looks on.
+/// How far a load is, for its observers.
 #[derive(Debug, Default)]
 pub struct Meter {
     measured: AtomicU64,
@@ -280,7 +280,7 @@ impl Load {
         }
         let blocks = length / block_size;
         let places = geometry.blocks / u64::from(blocks);
-        // Whoever compares must know what is in a place: one operation in each.
+        // A load that compares must know the content of a place: each has one operation at a time.
         let needed = if verify { depth as u64 } else { 1 };
         if places < needed {
             return Err(Misfit::TooSmall { places, needed });
@@ -357,12 +357,12 @@ impl Load {
         Ok(places.saturating_mul(u64::from(self.blocks)))
     }
 
-    /// Waits for what is under way, whatever becomes of it, and begins nothing.
+    /// Waits for the operations under way, also for those that fail, and begins no others.
     pub async fn drain(&mut self) {
         self.phase = Phase::Ending;
         while self.open() > 0 {
             self.completions.wait(&mut self.done).await;
-            // Whoever drains has given up already.
+            // The run has ended already: its result is known.
             let _ = self.collect(Instant::now());
         }
     }
@@ -421,7 +421,7 @@ impl Load {
     /// Begins what there is to begin; whether anything is under way.
     fn issue(&mut self, now: Instant) -> bool {
         while let Some(&index) = self.idle.last() {
-            // One without a buffer is where nobody has prepared anything: there is nothing to do.
+            // A slot without a buffer was not prepared: there is nothing to do.
             let Some(mut buffer) = self.slots[index].buffer.take() else { break };
             let Some((place, write)) = self.next(now) else {
                 self.slots[index].buffer = Some(buffer);

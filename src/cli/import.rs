@@ -3,8 +3,8 @@
 //! ```text
 //!   file ─► config::read_iscsi_osx ─► Import ─► in frames that fit ─► iscsid ─► what it took
 //! ```
-//! It is read here and not by the daemon: whoever calls may read files, and may be asked for leave to
-//! use keychain items, that a daemon may not.
+//! The command line reads it, not the daemon: its user may read files that the daemon may not, and the system can
+//! ask the user for leave to use keychain items.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};

@@ -169,7 +169,7 @@ fn usage(message: &str) -> Failure {
     Failure::new(ExitCode::Usage, message)
 }
 
-/// To standard output. Whoever has read enough, such as `head`, may hang up.
+/// Prints to standard output. A reader that has read enough, such as `head`, may hang up.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

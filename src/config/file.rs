@@ -3,7 +3,7 @@
 //! ```text
 //!   .iscsid.plist.XXXXXX  created 0600 beside it → written → fsync → rename over iscsid.plist → fsync of the directory
 //! ```
-//! Whatever fails before the rename leaves the old file as it was.
+//! A failure before the rename leaves the old file as it was.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -73,8 +73,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Has what happened to a file's name reach stable storage. It has happened: that a power cut could undo
-/// it is no reason to say that it has not.
+/// Writes a change of a file's name to stable storage. An error is only logged: the change has been made,
+/// although a power cut could undo it.
 pub(super) fn sync_directory(path: &Path) {
     if let Err(error) = File::open(directory(path)).and_then(|directory| directory.sync_all()) {
         tracing::warn!("{} may not be on stable storage yet: {error}", path.display());

@@ -47,7 +47,7 @@ impl Importing<'_> {
         self.imported.left.push(sentence);
     }
 
-    /// Makes one change, whole or not at all.
+    /// Makes one change, as a whole or not.
     fn change<T>(
         &mut self,
         change: impl FnOnce(&mut Config, &mut Secrets) -> Result<T, Failure>,

@@ -78,7 +78,7 @@ impl Store {
         &self.path
     }
 
-    /// Edits a copy, saves it, and only then lets it hold. Whatever fails, nothing has changed.
+    /// Edits a copy, saves it, and only then lets it hold. After an error nothing has changed.
     ///
     /// # Errors
     /// The edit's own; [`ExitCode::Configuration`] where it cannot be saved.

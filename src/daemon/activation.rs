@@ -1,5 +1,5 @@
-//! Sockets that whoever starts the daemon has opened for it: then `iscsictl` waits for a daemon that is
-//! on its way up, instead of being told that there is none.
+//! Sockets that launchd or systemd has opened for the daemon: `iscsictl` then waits for a daemon that is
+//! on its way up, and does not report that there is none.
 //!
 //! ```text
 //!   launchd   Sockets → Control in the job's property list ─┐
@@ -38,7 +38,7 @@ pub(crate) fn inherited() -> Option<UnixListener> {
     }
 }
 
-/// Nobody hands anything over here.
+/// This system hands no socket over.
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub(crate) fn inherited() -> Option<UnixListener> {
     None

@@ -3,8 +3,8 @@
 //! ```text
 //!   event ── fields, each cleaned ──► "2026-11-21T06:00:00Z  WARN iscsid::daemon: …"
 //! ```
-//! Many events quote what a target said. None may end its line or rewrite the terminal of whoever
-//! reads it.
+//! Many events quote text of a target. Such text must not end the event's line, nor rewrite the reader's
+//! terminal.
 
 use std::io::IsTerminal;
 
@@ -33,7 +33,7 @@ pub(super) fn start(filter: &str) -> Result<(), Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .fmt_fields(fields());
     let log = tracing_subscriber::registry().with(env_filter).with(lines);
-    // A record of os_log is one whatever is in it: nothing in it can end it.
+    // No text can end a record of os_log.
     #[cfg(all(target_os = "macos", feature = "oslog"))]
     let log = log.with(tracing_oslog::OsLogger::new("org.iscsid.iscsid", "daemon"));
     if let Err(error) = log.try_init() {

@@ -38,13 +38,13 @@ impl RuntimeDir {
                 .recursive(true)
                 .mode(mode)
                 .create(path)
-                // Whatever the umask of whoever starts us.
+                // The umask of the calling process does not apply to this.
                 .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
                 .map_err(|error| unusable(path, "created", &error))?;
         }
         let owner = std::fs::metadata(path).map_err(|error| unusable(path, "used", &error))?.uid();
         if owner != 0 && owner != own.as_raw() {
-            // Whoever owns the directory could put his own socket in the place of ours.
+            // The directory's owner could put his own socket in the place of ours.
             let message = format!(
                 "the runtime directory {} belongs to another user; give one of your own by --runtime-dir",
                 path.display()

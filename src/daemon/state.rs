@@ -50,7 +50,7 @@ pub(crate) struct Daemon {
     pub(crate) stop: CancellationToken,
     /// Discovery's settings have changed.
     pub(crate) discovery_changed: Notify,
-    /// The network has changed: whoever waits for it tries at once.
+    /// The network has changed: tasks that wait for their next attempt try at once.
     pub(crate) network_changed: Notify,
     /// What benchmarks hold of the sessions' buffers.
     pub(crate) bench_buffers: BufferLedger,

@@ -110,7 +110,7 @@ pub(super) fn sockets(subject: &Subject, world: &dyn World, findings: &mut Vec<F
     socket(&directory.join("nbd.sock"), world, findings);
 }
 
-/// The socket of the NBD export: only for root, or for whoever runs the daemon.
+/// The socket of the NBD export: only for root, or for the user that runs the daemon.
 fn socket(path: &Path, world: &dyn World, findings: &mut Vec<Finding>) {
     let (check, shown) = ("sockets", path.display());
     let again = "restart iscsid, which makes it again";

@@ -6,7 +6,7 @@
 //!   World (files, network, tools) ─────┘
 //! ```
 //! It needs no daemon: one that does not run is a finding. It changes nothing, logs in nowhere, and ends
-//! within seconds, whoever keeps silent.
+//! within seconds, even if a portal or a program keeps silent.
 
 mod files;
 mod network;

@@ -130,7 +130,7 @@ impl World for Machine {
     }
 
     fn has_tool(&self, name: &str) -> bool {
-        // Where a daemon finds them, whatever the PATH of whoever asks.
+        // Where a daemon finds them: the PATH of the user who asks may be another.
         let usual = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
         let own = std::env::var_os("PATH").unwrap_or_default();
         let mut places = std::env::split_paths(&own).chain(usual.map(Into::into));

@@ -50,11 +50,11 @@ pub(crate) trait Answer: Send + 'static {
     }
     /// A write, zeroing or flush is done.
     fn done(self);
-    /// It could not be done, or not all of it.
+    /// It could not be done, or only a part of it.
     fn failed(self, error: IoError);
 }
 
-/// A unit as bytes. When dropped, whoever still waits is answered [`IoError::Offline`].
+/// A unit as bytes. When dropped, requests that still wait are answered [`IoError::Offline`].
 pub(crate) struct Bytes<A: Answer> {
     shared: Arc<Shared<A>>,
 }
@@ -229,7 +229,7 @@ impl<A: Answer> Bytes<A> {
     /// Begins a write of `length` bytes at `offset`, which come piece by piece, for tasks.
     ///
     /// # Errors
-    /// Whoever asked, and why it cannot be.
+    /// Why it cannot be, and `answer` back.
     pub(crate) fn begin_write(
         &self,
         offset: u64,

@@ -1,12 +1,12 @@
 //! A unit as a file: a file system of the daemon's own with nothing in it but `disk`.
 //!
 //! ```text
-//!   loop device, or whoever opens the file
+//!   loop device, or another program with the file open
 //!        │ FUSE_READ, FUSE_WRITE, FUSE_FSYNC, FUSE_FALLOCATE
 //!   fuser's thread ──► Bytes ──► Block
 //!   /dev/fuse ◄────── Answer (from the task that takes completions)
 //! ```
-//! Whoever opens the file gets `FOPEN_DIRECT_IO`: its pages are never cached, so the disk's data is
+//! Every open file has `FOPEN_DIRECT_IO`: its pages are never cached, so the disk's data is
 //! cached once, by the block device on top, and a write that was answered has reached the unit. No
 //! write waits in a cache that a flush would have to find.
 //!

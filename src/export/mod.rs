@@ -1,4 +1,4 @@
-//! Producers of block I/O: whoever offers a unit to the operating system or to another program.
+//! Producers of block I/O: servers that offer a unit to the operating system or to other programs.
 //!
 //! ```text
 //!   nbd client ── Unix socket ──► nbd ──────────► Block (trait of the user kernel)

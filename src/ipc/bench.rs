@@ -152,8 +152,8 @@ pub struct BenchReport {
     pub mb_per_s: f64,
     /// How long operations took.
     pub latency_us: Latency,
-    /// Processor time of the daemon's process, user and system, per operation, in microseconds. Whatever
-    /// else the daemon did meanwhile counts as well.
+    /// Processor time of the daemon's process, user and system, per operation, in microseconds. Other
+    /// work of the daemon in that time counts as well.
     pub cpu_us_per_io: f64,
     /// System calls of the session's connection, sends and receives, per operation.
     pub syscalls_per_io: f64,

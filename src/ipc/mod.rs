@@ -9,8 +9,8 @@
 //! A client that hangs up does not take back what it asked for, but for a benchmark, which ends.
 //!
 //! Frames are a 32-bit big-endian length (at most [`MAX_FRAME`]) and that many bytes of JSON.
-//! Any local user may read; whoever changes something must be root or the daemon's own user, by the
-//! credentials of the accepted socket.
+//! Any local user may read. Only root and the daemon's own user may change something, by the credentials of
+//! the accepted socket.
 
 mod bench;
 mod import;

@@ -253,7 +253,7 @@ pub struct Discovery {
     pub send_targets: bool,
     /// Every so many seconds.
     pub interval: u32,
-    /// Which.
+    /// The portals that are asked.
     pub portals: Vec<DiscoveryPortal>,
 }
 
@@ -269,8 +269,8 @@ pub struct Stats {
     pub counters: crate::kernel_bridge::SessionStats,
 }
 
-/// Pairs that are written as a dictionary and keep their order: whoever reads the JSON looks names up.
-/// Read they are from either.
+/// Pairs that are written as a dictionary, in their order: readers of the JSON look names up. A list
+/// of pairs can be read as well.
 mod dictionary {
     use std::fmt;
     use std::marker::PhantomData;

@@ -54,21 +54,21 @@ pub(crate) enum Cause {
         /// For so long.
         after: Duration,
     },
-    /// Nobody listens.
+    /// The host refuses the connection: no program listens.
     Closed,
     /// The connection was lost during the login.
     Dropped {
-        /// How.
+        /// How it was lost.
         why: String,
     },
     /// The other side does not speak iSCSI, or breaks its rules.
     NotIscsi {
-        /// Which.
+        /// What shows it.
         why: String,
     },
-    /// Nobody broke a rule, but there is no common ground.
+    /// The two sides have no value of a key in common, although both keep the rules.
     Incompatible {
-        /// In what.
+        /// What they differ in.
         why: String,
     },
     /// The target refused (RFC 7143 §11.13.5).

@@ -58,7 +58,7 @@ impl Lab {
     /// and finds its units.
     ///
     /// # Errors
-    /// Whatever stands in the way, in a sentence.
+    /// What stands in the way, in a sentence.
     pub async fn log_in(
         target: &str,
         portal: SocketAddr,
@@ -71,7 +71,7 @@ impl Lab {
     /// As [`log_in`](Lab::log_in), for who is going to lose the connection.
     ///
     /// # Errors
-    /// As there.
+    /// As those of [`log_in`](Lab::log_in).
     pub async fn with_timers(
         target: &str,
         portal: SocketAddr,
@@ -99,7 +99,7 @@ impl Lab {
     /// Logs in again, as the same initiator port: the session goes on over another connection.
     ///
     /// # Errors
-    /// Whatever stands in the way.
+    /// What stands in the way, in a sentence.
     pub async fn log_in_again(&self) -> Result<(), Failure> {
         let opened = open(&self.plan, &self.portal).await?;
         let handoff = self.kernel.handoff(self.spec.clone(), opened.handoff, opened.stream, Some(self.session));
@@ -174,7 +174,7 @@ impl Lab {
 /// reinstates that session (RFC 7143 §6.3.5).
 ///
 /// # Errors
-/// As there.
+/// As those of [`Lab::log_in`].
 pub async fn log_in_bare(
     target: &str,
     portal: SocketAddr,

@@ -89,7 +89,7 @@ async fn measure(daemon: &Daemon, workload: &Workload, progress: &Progress) -> R
         load.drain().await;
         drop((claim, held));
     });
-    // Whatever comes later than that is waited for without the client.
+    // The task waits for later results without the client.
     let _ = timeout(SETTLE, settled).await;
 
     let Taken { measured, costs, compared } = outcome.map_err(|ended| ended.failure(&name))?;

@@ -225,7 +225,7 @@ impl Client {
     async fn run<A: Answer>(&mut self, answer: Arc<A>, request: Request) -> Result<Result<Reply, Failure>, Dropped> {
         let (to, mut frames) = mpsc::channel(64);
         let gone = CancellationToken::new();
-        // Whatever ends this ends the waiting.
+        // The request learns of it when this future ends in any way.
         let _leaves = gone.clone().drop_guard();
         let work = tokio::spawn(answer.answer(request, Progress::to(to, gone.clone())));
         loop {

@@ -24,7 +24,7 @@ pub(super) fn listen(events: &mpsc::UnboundedSender<PlatformEvent>) {
         drop(events.send(event));
     };
     let network = move || {
-        // Whoever listened may have ended; then nobody needs to know.
+        // The receiver may have ended; then nobody needs to know.
         let _ = tell.send(());
     };
     let thread = std::thread::Builder::new().name("platform".to_owned()).spawn(move || {

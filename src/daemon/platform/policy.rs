@@ -81,13 +81,13 @@ fn concerned(daemon: &Daemon, interface: Option<&str>) -> impl Iterator<Item = A
     daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()).filter(on_it).collect::<Vec<_>>().into_iter()
 }
 
-/// Whoever waited for the network need not wait any longer.
+/// Wakes every task that waits for its next attempt.
 fn try_at_once(daemon: &Daemon) {
     daemon.network_changed.notify_waiters();
     daemon.discovery_changed.notify_one();
 }
 
-/// Has everything reach stable storage, and lets go of `hold`, whatever comes of it.
+/// Flushes everything to stable storage and then, also after an error, lets go of `hold`.
 async fn flush_all(daemon: Arc<Daemon>, hold: Hold) {
     let lives = concerned(&daemon, None).filter(|live| live.facts().state == SessionState::Active);
     let work = all(lives, |live| {

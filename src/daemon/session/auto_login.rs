@@ -63,7 +63,7 @@ async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {
         let passes = no_login.again == Again::Later;
         tokio::select! {
             () = stop.cancelled() => break,
-            // What the network has no part in is not asked more often for it.
+            // A failure that the network has no part in keeps its back-off.
             () = daemon.network_changed.notified(), if passes => failures = 0,
             () = tokio::time::sleep(wait) => {}
         }

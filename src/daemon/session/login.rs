@@ -25,7 +25,7 @@ const PATIENT_ROUNDS: u32 = 3;
 pub(crate) struct NoLogin {
     /// For the user.
     pub(crate) failure: Failure,
-    /// For whoever tries again.
+    /// Whether another attempt makes sense.
     pub(crate) again: Again,
 }
 

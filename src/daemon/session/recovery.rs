@@ -148,7 +148,7 @@ impl Recovery {
             Ok(false) | Err(_) => {
                 warn!("{target} does not answer any more; logging in again at once");
                 self.live.set_state(SessionState::Recovering);
-                // Nobody waits for an answer of a connection that has none; its I/O waits for the next one.
+                // The connection gives no answers: it is closed at once, and its I/O waits for the next one.
                 if let Err(error) = self.daemon.bridge.suspend(id, Duration::ZERO).await {
                     debug!("the old connection to {target} is left: {error}");
                 }

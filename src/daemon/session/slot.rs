@@ -200,8 +200,8 @@ pub(crate) struct Live {
     pub(crate) recovery_ended: CancellationToken,
     /// The recovery looks at once whether the target answers, or tries at once to log in again.
     pub(crate) look: Notify,
-    /// Whether its units may be attached. Locked by whoever attaches or detaches, so that no disk is
-    /// made of a session that is being closed.
+    /// Whether its units may be attached. Attaching and detaching lock it, so that a session
+    /// that is being closed gets no new disk.
     pub(crate) attachable: tokio::sync::Mutex<bool>,
     facts: Mutex<Facts>,
 }
@@ -228,7 +228,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Of a connection that was just handed to the bridge; the socket is what is left.
+    /// The facts of a connection whose socket was just handed to the bridge.
     pub(crate) fn new(id: SessionId, opened: OpenedFacts) -> Facts {
         let OpenedFacts { handoff, portal, via, alias, authentication, keys } = opened;
         Facts { id, state: SessionState::Active, handoff, portal, via, alias, authentication, keys }

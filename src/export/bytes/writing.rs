@@ -1,7 +1,7 @@
 //! A request on its way into pieces; a write that is cut as its bytes come.
 //!
 //! ```text
-//!   next ──► Filling: a buffer ── whoever has the bytes fills it ──► put ──► under way
+//!   next ──► Filling: a buffer ── the caller fills it ──► put ──► under way
 //! ```
 
 use super::{Answer, Bytes, Work};

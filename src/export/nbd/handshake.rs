@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         let geometry = unit.geometry();
         let flags = transmission_flags(&geometry, self.structured);
         self.info(option, info::EXPORT, &[&geometry.bytes().to_be_bytes(), &flags.to_be_bytes()]);
-        // Asked for or not: who ignores it is told by EINVAL where a request does not fit.
+        // It is sent unasked as well: a client that ignores it gets EINVAL for a request that does not fit.
         let sizes = block_sizes(&geometry).map(u32::to_be_bytes);
         self.info(option, info::BLOCK_SIZE, &[sizes.as_flattened()]);
         if wanted.contains(&info::NAME) {

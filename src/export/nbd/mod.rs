@@ -1,4 +1,4 @@
-//! The NBD server: units for qemu, libnbd, fio, and whoever attaches a disk by NBD.
+//! The NBD server: units for qemu, libnbd, fio, and other programs that speak NBD.
 //!
 //! ```text
 //!   client ──► handshake ──► transmission ──────────────────────────────────────────► Block

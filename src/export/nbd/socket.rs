@@ -98,7 +98,7 @@ impl Socket {
     }
 }
 
-/// Has a socket watched for that alone, which tokio's own `UnixStream` cannot.
+/// Watches a socket for that alone, which tokio's own `UnixStream` cannot.
 #[expect(
     deprecated,
     reason = "its successor is unsafe, for the sake of what does not own its descriptor as a UnixStream does"

@@ -9,9 +9,9 @@
 //!             └─────────────────┴──────────────────┘        DISC ──► Closed
 //! ```
 //! A request is cut into pieces no longer than one operation may be. Only one request at a time is
-//! still being cut, in the order of arrival; all others have every piece submitted. So whoever waits
-//! for a buffer waits for operations that are under way and replies that are being written, never for
-//! another that waits: the pool may be as small as one buffer.
+//! still being cut, in the order of arrival; all others have every piece submitted. So a request
+//! that waits for a buffer waits for operations under way and for replies that are being written, never for
+//! another request that waits: the pool may be as small as one buffer.
 //!
 //! The exception is a read whose reply must come in one go (a simple reply, or a chunk that must not
 //! be fragmented): it *gathers* its pieces before it answers, and holds their buffers meanwhile. When

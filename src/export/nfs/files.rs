@@ -325,7 +325,8 @@ impl Changes {
         Ok(changes)
     }
 
-    /// Times are forgotten, the rest is what it is; but whoever truncates to nothing is about to write.
+    /// Times are forgotten, and all else cannot be changed. Truncation to nothing may pass: a client that asks
+    /// for it is about to write.
     fn check(&self, attributes: &Attributes) -> Result<(), Status> {
         let other = |wanted: Option<u32>, is: u32| wanted.is_some_and(|wanted| wanted != is);
         if other(self.mode.map(|mode| mode & 0o7777), attributes.mode)

@@ -35,8 +35,8 @@ impl Secret {
         self.code(b"path").iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What `message` is known by to whoever has the secret. A plain hash over both will do: messages are
-    /// of fixed length, and of the hash only half is shown, so none can be extended.
+    /// The code that proves that the maker of `message` knew the secret. A plain hash over both will do: messages
+    /// have a fixed length and only half of the hash is shown, so nobody can extend one.
     fn code(&self, message: &[u8]) -> [u8; 16] {
         let digest = Sha256::new().chain_update(&self.0[..]).chain_update(message).finalize();
         let mut code = [0; 16];

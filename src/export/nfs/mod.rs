@@ -18,10 +18,10 @@
 //!   A unit that is not there yet, or that has been away for too long, is answered `NFS3ERR_JUKEBOX`: try again
 //!   later. One that was logged out of is answered `NFS3ERR_STALE`.
 //! - **Who may.** Only this machine; on Linux only its root and the daemon's own user, as the kernel says
-//!   whose a connection is. A handle carries a code that nobody can make who does not know the secret, and
-//!   the first one is given only to whoever knows a path: the secret itself, or a [`Tickets`] that is
-//!   good for one mount. What a client says of its user (AUTH_SYS) counts for ACCESS and nothing else: it
-//!   keeps the other users of the mount out, as the mode of a file does.
+//!   whose a connection is. A handle carries a code that takes the secret to make, and a client gets its first
+//!   handle only for a path: the secret itself, or a ticket (see [`Tickets`]) that is good for one mount.
+//!   What a client says of its user (AUTH_SYS) counts for ACCESS and nothing else: it keeps the other users of
+//!   the mount out, as the mode of a file does.
 //!
 //! One task per connection, on the thread of the unit's driver once it is known which. Payloads are received
 //! into the buffers from which they are written, and replies leave from the buffers they were read to.

@@ -35,7 +35,7 @@ pub(super) fn perform(
         mount_procedure::UMNT => {
             arguments.opaque(MAX_PATH).map_err(|Garbage| Refusal::Arguments)?;
         }
-        // Nobody is mounted, nothing is exported to everybody: two empty lists.
+        // The lists of mounts and of exports are always empty.
         mount_procedure::DUMP | mount_procedure::EXPORT => out.bool(false),
         _ => return Err(Refusal::Procedure),
     }

@@ -1,4 +1,4 @@
-//! The replies of a connection: from whoever has one to the socket.
+//! The replies of a connection, from the threads that complete requests to the socket.
 //!
 //! ```text
 //!   begin ──► under way ── put ──► outbox ── one gathered write ──► socket
@@ -124,7 +124,7 @@ impl Replies {
         self.queued.notify_one();
     }
 
-    /// Nobody listens any more: replies are thrown away, now and from now on.
+    /// The client has gone: replies are thrown away from now on.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;

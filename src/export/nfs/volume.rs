@@ -174,7 +174,7 @@ impl Volume {
         }
         let result = look(&units);
         drop(units);
-        // Whoever waits for these is answered now, which takes other locks.
+        // Their drop answers the requests that wait, which takes other locks.
         drop(left);
         result
     }

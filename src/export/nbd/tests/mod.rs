@@ -1,4 +1,4 @@
-//! Scenarios between a small client, which sends whatever a test wants sent, and the server.
+//! Scenarios between a small client, which sends any bytes that a test gives it, and the server.
 
 mod client;
 mod handshake;
@@ -19,7 +19,7 @@ use crate::block::{Geometry, Registry};
 const NAME: &str = "iqn.2026-01.example:disk/0";
 const MIB: u64 = 1 << 20;
 
-/// One unit, [`NAME`], and whoever connects to it.
+/// One unit, [`NAME`], and the clients that connect to it.
 struct Stage {
     disk: Arc<RamDisk>,
     registry: Arc<Registry>,
