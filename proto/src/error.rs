@@ -16,7 +16,7 @@ use core::fmt;
 pub enum Error {
     /// The target broke the protocol. The connection is of no further use.
     PeerMisbehaved(PeerMisbehaved),
-    /// Nobody broke a rule, yet initiator and target have no common ground.
+    /// Initiator and target have no common ground, although both keep the rules.
     Incompatible(Cow<'static, str>),
     /// The target refused: the login response's status class and detail (RFC 7143 §11.13.5).
     Refused {

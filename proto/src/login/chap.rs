@@ -61,7 +61,7 @@ impl ChapAlgorithm {
         }
     }
 
-    /// What proves the knowledge of `secret` to whoever sent `identifier` and `challenge`.
+    /// The proof that its sender knows `secret`, for the side that sent `identifier` and `challenge`.
     pub fn response(self, identifier: u8, secret: &Secret, challenge: &[u8]) -> Vec<u8> {
         fn hash<D: Digest>(identifier: u8, secret: &Secret, challenge: &[u8]) -> Vec<u8> {
             D::new()

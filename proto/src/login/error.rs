@@ -20,7 +20,7 @@ pub enum LoginError {
     },
     /// One side could not prove to the other who it is.
     Authentication(Cow<'static, str>),
-    /// Nobody is wrong, yet the two have no common ground.
+    /// Both sides keep the rules, yet they have no common ground.
     Incompatible(Cow<'static, str>),
 }
 

@@ -10,7 +10,7 @@
 //!     │ ◄── Done(LoggedIn { handoff, … }) ──── │ what follows on the connection is full-feature phase
 //! ```
 //! Nothing is read past the final response, so that the first PDU of the full-feature phase, and its
-//! digests, belong to whoever takes the connection over. A login that has ended (or failed) stays so.
+//! digests, belong to the code that takes the connection over. A login that has ended (or failed) stays so.
 //!
 //! ```
 //! use iscsi_proto::login::{Entropy, Login, LoginConfig, LoginError, Progress};
@@ -175,7 +175,7 @@ impl Login {
     /// # Errors
     /// The login has failed, and the connection is to be closed.
     pub fn receive(&mut self, bytes: &[u8], entropy: &mut dyn Entropy) -> Result<Progress, LoginError> {
-        // Whatever goes wrong below, the state is gone: a login does not go on after an error.
+        // The state is taken out: after any error below, the login does not go on.
         let state = self.state.take().ok_or(Error::Misuse("this login has ended"))?;
         match self.exchange.receive(bytes)? {
             Received::Piece => {

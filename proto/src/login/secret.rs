@@ -37,7 +37,7 @@ impl Secret {
         self.0.len() < Secret::SHORT
     }
 
-    /// The bytes. Whoever copies them has to wipe the copy.
+    /// The bytes. A caller that copies them has to wipe the copy.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

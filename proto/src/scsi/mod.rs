@@ -10,7 +10,7 @@
 //! Standards: SAM-5 (units, status), SPC-5 (INQUIRY, REPORT LUNS, MODE SENSE, sense data), SBC-4
 //! (everything with blocks).
 //!
-//! Every parser takes the bytes that really arrived, whatever length the target claims; fields past
+//! Every parser takes the bytes that really arrived and trusts no length that the target claims; fields past
 //! their end read as zero where the standard lets a unit leave them out. Text from a target comes
 //! out as printable ASCII.
 

@@ -29,7 +29,7 @@ impl<'a> ReportLuns<'a> {
         Some(ReportLuns { list: list.as_chunks().0, list_length })
     }
 
-    /// The units whose addresses have arrived, in the target's order, of whatever address method
+    /// The units whose addresses have arrived, in the target's order, of any address method
     /// (SAM-5 §4.7): see [`Lun::number`].
     pub fn luns(&self) -> impl Iterator<Item = Lun> + 'a {
         self.list.iter().map(|bytes| Lun(u64::from_be_bytes(*bytes)))
@@ -41,7 +41,7 @@ impl<'a> ReportLuns<'a> {
     }
 
     /// The allocation length that would bring all of them, in bytes. It is the target's claim:
-    /// whoever asks again sets a limit.
+    /// a caller that asks again sets a limit.
     pub const fn needed(&self) -> u32 {
         self.list_length.saturating_add(HEADER as u32)
     }

@@ -137,7 +137,7 @@ impl Sense {
         self.has_code(0x3f, 0x03) || self.has_code(0x3f, 0x05)
     }
 
-    /// The unit is write-protected, for whatever reason (ASC 27h).
+    /// The unit is write-protected, for any reason but a lack of space (ASC 27h without 27/07).
     pub const fn write_protected(&self) -> bool {
         matches!(self.key, SenseKey::DataProtect) && self.asc == 0x27 && self.ascq != 0x07
     }

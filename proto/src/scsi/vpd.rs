@@ -169,7 +169,7 @@ pub enum RotationRate {
     Unknown,
     /// There is nothing that turns.
     SolidState,
-    /// So many revolutions per minute.
+    /// Revolutions per minute.
     Rpm(u16),
 }
 
