@@ -1,4 +1,4 @@
-//! How the results of operations come back to who submitted them.
+//! How the results of operations come back to their submitters.
 //!
 //! ```text
 //!   Completion ── finish ──────────┐

@@ -1,4 +1,4 @@
-//! Whose name and whose secret a login uses: the target's own where it has them, else the initiator's.
+//! The name and the secret that a login uses: the target's own where it has them, else the initiator's.
 
 use super::secrets::{NodeSecrets, SecretBytes, Secrets};
 use super::settings::{ALGORITHMS, ChapSettings, Config};

@@ -1,5 +1,5 @@
-//! What the daemon knows and whom it asks: shared by all its tasks. No lock in it is ever held while
-//! something is waited for.
+//! The state of the daemon, and the ways to what it drives: shared by all its tasks. No task waits while it
+//! holds one of its locks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

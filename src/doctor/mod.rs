@@ -133,7 +133,7 @@ pub fn examine(subject: &Subject, world: &dyn World) -> Report {
     Report { healthy: code == ExitCode::Ok, exit_code: code as u8, findings }
 }
 
-/// A portal that is to be reached, and who is there.
+/// A portal that is to be reached, and its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     /// A target's name, or `discovery`.

@@ -7,7 +7,7 @@
 //!                     │  algorithm above MD5
 //!                     └─ failed ────────────► Cause
 //! ```
-//! A redirection changes where, never whom: the target's name stays, and with it whose credentials are
+//! A redirection changes the portal, never the target: its name stays, and with it the credentials that are
 //! used. It holds for this login only, the configuration stays as it is.
 
 use iscsi_proto::error::Error;

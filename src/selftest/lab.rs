@@ -68,7 +68,7 @@ impl Lab {
         Lab::with_timers(target, portal, keys, chap, Timers::default()).await
     }
 
-    /// As [`log_in`](Lab::log_in), for who is going to lose the connection.
+    /// As [`log_in`](Lab::log_in), for a test that is going to lose the connection.
     ///
     /// # Errors
     /// As those of [`log_in`](Lab::log_in).

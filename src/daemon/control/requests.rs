@@ -326,7 +326,7 @@ impl Daemon {
         together(results.await)
     }
 
-    /// Logs in to what the configuration says, and asks whom it says, from now on.
+    /// Begins the automatic logins and the discovery that the configuration asks for.
     pub(crate) fn begin(self: &Arc<Self>) {
         auto_login::pursue_all(self);
         tokio::spawn(discovery::run(self.clone()));

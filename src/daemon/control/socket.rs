@@ -1,4 +1,4 @@
-//! The control socket: who may connect, what a frame is, and that nobody holds anybody up.
+//! The control socket: who may connect, what a frame is, and why no client holds up another one.
 //!
 //! ```text
 //!   accept ─► Clients::admit ─► one task per client: Hello ─► (Request ─► Progress* ─ Reply)*

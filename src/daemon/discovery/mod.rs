@@ -20,7 +20,7 @@ use super::state::{Asked, Daemon, all};
 use crate::config::{Discovery, Found, Portal, Recorded};
 use crate::ipc::Failure;
 
-/// Somebody who knows of targets.
+/// Something that knows of targets.
 pub(crate) trait Source: Send + Sync + 'static {
     /// Where it is, which is what the targets that it names are recorded under.
     fn portal(&self) -> &Portal;
@@ -35,7 +35,7 @@ pub(crate) trait Source: Send + Sync + 'static {
 /// A question under way.
 pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Vec<Found>, Failure>> + Send + 'a>>;
 
-/// Whom the settings say to ask.
+/// The sources that the settings name.
 fn sources(settings: &Discovery) -> Vec<Arc<dyn Source>> {
     if !settings.send_targets() {
         return Vec::new();
@@ -94,7 +94,7 @@ pub(crate) async fn record(
     let recorded = daemon
         .settings
         .edit(move |config, secrets| {
-            // A secret is a setting, too: who gave it wants to use the target.
+            // A secret is a setting, too: its user wants to use the target.
             let in_use =
                 |target: &str| only_add || owner.slot(target).is_busy() || secrets.targets.contains_key(target);
             Ok(config.record_discovered(&from, &found, in_use))

@@ -56,7 +56,7 @@ impl Leaving {
 }
 
 impl Departure {
-    /// Answers who wanted it, who may have stopped waiting, and says where the driver is now.
+    /// Answers the caller, which may have stopped waiting, and says where the driver is now.
     fn over(self, result: Result<(), BridgeError>) -> Leaving {
         drop(self.reply.send(result));
         match self.purpose {
