@@ -181,7 +181,7 @@ package: apple-link
 	$(CARGO) build --bin iscsid --locked
 	WRITER=target/debug/iscsid packaging/installer/build
 
-# std is not there for this target, so whoever reaches for it does not compile.
+# std is not there for this target, so code that reaches for it does not compile.
 no-std:
 	rustup target add x86_64-unknown-none
 	$(CARGO) build -p iscsi-proto --locked --target x86_64-unknown-none --no-default-features

@@ -1,4 +1,4 @@
-//! The NBD server alone: a client of our own on a Unix socket, a unit that completes whatever it is asked
+//! The NBD server alone: a client of our own on a Unix socket, a unit that completes every operation
 //! at once.
 //!
 //! ```text
@@ -143,7 +143,7 @@ struct Thread {
 struct Usage {
     /// Seconds.
     cpu: f64,
-    /// Reads and writes, of whatever kind.
+    /// Reads and writes, of any kind.
     calls: f64,
     /// How often it went to sleep.
     sleeps: f64,

@@ -365,7 +365,7 @@ step_uninstall() {
 }
 
 clean_up() {
-    # Not for a verdict: whatever is left goes.
+    # Removes what is left. No verdict depends on it.
     [ -z "$writer" ] || kill "$writer" 2>/dev/null
     [ -z "$logged_in" ] || ctl logout --all --force > /dev/null 2>&1
     stop_daemon TERM

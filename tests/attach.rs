@@ -93,7 +93,7 @@ impl Bench {
     }
 }
 
-/// Unmounts, whatever became of the test.
+/// Unmounts, also after a test that failed.
 struct MountGuard(PathBuf);
 
 impl Drop for MountGuard {

@@ -66,7 +66,7 @@ impl Server {
         (path, content)
     }
 
-    /// Nothing hangs at the end, whatever the clients did.
+    /// Ends the server, which must not hang after anything that the clients did.
     async fn end(self) {
         self.stop.cancel();
         self.task.await.expect("the server did not panic");

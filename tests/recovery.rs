@@ -1,7 +1,7 @@
 //! A session that loses its connection, its target's answers or its units, and what its disks' users see
 //! of that: nothing, as long as anything can be done.
 //!
-//! The kernel that runs here is the daemon's; who logs in again is the scenario.
+//! The kernel here is the daemon's; each scenario logs in again by itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use sim_target::{Action, Command, Hold, LoginAction, SimDisk, SimTarget, TmfActi
 
 const TARGET: &str = "iqn.2026-11.test.sim:recovery";
 
-/// Longer than anything here takes that is to happen.
+/// Longer than any expected event takes here.
 const LONG: Duration = Duration::from_secs(60);
 
 /// How long a command may take, where a scenario is about that.

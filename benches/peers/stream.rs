@@ -29,7 +29,7 @@ pub(crate) fn run(address: SocketAddr, span: Duration) -> Run {
     }
 }
 
-/// Sends whoever connects zeroes, as many as fit, until standard input ends.
+/// Sends zeroes to each client, as many as fit, until standard input ends.
 pub(crate) fn serve(ready: fn(SocketAddr)) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     ready(listener.local_addr().expect("its address"));
@@ -37,7 +37,7 @@ pub(crate) fn serve(ready: fn(SocketAddr)) {
         for connection in listener.incoming() {
             let mut connection = connection.expect("a connection");
             let zeroes = vec![0; BUFFER];
-            // Until whoever it is has enough.
+            // Until the client has enough.
             while connection.write_all(&zeroes).is_ok() {}
         }
     });

@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn ask(line: &[u8], config: &mut Config, secrets: &mut Secrets) {
-    // What is wrong with JSON may quote it: whoever shows it escapes it.
+    // An error may quote the JSON. The code that shows the error escapes it.
     for parsed in [serde_json::from_slice::<Hello>(line).err(), serde_json::from_slice::<Frame>(line).err()] {
         assert!(parsed.is_none_or(|error| !error.to_string().is_empty()));
     }

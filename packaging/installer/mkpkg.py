@@ -14,7 +14,7 @@ import argparse, gzip, hashlib, os, stat, struct, sys, zlib
 from xml.sax.saxutils import escape, quoteattr
 
 MINIMUM = "13.0"
-# 2001-01-01, unless whoever builds a release says when.
+# 2001-01-01, unless the build of a release sets another time.
 MTIME = int(os.environ.get("SOURCE_DATE_EPOCH", "978307200"))
 
 

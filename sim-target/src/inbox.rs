@@ -65,7 +65,7 @@ impl Inbox {
         let pad_end = data_end + padding(data_len);
         let total = pad_end + digest_len(self.data_digest && data_len > 0);
         if arrived.len() < total {
-            // Whoever asks for more bytes must have room for them.
+            // More bytes are wanted, so there must be room for them.
             let wanted = total + BHS_LEN;
             if self.buffer.len() < wanted {
                 self.buffer.resize(wanted.next_power_of_two(), 0);

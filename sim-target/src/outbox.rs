@@ -15,7 +15,7 @@ const GATHER: usize = 64;
 
 #[derive(Debug)]
 enum Piece {
-    /// So many bytes of the run.
+    /// A number of bytes of the run.
     Run(usize),
     /// Bytes elsewhere.
     Shared(Bytes),

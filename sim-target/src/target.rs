@@ -88,7 +88,7 @@ pub(crate) struct Shared {
     aborted: Mutex<HashSet<(u64, u32)>>,
     violations: Mutex<Vec<String>>,
     peers: Mutex<HashMap<u64, Peer>>,
-    /// Unit attentions for whoever logs in next.
+    /// The next login gets unit attentions.
     power_on: AtomicBool,
     next_tsih: AtomicU16,
     connections: AtomicU64,
@@ -124,7 +124,7 @@ impl SimTarget {
             });
             match started {
                 Ok((runtime, target, mut tasks)) => {
-                    // Nobody waits any more: then nobody holds the target either.
+                    // The receiver may be gone: then the target has no user.
                     if tell.send(Ok(target)).is_ok() {
                         runtime.block_on(async { while tasks.join_next().await.is_some() {} });
                     }
@@ -388,7 +388,7 @@ impl SimTarget {
     }
 
     /// The power fails: connections break off, content goes back to what was on stable storage, and
-    /// whoever logs in next gets a unit attention (29/00) from every unit.
+    /// the next session gets a unit attention (29/00) from every unit.
     pub fn power_cut(&self) {
         self.disconnect_all(true);
         for unit in self.units() {

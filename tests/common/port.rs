@@ -10,7 +10,7 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 /// A port that is free on both loopback addresses. Other tests do not get it while this value lives.
 pub(crate) struct Port {
     pub(crate) number: u16,
-    // A name in the abstract namespace: it goes away with its process, whatever becomes of it.
+    // A name in the abstract namespace: it goes away with its process, also when that is killed.
     _reservation: UnixListener,
 }
 

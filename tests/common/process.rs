@@ -41,7 +41,7 @@ fn test_name() -> String {
 
 fn is_installed(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Where administrators' tools are, whoever runs the test.
+    // Administrators' tools are there; a user's PATH may leave them out.
     let admin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(admin).any(|dir| dir.join(tool).is_file())
 }

@@ -25,7 +25,7 @@ pub(crate) fn rewriting(target: SocketAddr, words: &[Word]) -> SocketAddr {
             let (initiator, target) = (initiator.expect("a connection"), TcpStream::connect(target).expect("a target"));
             let up = (initiator.try_clone().expect("a handle"), target.try_clone().expect("a handle"));
             let words = words.clone();
-            // Whoever closes first ends both.
+            // The side that closes first ends both.
             std::thread::spawn(move || pass(up.0, up.1, &[]));
             std::thread::spawn(move || pass(target, initiator, &words));
         }

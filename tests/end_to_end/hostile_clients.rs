@@ -1,5 +1,5 @@
-//! Clients of the control socket that mean no good: whoever else asks is served as if they were not there,
-//! and the daemon does not grow.
+//! Clients of the control socket that mean no good: the daemon serves all others as if they were not there,
+//! and does not grow.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -73,7 +73,7 @@ impl Client {
         Ok((answer, data))
     }
 
-    /// Makes a call with whatever bytes and descriptors.
+    /// Makes a call with any bytes and descriptors.
     pub(crate) fn call(&mut self, selector: u32, input: &[u8], output: u32, pass: &[RawFd]) -> (Code, Vec<u8>) {
         let id = self.begin(selector, input, output, pass);
         self.end_of(id)

@@ -23,7 +23,7 @@ use crate::pattern::Noise;
 /// A load goes on when so many requests have been done, several times what can be under way.
 pub(crate) const AGAIN: u64 = 128;
 
-/// So many sessions share the rest.
+/// How many sessions share the other faults.
 const SESSIONS: u64 = 4;
 
 /// Every step has to come about within this: less than the time after which I/O may fail.
@@ -79,7 +79,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// So many faults, or as many as there is time for; one in every `kill_every` is the daemon's death.
+    /// `faults` faults, or as many as there is time for; one in every `kill_every` is the daemon's death.
     pub(crate) fn new(faults: u64, kill_every: u64, seconds: u64) -> Schedule {
         let started = Instant::now();
         let until = started + Duration::from_secs(seconds);

@@ -98,7 +98,7 @@ fn how() -> Segmentation {
     }
 }
 
-/// So many, or as many as are worth it where each byte is a segment.
+/// `count`, or fewer where each byte is a segment and more would take too long.
 fn up_to(count: u32) -> u32 {
     if how() == Segmentation::Cut { count.min(40) } else { count }
 }

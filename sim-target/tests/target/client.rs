@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 pub(crate) const INITIATOR: &str = "iqn.2026-01.test.sim:client";
 
-/// A connection, in whatever phase.
+/// A connection, in any phase.
 pub(crate) struct Client {
     stream: TcpStream,
     pub(crate) cmd_sn: CmdSn,

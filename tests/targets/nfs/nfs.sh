@@ -26,7 +26,7 @@ down() {
     umount /nfs
 }
 
-# Whatever a test before left.
+# Removes what an earlier test left.
 wipe() {
     [ ! -e /tmp/load ] || kill "$(cat /tmp/load)" 2>/dev/null || true
     rm -f /tmp/load /tmp/written /tmp/failed
