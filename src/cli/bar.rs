@@ -1,5 +1,5 @@
-//! What the daemon says before it answers, on standard error: sentences, and how far a benchmark is, which is
-//! for people alone: where standard error is no terminal, there is no bar.
+//! The daemon's progress before its answer, on standard error: sentences, and a bar for a benchmark. The bar is for
+//! people: there is none where standard error is no terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

@@ -45,7 +45,7 @@ impl Client {
                     return Ok(client);
                 }
                 Err(error) => {
-                    // One that is there and refuses says more than one that is not there.
+                    // A daemon that refuses says more than one that is missing.
                     let absent = error.kind() == io::ErrorKind::NotFound;
                     if failure.is_none() || !absent {
                         failure = Some(not_connected(&socket, &error));

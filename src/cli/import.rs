@@ -1,4 +1,4 @@
-//! `iscsictl import`: reads what the ancestor has left on this machine, and asks iscsid to take it.
+//! `iscsictl import`: reads what iscsi-osx has left on this machine, and asks iscsid to take it.
 //!
 //! ```text
 //!   file ─► config::read_iscsi_osx ─► Import ─► in frames that fit ─► iscsid ─► what it took
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::config::{self, IscsiOsxFile, IscsiOsxSecrets};
 use crate::ipc::{ExitCode, Failure, Import, Imported, MAX_REQUEST, Request};
 
-/// More than any settings of the ancestor's.
+/// More bytes than any settings of iscsi-osx have.
 const LARGEST: u64 = 1 << 20;
 
 /// What a request may hold, the words around it aside.
@@ -26,7 +26,7 @@ const ROOM: usize = MAX_REQUEST - 1024;
 /// What `import` was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Order {
-    /// The file; without, where the ancestor has it.
+    /// The file; `None` for the place where iscsi-osx keeps it.
     pub(super) file: Option<PathBuf>,
     /// Also what is configured here already.
     pub(super) replace: bool,
@@ -42,7 +42,7 @@ pub(super) struct Found {
 /// Reads the file and the keychain.
 ///
 /// # Errors
-/// [`ExitCode::Data`]: there is no such file, or it is none of the ancestor's;
+/// [`ExitCode::Data`]: there is no such file, or it is no file of iscsi-osx's;
 /// [`ExitCode::NotPermitted`]: it may not be read.
 pub(super) fn find(order: &Order, secrets: &dyn IscsiOsxSecrets) -> Result<Found, Failure> {
     let path = match &order.file {
@@ -93,7 +93,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 /// As few requests as the length of a frame allows; the settings of the initiator and of discovery go
-/// in the first. What does not fit in one alone is left out and said.
+/// in the first. A part that does not fit in one alone is left out, and reported.
 fn split(import: Import, notes: &mut Vec<String>) -> Result<Vec<Request>, Failure> {
     let Import { initiator, targets, discovery, discovery_portals, replace } = import;
     let mut whole = vec![Import { initiator, discovery, replace, ..Import::default() }];
@@ -135,11 +135,11 @@ fn length(value: &impl serde::Serialize) -> Result<usize, Failure> {
     Ok(json.len())
 }
 
-/// How the command ends: nothing that could be taken, although there was something, is a failure.
+/// How the command ends: it fails if the file had settings and none of them could be taken.
 ///
 /// # Errors
 /// [`ExitCode::Data`], as said.
-pub(super) fn verdict(imported: &Imported) -> Result<(), Failure> {
+pub(super) fn outcome(imported: &Imported) -> Result<(), Failure> {
     if imported.taken.is_empty() && !imported.left.is_empty() {
         return Err(Failure::new(ExitCode::Data, "nothing was imported, for the reasons above"));
     }

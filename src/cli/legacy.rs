@@ -19,7 +19,7 @@ pub(super) struct Lines {
     pub(super) notes: Vec<&'static str>,
 }
 
-/// What `modify target-config … -CHAP-name` means, which nobody guesses.
+/// The note on what `modify target-config … -CHAP-name` means: its name misleads.
 const MUTUAL: &str = "-CHAP-name and -CHAP-secret of a target-config are what the target authenticates itself with; \
                       ours are set by `modify initiator-config`, or for one target by `modify target IQN --chap-secret`";
 

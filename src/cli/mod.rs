@@ -148,7 +148,7 @@ fn take_over(order: &import::Order, runtime_dir: Option<PathBuf>) -> Result<(), 
     for sentence in &all.left {
         eprintln!("iscsictl: {}", clean(sentence));
     }
-    import::verdict(&all)
+    import::outcome(&all)
 }
 
 /// For people step by step, as it is done; for programs all at the end, and nothing if it fails.

@@ -1,5 +1,5 @@
-//! Taking over what another initiator had configured: each thing for itself, so that one that is wrong
-//! does not keep the others out. What the user has configured here stays, unless he says otherwise.
+//! Takes over the settings of another initiator, each on its own, so that a wrong one does not keep the
+//! others out. Settings that the user has made here stay, unless he says otherwise.
 
 use super::check;
 use super::edit::{name, portal, usage};

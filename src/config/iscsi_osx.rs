@@ -31,16 +31,16 @@ use super::tree;
 use crate::ipc::{ChapChanges, DiscoveryChanges, Import, ImportedPortal, ImportedTarget, InitiatorChanges, Secret};
 use crate::ipc::{ExitCode, Failure, TargetChanges};
 
-/// Where the ancestor keeps its settings.
+/// Where iscsi-osx keeps its settings.
 pub const ISCSI_OSX_SETTINGS: &str = "/Library/Preferences/com.github.iscsi-osx.iSCSIInitiator.plist";
 
 /// The name of every initiator whose user never set one.
 const DEFAULT_NAME: &str = "iqn.2015-01.com.localhost:initiator";
 
-/// How many notes there are at most: a file of nothing but mistakes is not told in full.
+/// How many notes there are at most: a file may hold any number of mistakes.
 const MOST_NOTES: usize = 200;
 
-/// Where the ancestor's CHAP secrets are, by the name of the node: the System keychain, or nowhere.
+/// Where iscsi-osx's CHAP secrets are, by the name of the node: the System keychain, or nowhere.
 pub trait IscsiOsxSecrets {
     /// The secret of a node; `None` where there is none.
     ///
@@ -60,7 +60,7 @@ pub struct IscsiOsxFile {
     pub secrets_in_clear: bool,
 }
 
-/// Reads a property list of the ancestor's, in any of Apple's encodings.
+/// Reads a property list of iscsi-osx, in any of Apple's encodings.
 ///
 /// # Errors
 /// [`ExitCode::Data`]: a clause that says why it is none.
@@ -102,7 +102,7 @@ pub fn read_iscsi_osx(bytes: &[u8], secrets: &dyn IscsiOsxSecrets) -> Result<Isc
     Ok(IscsiOsxFile { import, notes, secrets_in_clear })
 }
 
-/// A dictionary of the file: what is known is taken out of it, and what is left is not known.
+/// A dictionary of the file. Known entries are taken out; those that stay are unknown.
 struct Dictionary {
     entries: Map<String, Value>,
     path: Vec<String>,
@@ -143,7 +143,7 @@ impl Reader<'_> {
         self.note(format!("{}: it is not {wanted}, and is left out", from.at(key)));
     }
 
-    /// Empty texts are how the ancestor writes that there is nothing.
+    /// Empty texts are how iscsi-osx writes that there is nothing.
     fn dictionary(&mut self, from: &mut Dictionary, key: &str) -> Option<Dictionary> {
         match from.entries.remove(key)? {
             Value::Object(entries) => Some(Dictionary { entries, path: [&from.path[..], &[key.to_owned()]].concat() }),
@@ -190,7 +190,7 @@ impl Reader<'_> {
         number
     }
 
-    /// A digest: `None` or `CRC32C`, in spring 2015 a boolean. `None` is the ancestor's default.
+    /// A digest: `None` or `CRC32C`, in spring 2015 a boolean. `None` is iscsi-osx's default.
     fn digest(&mut self, from: &mut Dictionary, key: &str, ours: &str, keys: &mut Vec<(String, String)>) {
         let on = match from.entries.remove(key) {
             None => false,

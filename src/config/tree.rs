@@ -1,4 +1,4 @@
-//! A property list as a tree that cannot be deeper or larger than anything here has use for.
+//! A property list as a tree, with a limit on its depth and size.
 //!
 //! ```text
 //!   bytes ── plist's events ──► Tree { serde_json::Value, what JSON cannot say }

@@ -9,8 +9,8 @@ use crate::ipc::ExitCode;
 /// The identifier of our kernel extension.
 const EXTENSION: &str = "org.iscsid.iscsi";
 
-/// That of the ancestor's.
-const ANCESTOR_EXTENSION: &str = "com.github.iscsi-osx.iSCSIInitiator";
+/// The identifier of iscsi-osx's.
+const ISCSI_OSX_EXTENSION: &str = "com.github.iscsi-osx.iSCSIInitiator";
 
 /// This version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -117,9 +117,9 @@ pub(super) fn extension(subject: &Subject, world: &dyn World, findings: &mut Vec
         findings.push(Finding::skipped(check, "kernel extensions are for macOS; sessions run in iscsid"));
         return;
     }
-    if loaded(world, ANCESTOR_EXTENSION).is_some() {
+    if loaded(world, ISCSI_OSX_EXTENSION).is_some() {
         let found =
-            format!("the extension of iSCSIInitiator ({ANCESTOR_EXTENSION}) is loaded and holds its own sessions");
+            format!("the extension of iSCSIInitiator ({ISCSI_OSX_EXTENSION}) is loaded and holds its own sessions");
         let advice = "log out with its iscsictl, then `sudo kextunload -b` it and remove it from /Library/Extensions";
         findings.push(Finding::warning(check, found, advice));
     }

@@ -306,7 +306,7 @@ fn an_extension_of_another_version_is_a_warning_and_one_that_is_gone_under_the_d
 }
 
 #[test]
-fn the_ancestors_extension_is_said_how_to_get_rid_of() {
+fn the_extension_of_iscsi_osx_is_said_how_to_get_rid_of() {
     let mut mac = Patient::healthy(Os::Mac);
     let line = SHOWLOADED.replace("org.iscsid.iscsi", "com.github.iscsi-osx.iSCSIInitiator");
     mac.printed.insert(line, "  99 0 0x0 0x1 0x1 com.github.iscsi-osx.iSCSIInitiator (1.0.0) A <1>\n");

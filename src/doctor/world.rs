@@ -177,7 +177,7 @@ impl World for Machine {
             }
             results
         });
-        // A name server that keeps silent holds a thread, and nobody waits for that.
+        // A silent name server may keep a thread busy: the doctor does not wait for it.
         runtime.shutdown_background();
         results
     }

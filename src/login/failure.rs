@@ -1,4 +1,4 @@
-//! Why a login did not come about, and what follows from it: the one table of exit codes, retries
+//! Why a login failed, and what follows from it: the one table of exit codes, retries
 //! and advice.
 //!
 //! | cause | exit code | again? |
@@ -29,7 +29,7 @@ use iscsi_proto::login::status_text;
 
 use crate::ipc::{ExitCode, Failure};
 
-/// Why a login or a discovery over one portal did not come about.
+/// Why a login or a discovery over one portal failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// The resolver does not know the host.
@@ -112,7 +112,7 @@ pub(crate) enum Again {
 
 impl Cause {
     /// The table of the module's head.
-    const fn verdict(&self) -> (ExitCode, Again) {
+    const fn consequences(&self) -> (ExitCode, Again) {
         match self {
             Cause::HostUnknown { .. } | Cause::Unreachable { .. } | Cause::Silent { .. } => {
                 (ExitCode::NoHost, Again::Later)
@@ -137,12 +137,12 @@ impl Cause {
 
     /// How a command that fails for it exits.
     pub(crate) const fn code(&self) -> ExitCode {
-        self.verdict().0
+        self.consequences().0
     }
 
     /// When to try again.
     pub(crate) const fn again(&self) -> Again {
-        self.verdict().1
+        self.consequences().1
     }
 
     /// What connecting failed for.

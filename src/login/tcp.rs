@@ -1,4 +1,4 @@
-//! Logging in over TCP: one portal, wherever it sends us.
+//! Logs in over TCP to one portal, and follows its redirections.
 //!
 //! ```text
 //!   connect ─► login ─┬─ done ──────────────► Opened

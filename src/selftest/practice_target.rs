@@ -62,7 +62,7 @@ struct Counts {
     violations: Vec<String>,
 }
 
-/// The answer to `power-cut`, and to what is no word of ours.
+/// The answer to `power-cut`, and to unknown words.
 #[derive(Debug, Serialize)]
 struct Said<'a> {
     said: &'a str,

@@ -1,4 +1,4 @@
-//! What the users of the ancestor type, and what their scripts parse.
+//! What the users of iscsi-osx type, and what their scripts parse.
 
 use iscsid::ipc;
 
@@ -157,7 +157,7 @@ fn its_settings_are_imported_and_its_targets_logged_in_to() {
     let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
     let (iqn, portal) = (tgt.iqn.as_str(), tgt.ipv4());
     let (host, port) = portal.rsplit_once(':').expect("a port");
-    let file = daemon.home().dir().join("ancestor.plist");
+    let file = daemon.home().dir().join("iscsi-osx.plist");
     let written = format!(
         "<plist version=\"1.0\"><dict><key>Initiator Node</key><dict><key>Name</key>\
          <string>iqn.2015-01.com.example:mac</string></dict><key>Target Nodes</key><dict><key>{iqn}</key><dict>\

@@ -40,7 +40,7 @@ case "$*" in
 esac
 "#;
 
-/// In place of the ancestor's iscsictl.
+/// In place of iscsi-osx's iscsictl.
 const OLD_PROGRAM: &str =
     "#!/bin/bash\necho \"old iscsictl $*\" >> \"$STUBS/calls\"\ncat \"$STUBS/old-targets\" 2>/dev/null || true\n";
 
@@ -168,8 +168,8 @@ impl Mac {
         fs::write(path, text).expect("written");
     }
 
-    /// The ancestor, installed, its daemon and its extension running.
-    pub(crate) fn with_the_ancestor(self) -> Mac {
+    /// iscsi-osx, installed, its daemon and its extension running.
+    pub(crate) fn with_iscsi_osx(self) -> Mac {
         self.put(&format!("disk/Library/LaunchDaemons/{OLD_LABEL}.plist"), "old job");
         self.put("disk/Library/Extensions/iSCSIInitiator.kext/Contents/Info.plist", "old kext");
         self.put("disk/usr/local/libexec/iscsid", "old daemon");

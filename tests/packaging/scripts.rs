@@ -86,11 +86,11 @@ fn an_upgrade_keeps_the_settings_to_the_byte_and_takes_away_what_is_no_longer_pa
 }
 
 #[test]
-fn the_ancestor_is_stopped_unloaded_and_set_aside_and_its_settings_stay() {
+fn iscsi_osx_is_stopped_unloaded_and_set_aside_and_its_settings_stay() {
     if !tools() {
         return;
     }
-    let (mac, packages) = (Mac::new().with_the_ancestor(), Packages::build(false));
+    let (mac, packages) = (Mac::new().with_iscsi_osx(), Packages::build(false));
     mac.put("old-targets", "iqn.2001-04.com.example:a <inactive, static>\n");
     let ended = mac.install(&packages);
     assert!(ended.ok, "{}", ended.said);
@@ -141,11 +141,11 @@ fn while_a_target_is_connected_nothing_changes_and_it_is_named() {
 }
 
 #[test]
-fn while_a_target_is_connected_by_the_ancestor_nothing_changes_either() {
+fn while_a_target_is_connected_by_iscsi_osx_nothing_changes_either() {
     if !tools() {
         return;
     }
-    let (mac, packages) = (Mac::new().with_the_ancestor(), Packages::build(false));
+    let (mac, packages) = (Mac::new().with_iscsi_osx(), Packages::build(false));
     mac.put("old-targets", "iqn.2001-04.com.example:a <inactive, static>\niqn.2001-04.com.example:b <active, static, sid 0, tpgt 1, tsid 0x1>\n\t192.0.2.1 <active, cid 0, port 3260, interface default>\n");
     let before = mac.tree();
     let refused = mac.install(&packages);
@@ -248,7 +248,7 @@ fn an_extension_that_does_not_unload_leaves_everything_as_it_was() {
     if !tools() {
         return;
     }
-    let (mac, packages) = (Mac::new().with_the_ancestor(), Packages::build(false));
+    let (mac, packages) = (Mac::new().with_iscsi_osx(), Packages::build(false));
     mac.put("stuck-kext", "");
     let before = mac.tree();
     let failed = mac.install(&packages);
@@ -276,7 +276,7 @@ fn a_power_cut_between_the_scripts_is_mended_by_installing_again() {
     if !tools() {
         return;
     }
-    let (mac, packages) = (Mac::new().with_the_ancestor(), Packages::build(false));
+    let (mac, packages) = (Mac::new().with_iscsi_osx(), Packages::build(false));
     let apart = packages.taken_apart("Installer.pkg");
     assert!(mac.script(&apart.path().join("Scripts/preinstall")).ok);
     let aside = mac.disk("Library/Application Support/iscsid-replaced/usr/local/libexec/iscsid");

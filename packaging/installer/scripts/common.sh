@@ -28,7 +28,7 @@ fail() {
     exit 1
 }
 
-# Whether the iscsictl that is here is ours. The ancestor's is no link.
+# Whether the iscsictl that is here is ours. iscsi-osx's is no link.
 ours() {
     [ "$(readlink "$root/usr/local/bin/iscsictl" 2>/dev/null)" = ../libexec/iscsid ]
 }

@@ -1,4 +1,4 @@
-//! Files as the ancestor has written them, and as nobody should.
+//! Files as iscsi-osx has written them, and as nobody should.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ fn refusal(bytes: &[u8]) -> String {
     failure.message
 }
 
-/// What the ancestor writes for a target of which nothing was set.
+/// What iscsi-osx writes for a target of which nothing was set.
 fn target(keys: &str, portals: &str) -> String {
     format!(
         "<key>Target Nodes</key><dict><key>{DISK}</key><dict>\

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ours          service org.iscsid.iscsid, or with the path of the settings; account "<iqn> ours|mutual"
-//!   the ancestor  service = account = the IQN and a NUL; the secret and a NUL
+//!   iscsi-osx     service = account = the IQN and a NUL; the secret and a NUL
 //! ```
 //! It is opened by its path: the default keychain of a daemon of root's is none that anybody unlocks.
 
@@ -85,7 +85,7 @@ impl Keychain for SystemKeychain {
     }
 }
 
-/// The ancestor's secrets in the System keychain.
+/// iscsi-osx's secrets in the System keychain.
 #[derive(Debug, Clone, Copy)]
 pub struct IscsiOsxKeychain;
 

@@ -101,7 +101,7 @@ fn store(keychain: &dyn Keychain, file: &Path, before: &Secrets, after: &Secrets
     Ok(())
 }
 
-/// All that is in the keychain now, so that the file would only be one more place to lose them from.
+/// Removes the file once the keychain has its secrets: it would be one more place to lose them from.
 fn remove_file(file: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failure(format!(
