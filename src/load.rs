@@ -1,4 +1,4 @@
-//! Load on a unit: so many operations under way, for so long, measured.
+//! A load keeps a number of operations under way on a unit, for a time, and measures them.
 //!
 //! ```text
 //!   places ── where next ──► slot { buffer, started } ── Io ──► Block::submit
@@ -7,7 +7,7 @@
 //! ```
 //! It knows a unit by the trait [`Block`] and nothing else of the daemon. An operation has a slot from its
 //! submission to its completion, and a slot keeps its buffer: in steady state nothing is allocated. Every
-//! future here may be dropped; what is under way then is waited for by [`Load::drain`].
+//! future here may be dropped; [`Load::drain`] then waits for the operations under way.
 
 mod places;
 mod stamp;
@@ -24,7 +24,7 @@ use self::places::Places;
 use self::stamp::Stamp;
 use crate::block::{Block, Buffer, Completions, Done, Io, IoError, Op, Pool};
 
-/// Latencies are told apart up to here, in nanoseconds; what takes longer counts as this.
+/// The longest latency that is recorded, in nanoseconds; longer ones count as this.
 const SLOWEST: u64 = 600_000_000_000;
 
 /// Memory that was read into is given back at once from this length on, in bytes: what is in the cache is used again.
@@ -324,7 +324,7 @@ impl Load {
             if slot.buffer.is_none() {
                 let mut buffer = self.unit.pool().get(self.job.length as usize).await;
                 if self.job.mix != Mix::Reads {
-                    // What a target cannot compress, nor find to be there already.
+                    // Random data: a target can neither compress nor deduplicate it.
                     self.rng.fill(&mut buffer);
                 }
                 slot.buffer = Some(buffer);
@@ -392,7 +392,7 @@ impl Load {
             self.completions.wait(&mut self.done).await;
             now = Instant::now();
             self.collect(now)?;
-            // Where results are there at once, nobody else would ever run.
+            // Where results come at once, other tasks would never run.
             tokio::task::coop::consume_budget().await;
         }
         Ok(now)

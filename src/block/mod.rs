@@ -1,4 +1,4 @@
-//! The disk as the user kernel offers it to the exports: blocks in, completions out.
+//! The block device, as exports and loads see it: blocks in, completions out.
 //!
 //! ```text
 //!   export ── Io { op, lba, blocks, buffer, completion } ──► Block::submit ──► lun, driver
@@ -189,7 +189,7 @@ pub trait Block: Send + Sync + 'static {
     }
 }
 
-/// Runs a single operation and waits for it: for those who do one thing at a time.
+/// Runs a single operation and waits for it, for callers that do one thing at a time.
 pub async fn run(
     unit: &dyn Block,
     op: Op,

@@ -80,7 +80,7 @@ impl Shared {
             return pages;
         }
         let size = CLASSES[class];
-        // What is in use and not free is within what was promised, so this ends below the budget.
+        // Memory in use is part of the promised bytes, so this ends below the budget.
         while state.allocated + size > self.budget
             && let Some(spare) = (0..CLASSES.len()).rev().find(|&other| state.free[other].pop().is_some())
         {
@@ -175,7 +175,7 @@ impl Buffer {
         self.len
     }
 
-    /// Gives its memory back, and what is in it up, but keeps its share of the budget.
+    /// Gives its memory back, with the data in it, but keeps its share of the budget.
     pub fn release(&mut self) {
         if let Some(pages) = self.pages.take() {
             self.pool.shared.lock().free[self.class].push(pages);

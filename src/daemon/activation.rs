@@ -9,7 +9,7 @@
 
 use std::os::unix::net::UnixListener;
 
-/// The control socket that was handed to this process. To be asked once, before there are threads: the
+/// The control socket that was handed to this process. Call it once, before there are threads: the
 /// environment is changed.
 #[cfg(target_os = "linux")]
 pub(crate) fn inherited() -> Option<UnixListener> {
@@ -23,7 +23,7 @@ pub(crate) fn inherited() -> Option<UnixListener> {
     })
 }
 
-/// The control socket that was handed to this process. To be asked once: launchd gives it once.
+/// The control socket that was handed to this process. Call it once: launchd gives it once.
 #[cfg(target_os = "macos")]
 pub(crate) fn inherited() -> Option<UnixListener> {
     /// Its name in the job's property list.

@@ -1,4 +1,4 @@
-//! The daemon: start-up, signals, and in its modules what it does in between.
+//! The daemon: its start, its end, and the signals. The modules do the rest.
 //!
 //! ```text
 //!   control/    clients ──► socket ──► requests, view, bench
@@ -80,12 +80,12 @@ fn start(options: &Options) -> Result<(), Failure> {
         let signals = Signals::new().map_err(broken)?;
         serve(options, signals, inherited).await
     });
-    // A name server that does not answer keeps a thread busy, which is no reason to stay.
+    // A silent name server may keep a thread busy: the daemon does not wait for it.
     runtime.shutdown_background();
     result
 }
 
-/// A core dump would take the CHAP secrets to wherever such files go.
+/// Forbids core dumps: one would hold the CHAP secrets.
 fn forbid_core_dumps() {
     if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         warn!("core dumps, which would hold secrets, cannot be switched off: {error}");

@@ -1,4 +1,4 @@
-//! The NFS export: whether there is one, where, and by what it is known.
+//! The NFS export: whether there is one, its port, and its secret.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::export::nfs::{self, FlushPolicy, Secret, Setup, Tickets};
 use crate::ipc::{self, ExitCode, Failure};
 use crate::options::Nfs;
 
-/// How many ports are tried where another program has the one that it was.
+/// How many ports are tried where another program has the export's own.
 const TRIES: usize = 20;
 
 /// Where the export is, for those who mount it.

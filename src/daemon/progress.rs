@@ -1,11 +1,11 @@
-//! What is said of work while somebody waits for it.
+//! News of a request's work, for the client that waits for it.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::ipc::{BenchProgress, Frame};
 
-/// Where that goes which a client shows while it waits.
+/// The way to a client, which shows the news while it waits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     to: Option<mpsc::Sender<Frame>>,
@@ -18,7 +18,7 @@ impl Progress {
         Progress { to: Some(client), gone }
     }
 
-    /// Says `sentence`. A client that does not take them quickly enough misses some.
+    /// Sends `sentence`. A client that does not take sentences quickly enough misses some.
     pub(crate) fn say(&self, sentence: impl Into<String>) {
         self.send(Frame::Progress(sentence.into()));
     }
@@ -34,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// Waits until nobody waits for the answer any more: the client has hung up.
+    /// Waits until the client has hung up.
     pub(crate) async fn gone(&self) {
         self.gone.cancelled().await;
     }

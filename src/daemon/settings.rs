@@ -1,5 +1,5 @@
-//! The settings as the daemon's tasks see them: a snapshot that costs nothing to look at, and edits
-//! that wait for the disk without holding anybody else up.
+//! The settings as the daemon's tasks see them: a snapshot that is cheap to read, and edits, which wait for
+//! the disk while other tasks go on.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -6,7 +6,7 @@
 //! ```
 //! Each step is printed with its time. What is read back after the power cut must have the SHA-256 of what
 //! was written and flushed, and the target, which looks at every PDU as
-//! strictly as the standard allows, must have nothing to complain about.
+//! strictly as the standard allows, must have found no violation.
 
 pub mod lab;
 pub mod practice_target;

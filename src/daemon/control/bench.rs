@@ -6,7 +6,7 @@
 //!      client hangs up, logout, connection lost ───────┘ ends it; what is under way is waited for
 //! ```
 //! A load that writes has its unit for itself: no disk of this machine, no client of an export, no other load. It
-//! keeps the claim until its last operation is answered, even where nobody waits for the answer any more.
+//! keeps the claim until its last operation is answered, even after its client has gone.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn measure(daemon: &Daemon, workload: &Workload, progress: &Progress) -> R
         () = progress.gone() => Err(Ended::Because("its client has gone".to_owned())),
         why = link.until_broken(|| progress.show(run.progress())) => Err(Ended::Because(why)),
     };
-    // Why it could not go on is known better than how that showed.
+    // The cause says more than the error that it led to.
     let outcome = match (outcome, link.broken()) {
         (Ok(_) | Err(Ended::Fault(Fault::Io { .. })), Some(why)) => Err(Ended::Because(why)),
         (outcome, _) => outcome,
@@ -189,7 +189,7 @@ impl<'a> Link<'a> {
         Link { daemon, live, id, reconnects: daemon.bridge.stats(id).map(|stats| stats.reconnects) }
     }
 
-    /// Why it is not the connection any more that it was.
+    /// Why the connection is another one now, or none.
     fn broken(&self) -> Option<String> {
         let target = &self.live.target;
         let stats = self.daemon.bridge.stats(self.id);

@@ -155,7 +155,7 @@ impl Daemon {
         let mut notes =
             self.settings.edit(move |config, secrets| config.modify_target(secrets, &target, &changes)).await?;
         match auto_login {
-            // Only what a start of the daemon would do is left to that start.
+            // The next start of the daemon does the rest.
             Some(false) if self.give_up(&name) => notes.push(format!("the automatic login to {name} is given up")),
             _ => {}
         }
@@ -276,7 +276,7 @@ impl Daemon {
     async fn attach(&self, typed: &str, lun: Option<u32>, progress: &Progress) -> Result<Reply, Failure> {
         let (live, mut units) = self.units(typed, lun)?;
         if lun.is_none() {
-            // "All" means all disks; one that was asked for and is none is an error.
+            // "All" means all disks. A unit that was named and is no disk is an error.
             units.retain(|unit| unit.geometry.is_some());
         }
         let mut results = Vec::new();

@@ -6,9 +6,9 @@
 //!                  └─ full: the oldest idle client              └─ the request runs in a task of
 //!                     of the busiest user must go                  its own, to its end
 //! ```
-//! A client has [`PATIENCE`] for each frame it sends and each frame it takes. Nothing a client does
-//! or leaves undone costs more than its own connection. Whether it has gone is known while its request runs;
-//! what that means is the request's to say ([`Progress::gone`]).
+//! A client has [`PATIENCE`] for each frame it sends and each frame it takes. It can lose its own connection,
+//! and disturb nothing else. A running request learns that its client has gone, and decides what follows
+//! ([`Progress::gone`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,8 +89,7 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     uid: u32,
-    /// Since when it has waited for nothing of ours, as the table counts; `None` while it waits for an
-    /// answer.
+    /// When it became idle, by the table's count; `None` while it waits for an answer.
     idle: Option<u64>,
     evict: CancellationToken,
 }
@@ -220,8 +219,8 @@ impl Client {
         Ok(())
     }
 
-    /// Runs a request in a task of its own, so that it comes to its end, whichever that is, even if the client
-    /// does not wait for it.
+    /// Runs a request in a task of its own, so that it runs to its end even if the client does not wait for
+    /// it.
     async fn run<A: Answer>(&mut self, answer: Arc<A>, request: Request) -> Result<Result<Reply, Failure>, Dropped> {
         let (to, mut frames) = mpsc::channel(64);
         let gone = CancellationToken::new();

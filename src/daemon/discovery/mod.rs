@@ -1,4 +1,4 @@
-//! Discovery: asking those who know of targets, and keeping what they name.
+//! Discovery: asks sources for targets, and records what they name.
 //!
 //! ```text
 //!   settings ──► sources ──► Source::ask: send_targets ──► record ──► new targets ──► auto_login
@@ -22,7 +22,7 @@ use crate::ipc::Failure;
 
 /// Something that knows of targets.
 pub(crate) trait Source: Send + Sync + 'static {
-    /// Where it is, which is what the targets that it names are recorded under.
+    /// Where it is. Its targets are recorded under this.
     fn portal(&self) -> &Portal;
 
     /// Asks it for its targets.

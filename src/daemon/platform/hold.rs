@@ -1,8 +1,8 @@
-//! What the system waits for before it sleeps or ends.
+//! A hold on the machine: the system waits for it before it sleeps or ends.
 
 use std::fmt;
 
-/// Something waits as long as this lives; the system has a bound of its own.
+/// The system waits as long as this lives, up to a bound of its own.
 pub(crate) struct Hold(Option<Box<dyn FnOnce() + Send>>);
 
 impl Hold {

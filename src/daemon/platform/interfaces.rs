@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::PlatformEvent;
 
-/// An interface that comes up is told of several times: link, then address by address.
+/// The system reports an interface that comes up several times: the link, then each address.
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// The interfaces that can be used, and their addresses.
@@ -54,7 +54,7 @@ impl Interfaces {
     }
 }
 
-/// Tells what changes, whenever `changed` says that something has, until nobody says or hears any more.
+/// Sends an event for each change, whenever `changed` reports one, until either side ends.
 pub(crate) async fn watch(
     mut changed: mpsc::UnboundedReceiver<()>,
     events: mpsc::UnboundedSender<PlatformEvent>,

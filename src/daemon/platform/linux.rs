@@ -1,5 +1,5 @@
-//! Linux tells of its network by rtnetlink(7). What it says is not read: that it says something is
-//! reason enough to look. Sleep is not told here; it is found when a ping is not answered.
+//! Linux reports changes of its network by rtnetlink(7). The messages are not read: each is reason enough to
+//! look. There is no report of sleep; a ping that is not answered shows it.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -32,12 +32,12 @@ fn subscribe() -> std::io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Says that something has changed, for everything that is said, until nobody hears it.
+/// Reports a change for every message, until the receiver ends.
 fn ticks(socket: &OwnedFd, tell: &mpsc::UnboundedSender<()>) {
     let mut message = vec![0; 64 << 10];
     loop {
         match recv(socket.as_raw_fd(), &mut message, MsgFlags::empty()) {
-            // More was said than the socket could hold: all the more reason to look.
+            // The socket could not hold all messages: all the more reason to look.
             Ok(_) | Err(Errno::ENOBUFS) => {}
             Err(Errno::EINTR) => continue,
             Err(error) => {

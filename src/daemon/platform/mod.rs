@@ -45,14 +45,14 @@ pub(crate) enum PlatformEvent {
     ShuttingDown(Hold),
 }
 
-/// Begins to listen to this machine. What cannot be heard is said in the log, and does not happen.
+/// Begins to listen to this machine. The log names events that cannot be had; they never come.
 pub(crate) fn listen() -> mpsc::UnboundedReceiver<PlatformEvent> {
     let (events, heard) = mpsc::unbounded_channel();
     #[cfg(target_os = "macos")]
     macos::listen(&events);
     #[cfg(target_os = "linux")]
     linux::listen(&events);
-    // Elsewhere nobody tells: the policy waits for ever.
+    // Other systems have no source: the policy waits for ever.
     #[cfg(not(any(target_os = "macos", target_os = "linux")))]
     drop(events);
     heard

@@ -1,4 +1,4 @@
-//! What the daemon does about what happens to the machine.
+//! What the daemon does when something happens to the machine.
 //!
 //! | event | what follows |
 //! |---|---|
@@ -29,9 +29,9 @@ use crate::kernel_bridge::unit_name;
 /// How long sleep is held for flushes. macOS gives 30 seconds, and takes its own time as well.
 pub(crate) const FLUSH_LIMIT: Duration = Duration::from_secs(20);
 
-/// Does what is due about every event, until nobody tells any more.
+/// Does what is due about every event, until the source ends.
 pub(crate) async fn obey(daemon: Arc<Daemon>, mut events: mpsc::UnboundedReceiver<PlatformEvent>) {
-    // At most one; a machine that has woken does not wait for it any more.
+    // There is at most one. A machine that has woken no longer waits for it.
     let mut falling_asleep: Option<AbortOnDropHandle<()>> = None;
     while let Some(event) = events.recv().await {
         match event {

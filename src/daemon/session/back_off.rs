@@ -19,11 +19,11 @@ pub(crate) fn back_off(failures: u32, again: Again) -> Duration {
     };
     let first = match again {
         Again::Later | Again::Elsewhere => 1,
-        // Wrong secrets, again and again, lock accounts.
+        // A wrong secret, sent again and again, can lock an account.
         Again::Never => 60,
     };
     let wait = Duration::from_secs(first << failures.saturating_sub(1).min(16)).min(bound);
-    // Without randomness everybody comes back at the same moment, which is no reason to fail.
+    // Without randomness the initiators come back at the same moment; that is better than an error.
     let jitter = getrandom::u32().map_or(50, |random| random % 101);
     wait * (75 + jitter / 2) / 100
 }

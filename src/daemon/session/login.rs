@@ -71,7 +71,7 @@ pub(crate) async fn log_in(
     tokio::spawn(recovery::recover(daemon.clone(), live.clone(), sender, events));
     info!("logged in to {target} over {portal}");
     progress.say(format!("logged in to {target} over {portal}"));
-    // What the target has is of no matter to whether it let us in.
+    // The login has worked, also where the units cannot be used.
     Ok(scan_and_attach(daemon, &live, effective.attach, progress).await.unwrap_or_else(|failure| {
         warn!("{failure}");
         vec![failure.message]

@@ -92,7 +92,7 @@ pub(crate) async fn log_out(
     Ok(notes)
 }
 
-/// Whether the target of a session is there: it has another connection than a lost one, and answers.
+/// Whether the target of a session is there: the session has a connection, and the target answers over it.
 async fn answers(daemon: &Daemon, live: &Live) -> bool {
     live.facts().state == SessionState::Active
         && matches!(daemon.bridge.is_alive(live.id(), SIGN_OF_LIFE).await, Ok(true))
@@ -155,7 +155,7 @@ async fn stop_recovery(daemon: &Daemon, live: &Live) {
     daemon.router.forget(live.id());
 }
 
-/// Ends a session that has no disks any more. What the target thinks of it is said, but changes nothing.
+/// Ends a session that has no disks any more. An error of the target is reported, and changes nothing.
 async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
     stop_recovery(daemon, live).await;
     let target = &live.target;
@@ -171,8 +171,8 @@ async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
     }
 }
 
-/// Ends everything, because the daemon ends. A disk that is in use is not taken away by force; but its
-/// session ends with the daemon, which is said. Where the disk outlives that, the next daemon logs in again.
+/// Ends everything, because the daemon ends. It takes no disk in use away by force. The
+/// disk's session ends all the same, and the log says so. A disk that outlives that waits for the next daemon.
 pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
     let slots = daemon.slots();
     all(slots, |(target, slot)| {

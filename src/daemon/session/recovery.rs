@@ -163,7 +163,7 @@ impl Recovery {
         let target = &self.live.target;
         info!("{target} wants a logout; logging out and in again");
         self.live.set_state(SessionState::Recovering);
-        // However long the target would wait, nobody waits longer than for any logout.
+        // The target may give more time than that; no logout gets more than its timer.
         let ours = self.daemon.settings.current().effective(target).timers.logout;
         let within = ours.min(Duration::from_secs(seconds.max(1).into()));
         if let Err(error) = self.daemon.bridge.suspend(self.live.id(), within).await {
@@ -179,7 +179,7 @@ impl Recovery {
             biased;
             () = stop.cancelled() => return Step::End,
             opened = self.open() => opened,
-            // What was begun over the network as it was may wait for an answer that cannot come.
+            // An attempt over the network of before may wait for an answer that cannot come.
             () = self.live.look.notified() => return Step::Replace { failures: 0 },
         };
         let result = match opened {
@@ -188,7 +188,7 @@ impl Recovery {
         };
         let Err((why, again)) = result else { return Step::Watch };
         let failures = failures.saturating_add(1);
-        // It has let us in before: one that comes up may not know its own targets yet.
+        // The target has let us in before. While it starts, it may not know its own targets yet.
         let again = if again == Again::Elsewhere { Again::Later } else { again };
         let wait = back_off(failures, again);
         warn!("{} is not logged in again: {why}; the next attempt is in {} s", self.live.target, wait.as_secs().max(1));
@@ -213,8 +213,7 @@ impl Recovery {
         let before = self.live.id();
         let portal = opened.portal.clone();
         let (stream, facts) = opened.split();
-        // What was said of the connection that is replaced does not hold for the new one; what was said
-        // of the units does.
+        // Earlier events of the connection do not concern the new one. Those of the units do.
         while let Ok(event) = self.events.try_recv() {
             if matches!(event, BridgeEvent::UnitsChanged { .. }) {
                 self.changed.notify_one();

@@ -8,8 +8,7 @@
 //!       └──────────────────────── Closing ◄─────┘
 //!                 closed
 //! ```
-//! Nothing waits while it holds the lock: a login to a silent host does not keep anybody from looking,
-//! nor from cancelling it.
+//! No task waits while it holds the lock: others can look at a login to a silent host, and cancel it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

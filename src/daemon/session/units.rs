@@ -14,7 +14,7 @@ use crate::kernel_bridge::{UnitInfo, unit_name};
 /// How long the search for units may take.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Looks for the units of a session and attaches them. A unit that cannot be used is said, and no more.
+/// Looks for the units of a session and attaches them. A unit that cannot be used is only reported.
 pub(crate) async fn scan_and_attach(
     daemon: &Daemon,
     live: &Live,

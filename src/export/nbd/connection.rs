@@ -14,13 +14,13 @@ use super::transmission::{Need, Transmission};
 use crate::block::Completions;
 use crate::export::outbox::MAX_SLICES;
 
-/// How often it is looked whether a client takes its replies and sends its payloads.
+/// How often the server checks that a client takes its replies and sends its payloads.
 const TICK: Duration = Duration::from_secs(5);
 
 /// After that many ticks without a byte, a client that keeps buffers from others is let go.
 const PATIENCE: u32 = 6;
 
-/// How long answers that are about to come are waited for when the server stops.
+/// How long a server that stops waits for answers that are about to come.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves `agreed` on `stream` until the client has gone or `stop`.

@@ -1,4 +1,4 @@
-//! The client's socket, and what the system is asked to tell of it.
+//! The client's socket, and the events that the system reports of it.
 //!
 //! ```text
 //!   reader ── always: is there anything to read?

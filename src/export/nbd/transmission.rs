@@ -191,7 +191,7 @@ impl Transmission {
         self.held -= self.outbox.written(bytes);
     }
 
-    /// Understands as much of what has been received as can be acted on, and acts on it.
+    /// Parses received bytes, and acts on them as far as it can without waiting.
     ///
     /// # Errors
     /// If the client cannot be understood or the unit is not what it was; the connection is lost.

@@ -9,8 +9,8 @@ use super::xdr::{Garbage, Reader, Write};
 /// AUTH_SYS, the flavor of credentials that a client may use.
 const AUTH_SYS: u32 = 1;
 
-/// Carries a call out and appends its results. What is mounted is not kept book of: there is nothing that
-/// anyone could learn from it, and clients that crash never unmount.
+/// Carries a call out and appends its results. There is no list of mounts: it would help nobody, and clients
+/// that crash never unmount.
 pub(super) fn perform(
     volume: &Volume,
     procedure: u32,

@@ -1,4 +1,4 @@
-//! Whose a connection is, where the system tells.
+//! The owner of a connection, where the system tells it.
 
 use std::io;
 

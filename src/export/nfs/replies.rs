@@ -22,7 +22,7 @@ const MAX_REQUESTS: usize = 256;
 /// How many bytes of payload they and the replies that have not left may have.
 const MAX_HELD: usize = 32 << 20;
 
-/// How long a client may not take anything of what it asked for before it is let go.
+/// A client that takes no byte of its replies for this long is let go.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The replies of one connection.
