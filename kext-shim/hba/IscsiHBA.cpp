@@ -167,7 +167,7 @@ void IscsiHBA::StopController()
         end(session);
         session->release();
     }
-    // Nobody arms it any more; then it goes.
+    // First nothing can arm the timer any more, then it goes.
     IOLockLock(timerLock);
     IOTimerEventSource *old = timer;
     timer = nullptr;
@@ -181,7 +181,7 @@ void IscsiHBA::StopController()
 
 void IscsiHBA::TerminateController()
 {
-    // Whoever still has a reference may use the locks: they go with the object.
+    // The locks go with the object: others may still have a reference and use them.
 }
 
 void IscsiHBA::free()

@@ -254,7 +254,7 @@ void IscsiHBA::tick()
         number = session->getNumber();
         session->tick(now);
         if (orphaned && orphaned + session->getSpec().replacement_timeout * kMillisecond <= now) {
-            // Nobody has come for it. Not here: whoever uses the session may wait for this workloop.
+            // No daemon has adopted it. Another thread ends it: the session's users may wait for this workloop.
             if (session->claimEnd() && !order(session, false)) {
                 session->unclaimEnd();
             }

@@ -88,7 +88,7 @@ SCSIServiceResponse IscsiHBA::ProcessParallelTask(SCSIParallelTaskIdentifier tas
         session->release();
     }
     if (code != ISCSI_OK) {
-        // Not by what is returned here: the timer knows the task.
+        // A return value would not do: the timer knows the task, so it has to be completed.
         fail(task, code == ISCSI_NOT_FOUND ? kSCSITaskStatus_DeviceNotPresent : kSCSITaskStatus_DeviceNotResponding);
     }
     return kSCSIServiceResponse_Request_In_Process;

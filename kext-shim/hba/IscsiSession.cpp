@@ -9,7 +9,7 @@
 
 OSDefineMetaClassAndStructors(IscsiSession, OSObject);
 
-// Commands that a session takes on, whatever its depth: as many as the HBA has tasks, and the daemon's own.
+// Commands that a session of any depth takes on: as many as the HBA has tasks, and the daemon's own.
 static const uint16_t kCommands = IscsiHBA::kTasks + 32;
 
 static const uint64_t kMillisecond = 1000 * 1000;
@@ -198,7 +198,7 @@ void IscsiSession::close()
         old->join();
         old->release();
     }
-    // Whoever hands on what the core has told is done with it before the core goes.
+    // The core must not go before the thread that hands on its events is done.
     IOLockLock(lock);
     while (settling) {
         IOLockSleep(lock, &settling, THREAD_UNINT);
@@ -215,8 +215,8 @@ int32_t IscsiSession::submit(OSObject *task, iscsi_command &command)
     int32_t code = closed ? ISCSI_OFFLINE : iscsi_session_submit(core, &command, &tag);
     if (code == ISCSI_OK || code == ISCSI_ENDED) {
         hba->setTag(task, tag);
-        // What completions bring about is sent together, by whoever tells of them. Under the lock, so that the
-        // socket stays this session's.
+        // A thread in `settle` sends what its completions bring about, all of it together. The lock is held so that
+        // the socket stays this session's.
         if (socket && !settling && iscsi_session_wants_transmit(core) == 1) {
             socket->kick();
         }
@@ -408,7 +408,7 @@ void IscsiSession::settle()
 {
     IOLockLock(lock);
     if (settling) {
-        // Whoever it is goes on until nothing is left.
+        // Another thread is at it, and goes on until nothing is left.
         IOLockUnlock(lock);
         return;
     }

@@ -92,7 +92,7 @@ IOReturn IscsiUserClient::clientDied()
 
 void IscsiUserClient::free()
 {
-    // Nobody is told anything any more.
+    // No notice goes to the client any more.
     if (__atomic_load_n(&listening, __ATOMIC_ACQUIRE)) {
         releaseAsyncReference64(port);
     }

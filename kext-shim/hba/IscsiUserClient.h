@@ -1,4 +1,4 @@
-// What the daemon calls. Administrators only; every value is checked, whoever it comes from.
+// What the daemon calls. Administrators only; their values are checked all the same.
 //
 //   hello ──► listen, create, replace, … ──► IscsiHBA
 //   IscsiNotice ◄── tell ◄── IscsiHBA::notify

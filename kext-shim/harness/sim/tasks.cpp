@@ -39,7 +39,7 @@ void ClientTasks::finish()
     {
         std::lock_guard<std::mutex> guard(lock);
         over = true;
-        // Nobody hears of these any more.
+        // Their client does not listen any more.
         asked.clear();
         changed.notify_all();
     }

@@ -6,8 +6,8 @@
 //!   daemon ◄── IscsiNotice ────                      by the port that ISCSI_LISTEN was called with
 //! ```
 //! Integers of fixed width in native byte order, without gaps, so that every bit pattern is a value; the extension
-//! checks each again. `make header` writes `include/iscsi_kext.h` from this file, which the C++ includes. Whoever
-//! changes a struct raises [`ISCSI_KEXT_VERSION`]: the extension refuses any other.
+//! checks each again. `make header` writes `include/iscsi_kext.h` from this file, which the C++ includes. A
+//! change of a struct raises [`ISCSI_KEXT_VERSION`]: the extension refuses any other.
 #![no_std]
 #![forbid(unsafe_code)]
 
