@@ -5,8 +5,8 @@
 //!                             slots: request and buffer by ITT
 //!   answers ◄── disposition ◄── poll_event ◄── rx_scratch, rx_placed ◄── ring or the task's buffer
 //! ```
-//! A round does all of it, as far as it goes without waiting; then the driver waits for whatever comes
-//! first. Completions only queue; nothing is allocated per I/O.
+//! A round does all of it, as far as it goes without waiting; then the driver waits for the next event
+//! of any kind. Completions only queue; nothing is allocated per I/O.
 
 mod clock;
 mod delayed;
@@ -214,15 +214,15 @@ impl Driver {
         if matches!(self.link, Link::Up(_)) {
             self.receive()?;
             self.ring.rest();
-            self.settle();
+            self.take_events();
             self.accept();
             self.transmit()?;
-            self.settle();
+            self.take_events();
             if matches!(self.link, Link::Up(_)) && self.session.rx_plan() == RxPlan::Stop {
                 return Err(Lost("the target has ended the session".into()));
             }
         } else {
-            self.settle();
+            self.take_events();
         }
         self.counters.pdus_in.store(self.session.pdus_received(), Relaxed);
         self.counters.in_flight.store(self.session.in_flight() as u64, Relaxed);
@@ -279,8 +279,8 @@ impl Driver {
         true
     }
 
-    /// Hands finished tasks to whoever waits for them.
-    fn settle(&mut self) {
+    /// Takes the core's events: hands finished tasks to their requests, and passes on what the daemon must know.
+    fn take_events(&mut self) {
         let mut logged_out = false;
         while let Some(event) = self.session.poll_event() {
             match event {
@@ -380,7 +380,7 @@ impl Driver {
             }
             Work::Raw { reply } => {
                 add(&self.counters.commands, 1);
-                // Whoever asked may have stopped waiting.
+                // The caller may have stopped waiting.
                 drop(reply.send(RawDone::of(request.payload, result, sense, done)));
             }
         }
@@ -519,7 +519,7 @@ impl Driver {
     fn obey(&mut self, control: Control) {
         match control {
             Control::Reinstate { handoff, stream, reply } => {
-                // Whoever asked may have stopped waiting, for any of these answers.
+                // The caller may have stopped waiting, for any of these answers.
                 drop(reply.send(self.reinstate(&handoff, stream)));
             }
             Control::Logout { purpose, deadline, reply } => self.leave(purpose, deadline, reply),
@@ -536,7 +536,7 @@ impl Driver {
         self.inbox.close();
         self.forget_outbox();
         self.session.give_up();
-        self.settle();
+        self.take_events();
         self.queue.fail_all(IoError::Offline);
         for slot in &mut self.slots {
             if let Some(request) = slot.request.take() {
