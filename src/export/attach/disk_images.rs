@@ -3,7 +3,7 @@
 //! ```text
 //!   attach   mount_nfs 127.0.0.1:/<ticket> <runtime-dir>/luns/<unit> ─► hdiutil attach <…>/<unit> ─► /dev/diskN
 //!            the system looks what is on it, and mounts it
-//!   detach   diskutil eject (unmounts; whoever has something open is named) ─► umount
+//!   detach   diskutil eject (unmounts; names the programs with open files) ─► umount
 //!   forced   unmount by force ─► hdiutil detach -force ─► umount -f
 //! ```
 //! The mount is hard: when the daemon is gone, I/O waits until it is back. So a mount and an image of an earlier
@@ -126,10 +126,10 @@ impl Way for DiskImages {
         to_the_end(async move { inner.attach(unit, block.geometry()).await }).await.map(PathBuf::from)
     }
 
-    /// Takes the disk away: its volumes are unmounted first. With `force` also under whoever uses them.
+    /// Takes the disk away: its volumes are unmounted first. With `force` also from programs that use them.
     ///
     /// # Errors
-    /// [`AttachError::InUse`] without `force`, if somebody has something open, who is named; it stays attached.
+    /// [`AttachError::InUse`] without `force`, if a program has a file open; it is named, and the disk stays.
     /// [`AttachError::NotAttached`] if it is not.
     async fn detach(&self, unit: &str, force: bool) -> Result<(), AttachError> {
         let (inner, unit) = (self.inner.clone(), unit.to_owned());
@@ -143,7 +143,7 @@ impl Way for DiskImages {
         device.as_ref().map(PathBuf::from)
     }
 
-    /// Has everything that was written to disks sent to their units, for a while.
+    /// Writes cached data of all disks back to their units, for a while.
     ///
     /// # Errors
     /// [`AttachError::Failed`] if that was not done in time.
@@ -298,7 +298,7 @@ impl Inner {
         }
     }
 
-    /// Takes a disk away under whoever uses it.
+    /// Takes a disk away from the programs that use it.
     async fn force_out(&self, device: &str) -> Result<(), AttachError> {
         let outcome = match self.runner.has(Program::Hdiutil) {
             true => self.run(Program::Hdiutil, &["detach", device, "-force"], FORCED_LIMIT).await?,
@@ -391,7 +391,7 @@ impl Inner {
         let _turn = unit.busy.lock().await;
         let place = self.place(name)?;
         let device = unit.device().clone().ok_or(AttachError::NotAttached)?;
-        // Whoever ejected it in the Finder has left the mount.
+        // After an eject in the Finder the mount is still there.
         if let Some(image) = self.images_of(&place, Some(device)).await?.pop() {
             match force {
                 true => self.eject_by_force(&image).await?,

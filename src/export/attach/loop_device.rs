@@ -16,14 +16,14 @@ use super::AttachError;
 /// whose connection is being replaced makes it wait.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
-/// The kernel tells nobody when a loop device lets go of its file: it is looked for this often.
+/// The kernel does not report when a loop device lets go of its file: it is checked this often.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
 
-/// How far the kernel reads ahead of who reads a loop device in order, in sectors, where nobody says.
+/// How far the kernel reads ahead of sequential reads of a loop device by default, in sectors.
 const KERNEL_READ_AHEAD: u32 = 256;
 
 /// How far it does on ours: 2 MiB, more than a network of 10 Gb/s has under way at a round trip of a
-/// millisecond. With the kernel's own, whoever reads 64 KiB at a time waits a round trip for each 128 KiB.
+/// millisecond. With the kernel's own, a program that reads 64 KiB at a time waits a round trip for each 128 KiB.
 const READ_AHEAD: u32 = 4096;
 
 /// Puts a loop device on `file` and returns its node. Partitions on it get nodes of their own.
@@ -47,7 +47,7 @@ pub(super) async fn set_up(file: &Path, block_size: u32, read_only: bool) -> Res
     Ok(node)
 }
 
-/// What takes our read-ahead off a loop device, where it would stay for whoever gets the device next.
+/// The command that takes our read-ahead off a loop device: it would stay for the device's next user.
 pub(super) fn forget_read_ahead(node: &Path) -> Command {
     read_ahead(node, KERNEL_READ_AHEAD)
 }
@@ -59,7 +59,7 @@ fn read_ahead(node: &Path, sectors: u32) -> Command {
     command
 }
 
-/// Has the loop device as large as its file is now, which is `bytes` long.
+/// Makes the loop device as large as its file is now: `bytes`.
 pub(super) async fn fit(node: &Path, file: &Path, bytes: u64) -> Result<(), AttachError> {
     const SECTOR: u64 = 512;
     let Some(name) = node.file_name() else { return Ok(()) };

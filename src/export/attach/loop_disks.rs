@@ -381,7 +381,7 @@ async fn refuse_if_used(node: &Path) -> Result<(), AttachError> {
     if uses.is_empty() { Ok(()) } else { Err(AttachError::InUse(uses)) }
 }
 
-/// Unmounts and switches off whatever uses the disk, gently as long as that does not take too long.
+/// Unmounts the disk and switches off its users, gently as long as that does not take too long.
 async fn release(node: &Path) -> Result<(), AttachError> {
     let disk = Disk::at(node);
     for swap in disk.swaps() {

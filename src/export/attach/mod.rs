@@ -76,7 +76,7 @@ pub trait Way: Send + Sync + 'static {
 pub enum AttachError {
     /// This system, or this unit, cannot be attached; a sentence.
     Unsupported(String),
-    /// Whoever runs this may not attach; a sentence.
+    /// The user of this process may not attach; a sentence.
     NotPermitted(String),
     /// The disk is in use; each says by what, such as `mounted on /mnt`.
     InUse(Vec<String>),

@@ -54,7 +54,7 @@ pub(super) trait Runner: Send + Sync + 'static {
     /// Whether the system has a program.
     fn has(&self, program: Program) -> bool;
 
-    /// Whether whoever runs them may mount.
+    /// Whether this process may mount.
     fn is_root(&self) -> bool;
 }
 

@@ -126,7 +126,7 @@ impl Driver {
         self.end().await;
     }
 
-    /// Sends a command on its way, or has it wait for a connection.
+    /// Sends a command on its way, or keeps it until there is a connection.
     fn dispatch(&mut self, request: Request) {
         match (&request.work, self.link) {
             (_, Link::Gone) => request.fail(IoError::Offline),
@@ -203,7 +203,7 @@ impl Driver {
         }
         match request.work {
             Work::Block { completion, .. } => completion.finish(done, request.payload.into_buffer()),
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             Work::Raw { reply } => drop(reply.send(RawDone::of(request.payload, result, sense, done))),
         }
     }
@@ -212,7 +212,7 @@ impl Driver {
         match control {
             Control::Reinstate { handoff, stream, reply } => {
                 let result = self.reinstate(handoff, stream).await;
-                // Whoever asked may have stopped waiting, for any of these answers.
+                // The caller may have stopped waiting, for any of these answers.
                 drop(reply.send(result));
             }
             Control::Logout { purpose: Purpose::End, deadline, reply } => {
@@ -222,7 +222,7 @@ impl Driver {
             Control::Logout { purpose: Purpose::Return, deadline, reply } => {
                 let result = self.log_out(deadline).await;
                 if self.link == Link::Up {
-                    // It goes on over another connection, whatever the target says to this one.
+                    // It goes on over another connection, with any answer of the target on this one.
                     self.down();
                     self.ask("closed", |extension, session| extension.drop_connection(session)).await;
                 }
@@ -305,7 +305,7 @@ impl Driver {
         }
     }
 
-    /// Has the daemon log in again if the connection is gone.
+    /// Tells the daemon to log in again if the connection is gone.
     async fn watch_connection(&mut self) {
         if let Some(why) = self.look_at_connection().await {
             tracing::warn!(target = %self.spec.target, why, "the connection was lost");

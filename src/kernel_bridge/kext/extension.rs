@@ -151,7 +151,7 @@ impl Extension {
         heard
     }
 
-    /// Nobody hears of that session any more.
+    /// Forgets the way to the driver of that session.
     pub(super) fn unhear(&self, session: u32) {
         let mut routes = self.routes();
         routes.sessions.remove(&session);
@@ -362,7 +362,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 
 fn spec_of(spec: &SessionSpec) -> IscsiSpec {
     let mut target = [0; ISCSI_NAME_LENGTH];
-    // Names have at most 223 bytes (RFC 7143 §4.2.7.1); one that were longer would be refused, being not ended.
+    // Names have at most 223 bytes (RFC 7143 §4.2.7.1); a longer one would have no NUL at its end, and be refused.
     for (to, from) in target.iter_mut().zip(spec.target.bytes()) {
         *to = from;
     }

@@ -38,7 +38,7 @@ enum Waiter {
 
 impl Waiter {
     fn answer(self, reply: Reply) {
-        // Whoever asked may have stopped waiting.
+        // The caller may have stopped waiting.
         match self {
             Waiter::Thread(sender) => drop(sender.send(reply)),
             Waiter::Task(sender) => drop(sender.send(reply)),
@@ -169,7 +169,7 @@ impl Reader {
             if bytes.len() != size_of::<IscsiNotice>() {
                 return Err(io::Error::other("a notice of another length"));
             }
-            // Whoever listened may have gone.
+            // The listener may have gone.
             let _ = self.notices.send(pod_read_unaligned(&bytes));
             return Ok(());
         }

@@ -348,7 +348,7 @@ impl Ears {
 
 /// The thread whose run loop reads the port.
 ///
-/// Its `drop` ends the thread; the fields go after that, so that whatever the run loop calls finds them.
+/// Its `drop` ends the thread; the fields go after that, so that the callbacks of the run loop find them.
 struct Listener {
     thread: Option<JoinHandle<()>>,
     stop: Stop,
