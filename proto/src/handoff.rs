@@ -143,7 +143,7 @@ impl Handoff {
             max_cmd_sn: CmdSn(self.max_cmd_sn),
             initial_r2t: flag(self.initial_r2t)?,
             immediate_data: flag(self.immediate_data)?,
-            // RFC 7143 §13.14: FirstBurstLength never exceeds MaxBurstLength, whatever the target says.
+            // RFC 7143 §13.14: FirstBurstLength never exceeds MaxBurstLength, also where the target says more.
             first_burst_length: length(self.first_burst_length)?.min(max_burst_length),
             max_burst_length,
             max_outstanding_r2t: self.max_outstanding_r2t,

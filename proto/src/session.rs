@@ -50,14 +50,14 @@ const CONTROL_SLOTS: u16 = 16;
 pub enum Event {
     /// A command has ended. Take its buffer back, then [`retire`](Session::retire) it.
     TaskDone {
-        /// Which.
+        /// The task.
         itt: Itt,
         /// How.
         result: TaskResult,
     },
     /// A task management function was answered; the tasks it ended have been reported before.
     ManageDone {
-        /// Which.
+        /// The request.
         itt: Itt,
         /// What was asked.
         function: TaskFunction,
@@ -66,7 +66,7 @@ pub enum Event {
     },
     /// A text exchange has ended.
     TextDone {
-        /// Which.
+        /// The text request.
         itt: Itt,
         /// All that the target answered, or why it did not.
         answer: Result<Vec<u8>, Unanswered>,

@@ -82,9 +82,9 @@ pub enum Residual {
     /// As expected.
     #[default]
     None,
-    /// So many fewer.
+    /// Fewer bytes than expected, by this number.
     Underflow(u32),
-    /// So many more, which were dropped.
+    /// More bytes than expected, by this number; they were dropped.
     Overflow(u32),
 }
 

@@ -50,11 +50,11 @@ pub enum Payload<'s> {
     None,
     /// In the buffer of a task.
     Task {
-        /// Which.
+        /// The task.
         itt: Itt,
         /// From there, in bytes.
         offset: u32,
-        /// So many.
+        /// How many bytes.
         len: u32,
     },
     /// In the core, padding and digest included.

@@ -78,7 +78,7 @@ pub(super) fn timer(name: &str, seconds: u32) -> Result<Timer, String> {
     }
 }
 
-/// CHAP algorithms, strongest first or in whatever order the user likes to offer them.
+/// The CHAP algorithms of those names, in the same order.
 pub(super) fn algorithms(names: &[String]) -> Result<Vec<String>, String> {
     let mut known: Vec<String> = Vec::new();
     for name in names {

@@ -189,7 +189,7 @@ fn offered(of_connection: bool) -> Vec<KeyWords> {
     TABLE.iter().filter(|row| is_of_connection(row.key) == of_connection).filter_map(words).collect()
 }
 
-/// The keys that a type is read from, in order: serde tells them to whoever reads.
+/// The keys that a type is read from, in order, as serde hands them to a reader.
 fn names_of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
     struct Ask<'a>(&'a mut &'static [&'static str]);
 

@@ -1,7 +1,7 @@
 //! The property list as it is written: every key, and nothing that is not a key.
 //!
 //! What a value means (names, addresses, RFC keys) is settled in [`super::settings`]; here are shape
-//! and types only. Whatever does not fit is an error that names the path of the key.
+//! and types only. A value that does not fit is an error that names the path of the key.
 
 use std::collections::BTreeMap;
 use std::fmt;

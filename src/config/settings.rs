@@ -289,7 +289,7 @@ impl Portal {
         endpoint(&self.address, self.port)
     }
 
-    /// Whether it is the same place, whatever the interface.
+    /// Whether it is the same place, through any interface.
     pub fn is_at(&self, address: &str, port: u16) -> bool {
         self.address == address && self.port == port
     }

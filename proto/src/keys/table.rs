@@ -116,7 +116,7 @@ pub struct Offered {
 /// A key, as the standard describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyRow {
-    /// Which.
+    /// The key.
     pub key: Key,
     /// What it is for, a sentence.
     pub about: &'static str,

@@ -39,7 +39,7 @@ pub const fn replay(opcode: u8) -> Replay {
         0x0a | 0x2a | 0xaa | 0x8a | 0x41 | 0x93 | 0x42 => Replay::Again,
         // SYNCHRONIZE CACHE: a flush twice is a flush.
         0x35 | 0x91 => Replay::Again,
-        // Reservations, COMPARE AND WRITE, EXTENDED COPY, START STOP UNIT and whatever else.
+        // Reservations, COMPARE AND WRITE, EXTENDED COPY, START STOP UNIT and all others.
         _ => Replay::Never,
     }
 }

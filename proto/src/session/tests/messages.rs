@@ -39,7 +39,7 @@ fn a_flood_of_pings_ends_the_connection_before_it_fills_the_memory() {
     let ping = bench.nop_in(Itt::RESERVED, Ttt(3), &[0; 4096]);
     let taken = (0..1000).take_while(|_| bench.feed(&ping).is_ok()).count();
     assert!((200..=256).contains(&taken), "{taken}");
-    // Whoever reads the answers may ping for ever.
+    // A target that reads the answers may ping for ever.
     let mut bench = Bench::new(handoff());
     for _ in 0..1000 {
         let ping = bench.nop_in(Itt::RESERVED, Ttt(3), &[0; 64]);
