@@ -314,8 +314,8 @@ async fn an_abort_that_is_refused_is_followed_by_a_reset_of_the_unit_and_that_by
         _ => TmfAction::Respond(FUNCTION_REJECTED),
     });
     assert_eq!(scene.write(7, 1).await, Ok(()));
-    let ladder = [TaskFunction::AbortTask, TaskFunction::LogicalUnitReset, TaskFunction::TargetWarmReset];
-    assert_eq!(scene.functions(), ladder);
+    let steps = [TaskFunction::AbortTask, TaskFunction::LogicalUnitReset, TaskFunction::TargetWarmReset];
+    assert_eq!(scene.functions(), steps);
     scene.end().await;
 }
 
