@@ -46,7 +46,7 @@ impl Registry {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    /// Takes a unit out. Exports that still hold it get [`IoError::Offline`] from it.
+    /// Takes a unit out. Exports that still hold it get [`IoError::Offline`](super::IoError::Offline) from it.
     pub fn remove(&self, name: &str) -> Option<Arc<dyn Block>> {
         let gone = self.units.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.changed.send_modify(|version| *version += 1);

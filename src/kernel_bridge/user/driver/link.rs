@@ -47,7 +47,7 @@ impl Driver {
             request.first_loss.get_or_insert(now);
         }
         self.session.connection_lost();
-        self.settle();
+        self.take_events();
     }
 
     /// Goes on over another connection. It may lead to another target's disks: each unit is looked at
