@@ -42,31 +42,19 @@ test:
 	tests/scripts/install-tools
 	rm -f target/tmp/skipped
 	$(CARGO) test --doc --workspace --locked
-	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run --workspace --locked; \
-	else \
-	    $(CARGO) test --workspace --all-targets --locked; \
-	fi
+	tests/scripts/run-tests all
 	@if [ -s target/tmp/skipped ]; then echo "SKIPPED, not passed:"; sort -u target/tmp/skipped; fi
 
 # TESTS=chap: only those with that in their name.
 test-lio:
 	tests/scripts/install-tools
 	$(CARGO) test --test lio --locked --no-run
-	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    tests/targets/guest/guest lio run $(CARGO) nextest run --profile lio --test lio --locked $(TESTS); \
-	else \
-	    tests/targets/guest/guest lio run $(CARGO) test --test lio --locked -- --test-threads=1 $(TESTS); \
-	fi
+	ONE_AT_A_TIME=1 tests/targets/guest/guest lio run tests/scripts/run-tests lio '$(TESTS)'
 
 test-nfs:
 	tests/scripts/install-tools
 	$(CARGO) test --test nfs --locked --no-run
-	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    tests/targets/guest/guest nfs run $(CARGO) nextest run --profile nfs --test nfs --locked $(TESTS); \
-	else \
-	    tests/targets/guest/guest nfs run $(CARGO) test --test nfs --locked -- --test-threads=1 $(TESTS); \
-	fi
+	ONE_AT_A_TIME=1 tests/targets/guest/guest nfs run tests/scripts/run-tests nfs '$(TESTS)'
 
 kext:
 	tests/scripts/install-kext-tools
@@ -87,10 +75,10 @@ test-kext:
 	    export ISCSI_KERNEL_SIM="$(CURDIR)/target/kext/sim-$${sanitizer//,/-}/iscsi-kernel-sim"; \
 	    for seed in $(SEEDS); do \
 	        echo "==== kernel_sim under $$sanitizer, seed $$seed"; \
-	        ISCSI_KERNEL_SIM_SEED=$$seed tests/scripts/run-tests kext kernel_sim '$(TESTS)'; \
+	        ISCSI_KERNEL_SIM_SEED=$$seed tests/scripts/run-tests kernel_sim '$(TESTS)'; \
 	    done; \
 	    echo "==== end_to_end over the extension under $$sanitizer"; \
-	    ISCSID_TEST_BRIDGE=kext tests/scripts/run-tests default end_to_end '$(SCENARIOS)'; \
+	    ISCSID_TEST_BRIDGE=kext tests/scripts/run-tests end_to_end '$(SCENARIOS)'; \
 	    echo "==== soak over the extension under $$sanitizer, $(FAULTS) faults"; \
 	    ISCSID_TEST_BRIDGE=kext FAULTS=$(FAULTS) SECONDS=60 KILL_EVERY=5 \
 	        $(CARGO) test --locked --test soak -- --ignored --nocapture --exact soak::soak; \
@@ -160,6 +148,8 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@# To Cargo, all targets are those with `test = true`.
+	$(CARGO) clippy --test '*' --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@if ! PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --version >/dev/null 2>&1; then \
 	    echo "Installing cargo-deny from crates.io into target/tools (about two minutes)."; \

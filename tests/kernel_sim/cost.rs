@@ -1,6 +1,6 @@
 //! What the extension's way costs, beside the user kernel's: the same target, the same I/O, one after the other.
 //!
-//! `cargo nextest run --release --profile kext --run-ignored only cost --no-capture`, with `ISCSI_KERNEL_SIM` a build without sanitizers
+//! `cargo nextest run --release --test kernel_sim --run-ignored only cost --no-capture`, with `ISCSI_KERNEL_SIM` a build without sanitizers
 //! (`make -C kext-shim harness SANITIZE=`) and `ISCSI_KERNEL_SIM_SEED=0`.
 
 use std::time::{Duration, Instant};
