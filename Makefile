@@ -31,6 +31,7 @@ TOOLS := $(CURDIR)/target/tools
 .PHONY: build demo test test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std kext test-kext fuzz-kext
 
 build:
+	@tests/scripts/need rust cc
 	$(CARGO) build --release --locked
 	ln -sf iscsid target/release/iscsictl
 
@@ -39,6 +40,7 @@ demo: build
 
 # Doc tests first, so that the run closes with the summary of the tests themselves.
 test:
+	@tests/scripts/need rust cc
 	tests/scripts/install-tools
 	rm -f target/tmp/skipped
 	$(CARGO) test --doc --workspace --locked
@@ -159,12 +161,12 @@ lint:
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check licenses bans sources
 
 apple:
-	CARGO="$(CARGO)" tests/scripts/check-apple
+	tests/scripts/check-apple
 
 # PROFILE=release for a release; the default spares minutes of link-time optimisation.
 apple-link: export PROFILE ?= installer
 apple-link:
-	CARGO="$(CARGO)" packaging/apple/link
+	packaging/apple/link
 
 # The manual pages come from the same program, built for this machine.
 package: apple-link
@@ -173,6 +175,6 @@ package: apple-link
 
 # std is not there for this target, so code that reaches for it does not compile.
 no-std:
-	rustup target add x86_64-unknown-none
+	@tests/scripts/need rust x86_64-unknown-none
 	$(CARGO) build -p iscsi-proto --locked --target x86_64-unknown-none --no-default-features
 	$(CARGO) build -p iscsi-proto --locked --target x86_64-unknown-none --features login
