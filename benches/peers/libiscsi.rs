@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::UsageWho;
 
 use super::usage::cpu_time;
-use super::{Case, Run, Unit};
+use super::{Case, Measured, Run, Unit};
 
-/// A read load; `None` where there is no iscsi-perf.
-pub(crate) fn run(unit: &Unit, case: &Case, span: Duration) -> Option<Run> {
+/// A read load.
+pub(crate) fn run(unit: &Unit, case: &Case, span: Duration) -> Measured {
     let seconds = span.as_secs().max(1);
     let digest = if case.digests { "?header_digest=crc32c" } else { "" };
     let blocks = case.shape.bytes as u32 / unit.block;
@@ -18,7 +18,7 @@ pub(crate) fn run(unit: &Unit, case: &Case, span: Duration) -> Option<Run> {
         .args(["-m", &case.shape.depth.to_string(), "-b", &blocks.to_string(), "-t", &seconds.to_string()])
         .arg(format!("iscsi://{}/{}/{}{digest}", unit.address, unit.target, unit.lun))
         .output()
-        .ok()?;
+        .map_err(|error| format!("iscsi-perf does not run ({error}; Debian: libiscsi-bin)"))?;
     let elapsed = started.elapsed().as_secs_f64();
     let text = String::from_utf8_lossy(&output.stdout);
     // "iops average 35439 (138 MB/s)", again and again, the last one over all of it.
@@ -29,5 +29,5 @@ pub(crate) fn run(unit: &Unit, case: &Case, span: Duration) -> Option<Run> {
     };
     let done = iops * seconds as f64;
     let cpu = cpu_time(UsageWho::RUSAGE_CHILDREN) - cpu;
-    Some(Run { done, seconds: seconds as f64, cpu: cpu * seconds as f64 / elapsed, calls: None })
+    Ok(Run { done, seconds: seconds as f64, cpu: cpu * seconds as f64 / elapsed, calls: None })
 }

@@ -55,9 +55,8 @@ use self::usage::cpu_time;
 
 #[cfg(not(target_os = "linux"))]
 mod tgt {
-    /// It is a target for Linux.
-    pub(crate) fn start() -> Option<((), super::Unit)> {
-        None
+    pub(crate) fn start() -> Result<((), super::Unit), String> {
+        Err("tgt is a target for Linux".into())
     }
 }
 
@@ -72,6 +71,9 @@ pub(crate) struct Run {
     /// System calls of the client's that send or receive, where they are known.
     pub(crate) calls: Option<f64>,
 }
+
+/// What a client did, or why there is none: its line of the table says so.
+pub(crate) type Measured = Result<Run, String>;
 
 /// A unit to be measured.
 #[derive(Debug, Clone)]
@@ -168,20 +170,20 @@ impl Plan {
     }
 }
 
-/// A measurement of one client; `None` where that is not installed.
+/// A measurement of one client.
 struct Step<'a> {
     name: &'static str,
     client: &'static str,
     /// Of an I/O.
     bytes: usize,
-    measure: Box<dyn FnMut(Duration) -> Option<Run> + 'a>,
+    measure: Box<dyn FnMut(Duration) -> Measured + 'a>,
 }
 
 fn step<'a>(
     name: &'static str,
     client: &'static str,
     bytes: usize,
-    measure: impl FnMut(Duration) -> Option<Run> + 'a,
+    measure: impl FnMut(Duration) -> Measured + 'a,
 ) -> Step<'a> {
     Step { name, client, bytes, measure: Box::new(measure) }
 }
@@ -193,8 +195,9 @@ fn main() {
     let tgt = tgt::start();
     let plan = Plan::understand();
     let mut steps = null_steps(&null, pouring.address);
-    if let Some((_, unit)) = &tgt {
-        steps.extend(TGT_CASES.into_iter().flat_map(|case| wire_steps(unit, case)));
+    match &tgt {
+        Ok((_, unit)) => steps.extend(TGT_CASES.into_iter().flat_map(|case| wire_steps(unit, case))),
+        Err(why) => steps.extend(TGT_CASES.into_iter().flat_map(|case| without(case, why))),
     }
     steps.extend(scale_steps(&null));
     let exact = plan.only.as_ref().is_some_and(|only| steps.iter().any(|step| step.name == only));
@@ -203,9 +206,7 @@ fn main() {
     for round in 1..=plan.rounds {
         for step in &mut steps {
             eprintln!("round {round} of {}: {}, {}", plan.rounds, step.name, step.client);
-            if let Some(run) = (step.measure)(plan.span) {
-                table.add(step.name, step.client, step.bytes, run);
-            }
+            table.add(step.name, step.client, step.bytes, (step.measure)(plan.span));
         }
     }
     drop(steps);
@@ -218,28 +219,34 @@ fn main() {
     }
 }
 
+/// A case whose target is not there, for the clients that it would be measured with.
+fn without<'a>(case: Case, why: &'a str) -> Vec<Step<'a>> {
+    let missing = |client| step(case.name, client, case.shape.bytes, move |_| Err(why.to_owned()));
+    vec![missing("ours"), missing("libiscsi")]
+}
+
 /// What each client does to a unit.
 fn wire_steps<'a>(unit: &Unit, case: Case) -> Vec<Step<'a>> {
     let Case { name, shape, digests } = case;
     let (here, there) = (unit.clone(), unit.clone());
-    let mut steps = vec![step(name, "ours", shape.bytes, move |span| Some(block_on(ours(here.clone(), case, span))))];
+    let mut steps = vec![step(name, "ours", shape.bytes, move |span| Ok(block_on(ours(here.clone(), case, span))))];
     if !shape.write {
         steps.push(step(name, "libiscsi", shape.bytes, move |span| libiscsi::run(&there, &case, span)));
     }
     if !digests && unit.target == target::NAME {
         let address = unit.address;
-        steps.push(step(name, "bare", shape.bytes, move |span| Some(block_on(bare(address, shape, span)))));
+        steps.push(step(name, "bare", shape.bytes, move |span| Ok(block_on(bare(address, shape, span)))));
     }
     steps
 }
 
 fn null_steps<'a>(null: &Unit, pouring: SocketAddr) -> Vec<Step<'a>> {
     let mut steps: Vec<Step<'_>> = CASES.into_iter().flat_map(|case| wire_steps(null, case)).collect();
-    steps.push(step("TCP stream", "bare", stream::BUFFER, move |span| Some(stream::run(pouring, span))));
+    steps.push(step("TCP stream", "bare", stream::BUFFER, move |span| Ok(stream::run(pouring, span))));
     let address = null.address;
     for Case { name, shape, .. } in NBD_CASES {
-        let measure = move |server: Option<Server>, span| server.and_then(|server| server.run(&shape, span));
-        steps.push(step(name, "ours", shape.bytes, move |span| measure(Some(Server::ours(address)), span)));
+        let measure = move |server: Result<Server, String>, span| server?.run(&shape, span);
+        steps.push(step(name, "ours", shape.bytes, move |span| measure(Ok(Server::ours(address)), span)));
         steps.push(step(name, "qemu-nbd", shape.bytes, move |span| measure(Server::qemu(address), span)));
     }
     steps
@@ -253,11 +260,11 @@ fn scale_steps<'a>(null: &Unit) -> Vec<Step<'a>> {
         let shape = Shape { write: false, bytes: 4 << 10, depth };
         let case = Case { name, shape, digests: false };
         let null = null.clone();
-        steps.push(step(name, "ours", shape.bytes, move |span| Some(block_on(ours(null.clone(), case, span)))));
+        steps.push(step(name, "ours", shape.bytes, move |span| Ok(block_on(ours(null.clone(), case, span)))));
     }
     for (name, sessions) in SESSIONS {
         let shape = Shape { write: false, bytes: 4 << 10, depth: 16 };
-        steps.push(step(name, "ours", shape.bytes, move |span| Some(scale::run(address, sessions, shape, span))));
+        steps.push(step(name, "ours", shape.bytes, move |span| Ok(scale::run(address, sessions, shape, span))));
     }
     steps
 }

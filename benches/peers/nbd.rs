@@ -1,7 +1,9 @@
 //! Through NBD, as a virtual machine or a copying program has it: fio on our daemon, and on qemu-nbd with its
 //! iSCSI driver. The processor time is that of the server.
 
+use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::shape::Shape;
-use super::{Run, target};
+use super::{Measured, Run, target};
 
 const ISCSID: &str = env!("CARGO_BIN_EXE_iscsid");
 
@@ -52,8 +54,8 @@ impl Server {
         Server { process, uri, _home: home }
     }
 
-    /// qemu-nbd; `None` where there is none that knows iSCSI.
-    pub(crate) fn qemu(address: SocketAddr) -> Option<Server> {
+    /// qemu-nbd; where there is none that knows iSCSI, why.
+    pub(crate) fn qemu(address: SocketAddr) -> Result<Server, String> {
         let home = tempfile::tempdir().expect("a directory");
         let socket = home.path().join("nbd.sock");
         let mut process = Command::new("qemu-nbd")
@@ -62,22 +64,22 @@ impl Server {
             .arg(format!("iscsi://{address}/{}/0", target::NAME))
             .stdin(Stdio::null())
             .spawn()
-            .ok()?;
+            .map_err(|error| format!("qemu-nbd does not run ({error}; Debian: qemu-utils)"))?;
         let started = Instant::now();
-        while !Path::new(&socket).exists() {
+        // The socket may be there before qemu-nbd finds out that it cannot open the unit.
+        while !greets(&socket) {
             if process.try_wait().expect("its state").is_some() {
-                eprintln!("qemu-nbd has no iSCSI here (Debian: qemu-block-extra); it is left out");
-                return None;
+                return Err("qemu-nbd has no iSCSI here (Debian: qemu-block-extra of its version)".into());
             }
             assert!(started.elapsed() < PATIENCE, "qemu-nbd listens");
             std::thread::yield_now();
         }
         let uri = format!("nbd+unix:///?socket={}", socket.display());
-        Some(Server { process, uri, _home: home })
+        Ok(Server { process, uri, _home: home })
     }
 
-    /// fio's load; `None` where there is no fio.
-    pub(crate) fn run(&self, shape: &Shape, span: Duration) -> Option<Run> {
+    /// fio's load.
+    pub(crate) fn run(&self, shape: &Shape, span: Duration) -> Measured {
         let before = self.cpu_time();
         let output = Command::new("fio")
             .args(["--name=load", "--ioengine=nbd", "--output-format=json", "--time_based", "--size=100%"])
@@ -85,7 +87,7 @@ impl Server {
             .args([&format!("--bs={}", shape.bytes), &format!("--runtime={}ms", span.as_millis())])
             .arg(if shape.write { "--rw=write" } else { "--rw=read" })
             .output()
-            .ok()?;
+            .map_err(|error| format!("fio does not run ({error})"))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let report: Option<Value> = text.find('{').and_then(|at| serde_json::from_str(&text[at..]).ok());
         let figures = report.as_ref().map(|report| &report["jobs"][0][if shape.write { "write" } else { "read" }]);
@@ -93,7 +95,11 @@ impl Server {
         let (Some(done), Some(millis)) = (number("total_ios"), number("runtime")) else {
             panic!("fio: {text}{}", String::from_utf8_lossy(&output.stderr));
         };
-        Some(Run { done, seconds: millis / 1e3, cpu: self.cpu_time() - before, calls: None })
+        if done == 0.0 {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("fio did nothing: {}", said.lines().next().unwrap_or_default()));
+        }
+        Ok(Run { done, seconds: millis / 1e3, cpu: self.cpu_time() - before, calls: None })
     }
 
     /// The server's user and system time so far, in seconds (proc(5): fields 14 and 15 of stat).
@@ -105,6 +111,12 @@ impl Server {
         // USER_HZ, which is 100 wherever Linux runs these benchmarks.
         ticks / 100.0
     }
+}
+
+/// Whether a server of NBD says so.
+fn greets(socket: &Path) -> bool {
+    let mut magic = [0; 8];
+    UnixStream::connect(socket).and_then(|mut stream| stream.read_exact(&mut magic)).is_ok() && magic == *b"NBDMAGIC"
 }
 
 fn eventually(what: &str, mut is: impl FnMut() -> bool) {

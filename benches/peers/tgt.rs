@@ -6,16 +6,15 @@ use super::targets::{Spec, Tgt};
 /// Size of its disk, in bytes.
 const BYTES: u64 = 1 << 30;
 
-/// Starts it; `None` where it is not installed. It runs until the first of the two is dropped.
-pub(crate) fn start() -> Option<(Tgt, Unit)> {
+/// Starts it; where it is not installed, says so. It runs until the first of the two is dropped.
+pub(crate) fn start() -> Result<(Tgt, Unit), String> {
     if !Tgt::TOOLS.iter().all(|tool| is_there(tool)) {
-        eprintln!("tgt is not installed: it is left out");
-        return None;
+        return Err("tgt is not installed".into());
     }
     let tgt = Tgt::start(&Spec::new().bytes(BYTES));
     let address = ([127, 0, 0, 1], tgt.port()).into();
     let unit = Unit { target: tgt.iqn.clone(), address, lun: tgt.disks[0].lun, block: 512 };
-    Some((tgt, unit))
+    Ok((tgt, unit))
 }
 
 fn is_there(tool: &str) -> bool {
