@@ -2,6 +2,7 @@
 #
 #   make demo     the main job on this machine: no root, no target, nothing left behind
 #   make test     everything, real targets included; installs them where it may (apt, as root)
+#   make check    for in between: formatting, clippy, the unit tests
 #   make test-lio the same against LIO, the target in the Linux kernel, in a QEMU guest of its own
 #   make test-nfs the NFS export under the client in the Linux kernel, in a QEMU guest: loop device, file system, kill -9
 #   make kext     the kernel extension: both archives audited, the C++ parsed for both kernels; on a Mac, built
@@ -19,6 +20,7 @@
 #   make package  Installer.pkg and Uninstall.pkg for both Macs, in target/package
 #   make apple-link  the program for both Macs, linked on this machine, in target/apple
 #   make no-std   the protocol core for a machine without an operating system
+#   make test-minimal  `make demo` and `make test` in a minimal Debian, without nextest or rustup: weekly, and before a release
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -28,7 +30,7 @@ CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
 
-.PHONY: build demo test test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std kext test-kext fuzz-kext
+.PHONY: build demo test check test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std kext test-kext fuzz-kext test-minimal
 
 build:
 	@tests/scripts/need rust cc
@@ -50,6 +52,12 @@ test:
 	tests/scripts/run-tests all
 	@if [ -s target/tmp/skipped ]; then echo "SKIPPED, not passed:"; sort -u target/tmp/skipped; fi
 
+check:
+	@tests/scripts/need rust cc
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	tests/scripts/run-tests unit
+
 # TESTS=chap: only those with that in their name.
 test-lio:
 	tests/scripts/install-tools
@@ -60,6 +68,9 @@ test-nfs:
 	tests/scripts/install-tools
 	$(CARGO) test --test nfs --locked --no-run
 	ONE_AT_A_TIME=1 tests/targets/guest/guest nfs run tests/scripts/run-tests nfs '$(TESTS)'
+
+test-minimal:
+	tests/scripts/minimal-root
 
 kext:
 	tests/scripts/install-kext-tools
