@@ -150,11 +150,11 @@ bench:
 	$(CARGO) bench --bench core --bench engine --bench nbd --locked
 	$(CARGO) bench --bench peers --locked -- $(WORDS)
 
-# Every benchmark for a moment: its times mean nothing, but allocations and system calls per I/O beyond
-# their budget fail.
+# Every benchmark for a moment, of the build that the tests have: its times mean nothing, but allocations and system
+# calls per I/O beyond their budget fail.
 bench-smoke:
 	tests/scripts/install-tools
-	$(CARGO) bench --workspace --bench '*' --locked -- --test
+	$(CARGO) bench --workspace --bench '*' --profile dev --locked -- --test
 
 # The test writes what it would compare.
 conformance:
@@ -169,7 +169,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@if ! PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --version >/dev/null 2>&1; then \
 	    echo "Installing cargo-deny from crates.io into target/tools (about two minutes)."; \
-	    $(CARGO) install cargo-deny --version '^0.20' --locked --debug --quiet --root "$(TOOLS)" --target-dir target/tools/build; \
+	    CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-deny --version '^0.20' --locked --debug --quiet --root "$(TOOLS)" --target-dir target/tools/build; \
 	fi
 	@# Not the advisories: their database comes from the network, and `lint` must run without it.
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check licenses bans sources

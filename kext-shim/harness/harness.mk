@@ -34,7 +34,8 @@ $(SIM_CORE): FORCE
 	@$(CARGO) rustc -p iscsi-kext --lib --crate-type staticlib --features kernel --profile kernel --locked --quiet \
 	    --target-dir $(BUILD)/rust/build
 	@mkdir -p $(@D)
-	@cmp -s $(BUILD)/rust/build/kernel/libiscsi_kext.a $@ || cp $(BUILD)/rust/build/kernel/libiscsi_kext.a $@
+	@# Whole, also for another make that links with it.
+	@cmp -s $(BUILD)/rust/build/kernel/libiscsi_kext.a $@ || { cp $(BUILD)/rust/build/kernel/libiscsi_kext.a $@.$$$$ && mv $@.$$$$ $@; }
 
 -include $(SIM_OBJECTS:.o=.d)
 
