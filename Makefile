@@ -16,7 +16,7 @@
 #   make miri     the protocol core in Miri; needs a nightly toolchain with it
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
 #   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
-#   make apple    clippy for both Macs, from any machine
+#   make apple    clippy for both Macs, from any machine; TARGETS=x86_64-apple-darwin for one of them
 #   make package  Installer.pkg and Uninstall.pkg for both Macs, in target/package
 #   make apple-link  the program for both Macs, linked on this machine, in target/apple
 #   make no-std   the protocol core for a machine without an operating system
@@ -175,7 +175,7 @@ lint:
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check licenses bans sources
 
 apple:
-	tests/scripts/check-apple
+	tests/scripts/check-apple $(TARGETS)
 
 # PROFILE=release for a release; the default spares minutes of link-time optimisation.
 apple-link: export PROFILE ?= installer
