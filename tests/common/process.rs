@@ -21,7 +21,8 @@ pub(crate) fn need_root() -> bool {
     nix::unistd::geteuid().is_root() || skip("needs root")
 }
 
-fn skip(why: &str) -> bool {
+/// Says where `make test` prints it that this test is skipped, and why; in CI that is a failure.
+pub(crate) fn skip(why: &str) -> bool {
     let test = test_name();
     assert!(std::env::var_os("CI").is_none(), "nothing may be skipped in CI, but for {test}: {why}");
     list_as_skipped(why);
