@@ -15,6 +15,7 @@ use sha2::Sha256;
 use sha3::Sha3_256;
 use subtle::ConstantTimeEq;
 
+pub use super::error::ChapError;
 pub use super::secret::Secret;
 
 /// The longest challenge or response, decoded, in bytes (§12.1.3).
@@ -134,41 +135,6 @@ impl ChapConfig {
         Ok(())
     }
 }
-
-/// What is wrong with CHAP settings; displays as one sentence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ChapError {
-    /// No name, one above 255 bytes, or with control characters.
-    Name,
-    /// A secret of no bytes.
-    SecretEmpty,
-    /// A secret above 128 bytes.
-    SecretTooLong,
-    /// Initiator and target have the same secret.
-    EqualSecrets,
-    /// Nothing to offer.
-    NoAlgorithm,
-    /// No such algorithm.
-    Algorithm,
-}
-
-impl fmt::Display for ChapError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ChapError::Name => "a CHAP name has 1 to 255 bytes and no control characters",
-            ChapError::SecretEmpty => "the CHAP secret is empty, give one of 12 to 128 bytes",
-            ChapError::SecretTooLong => "the CHAP secret is longer than 128 bytes, give one of 12 to 128",
-            ChapError::EqualSecrets => {
-                "the initiator's and the target's CHAP secret are the same, which proves nothing; give them different ones"
-            }
-            ChapError::NoAlgorithm => "no CHAP algorithm is allowed, name at least one of SHA3-256, SHA-256, SHA1 and MD5",
-            ChapError::Algorithm => "there is no such CHAP algorithm, use SHA3-256, SHA-256, SHA1 or MD5",
-        })
-    }
-}
-
-impl core::error::Error for ChapError {}
 
 /// Whether two proofs are the same, in constant time for equal lengths.
 pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {

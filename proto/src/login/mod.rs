@@ -37,6 +37,7 @@
 //! ```
 
 pub mod chap;
+mod config;
 mod discovery;
 mod error;
 mod exchange;
@@ -50,50 +51,19 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-pub use chap::{ChapAlgorithm, ChapConfig, ChapError, Secret};
+pub use chap::{ChapAlgorithm, ChapConfig, Secret};
+pub use config::{Entropy, LoginConfig};
 pub use discovery::{DiscoveredTarget, DiscoveryError, parse_send_targets};
-pub use error::{LoginError, status_text};
+pub use error::{ChapError, LoginError, status_text};
 
 use crate::error::{Error, PeerMisbehaved};
 use crate::handoff::{HANDOFF_VERSION, Handoff};
-use crate::ids::{Cid, Isid, Itt, Tsih};
-use crate::keys::{Negotiated, Offer, SeenKeys, TextReader};
-use crate::names::{IscsiName, TargetAddress, parse_target_address};
+use crate::ids::{Itt, Tsih};
+use crate::keys::{Negotiated, SeenKeys, TextReader};
+use crate::names::{TargetAddress, parse_target_address};
 use crate::pdu::LoginResponse;
-use crate::sn::CmdSn;
 use exchange::{Exchange, Identity, Received};
 use stage::{Next, Shared, State};
-
-/// Where random bytes come from: the system's generator, handed in by the caller.
-pub trait Entropy {
-    /// Fills all of `bytes`.
-    fn fill(&mut self, bytes: &mut [u8]);
-}
-
-/// What a login is to bring about.
-#[derive(Debug, Clone)]
-pub struct LoginConfig {
-    /// Who we are.
-    pub initiator_name: IscsiName,
-    /// What people call us; sent up to its 255th byte.
-    pub initiator_alias: Option<String>,
-    /// Whom we want; `None` for a discovery session. It is sent in the spelling it came in.
-    pub target_name: Option<IscsiName>,
-    /// Initiator's part of the session id.
-    pub isid: Isid,
-    /// 0 for a new session, or to reinstate one (RFC 7143 §6.3.5).
-    pub tsih: Tsih,
-    /// The connection.
-    pub cid: Cid,
-    /// The session's first CmdSN.
-    pub cmd_sn: CmdSn,
-    /// What to offer.
-    pub offer: Offer,
-    /// `Some`: CHAP or nothing. `None`: AuthMethod=None.
-    pub chap: Option<ChapConfig>,
-    /// The TargetPortalGroupTag this portal is known by; another one ends the login.
-    pub group_tag: Option<u16>,
-}
 
 /// How far a login has come.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use core::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::chap::ChapError;
+use super::error::ChapError;
 
 /// A CHAP secret of 1 to 128 bytes. It prints as dots, compares in constant time and leaves no trace
 /// in memory.

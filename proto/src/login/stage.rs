@@ -17,8 +17,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::chap::{self, ChapAlgorithm, ChapConfig};
+use super::config::{Entropy, LoginConfig};
 use super::error::LoginError;
-use super::{Entropy, LoginConfig};
 use crate::error::PeerMisbehaved;
 use crate::keys::{Key, Negotiated, Negotiation, SeenKeys, SessionType, TextReader, TextWriter, When, lookup, number};
 use crate::pdu::LoginStage;

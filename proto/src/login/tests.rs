@@ -8,8 +8,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::ids::{Cid, Isid};
+use crate::keys::Offer;
+use crate::names::IscsiName;
 use crate::pdu::LoginStage::{FullFeature, OperationalNegotiation, SecurityNegotiation};
 use crate::pdu::{BHS_LEN, Bhs, Wire, set_lengths};
+use crate::sn::CmdSn;
 use crate::sn::StatSn;
 use scene::{Counting, Outcome, Scene, text};
 
