@@ -1,7 +1,6 @@
 //! What a target is before it runs.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use iscsi_proto::ids::Lun;
@@ -9,7 +8,6 @@ use iscsi_proto::ids::Lun;
 use crate::chap::Chap;
 use crate::disk::SimDisk;
 use crate::script::{Action, Command, CommandHook, LoginAction, LoginAttempt, LoginHook, Tmf, TmfAction, TmfHook};
-use crate::target::SimTarget;
 
 /// What the target accepts of HeaderDigest or DataDigest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +75,7 @@ impl Default for Negotiation {
     }
 }
 
-/// A target that is being put together; see [`SimTarget::builder`].
+/// A target that is being put together; see [`SimTarget::builder`](crate::SimTarget::builder).
 #[derive(Clone)]
 pub struct Builder {
     pub(crate) name: String,
@@ -245,7 +243,7 @@ impl Builder {
         self
     }
 
-    /// Whether commands are kept for [`SimTarget::commands`]; yes without. Benches say no.
+    /// Whether commands are kept for [`SimTarget::commands`](crate::SimTarget::commands); yes without. Benches say no.
     #[must_use]
     pub fn record_commands(mut self, record: bool) -> Builder {
         self.record_commands = record;
@@ -267,14 +265,14 @@ impl Builder {
         self
     }
 
-    /// Decides over each command; see also [`SimTarget::on_command`].
+    /// Decides over each command; see also [`SimTarget::on_command`](crate::SimTarget::on_command).
     #[must_use]
     pub fn on_command(mut self, hook: impl Fn(&Command) -> Action + Send + Sync + 'static) -> Builder {
         self.command_hook = Some(Arc::new(hook));
         self
     }
 
-    /// Decides over each login; see also [`SimTarget::on_login`].
+    /// Decides over each login; see also [`SimTarget::on_login`](crate::SimTarget::on_login).
     #[must_use]
     pub fn on_login(mut self, hook: impl Fn(&LoginAttempt) -> LoginAction + Send + Sync + 'static) -> Builder {
         self.login_hook = Some(Arc::new(hook));
@@ -286,10 +284,5 @@ impl Builder {
     pub fn on_task_management(mut self, hook: impl Fn(&Tmf) -> TmfAction + Send + Sync + 'static) -> Builder {
         self.tmf_hook = Some(Arc::new(hook));
         self
-    }
-
-    /// Listens. Fails where an address cannot be bound.
-    pub async fn start(self) -> io::Result<SimTarget> {
-        SimTarget::start(self).await
     }
 }

@@ -4,8 +4,10 @@ use iscsi_proto::scsi::Sense;
 
 use crate::decode::{INVALID_FIELD, INVALID_OPCODE, number};
 use crate::disk::Unit;
+use crate::lock::lock;
 use crate::script::Command;
-use crate::session::{Session, lock};
+use crate::sense::fixed_sense;
+use crate::session::Session;
 
 /// What becomes of such a command.
 pub(crate) enum Outcome {
@@ -41,39 +43,6 @@ pub(crate) fn execute(session: &Session, command: &Command, unit: Option<&Unit>)
         }
         Err(sense) => Outcome::Check(sense),
     }
-}
-
-/// Sense data in fixed format.
-pub(crate) fn fixed_sense(sense: &Sense) -> Vec<u8> {
-    let mut data = vec![0; 18];
-    data[0] = if sense.deferred { 0x71 } else { 0x70 };
-    data[2] = sense.key as u8;
-    data[7] = 10;
-    data[12] = sense.asc;
-    data[13] = sense.ascq;
-    if let Some(information) = sense.information.and_then(|information| u32::try_from(information).ok()) {
-        data[0] |= 0x80;
-        data[3..7].copy_from_slice(&information.to_be_bytes());
-    }
-    if let Some(specific) = sense.key_specific {
-        data[15..18].copy_from_slice(&specific);
-    }
-    data
-}
-
-/// Sense data in descriptor format.
-pub(crate) fn descriptor_sense(sense: &Sense) -> Vec<u8> {
-    let code = if sense.deferred { 0x73 } else { 0x72 };
-    let mut data = vec![code, sense.key as u8, sense.asc, sense.ascq, 0, 0, 0, 0];
-    if let Some(information) = sense.information {
-        data.extend([0, 10, 0x80, 0]);
-        data.extend(information.to_be_bytes());
-    }
-    if let Some([a, b, c]) = sense.key_specific {
-        data.extend([2, 6, 0, 0, a, b, c, 0]);
-    }
-    data[7] = (data.len() - 8) as u8;
-    data
 }
 
 fn inquiry(session: &Session, command: &Command, unit: Option<&Unit>) -> Result<Vec<u8>, Sense> {

@@ -12,6 +12,7 @@ use crate::control::{self, Outcome};
 use crate::decode::{INVALID_FIELD, INVALID_PARAMETER, Kind, number};
 use crate::disk::Unit;
 use crate::outbox::Outbox;
+use crate::sense::{descriptor_sense, fixed_sense};
 use crate::session::Session;
 use crate::store::Store;
 use crate::task::Ready;
@@ -83,8 +84,8 @@ impl Session {
     /// CHECK CONDITION with sense data.
     pub(crate) fn check_condition(&mut self, ready: &Ready<'_>, sense: &Sense, out: &mut Outbox) {
         let sense = match ready.unit {
-            Some(unit) if unit.disk.descriptor_sense => control::descriptor_sense(sense),
-            _ => control::fixed_sense(sense),
+            Some(unit) if unit.disk.descriptor_sense => descriptor_sense(sense),
+            _ => fixed_sense(sense),
         };
         // SenseLength, then the sense data (RFC 7143 §11.4.7).
         let segment = [&(sense.len() as u16).to_be_bytes(), sense.as_slice()].concat();

@@ -5,7 +5,7 @@
 //!        │ on_command, unit_attention, ping, power_cut …      │ commands, violations, volatile_bytes …
 //!        ▼                                                    ▲
 //!   Shared ── Event ──► Session (one per connection) ── records, complaints
-//!                       Inbox → login | task, talk → execute → Outbox
+//!                       Inbox → login | command, talk → execute → Outbox
 //! ```
 //! It looks at everything an initiator sends as strictly as RFC 7143 allows and keeps what is wrong
 //! in [`SimTarget::violations`]; a test ends by asserting that there is none. Text keys, CHAP, CDBs
@@ -19,29 +19,37 @@
 //! changes how bytes arrive.
 #![forbid(unsafe_code)]
 
+mod agreed;
 mod builder;
 mod chap;
+mod command;
+mod connection;
 mod control;
 mod decode;
 mod disk;
+mod event;
 mod execute;
 mod hasty;
 mod header;
 mod inbox;
+mod lock;
 mod login;
 mod outbox;
 pub mod proxy;
 mod script;
+mod sense;
 mod session;
+mod shared;
 mod store;
 mod talk;
 mod target;
 mod task;
 mod text;
 
+pub use agreed::Agreed;
 pub use builder::{Builder, DigestPolicy, Negotiation};
 pub use chap::Chap;
 pub use disk::SimDisk;
-pub use login::Agreed;
 pub use script::{Action, Command, Hold, LoginAction, LoginAttempt, LoginRecord, Tmf, TmfAction, Twist};
-pub use target::{Counters, SessionInfo, SimTarget};
+pub use shared::SessionInfo;
+pub use target::{Counters, SimTarget};

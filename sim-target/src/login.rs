@@ -5,10 +5,13 @@
 //!   response ◄──C── rest of a long text ◄────────── answers
 //! ```
 
+pub(crate) mod state;
+
 use iscsi_proto::ids::Tsih;
 use iscsi_proto::pdu::{LoginFlags, LoginRequest, LoginResponse, LoginStage, Opcode, Wire, opcode};
 use iscsi_proto::sn::{CmdSn, StatSn};
 
+use self::state::{Auth, Login};
 use crate::builder::DigestPolicy;
 use crate::chap;
 use crate::inbox::Pdu;
@@ -16,99 +19,6 @@ use crate::outbox::Outbox;
 use crate::script::{LoginAction, LoginAttempt};
 use crate::session::{Flow, Session};
 use crate::text::{self, Pair};
-
-/// What both sides agreed on. Lengths are in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agreed {
-    /// CRC32C over headers.
-    pub header_digest: bool,
-    /// CRC32C over data.
-    pub data_digest: bool,
-    /// InitialR2T.
-    pub initial_r2t: bool,
-    /// ImmediateData.
-    pub immediate_data: bool,
-    /// FirstBurstLength.
-    pub first_burst_length: u32,
-    /// MaxBurstLength.
-    pub max_burst_length: u32,
-    /// MaxOutstandingR2T.
-    pub max_outstanding_r2t: u32,
-    /// MaxRecvDataSegmentLength of the initiator.
-    pub initiator_segment: u32,
-    /// MaxRecvDataSegmentLength of the target.
-    pub target_segment: u32,
-}
-
-impl Default for Agreed {
-    /// What holds without a word (§13).
-    fn default() -> Self {
-        Agreed {
-            header_digest: false,
-            data_digest: false,
-            initial_r2t: true,
-            immediate_data: true,
-            first_burst_length: 65_536,
-            max_burst_length: 262_144,
-            max_outstanding_r2t: 1,
-            initiator_segment: 8192,
-            target_segment: 8192,
-        }
-    }
-}
-
-/// Where the authentication stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Auth {
-    /// Nothing said yet.
-    Open,
-    /// CHAP agreed on, CHAP_A awaited.
-    AlgorithmAwaited,
-    /// Challenge sent, CHAP_N and CHAP_R awaited.
-    ResponseAwaited { algorithm: u32, identifier: u8, challenge: Vec<u8> },
-    /// Done.
-    Done,
-}
-
-/// A login that is under way.
-#[derive(Debug)]
-pub(crate) struct Login {
-    first: Option<LoginRequest>,
-    last_stage: LoginStage,
-    partial: Vec<u8>,
-    /// Text that did not fit the last response.
-    rest: Vec<u8>,
-    /// How the stage goes on once `rest` has gone out.
-    after_rest: Option<LoginFlags>,
-    auth: Auth,
-    all_keys: Vec<Pair>,
-    said_tag: bool,
-    said_operational: bool,
-    declared: bool,
-    pub(crate) agreed: Agreed,
-    pub(crate) initiator: String,
-    pub(crate) discovery: bool,
-}
-
-impl Default for Login {
-    fn default() -> Self {
-        Login {
-            first: None,
-            last_stage: LoginStage::SecurityNegotiation,
-            partial: Vec::new(),
-            rest: Vec::new(),
-            after_rest: None,
-            auth: Auth::Open,
-            all_keys: Vec::new(),
-            said_tag: false,
-            said_operational: false,
-            declared: false,
-            agreed: Agreed::default(),
-            initiator: String::new(),
-            discovery: false,
-        }
-    }
-}
 
 /// A refusal: Status-Class and Status-Detail (§11.13.5).
 type Refusal = (u8, u8);

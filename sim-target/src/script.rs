@@ -8,7 +8,7 @@ use iscsi_proto::pdu::{RejectReason, ScsiStatus, TaskFunction};
 use iscsi_proto::scsi::Sense;
 use tokio::sync::{Notify, mpsc};
 
-use crate::session::Event;
+use crate::event::Event;
 
 /// What to do with a command.
 #[derive(Debug, Clone, Default)]

@@ -1,54 +1,30 @@
-//! One connection, which is a session: its run loop, and what holds for every PDU.
+//! One connection, which is a session: what holds for every PDU.
 //!
 //! ```text
 //!   socket ──► Inbox ──► Session::on_pdu ──► Outbox ──► socket
 //!   SimTarget ── Event ──► Session::on_event ──┘
 //! ```
 
-use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use iscsi_proto::ids::Lun;
 use iscsi_proto::ids::{Itt, Ttt};
 use iscsi_proto::pdu::{
-    AsyncMessage, Bhs, DataOut, FINAL, LogoutRequest, NopIn, NopOut, Opcode, Reject, ScsiCommand,
-    TaskManagementRequest, TextRequest, Wire, is_immediate, opcode,
+    Bhs, DataOut, FINAL, LogoutRequest, NopIn, NopOut, Opcode, Reject, ScsiCommand, TaskManagementRequest, TextRequest,
+    Wire, is_immediate, opcode,
 };
-use iscsi_proto::scsi::Sense;
 use iscsi_proto::sn::{CmdSn, StatSn};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 
+use crate::agreed::Agreed;
+use crate::event::Event;
 use crate::header;
-use crate::inbox::{Inbox, Pdu};
-use crate::login::{Agreed, Login};
+use crate::inbox::Pdu;
+use crate::login::state::Login;
 use crate::outbox::Outbox;
-use crate::target::Shared;
+use crate::shared::{Attentions, Shared};
 use crate::task::Task;
-
-/// What reaches a connection from elsewhere than the socket.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A held command may go.
-    Release(u32),
-    /// Send this, which has no answer.
-    Async(AsyncMessage, Vec<u8>),
-    /// Ping the initiator.
-    Ping(Vec<u8>),
-    /// Send a Reject of that reason with this as the header rejected.
-    Reject(u8, Vec<u8>),
-    /// These bytes, as they are.
-    Raw(Vec<u8>),
-    /// MaxCmdSN may move again: tell it.
-    OpenWindow,
-    /// Close: in order, or with a reset.
-    Close {
-        /// RST, not FIN.
-        reset: bool,
-    },
-}
 
 /// How the connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +45,6 @@ enum Phase {
     Full,
     Deaf,
 }
-
-/// Unit attentions that wait for a command.
-pub(crate) type Attentions = Arc<Mutex<VecDeque<(Lun, Sense)>>>;
-
-/// Most bytes that wait to be sent before the target stops to listen.
-const HIGH_WATER: usize = 8 * 1024 * 1024;
 
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -100,6 +70,35 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// A session in its login phase.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        id: u64,
+        events: mpsc::UnboundedSender<Event>,
+        attentions: Attentions,
+    ) -> Session {
+        let first_stat_sn = StatSn(shared.config.first_stat_sn);
+        Session {
+            id,
+            events,
+            attentions,
+            phase: Phase::Login(Box::default()),
+            agreed: Agreed::default(),
+            discovery: false,
+            cmd_sn: CmdSn(0),
+            last_max_cmd_sn: None,
+            outstanding: 0,
+            stat_sn: first_stat_sn,
+            acknowledged: first_stat_sn,
+            tasks: HashMap::new(),
+            next_ttt: 1,
+            text_rest: None,
+            pings: HashMap::new(),
+            logged_out: false,
+            shared,
+        }
+    }
+
     pub(crate) fn complain(&self, what: String) {
         self.shared.complain(self.id, what);
     }
@@ -291,7 +290,7 @@ impl Session {
         out.pdu(reject.encode(), bhs);
     }
 
-    fn on_event(&mut self, event: Event, out: &mut Outbox) -> Flow {
+    pub(crate) fn on_event(&mut self, event: Event, out: &mut Outbox) -> Flow {
         let is_full = matches!(self.phase, Phase::Full);
         match event {
             Event::Release(itt) => self.release(itt, out),
@@ -328,154 +327,4 @@ impl Session {
         };
         out.pdu(nop.encode(), data);
     }
-}
-
-/// Serves one connection to its end.
-pub(crate) async fn serve(
-    stream: TcpStream,
-    shared: Arc<Shared>,
-    id: u64,
-    mut events: mpsc::UnboundedReceiver<Event>,
-    sender: mpsc::UnboundedSender<Event>,
-    attentions: Attentions,
-    mut stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let mut inbox = Inbox::new();
-    let mut out = Outbox::default();
-    out.write_limit = shared.config.write_limit;
-    let first_stat_sn = StatSn(shared.config.first_stat_sn);
-    let mut session = Session {
-        id,
-        events: sender,
-        attentions,
-        phase: Phase::Login(Box::default()),
-        agreed: Agreed::default(),
-        discovery: false,
-        cmd_sn: CmdSn(0),
-        last_max_cmd_sn: None,
-        outstanding: 0,
-        stat_sn: first_stat_sn,
-        acknowledged: first_stat_sn,
-        tasks: HashMap::new(),
-        next_ttt: 1,
-        text_rest: None,
-        pings: HashMap::new(),
-        logged_out: false,
-        shared,
-    };
-    let mut closing = false;
-    loop {
-        while let Ok(event) = events.try_recv() {
-            if let Event::Close { reset: true } = event {
-                return stream.set_zero_linger();
-            }
-            closing |= session.on_event(event, &mut out) == Flow::Close;
-        }
-        while !closing && out.pending() < HIGH_WATER {
-            let Some(pdu) = inbox.next() else { break };
-            match session.on_pdu(&pdu, &mut out) {
-                Flow::Continue | Flow::Ignore => {}
-                Flow::Close => closing = true,
-                Flow::LoggedIn => {
-                    // From the first PDU after the final response on (§6.3.1).
-                    (inbox.header_digest, out.header_digest) =
-                        (session.agreed.header_digest, session.agreed.header_digest);
-                    (inbox.data_digest, out.data_digest) = (session.agreed.data_digest, session.agreed.data_digest);
-                    if session.shared.config.hasty && !session.discovery {
-                        return hasty(stream, session, inbox, out, events, stop).await;
-                    }
-                }
-            }
-        }
-        out.write_by(|slices| stream.try_write_vectored(slices))?;
-        if closing && out.is_empty() {
-            return finish(stream).await;
-        }
-        let listening = !closing && out.pending() < HIGH_WATER;
-        if listening {
-            match inbox.read_by(|room| stream.try_read(room))? {
-                Some(0) => return Ok(()),
-                Some(_) => {
-                    tokio::task::coop::consume_budget().await;
-                    continue;
-                }
-                None => {}
-            }
-        }
-        let interest = match (listening, out.is_empty()) {
-            (true, true) => Interest::READABLE,
-            (true, false) => Interest::READABLE | Interest::WRITABLE,
-            (false, _) => Interest::WRITABLE,
-        };
-        tokio::select! {
-            ready = stream.ready(interest) => { ready?; }
-            event = events.recv() => match event {
-                Some(Event::Close { reset: true }) => return stream.set_zero_linger(),
-                Some(event) => closing |= session.on_event(event, &mut out) == Flow::Close,
-                None => return Ok(()),
-            },
-            _ = stop.changed() => return Ok(()),
-        }
-    }
-}
-
-/// Leaves the connection to a thread of its own, until it or the target ends.
-async fn hasty(
-    stream: TcpStream,
-    mut session: Session,
-    mut inbox: Inbox,
-    out: Outbox,
-    mut events: mpsc::UnboundedReceiver<Event>,
-    mut stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let stream = stream.into_std()?;
-    stream.set_nonblocking(false)?;
-    let handle = stream.try_clone()?;
-    let (tell, mut ended) = oneshot::channel();
-    std::thread::Builder::new().name("sim-target-hasty".into()).spawn(move || {
-        // The target may have ended: then nobody waits for this.
-        drop(tell.send(crate::hasty::serve(&stream, &mut session, &mut inbox, out)));
-    })?;
-    loop {
-        tokio::select! {
-            result = &mut ended => return result.unwrap_or_else(|_| Err(io::Error::other("the thread panicked"))),
-            _ = stop.changed() => break,
-            event = events.recv() => match event {
-                Some(Event::Close { .. }) | None => break,
-                Some(_) => {}
-            },
-        }
-    }
-    // The thread waits for the socket, which it sees end.
-    handle.shutdown(std::net::Shutdown::Both)?;
-    drop(ended.await);
-    Ok(())
-}
-
-/// Sends FIN and waits for the other side's, so that what was sent is not lost to a reset.
-async fn finish(stream: TcpStream) -> io::Result<()> {
-    let stream = stream.into_std()?;
-    stream.shutdown(std::net::Shutdown::Write)?;
-    let stream = TcpStream::from_std(stream)?;
-    let mut scratch = vec![0; 4096];
-    let drain = async {
-        loop {
-            stream.readable().await?;
-            match stream.try_read(&mut scratch) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-    };
-    match tokio::time::timeout(std::time::Duration::from_secs(5), drain).await {
-        Ok(result) => result,
-        Err(_) => Ok(()),
-    }
-}
-
-/// Locks what only a panicking test can have poisoned.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,31 +1,25 @@
 //! A running target: what its connections share, and the handle that tests hold.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
-use iscsi_proto::ids::{Isid, Itt, Lun, Tsih};
+use iscsi_proto::ids::{Itt, Lun};
 use iscsi_proto::pdu::{AsyncEvent, AsyncMessage, FINAL};
-use iscsi_proto::scsi::{Sense, SenseKey};
+use iscsi_proto::scsi::Sense;
 use iscsi_proto::sn::{CmdSn, StatSn};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::builder::Builder;
+use crate::connection;
 use crate::disk::{SimDisk, Unit};
-use crate::login::Agreed;
-use crate::script::{
-    Action, Command, CommandHook, LoginAction, LoginAttempt, LoginHook, LoginRecord, Tmf, TmfAction, TmfHook,
-};
-use crate::session::{self, Attentions, Event, lock};
-
-/// Violations beyond this many are counted, not kept.
-const MOST_VIOLATIONS: usize = 1000;
-
-/// Commands beyond this many are not kept.
-const MOST_COMMANDS: usize = 1 << 20;
+use crate::event::Event;
+use crate::lock::{lock, read, write};
+use crate::script::{Action, Command, LoginAction, LoginAttempt, LoginRecord, Tmf, TmfAction};
+use crate::sense::fixed_sense;
+use crate::shared::{Attentions, Peer, SessionInfo, Shared};
 
 /// A target that runs until it is dropped.
 #[derive(Debug)]
@@ -34,23 +28,6 @@ pub struct SimTarget {
     stop: watch::Sender<bool>,
     /// Closes when every task of the target has ended.
     ended: mpsc::Receiver<()>,
-}
-
-/// A session in its full-feature phase.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionInfo {
-    /// On which connection, counted from 0.
-    pub connection: u64,
-    /// The initiator's name.
-    pub initiator: String,
-    /// Its ISID.
-    pub isid: [u8; 6],
-    /// Where it comes from.
-    pub peer: SocketAddr,
-    /// It is a discovery session.
-    pub discovery: bool,
-    /// What was agreed on.
-    pub agreed: Agreed,
 }
 
 /// Counters, over all connections.
@@ -66,52 +43,13 @@ pub struct Counters {
     pub logouts: u64,
 }
 
-#[derive(Debug)]
-struct Peer {
-    events: mpsc::UnboundedSender<Event>,
-    attentions: Attentions,
-    address: SocketAddr,
-    session: Option<SessionInfo>,
-}
-
-/// What the connections of a target share.
-pub(crate) struct Shared {
-    pub(crate) config: Builder,
-    pub(crate) addresses: Vec<SocketAddr>,
-    units: RwLock<BTreeMap<Lun, Arc<Unit>>>,
-    command_hook: RwLock<Option<CommandHook>>,
-    login_hook: RwLock<Option<LoginHook>>,
-    tmf_hook: RwLock<Option<TmfHook>>,
-    commands: Mutex<Vec<Command>>,
-    tmfs: Mutex<Vec<Tmf>>,
-    logins: Mutex<Vec<LoginRecord>>,
-    aborted: Mutex<HashSet<(u64, u32)>>,
-    violations: Mutex<Vec<String>>,
-    peers: Mutex<HashMap<u64, Peer>>,
-    /// The next login gets unit attentions.
-    power_on: AtomicBool,
-    next_tsih: AtomicU16,
-    connections: AtomicU64,
-    pdus_in: AtomicU64,
-    pings_answered: AtomicU64,
-    logouts: AtomicU64,
-    window_frozen: AtomicBool,
-    changed: Notify,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("name", &self.config.name).field("addresses", &self.addresses).finish()
-    }
-}
-
 impl SimTarget {
     /// A target of that name, to be put together.
     pub fn builder(name: &str) -> Builder {
         Builder::new(name)
     }
 
-    pub(crate) async fn start(config: Builder) -> io::Result<SimTarget> {
+    async fn start(config: Builder) -> io::Result<SimTarget> {
         if !config.own_thread {
             return SimTarget::listen(config).await.map(|(target, _)| target);
         }
@@ -315,7 +253,7 @@ impl SimTarget {
 
     /// Sends the sense data of a unit as an asynchronous SCSI event.
     pub fn send_scsi_event(&self, lun: Lun, sense: &Sense) {
-        let sense = crate::control::fixed_sense(sense);
+        let sense = fixed_sense(sense);
         let segment = [&(sense.len() as u16).to_be_bytes(), sense.as_slice()].concat();
         self.send_async(AsyncEvent::ScsiEvent, lun, [0; 3], &segment);
     }
@@ -433,166 +371,17 @@ impl SimTarget {
     }
 }
 
+impl Builder {
+    /// Listens. Fails where an address cannot be bound.
+    pub async fn start(self) -> io::Result<SimTarget> {
+        SimTarget::start(self).await
+    }
+}
+
 impl Drop for SimTarget {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
     }
-}
-
-impl Shared {
-    pub(crate) fn complain(&self, connection: u64, what: String) {
-        tracing::debug!(connection, "violation: {what}");
-        let mut violations = lock(&self.violations);
-        if violations.len() < MOST_VIOLATIONS {
-            violations.push(format!("connection {connection}: {what}"));
-        }
-        drop(violations);
-        self.changed.notify_waiters();
-    }
-
-    pub(crate) fn unit(&self, lun: Lun) -> Option<Arc<Unit>> {
-        let units = read(&self.units);
-        // Both ways of writing a number below 256 are legal (SAM-5 §4.7).
-        let same = || lun.number().and_then(Lun::from_number).and_then(|lun| units.get(&lun));
-        units.get(&lun).or_else(same).cloned()
-    }
-
-    pub(crate) fn luns(&self) -> Vec<Lun> {
-        read(&self.units).keys().copied().collect()
-    }
-
-    pub(crate) fn command_action(&self, command: &Command) -> Action {
-        // The hook runs without the lock, so that it may set another.
-        let hook = read(&self.command_hook).clone();
-        hook.map_or(Action::Proceed, |hook| hook(command))
-    }
-
-    pub(crate) fn login_action(&self, attempt: &LoginAttempt) -> LoginAction {
-        let hook = read(&self.login_hook).clone();
-        hook.map_or(LoginAction::Proceed, |hook| hook(attempt))
-    }
-
-    pub(crate) fn tmf_action(&self, tmf: &Tmf) -> TmfAction {
-        lock(&self.tmfs).push(*tmf);
-        self.changed.notify_waiters();
-        let hook = read(&self.tmf_hook).clone();
-        hook.map_or(TmfAction::Proceed, |hook| hook(tmf))
-    }
-
-    pub(crate) fn record_command(&self, command: &Command) {
-        if self.config.record_commands {
-            let mut commands = lock(&self.commands);
-            if commands.len() < MOST_COMMANDS {
-                commands.push(*command);
-            }
-            drop(commands);
-            self.changed.notify_waiters();
-        }
-    }
-
-    pub(crate) fn record_login(&self, connection: u64, isid: [u8; 6], keys: &[(String, String)]) {
-        let mut logins = lock(&self.logins);
-        match logins.iter_mut().find(|login| login.connection == connection) {
-            Some(login) => login.keys = keys.to_vec(),
-            None => logins.push(LoginRecord { connection, isid, keys: keys.to_vec(), succeeded: false }),
-        }
-        drop(logins);
-        self.changed.notify_waiters();
-    }
-
-    pub(crate) fn record_abort(&self, connection: u64, itt: u32) {
-        lock(&self.aborted).insert((connection, itt));
-    }
-
-    pub(crate) fn was_aborted(&self, connection: u64, itt: u32) -> bool {
-        lock(&self.aborted).contains(&(connection, itt))
-    }
-
-    pub(crate) fn record_logout(&self, connection: u64, reason: u8) {
-        tracing::debug!(connection, reason, "logout");
-        self.logouts.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_waiters();
-    }
-
-    pub(crate) fn count_pdu_in(&self) {
-        self.pdus_in.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn ping_answered(&self) {
-        self.pings_answered.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_waiters();
-    }
-
-    pub(crate) fn is_window_frozen(&self) -> bool {
-        self.window_frozen.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn new_tsih(&self) -> Tsih {
-        loop {
-            let tsih = self.next_tsih.fetch_add(1, Ordering::Relaxed);
-            if tsih != 0 {
-                return Tsih(tsih);
-            }
-        }
-    }
-
-    /// A session is there. One of the same initiator and ISID ends (RFC 7143 §6.3.5).
-    pub(crate) fn login_succeeded(
-        &self,
-        connection: u64,
-        initiator: &str,
-        isid: Isid,
-        discovery: bool,
-        agreed: &Agreed,
-    ) {
-        let mut peers = lock(&self.peers);
-        for (id, peer) in peers.iter() {
-            let is_same = |session: &SessionInfo| session.initiator == initiator && session.isid == isid.0;
-            if *id != connection && peer.session.as_ref().is_some_and(is_same) {
-                let _ = peer.events.send(Event::Close { reset: true });
-            }
-        }
-        if let Some(peer) = peers.get_mut(&connection) {
-            peer.session = Some(SessionInfo {
-                connection,
-                initiator: initiator.into(),
-                isid: isid.0,
-                peer: peer.address,
-                discovery,
-                agreed: agreed.clone(),
-            });
-            if !discovery && self.power_on.swap(false, Ordering::Relaxed) {
-                let sense = Sense::new(SenseKey::UnitAttention, 0x29, 0);
-                lock(&peer.attentions).extend(self.luns().into_iter().map(|lun| (lun, sense)));
-            }
-        }
-        drop(peers);
-        if let Some(login) = lock(&self.logins).iter_mut().find(|login| login.connection == connection) {
-            login.succeeded = true;
-        }
-        self.changed.notify_waiters();
-    }
-
-    fn attention(&self, lun: Lun, asc: u8, ascq: u8) {
-        let sense = Sense::new(SenseKey::UnitAttention, asc, ascq);
-        for peer in lock(&self.peers).values().filter(|peer| peer.session.is_some()) {
-            lock(&peer.attentions).push_back((lun, sense));
-        }
-    }
-
-    fn luns_changed(&self) {
-        for lun in self.luns() {
-            self.attention(lun, 0x3f, 0x0e);
-        }
-    }
-}
-
-fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>, alive: mpsc::Sender<()>) {
@@ -603,7 +392,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection = connection(stream, address, shared.clone(), stop.clone());
+                let connection = serve(stream, address, shared.clone(), stop.clone());
                 let alive = alive.clone();
                 tokio::spawn(async move {
                     connection.await;
@@ -619,7 +408,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
     }
 }
 
-async fn connection(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
     let id = shared.connections.fetch_add(1, Ordering::Relaxed);
     let (sender, events) = mpsc::unbounded_channel();
     let attentions = Attentions::default();
@@ -627,7 +416,7 @@ async fn connection(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>,
     lock(&shared.peers).insert(id, peer);
     shared.changed.notify_waiters();
     let result = match stream.set_nodelay(true) {
-        Ok(()) => session::serve(stream, shared.clone(), id, events, sender, attentions, stop).await,
+        Ok(()) => connection::serve(stream, shared.clone(), id, events, sender, attentions, stop).await,
         Err(error) => Err(error),
     };
     if let Err(error) = result {

@@ -11,7 +11,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::RwLock;
 
 use super::framing::{Framing, Part};
-use super::{Fault, Shared, State, Toward};
+use super::state::{Fault, Shared, State, Toward};
 
 /// How much is read at a time, in bytes.
 const READ: usize = 64 << 10;

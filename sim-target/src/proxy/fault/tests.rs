@@ -1,6 +1,6 @@
 //! Each fault does what it says, and nothing else.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use iscsi_proto::pdu::{self, BHS_LEN, LoginResponse, Wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
