@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Buffer, IoError};
+use super::error::IoError;
+use super::pool::Buffer;
 
 /// An operation's result.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use super::Block;
 use super::claims::{Claim, Claims, Use};
+use super::device::Block;
 use super::name::UnitName;
 
 /// The units that are there now. Exports look units up here, and subscribe to learn when one comes or
