@@ -3,8 +3,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::finding::Finding;
+use super::subject::Subject;
 use super::world::World;
-use super::{Finding, Subject};
 use crate::config::{Config, Secrets};
 use crate::ipc::ExitCode;
 

@@ -9,97 +9,22 @@
 //! within seconds, even if a portal or a program keeps silent.
 
 mod files;
+mod finding;
 mod network;
+mod subject;
 mod system;
 #[cfg(test)]
 mod tests;
 mod world;
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
+pub use self::finding::{Finding, Verdict};
+use self::subject::Place;
+pub use self::subject::{Answer, Subject};
 pub use self::world::{Machine, World};
 use crate::config::{Config, Portal};
-use crate::ipc::{ExitCode, Failure, Initiator, Target};
-
-/// What is examined.
-#[derive(Debug)]
-pub struct Subject {
-    /// The property list.
-    pub config: PathBuf,
-    /// The runtime directory in which a daemon answers, or would.
-    pub runtime_dir: PathBuf,
-    /// What the daemon says of itself, or why it says nothing.
-    pub daemon: Result<Answer, Failure>,
-}
-
-/// What a daemon says.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// Of itself.
-    pub initiator: Initiator,
-    /// Of the targets it knows.
-    pub targets: Vec<Target>,
-}
-
-/// How one thing is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// As it should be.
-    Ok,
-    /// It works, but not as well as it could, or not for everything.
-    Warning,
-    /// A login or an attach will fail.
-    Problem,
-    /// It could not be looked at, or is of no matter here.
-    Skipped,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Which: one word.
-    pub check: &'static str,
-    /// How it is.
-    pub verdict: Verdict,
-    /// A clause: what was found.
-    pub found: String,
-    /// A clause: what to do; empty where there is nothing to do.
-    pub advice: String,
-    /// The exit code of a problem.
-    #[serde(skip)]
-    pub code: Option<ExitCode>,
-}
-
-impl Finding {
-    fn new(check: &'static str, verdict: Verdict, found: impl Into<String>) -> Finding {
-        Finding { check, verdict, found: found.into(), advice: String::new(), code: None }
-    }
-
-    fn ok(check: &'static str, found: impl Into<String>) -> Finding {
-        Finding::new(check, Verdict::Ok, found)
-    }
-
-    fn skipped(check: &'static str, found: impl Into<String>) -> Finding {
-        Finding::new(check, Verdict::Skipped, found)
-    }
-
-    fn warning(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-        Finding { advice: advice.into(), ..Finding::new(check, Verdict::Warning, found) }
-    }
-
-    fn problem(check: &'static str, code: ExitCode, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-        Finding { advice: advice.into(), code: Some(code), ..Finding::new(check, Verdict::Problem, found) }
-    }
-
-    /// A failure's message is found and advice in one: `what, why; what to do`.
-    fn failure(check: &'static str, failure: &Failure) -> Finding {
-        let (found, advice) = failure.message.split_once("; ").unwrap_or((&failure.message, ""));
-        Finding::problem(check, failure.code, found, advice)
-    }
-}
+use crate::ipc::ExitCode;
 
 /// Everything that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -131,14 +56,6 @@ pub fn examine(subject: &Subject, world: &dyn World) -> Report {
     network::examine(&places(subject, settings.as_ref()), world, &mut findings);
     let code = findings.iter().find_map(|finding: &Finding| finding.code).unwrap_or(ExitCode::Ok);
     Report { healthy: code == ExitCode::Ok, exit_code: code as u8, findings }
-}
-
-/// A portal that is to be reached, and its targets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    /// A target's name, or `discovery`.
-    who: String,
-    portal: Portal,
 }
 
 /// Where the targets are: as the daemon says, or else as the file does.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::finding::Finding;
+use super::subject::Place;
 use super::world::{Reached, World};
-use super::{Finding, Place};
 use crate::ipc::ExitCode;
 
 /// Bytes of a packet that are not TCP's payload, at most: IPv6, TCP with time stamps and other options.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::finding::Finding;
+use super::subject::Subject;
 use super::world::{Os, World};
-use super::{Finding, Subject};
 use crate::ipc::ExitCode;
 
 /// The identifier of our kernel extension.

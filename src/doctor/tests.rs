@@ -12,7 +12,7 @@ use iscsi_proto::keys::Key;
 use super::world::{Interface, Os, Reached, Stat, Unreached};
 use super::*;
 use crate::config::Secrets;
-use crate::ipc::{self, ChapChanges, Origin, TargetChanges};
+use crate::ipc::{self, ChapChanges, Failure, Initiator, Origin, Target, TargetChanges};
 
 const DISK: &str = "iqn.2026-11.org.example:disk";
 const CONFIG: &str = "/etc/iscsid/iscsid.plist";

@@ -3,7 +3,7 @@
 use clap::{Arg, Command};
 use roff::{Roff, bold, italic, roman};
 
-use super::{begin, examples, paragraphs, prose, see_also};
+use super::text::{begin, examples, paragraphs, prose, see_also};
 
 /// iscsid(8).
 pub(super) fn daemon(command: &Command) -> String {

@@ -2,7 +2,7 @@
 
 use roff::{bold, italic, roman};
 
-use super::{begin, examples, paragraphs, prose, see_also};
+use super::text::{begin, examples, paragraphs, prose, see_also};
 use crate::config::{SECRET_BYTES, dictionaries};
 
 /// iscsid.plist(5).

@@ -7,35 +7,21 @@
 //! ```
 
 pub(crate) mod send_targets;
+pub(crate) mod source;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
 use self::send_targets::SendTargets;
+use self::source::Source;
 use super::session::auto_login;
 use super::state::{Asked, Daemon, all};
 use crate::config::{Discovery, Found, Portal, Recorded};
 use crate::ipc::Failure;
 
-/// Something that knows of targets.
-pub(crate) trait Source: Send + Sync + 'static {
-    /// Where it is. Its targets are recorded under this.
-    fn portal(&self) -> &Portal;
-
-    /// Asks it for its targets.
-    ///
-    /// # Errors
-    /// Why it did not answer; a sentence for the user.
-    fn ask<'a>(&'a self, daemon: &'a Daemon) -> Asking<'a>;
-}
-
-/// A question under way.
-pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Vec<Found>, Failure>> + Send + 'a>>;
-
-/// The sources that the settings name.
+/// Whom the settings say to ask.
 fn sources(settings: &Discovery) -> Vec<Arc<dyn Source>> {
     if !settings.send_targets() {
         return Vec::new();

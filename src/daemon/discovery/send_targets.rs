@@ -6,7 +6,7 @@ use iscsi_proto::login::{DiscoveredTarget, parse_send_targets};
 use iscsi_proto::names::{PortalAddress, TargetAddress};
 use tokio::time::timeout;
 
-use super::{Asking, Source};
+use super::source::{Asking, Source};
 use crate::config::{Found, Portal};
 use crate::daemon::state::Daemon;
 use crate::ipc::Failure;

@@ -13,7 +13,7 @@ use nix::net::if_::InterfaceFlags;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::PlatformEvent;
+use super::event::PlatformEvent;
 
 /// The system reports an interface that comes up several times: the link, then each address.
 const SETTLE: Duration = Duration::from_millis(200);

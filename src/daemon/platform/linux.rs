@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::PlatformEvent;
+use super::event::PlatformEvent;
 use super::interfaces::{Interfaces, watch};
 
 pub(super) fn listen(events: &mpsc::UnboundedSender<PlatformEvent>) {

@@ -4,7 +4,7 @@
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::PlatformEvent;
+use super::event::PlatformEvent;
 use super::hold::Hold;
 use super::interfaces::{Interfaces, watch};
 use super::macos_sys::{self, Power};

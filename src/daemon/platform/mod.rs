@@ -8,6 +8,7 @@
 //! ```
 //! Sources are thin: they say what happened. What follows is in [`policy`], and runs on any system.
 
+mod event;
 pub(crate) mod hold;
 pub(crate) mod interfaces;
 #[cfg(target_os = "linux")]
@@ -22,30 +23,12 @@ mod tests;
 
 use tokio::sync::mpsc;
 
-use self::hold::Hold;
+pub(crate) use self::event::PlatformEvent;
 #[cfg(target_os = "macos")]
 pub(crate) use self::macos_sys::handed_by_launchd;
 pub(crate) use self::policy::obey;
 
-/// What happened to the machine.
-#[derive(Debug)]
-#[cfg_attr(not(any(test, target_os = "macos")), allow(dead_code, reason = "only macOS tells of sleep and of its end"))]
-pub(crate) enum PlatformEvent {
-    /// It goes to sleep, and waits until the hold is let go of.
-    WillSleep(Hold),
-    /// It has slept.
-    DidWake,
-    /// A network interface is gone, is switched off or has lost its link or its last address.
-    InterfaceGone(String),
-    /// One is there that was not.
-    InterfaceBack(String),
-    /// One has other addresses.
-    AddressChanged(String),
-    /// It is switched off or restarted, and waits until the hold is let go of.
-    ShuttingDown(Hold),
-}
-
-/// Begins to listen to this machine. The log names events that cannot be had; they never come.
+/// Begins to listen to this machine. What cannot be heard is said in the log, and does not happen.
 pub(crate) fn listen() -> mpsc::UnboundedReceiver<PlatformEvent> {
     let (events, heard) = mpsc::unbounded_channel();
     #[cfg(target_os = "macos")]

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::PlatformEvent;
+use super::event::PlatformEvent;
 use super::hold::Hold;
 use crate::block::{Op, run};
 use crate::daemon::session::slot::Live;
