@@ -34,9 +34,6 @@ use tracing::{debug, warn};
 use self::handshake::Agreed;
 use crate::block::Registry;
 
-/// The longest payload of a request or a reply: what every client may assume.
-const MAX_PAYLOAD: u32 = 32 << 20;
-
 /// How many clients are served at a time.
 const MAX_CONNECTIONS: usize = 256;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use nix::libc;
 
-use super::MAX_PAYLOAD;
+use super::wire::MAX_PAYLOAD;
 use super::wire::{NbdError, RequestHeader, command, command_flag};
 use crate::block::{Buffer, Geometry, IoError};
 use crate::export::split::{BlockRange, RangeError, transfer_limit};

@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::MAX_PAYLOAD;
 use super::request::{Failure, Piece, Request, Task};
+use super::wire::MAX_PAYLOAD;
 use super::wire::{
     REQUEST_LEN, RequestHeader, command, put_data_chunk, put_error_chunk, put_none_chunk, put_simple_reply,
 };

@@ -1,6 +1,9 @@
 //! The words of the NBD protocol (`doc/proto.md` of the reference implementation): numbers, the
 //! request as it arrives, the replies as they leave. Everything is big-endian.
 
+/// The longest payload of a request or a reply: what every client may assume.
+pub(crate) const MAX_PAYLOAD: u32 = 32 << 20;
+
 /// Opens the server's greeting: `NBDMAGIC`.
 pub(crate) const INIT_MAGIC: u64 = 0x4e42_444d_4147_4943;
 /// Opens each option of a client, and the second half of the greeting: `IHAVEOPT`.

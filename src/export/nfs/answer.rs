@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::files::put_failure;
 use super::replies::Share;
 use super::rpc::put_reply;
-use super::wire::{Attributes, Stable, Status, procedure, put_post_op, put_wcc};
+use super::wire::{Attributes, Stable, Status, procedure, put_failure, put_post_op, put_wcc};
 use super::xdr::{Write, padding};
 use crate::block::{Buffer, IoError};
 use crate::export::bytes::Answer;

@@ -23,14 +23,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Pending, What};
-use super::files::{self, put_failure, read_handle};
+use super::files::{self, read_handle};
 use super::handle::{Object, UnitId};
+use super::mount;
 use super::replies::{PATIENCE, Replies};
 use super::rpc::{self, Call, LAST_FRAGMENT, Refusal, put_refusal, put_reply};
+use super::setup::FlushPolicy;
 use super::volume::{File, MAX_IO, Place, Volume};
-use super::wire::{Stable, Status, procedure, program};
+use super::wire::{Stable, Status, procedure, program, put_failure};
 use super::xdr::{Garbage, Reader, padding};
-use super::{FlushPolicy, mount};
+
 use crate::block::Claim;
 use crate::export::bytes::Answer;
 use crate::export::ring::Ring;

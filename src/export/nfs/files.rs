@@ -5,9 +5,9 @@
 
 use super::rpc::Refusal;
 use super::volume::{Place, Volume};
-use super::wire::{Attributes, CHANGED, MAX_HANDLE, MAX_NAME, MAX_PATH, NfsTime, Status, access, procedure};
-use super::wire::{put_post_op, put_wcc};
-use super::xdr::{Garbage, Reader, Write};
+use super::wire::{Attributes, CHANGED, MAX_HANDLE, MAX_NAME, MAX_PATH, Status, access, procedure};
+use super::wire::{put_failure, put_post_op, put_wcc};
+use super::xdr::{Garbage, NfsTime, Reader, Write};
 
 /// How a procedure ends that does not end in success: by a status, or as a whole.
 pub(super) enum Failed {
@@ -50,32 +50,6 @@ pub(super) fn perform(request: Request<'_>, out: &mut Vec<u8>) -> Result<(), Ref
             put_failure(out, number, status, Some(&attributes));
             Ok(())
         }
-    }
-}
-
-/// Appends the results of a procedure that fails.
-pub(super) fn put_failure(out: &mut Vec<u8>, number: u32, status: Status, attributes: Option<&Attributes>) {
-    out.u32(status as u32);
-    match number {
-        procedure::GETATTR => {}
-        procedure::SETATTR
-        | procedure::WRITE
-        | procedure::CREATE
-        | procedure::MKDIR
-        | procedure::SYMLINK
-        | procedure::MKNOD
-        | procedure::REMOVE
-        | procedure::RMDIR
-        | procedure::COMMIT => put_wcc(out, attributes),
-        procedure::RENAME => {
-            put_wcc(out, attributes);
-            put_wcc(out, None);
-        }
-        procedure::LINK => {
-            put_post_op(out, attributes);
-            put_wcc(out, None);
-        }
-        _ => put_post_op(out, attributes),
     }
 }
 

@@ -34,6 +34,7 @@ mod mount;
 mod peer;
 mod replies;
 mod rpc;
+mod setup;
 mod tickets;
 mod volume;
 mod wire;
@@ -54,36 +55,13 @@ use tracing::{debug, warn};
 
 pub use self::handle::Secret;
 pub(crate) use self::peer::SHOWS_OWNERS;
+pub use self::setup::{FlushPolicy, Setup};
 pub use self::tickets::Tickets;
 use self::volume::Volume;
-use crate::block::Registry;
 pub(crate) use crate::export::name::file_name;
 
 /// How many clients are served at a time.
 const MAX_CONNECTIONS: usize = 256;
-
-/// When a write that was answered is on stable storage.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FlushPolicy {
-    /// At once: no answer before that.
-    #[default]
-    WriteThrough,
-    /// When the client asks for it by COMMIT, or has asked for it with the write. Faster, and only as safe
-    /// as the client is careful and the target's power supply reliable.
-    OnCommit,
-}
-
-/// What the server is to be like.
-pub struct Setup {
-    /// The units.
-    pub registry: Arc<Registry>,
-    /// What handles are derived from.
-    pub secret: Secret,
-    /// The flush policy of a unit, by its name; asked once for each time that a unit appears.
-    pub policy: Box<dyn Fn(&str) -> FlushPolicy + Send + Sync>,
-    /// Paths that are good for one mount.
-    pub tickets: Arc<Tickets>,
-}
 
 /// Listens at that port of the loopback address, or at any if it is 0.
 ///

@@ -1,6 +1,6 @@
 //! Numbers and structures of RFC 1813.
 
-use super::xdr::Write;
+use super::xdr::{NfsTime, Write};
 
 /// RPC program numbers (§2.1, §5.1).
 pub(super) mod program {
@@ -99,13 +99,6 @@ impl Stable {
     }
 }
 
-/// nfstime3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NfsTime {
-    pub(super) seconds: u32,
-    pub(super) nanoseconds: u32,
-}
-
 /// When everything was changed last, as far as attributes tell. It is constant: a client that sees a new
 /// time takes it that somebody else has written, and forgets what it has cached; also across restarts.
 pub(super) const CHANGED: NfsTime = NfsTime { seconds: 1_000_000_000, nanoseconds: 0 };
@@ -156,4 +149,30 @@ pub(super) fn put_post_op(out: &mut Vec<u8>, attributes: Option<&Attributes>) {
 pub(super) fn put_wcc(out: &mut Vec<u8>, attributes: Option<&Attributes>) {
     out.bool(false);
     put_post_op(out, attributes);
+}
+
+/// Appends the results of a procedure that fails.
+pub(super) fn put_failure(out: &mut Vec<u8>, number: u32, status: Status, attributes: Option<&Attributes>) {
+    out.u32(status as u32);
+    match number {
+        procedure::GETATTR => {}
+        procedure::SETATTR
+        | procedure::WRITE
+        | procedure::CREATE
+        | procedure::MKDIR
+        | procedure::SYMLINK
+        | procedure::MKNOD
+        | procedure::REMOVE
+        | procedure::RMDIR
+        | procedure::COMMIT => put_wcc(out, attributes),
+        procedure::RENAME => {
+            put_wcc(out, attributes);
+            put_wcc(out, None);
+        }
+        procedure::LINK => {
+            put_post_op(out, attributes);
+            put_wcc(out, None);
+        }
+        _ => put_post_op(out, attributes),
+    }
 }

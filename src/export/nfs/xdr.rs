@@ -1,7 +1,5 @@
 //! XDR (RFC 4506): big-endian words, and bytes padded to words.
 
-use super::wire::NfsTime;
-
 /// What a message holds that has not been read yet. Every read fails at its end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
@@ -54,6 +52,13 @@ impl<'a> Reader<'a> {
 /// How many bytes follow `length` bytes up to the next word.
 pub(super) fn padding(length: usize) -> usize {
     length.wrapping_neg() % 4
+}
+
+/// nfstime3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NfsTime {
+    pub(super) seconds: u32,
+    pub(super) nanoseconds: u32,
 }
 
 /// Appends to a message.
