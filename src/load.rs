@@ -21,6 +21,7 @@ use fastrand::Rng;
 use hdrhistogram::Histogram;
 
 use self::places::Places;
+pub use self::stamp::Found;
 use self::stamp::Stamp;
 use crate::block::{Block, Buffer, Completions, Done, Io, IoError, Op, Pool};
 
@@ -130,24 +131,6 @@ pub enum Fault {
     },
 }
 
-/// What a block holds instead of what was written to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing of this run.
-    Strange,
-    /// What was written to another block.
-    OtherBlock(u64),
-    /// What an earlier (or later) write of this run left there: its number, and the number it should have.
-    OtherWrite {
-        /// What is there.
-        found: u32,
-        /// What should be.
-        expected: u32,
-    },
-    /// The right write, but not all of it: the offset of the first wrong byte.
-    Damaged(usize),
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -158,19 +141,6 @@ impl fmt::Display for Fault {
             Fault::Mismatch { lba, found } => {
                 write!(f, "block {lba} does not hold what was written to it: {found}")
             }
-        }
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Found::Strange => f.write_str("it holds nothing that this run wrote"),
-            Found::OtherBlock(lba) => write!(f, "it holds what was written to block {lba}"),
-            Found::OtherWrite { found, expected } => {
-                write!(f, "it holds write number {found} of this run to it, not number {expected}")
-            }
-            Found::Damaged(offset) => write!(f, "byte {offset} of it differs"),
         }
     }
 }

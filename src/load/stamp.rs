@@ -5,9 +5,9 @@
 //!   │ LBA     │ run     │ number  │ bytes made from all three │     integers are big-endian
 //! ```
 
-use fastrand::Rng;
+use std::fmt;
 
-use super::Found;
+use fastrand::Rng;
 
 const HEADER: usize = 20;
 
@@ -61,6 +61,37 @@ impl Stamp {
             Found::OtherWrite { found: written, expected: number }
         } else {
             Found::Damaged(block.iter().zip(&self.model).position(|(a, b)| a != b).unwrap_or_default())
+        }
+    }
+}
+
+/// What a block holds instead of what was written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing of this run.
+    Strange,
+    /// What was written to another block.
+    OtherBlock(u64),
+    /// What an earlier (or later) write of this run left there: its number, and the number it should have.
+    OtherWrite {
+        /// What is there.
+        found: u32,
+        /// What should be.
+        expected: u32,
+    },
+    /// The right write, but not all of it: the offset of the first wrong byte.
+    Damaged(usize),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Found::Strange => f.write_str("it holds nothing that this run wrote"),
+            Found::OtherBlock(lba) => write!(f, "it holds what was written to block {lba}"),
+            Found::OtherWrite { found, expected } => {
+                write!(f, "it holds write number {found} of this run to it, not number {expected}")
+            }
+            Found::Damaged(offset) => write!(f, "byte {offset} of it differs"),
         }
     }
 }

@@ -14,6 +14,7 @@ mod leaving;
 mod link;
 mod queue;
 mod spin;
+mod state;
 mod traffic;
 mod watchdog;
 
@@ -35,10 +36,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use self::clock::Clock;
-use self::leaving::Leaving;
-use self::link::Link;
 use self::queue::Queue;
 use self::spin::Spin;
+use self::state::{Leaving, Link};
 use self::watchdog::{Act, Overdue, PATIENCE, UnderWay, Watchdog};
 use super::outbox::Outbox;
 use super::ring::Ring;

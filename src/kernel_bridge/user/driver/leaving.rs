@@ -10,61 +10,10 @@ use tokio::time::Instant;
 
 use iscsi_proto::pdu::LogoutReason;
 
-use super::{Driver, Link};
+use super::Driver;
+use super::state::{Departure, Leaving, Link};
 use crate::kernel_bridge::BridgeError;
 use crate::kernel_bridge::orders::Purpose;
-
-/// Where the driver is on its way out.
-pub(super) enum Leaving {
-    No,
-    /// Everything under way first, then the logout.
-    Draining(Departure),
-    /// The logout is out.
-    LoggingOut(Departure),
-    Gone,
-}
-
-pub(super) struct Departure {
-    purpose: Purpose,
-    deadline: Instant,
-    /// A session that comes back waits until then for commands under way; afterwards they are issued again.
-    drained: Option<Instant>,
-    reply: oneshot::Sender<Result<(), BridgeError>>,
-}
-
-impl Leaving {
-    /// Whether new commands may be issued: for an end, those that were taken on before it.
-    pub(super) fn lets_issue(&self) -> bool {
-        match self {
-            Leaving::No => true,
-            Leaving::Draining(departure) => departure.purpose == Purpose::End,
-            Leaving::LoggingOut(_) | Leaving::Gone => false,
-        }
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        matches!(self, Leaving::Draining(_))
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        match self {
-            Leaving::Draining(Departure { deadline, drained, .. }) => Some(drained.unwrap_or(*deadline)),
-            Leaving::LoggingOut(Departure { deadline, .. }) => Some(*deadline),
-            Leaving::No | Leaving::Gone => None,
-        }
-    }
-}
-
-impl Departure {
-    /// Answers the caller, which may have stopped waiting, and says where the driver is now.
-    fn over(self, result: Result<(), BridgeError>) -> Leaving {
-        drop(self.reply.send(result));
-        match self.purpose {
-            Purpose::End => Leaving::Gone,
-            Purpose::Return => Leaving::No,
-        }
-    }
-}
 
 impl Driver {
     pub(super) fn leave(

@@ -11,17 +11,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Driver;
+use super::state::Link;
 use crate::kernel_bridge::counters::add;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
-
-pub(super) enum Link {
-    Up(TcpStream),
-    /// No connection since then; after the replacement timeout, requests fail at once.
-    Down {
-        since: Instant,
-        gave_up: bool,
-    },
-}
 
 impl Driver {
     pub(super) fn lost(&mut self, why: &str) {

@@ -13,7 +13,8 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::{Driver, Hardware, Link, Lost};
+use super::state::Link;
+use super::{Driver, Hardware, Lost};
 use crate::kernel_bridge::counters::add;
 use crate::kernel_bridge::user::outbox::MAX_SLICES;
 use crate::kernel_bridge::user::ring::Ring;
