@@ -3,7 +3,7 @@
 
 use iscsi_proto::login::parse_send_targets;
 use iscsid::config::{Config, Found, Portal, Secrets, Store};
-use iscsid::ipc::{Failure, Frame, Hello, Request};
+use iscsid::ipc::{Frame, Hello, Request};
 
 use crate::plist::path;
 use crate::text::sentence;
@@ -23,10 +23,10 @@ pub fn run(data: &[u8]) {
         Ok(()) => {
             let (config, secrets) = (store.config().clone(), store.secrets().clone());
             drop(store);
-            let again = Store::open(&path).unwrap_or_else(|failure| panic!("it was saved: {}", failure.message));
+            let again = Store::open(&path).unwrap_or_else(|failure| panic!("it was saved: {failure}"));
             assert_eq!((again.config(), again.secrets()), (&config, &secrets), "what was saved is not what is read");
         }
-        Err(failure) => panic!("it cannot be saved: {}", failure.message),
+        Err(failure) => panic!("it cannot be saved: {failure}"),
     }
 }
 
@@ -69,7 +69,7 @@ fn ask(line: &[u8], config: &mut Config, secrets: &mut Secrets) {
         }),
         _ => Ok(()),
     };
-    if let Err(Failure { message, .. }) = done {
-        sentence(message);
+    if let Err(failure) = done {
+        sentence(failure);
     }
 }

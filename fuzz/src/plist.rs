@@ -56,9 +56,10 @@ pub fn run(data: &[u8]) {
             assert_eq!((again.config(), again.secrets()), (&config, &secrets));
         }
         Err(failure) => {
-            sentence(&failure.message);
-            assert!(failure.message.len() < 4096, "more than a sentence");
-            assert!(failure.message.contains(&*file.to_string_lossy()), "which file? {}", failure.message);
+            let told = failure.to_string();
+            sentence(&told);
+            assert!(told.len() < 4096, "more than a sentence");
+            assert!(told.contains(&*file.to_string_lossy()), "which file? {told}");
             assert_eq!(fs::read(&file).expect("still there"), bytes, "a file with an error is not touched");
         }
     }

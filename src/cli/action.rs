@@ -126,7 +126,7 @@ fn refusal(error: &clap::Error) -> Result<Local, Failure> {
     let body = text.split("\n\nUsage:").next().unwrap_or_default().split("\n\nFor more information").next();
     let body = body.unwrap_or_default().trim_start_matches("error: ");
     let sentence: Vec<&str> = body.split_whitespace().collect();
-    Err(usage(&format!("{}; `iscsictl --help`, or --help after a command, explains", sentence.join(" "))))
+    Err(usage(&sentence.join(" ")).advice("`iscsictl --help`, or --help after a command, explains"))
 }
 
 fn usage(message: &str) -> Failure {
@@ -144,15 +144,15 @@ fn action(command: Command, ask: Ask<'_>) -> Result<(Action, Format), Failure> {
         Command::Modify(Modify::Initiator { name, alias, chap }) => {
             let changes = InitiatorChanges { name, alias, chap: chap_changes(chap, ask)? };
             if changes == InitiatorChanges::default() {
-                let hint = "there is nothing to change; `iscsictl modify initiator --help` lists the settings";
-                return Err(usage(hint));
+                let hint = "`iscsictl modify initiator --help` lists the settings";
+                return Err(usage("there is nothing to change").advice(hint));
             }
             Request::ModifyInitiator(changes)
         }
         Command::Modify(Modify::Discovery { send_targets, interval }) => {
             let changes = DiscoveryChanges { send_targets, interval };
             if changes == DiscoveryChanges::default() {
-                return Err(usage("there is nothing to change; give --send-targets or --interval"));
+                return Err(usage("there is nothing to change").advice("give --send-targets or --interval"));
             }
             Request::ModifyDiscovery(changes)
         }
@@ -234,7 +234,7 @@ fn modify_target(typed: ModifyTarget, ask: Ask<'_>) -> Result<Request, Failure> 
         chap: chap_changes(chap, ask)?,
     };
     if changes == TargetChanges::default() {
-        return Err(usage("there is nothing to change; `iscsictl modify target --help` lists the settings"));
+        return Err(usage("there is nothing to change").advice("`iscsictl modify target --help` lists the settings"));
     }
     Ok(Request::ModifyTarget { target, changes })
 }

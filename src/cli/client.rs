@@ -125,16 +125,14 @@ impl Client {
             _ => error.to_string(),
         };
         let socket = self.socket.display();
-        let message = format!(
-            "the iscsid at {socket} went away before it answered ({why}); look at its log, and see what it did"
-        );
-        Failure::new(ExitCode::Unavailable, message)
+        let message = format!("the iscsid at {socket} went away before it answered ({why})");
+        Failure::new(ExitCode::Unavailable, message).advice("look at its log, and see what it did")
     }
 
     fn garbage(&self, what: &str) -> Failure {
         let socket = self.socket.display();
-        let message = format!("what listens at {socket} does not speak iscsid's language ({what}); restart iscsid");
-        Failure::new(ExitCode::Protocol, message)
+        let message = format!("what listens at {socket} does not speak iscsid's language ({what})");
+        Failure::new(ExitCode::Protocol, message).advice("restart iscsid")
     }
 }
 
@@ -158,20 +156,20 @@ fn not_connected(socket: &Path, error: &io::Error) -> Failure {
             } else {
                 "`sudo iscsid`"
             };
-            let message = format!(
-                "iscsid is not running (nobody listens at {at}); start it with {start}, or say with --runtime-dir where it is"
-            );
+            let message = format!("iscsid is not running (nobody listens at {at})");
             Failure::new(ExitCode::Unavailable, message)
+                .advice(format!("start it with {start}, or say with --runtime-dir where it is"))
         }
         io::ErrorKind::InvalidInput => {
-            let message = format!("the iscsid at {at} is not trusted ({error}); say with --runtime-dir where yours is");
-            Failure::new(ExitCode::NotPermitted, message)
+            let message = format!("the iscsid at {at} is not trusted ({error})");
+            Failure::new(ExitCode::NotPermitted, message).advice("say with --runtime-dir where yours is")
         }
         io::ErrorKind::PermissionDenied => {
-            let message = format!("this user may not talk to the iscsid at {at}; use sudo");
-            Failure::new(ExitCode::NotPermitted, message)
+            let message = format!("this user may not talk to the iscsid at {at}");
+            Failure::new(ExitCode::NotPermitted, message).advice("use sudo")
         }
-        _ => Failure::new(ExitCode::Unavailable, format!("cannot talk to iscsid at {at}: {error}; restart iscsid")),
+        _ => Failure::new(ExitCode::Unavailable, format!("cannot talk to iscsid at {at}: {error}"))
+            .advice("restart iscsid"),
     }
 }
 

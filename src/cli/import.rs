@@ -70,12 +70,10 @@ pub(super) fn find(order: &Order, secrets: &dyn IscsiOsxSecrets) -> Result<Found
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let shown = path.display();
     let not_read = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => Failure::new(
-            ExitCode::Data,
-            format!("there is no file {shown}; name the property list of iSCSIInitiator after `iscsictl import`"),
-        ),
+        ErrorKind::NotFound => Failure::new(ExitCode::Data, format!("there is no file {shown}"))
+            .advice("name the property list of iSCSIInitiator after `iscsictl import`"),
         ErrorKind::PermissionDenied => {
-            Failure::new(ExitCode::NotPermitted, format!("this user may not read {shown}; try it with sudo"))
+            Failure::new(ExitCode::NotPermitted, format!("this user may not read {shown}")).advice("try it with sudo")
         }
         _ => Failure::new(ExitCode::Data, format!("cannot read {shown}: {error}")),
     };
@@ -208,13 +206,13 @@ mod tests {
         let failure = |order: &Order| find(order, &NoKeychain).expect_err("refused");
         let refused = failure(&order(&directory.path().join("nothing.plist")));
         assert_eq!(refused.code, ExitCode::Data);
-        assert!(refused.message.contains("there is no file"), "{refused}");
-        assert!(failure(&order(directory.path())).message.contains("is not a file"));
+        assert!(refused.to_string().contains("there is no file"), "{refused}");
+        assert!(failure(&order(directory.path())).to_string().contains("is not a file"));
         let pipe = directory.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
-        assert!(failure(&order(&pipe)).message.contains("is not a file"));
+        assert!(failure(&order(&pipe)).to_string().contains("is not a file"));
         let large = directory.path().join("large.plist");
         File::create(&large).and_then(|file| file.set_len(LARGEST + 1)).expect("a large file");
-        assert!(failure(&order(&large)).message.contains("larger than"));
+        assert!(failure(&order(&large)).to_string().contains("larger than"));
     }
 }

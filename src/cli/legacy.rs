@@ -106,21 +106,18 @@ fn oldest(line: &[String]) -> Result<Vec<Vec<String>>, Failure> {
     let mut actions = verbs.into_iter().filter(|verb| *verb != Verb::Discovery);
     let verb = actions.next().unwrap_or(Verb::Discovery);
     if let Some(second) = actions.next() {
-        return Err(usage(format!(
-            "-{} and -{} are two commands; give them one after the other",
-            name(verb),
-            name(second)
-        )));
+        return Err(usage(format!("-{} and -{} are two commands", name(verb), name(second)))
+            .advice("give them one after the other"));
     }
     let missing = |option: &str| {
         let verb = name(verb);
-        Err(usage(format!("-{verb} lacks {option}; try: iscsictl -{verb} {option} …")))
+        Err(usage(format!("-{verb} lacks {option}")).advice(format!("try: iscsictl -{verb} {option} …")))
     };
     let option = |name: &str, value: Option<String>| value.map_or_else(Vec::new, |value| vec![name.to_owned(), value]);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     if !settings.is_empty() && !matches!(verb, Verb::Add | Verb::Modify) {
         let (verb, first) = (name(verb), settings.first().map(String::as_str).unwrap_or_default());
-        return Err(usage(format!("-{verb} does not take settings ({first}); use -modify for them")));
+        return Err(usage(format!("-{verb} does not take settings ({first})")).advice("use -modify for them"));
     }
 
     let mut lines = Vec::new();
@@ -215,9 +212,8 @@ fn switches(line: &[String]) -> Result<Switches, Failure> {
                 Some(option) => switches.settings.extend([option.to_owned(), required(value())?]),
                 None => {
                     let word = word.escape_debug();
-                    return Err(usage(format!(
-                        "`{word}` is not a switch of iscsictl; `iscsictl --help` lists commands"
-                    )));
+                    return Err(usage(format!("`{word}` is not a switch of iscsictl"))
+                        .advice("`iscsictl --help` lists commands"));
                 }
             },
         }

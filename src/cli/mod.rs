@@ -41,7 +41,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     match obey(line) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
-            eprintln!("iscsictl: {}", clean(&failure.message));
+            eprintln!("iscsictl: {}", clean(&failure.to_string()));
             failure.code
         }
     }
@@ -82,9 +82,8 @@ fn ask_daemon(requests: &[Request], format: Format, runtime_dir: Option<PathBuf>
 
 fn write_manual(directory: &Path) -> Result<(), Failure> {
     manual::write(directory).map_err(|error| {
-        let message =
-            format!("cannot write the manual pages to {}: {error}; name another directory", directory.display());
-        Failure::new(ExitCode::NotPermitted, message)
+        let message = format!("cannot write the manual pages to {}: {error}", directory.display());
+        Failure::new(ExitCode::NotPermitted, message).advice("name another directory")
     })
 }
 
@@ -108,7 +107,7 @@ fn examine(format: Format, config: Option<PathBuf>, runtime_dir: Option<PathBuf>
         client.be_patient_for(DOCTORS_PATIENCE)?;
         match (client.ask(&Request::ShowInitiator, &mut |_| {})?, client.ask(&Request::ListTargets, &mut |_| {})?) {
             (Reply::Initiator(initiator), Reply::Targets(targets)) => Ok(doctor::Answer { initiator, targets }),
-            _ => Err(Failure::new(ExitCode::Protocol, "iscsid answered something else; restart it")),
+            _ => Err(Failure::new(ExitCode::Protocol, "iscsid answered something else").advice("restart it")),
         }
     });
     let config = match &daemon {
@@ -119,7 +118,9 @@ fn examine(format: Format, config: Option<PathBuf>, runtime_dir: Option<PathBuf>
     print(&show::report(&report, format)?)?;
     match report.code() {
         ExitCode::Ok => Ok(()),
-        code => Err(Failure::new(code, "not everything is as a login and a disk need it; see above what to do")),
+        code => {
+            Err(Failure::new(code, "not everything is as a login and a disk need it").advice("see above what to do"))
+        }
     }
 }
 
@@ -174,7 +175,8 @@ fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(ExitCode::Internal, format!("cannot write to standard output: {error}; make room")))
+            Err(Failure::new(ExitCode::Internal, format!("cannot write to standard output: {error}"))
+                .advice("make room"))
         }
         _ => Ok(()),
     }

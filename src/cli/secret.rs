@@ -19,10 +19,8 @@ pub(super) fn ask(source: Source, what: &str) -> Result<Secret, Failure> {
             }
         },
         Source::Prompt => {
-            let message = format!(
-                "{what}: there is no terminal to ask for it; give `-` as its value to read it from standard input"
-            );
-            Err(Failure::new(ExitCode::Usage, message))
+            let message = format!("{what}: there is no terminal to ask for it");
+            Err(Failure::new(ExitCode::Usage, message).advice("give `-` as its value to read it from standard input"))
         }
     }
 }

@@ -39,7 +39,7 @@ impl Config {
             Some(target) if self.has_own_chap(secrets, target) => format!("iscsictl modify target {target}"),
             _ => "iscsictl modify initiator".to_owned(),
         };
-        let fail = |what: String| Err(Failure::new(ExitCode::Configuration, what));
+        let fail = |what: String, advice: String| Err(Failure::new(ExitCode::Configuration, what).advice(advice));
         let wanted = chap.name.is_some()
             || chap.mutual_name.is_some()
             || stored.secret.is_some()
@@ -48,23 +48,28 @@ impl Config {
             return Ok(None);
         }
         let Some(secret) = stored.secret else {
-            return fail(format!(
-                "CHAP is configured for {whom}, but no secret is stored; store it with `{modify} --chap-secret`"
-            ));
+            return fail(
+                format!("CHAP is configured for {whom}, but no secret is stored"),
+                format!("store it with `{modify} --chap-secret`"),
+            );
         };
         let mutual = match (chap.mutual_name, stored.mutual_secret) {
             (None, None) => None,
             (name, Some(secret)) => Some(Mutual { name, secret }),
             (Some(_), None) => {
-                return fail(format!(
-                    "mutual CHAP is configured for {whom}, but the target's secret is not stored; store it with `{modify} --chap-mutual-secret`"
-                ));
+                return fail(
+                    format!("mutual CHAP is configured for {whom}, but the target's secret is not stored"),
+                    format!("store it with `{modify} --chap-mutual-secret`"),
+                );
             }
         };
         if mutual.as_ref().is_some_and(|mutual| mutual.secret == secret) {
-            return fail(format!(
-                "our CHAP secret and the target's are the same for {whom}, which lets anybody answer with our own words; change one of them with `{modify}`"
-            ));
+            return fail(
+                format!(
+                    "our CHAP secret and the target's are the same for {whom}, which lets anybody answer with our own words"
+                ),
+                format!("change one of them with `{modify}`"),
+            );
         }
         Ok(Some(Credentials {
             name: chap.name.unwrap_or_else(|| self.initiator.name.clone()),

@@ -111,7 +111,9 @@ impl Config {
             }
             Some(_) => {
                 let (name, at) = (name.as_str(), portal.endpoint());
-                return Err(data(format!("target {name} already has the portal {at}; remove that first to change it")));
+                return Err(
+                    data(format!("target {name} already has the portal {at}")).advice("remove that first to change it")
+                );
             }
         }
         target.origin = Origin::Static;
@@ -229,7 +231,9 @@ impl Config {
         let portal = portal(at, interface)?;
         if self.discovery.portals.iter().any(|there| there.is_at(&portal.address, portal.port)) {
             let at = portal.endpoint();
-            return Err(data(format!("the discovery portal {at} is there already; remove it first to change it")));
+            return Err(
+                data(format!("the discovery portal {at} is there already")).advice("remove it first to change it")
+            );
         }
         self.discovery.portals.push(portal.clone());
         Ok(portal)
@@ -243,10 +247,8 @@ impl Config {
         let wanted = portal(at, None)?;
         match self.discovery.portals.iter().position(|there| there.is_at(&wanted.address, wanted.port)) {
             Some(index) => Ok(self.discovery.portals.remove(index)),
-            None => Err(data(format!(
-                "there is no discovery portal {}; `iscsictl list discovery-portals` shows those there are",
-                wanted.endpoint()
-            ))),
+            None => Err(data(format!("there is no discovery portal {}", wanted.endpoint()))
+                .advice("`iscsictl list discovery-portals` shows those there are")),
         }
     }
 
@@ -320,10 +322,8 @@ impl Config {
                 let whom = target.map_or_else(String::new, |target| format!(" for target {target}"));
                 return Err(Failure::new(
                     ExitCode::Configuration,
-                    format!(
-                        "our CHAP secret and the target's would be the same{whom}, which lets a false target answer with our own words; choose another"
-                    ),
-                ));
+                    format!("our CHAP secret and the target's would be the same{whom}, which lets a false target answer with our own words"),
+                ).advice("choose another"));
             }
         }
         Ok(())
@@ -331,7 +331,7 @@ impl Config {
 }
 
 fn no_target(name: &str) -> Failure {
-    data(format!("there is no target {name}; `iscsictl list targets` shows those there are"))
+    data(format!("there is no target {name}")).advice("`iscsictl list targets` shows those there are")
 }
 
 fn no_portal(name: &str, wanted: &Portal, target: &Target) -> Failure {
@@ -370,7 +370,9 @@ fn change_chap(
     let mut notes = Vec::new();
     if *off {
         if (ChapChanges { off: false, ..changes.clone() }) != ChapChanges::default() {
-            return Err(usage("CHAP cannot be switched off and configured in one command; do one of them".to_owned()));
+            return Err(
+                usage("CHAP cannot be switched off and configured in one command".to_owned()).advice("do one of them")
+            );
         }
         // For a target "off" must be said: the initiator's settings would apply.
         *chap = ChapSettings { enabled: (level == Level::Target).then_some(false), ..ChapSettings::default() };

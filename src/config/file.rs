@@ -26,7 +26,8 @@ pub(super) fn failure(message: String) -> Failure {
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     let shown = path.display();
     let unreadable = |error: &io::Error| {
-        failure(format!("cannot read {shown}: {error}; make it readable for the user iscsid runs as, or move it away"))
+        failure(format!("cannot read {shown}: {error}"))
+            .advice("make it readable for the user iscsid runs as, or move it away")
     };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -36,9 +37,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(failure(format!(
-            "{shown} is larger than {LARGEST} bytes, so it is not a configuration; move it away"
-        )));
+        return Err(failure(format!("{shown} is larger than {LARGEST} bytes, so it is not a configuration"))
+            .advice("move it away"));
     }
     Ok(Some(bytes))
 }
@@ -52,7 +52,7 @@ pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
             io::ErrorKind::ReadOnlyFilesystem => "name a place that can be written to with --config",
             _ => "repair that and repeat the command",
         };
-        failure(format!("cannot save {}: {error}; the file is as it was; {what}", path.display()))
+        failure(format!("cannot save {}: {error}; the file is as it was", path.display())).advice(what)
     })
 }
 

@@ -105,7 +105,7 @@ impl Importing<'_> {
 
     fn target(&mut self, from: &ImportedTarget, busy: &impl Fn(&str) -> bool) -> Result<(), String> {
         let ImportedTarget { name: typed, portals, discovered_from, changes } = from;
-        let key = name(typed).map_err(|failure| failure.message)?.as_str().to_owned();
+        let key = name(typed).map_err(|failure| failure.to_string())?.as_str().to_owned();
         let there = self.config.targets.get(&key).map(|target| target.origin);
         if there == Some(Origin::Static) && !self.replace {
             return Err("it is configured here already and stays as it is; --replace takes the other one".to_owned());
@@ -123,7 +123,7 @@ impl Importing<'_> {
             config.targets.remove(&key);
             secrets.targets.remove(&key);
             let added = |ImportedPortal { at, interface }: &ImportedPortal| {
-                config.add_target(typed, at, interface.as_deref()).err().map(|failure| failure.message)
+                config.add_target(typed, at, interface.as_deref()).err().map(|failure| failure.to_string())
             };
             let refused: Vec<String> = portals.iter().filter_map(added).collect();
             let Some(target) = config.targets.get_mut(&key) else {
@@ -141,7 +141,7 @@ impl Importing<'_> {
             }
             Ok(())
         })
-        .map_err(|failure| failure.message)?;
+        .map_err(|failure| failure.to_string())?;
         let mut settings = String::new();
         for changes in one_by_one(changes) {
             match self.change(|config, secrets| config.modify_target(secrets, &key, &changes)) {

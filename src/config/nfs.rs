@@ -77,24 +77,27 @@ impl NfsIdentity {
         let Some(bytes) = file::read(path)?.map(Zeroizing::new) else { return Ok(None) };
         let shown = path.display();
         let mode = fs::metadata(path)
-            .map_err(|error| failure(format!("cannot read {shown}: {error}; make it readable for iscsid")))?
+            .map_err(|error| failure(format!("cannot read {shown}: {error}")).advice("make it readable for iscsid"))?
             .permissions()
             .mode();
         if mode & 0o077 != 0 {
             return Err(failure(format!(
-                "{shown} has mode {:04o}, so others may read the secret in it; remove it, and a new one is made",
+                "{shown} has mode {:04o}, so others may read the secret in it",
                 mode & 0o7777
-            )));
+            ))
+            .advice("remove it, and a new one is made"));
         }
         let File { version, port, secret } = schema::parse(&bytes).map_err(|_| {
-            failure(format!("{shown} is not what iscsid writes there; remove it, and a new one is made"))
+            failure(format!("{shown} is not what iscsid writes there")).advice("remove it, and a new one is made")
         })?;
         if version != VERSION {
             return Err(failure(format!("{shown}: Version: is {version}, and this iscsid reads version {VERSION}")));
         }
         let good = secret.as_bytes().len() == 64 && secret.as_bytes().iter().all(u8::is_ascii_hexdigit);
         if !good || port == 0 {
-            return Err(failure(format!("{shown} is not what iscsid writes there; remove it, and a new one is made")));
+            return Err(
+                failure(format!("{shown} is not what iscsid writes there")).advice("remove it, and a new one is made")
+            );
         }
         Ok(Some(NfsIdentity { port, secret }))
     }
@@ -136,7 +139,7 @@ mod tests {
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("our file");
         let refusal = NfsIdentity::load(&path).expect_err("everybody has read it");
-        assert!(refusal.message.contains("mode 0644"), "{refusal}");
+        assert!(refusal.to_string().contains("mode 0644"), "{refusal}");
     }
 
     #[test]
@@ -157,7 +160,7 @@ mod tests {
         ] {
             fs::write(&path, &bad).expect("our file");
             let refusal = NfsIdentity::load(&path).expect_err("it is broken");
-            assert!(refusal.message.contains("nfs.plist") && !refusal.message.contains(secret), "{refusal}");
+            assert!(refusal.to_string().contains("nfs.plist") && !refusal.to_string().contains(secret), "{refusal}");
         }
     }
 }

@@ -112,11 +112,8 @@ impl Store {
     fn save(&mut self, config: &Config) -> Result<(), Failure> {
         let path = &self.path;
         if file::read(path)? != self.bytes {
-            let message = format!(
-                "{} was changed by hand since iscsid read it; restart iscsid, then repeat the command",
-                path.display()
-            );
-            return Err(Failure::new(ExitCode::TryAgain, message));
+            let message = format!("{} was changed by hand since iscsid read it", path.display());
+            return Err(Failure::new(ExitCode::TryAgain, message).advice("restart iscsid, then repeat the command"));
         }
         let mut bytes = Vec::new();
         plist::to_writer_xml(&mut bytes, &convert::to_file(config))
@@ -151,7 +148,7 @@ pub fn secrets_path(config: &Path) -> PathBuf {
 fn parse(path: &Path, bytes: &[u8]) -> Result<Config, Failure> {
     schema::parse(bytes)
         .and_then(convert::from_file)
-        .map_err(|what| failure(format!("{}: {what}; correct it, or move the file away", path.display())))
+        .map_err(|what| failure(format!("{}: {what}", path.display())).advice("correct it, or move the file away"))
 }
 
 /// Locks `.iscsid.plist.lock` beside the file: the file itself is replaced at every save.
@@ -175,19 +172,15 @@ fn lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
             return Ok(None);
         }
         Err(error) => {
-            let what = format!(
-                "cannot use {} for the configuration: {error}; name another place with --config",
-                directory.display()
-            );
-            return Err(failure(what));
+            let what = format!("cannot use {} for the configuration: {error}", directory.display());
+            return Err(failure(what).advice("name another place with --config"));
         }
     };
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-            let message =
-                format!("another iscsid uses {}; stop it, or name another file with --config", path.display());
-            Err(Failure::new(ExitCode::TryAgain, message))
+            let message = format!("another iscsid uses {}", path.display());
+            Err(Failure::new(ExitCode::TryAgain, message).advice("stop it, or name another file with --config"))
         }
         // A file system without locks: nothing else to do than trust.
         Err((_, error)) => {

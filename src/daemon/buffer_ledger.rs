@@ -79,7 +79,7 @@ mod tests {
         let failure = BufferLedger::default().hold(SESSION, (32 << 20) + 1, &pool()).expect_err("too much");
         assert_eq!(failure.code, ExitCode::Usage);
         for number in ["33554433", "33554432", "67108864"] {
-            assert!(failure.message.contains(number), "{failure}");
+            assert!(failure.to_string().contains(number), "{failure}");
         }
     }
 

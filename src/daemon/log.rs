@@ -25,8 +25,8 @@ use crate::printable::clean;
 /// [`ExitCode::Usage`]: that is no filter.
 pub(super) fn start(filter: &str) -> Result<(), Failure> {
     let env_filter = EnvFilter::try_new(filter).map_err(|error| {
-        let message = format!("`{filter}` is not a log filter ({error}); try info, debug, or iscsid=debug");
-        Failure::new(ExitCode::Usage, message)
+        let message = format!("`{filter}` is not a log filter ({error})");
+        Failure::new(ExitCode::Usage, message).advice("try info, debug, or iscsid=debug")
     })?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

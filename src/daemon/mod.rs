@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> ExitCode {
     match start(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("iscsid: {}", clean(&failure.message));
+            eprintln!("iscsid: {}", clean(&failure.to_string()));
             ExitCode::from(failure.code as u8)
         }
     }
@@ -210,8 +210,8 @@ fn kernel(
         },
     };
     if bridge == Bridge::Kext {
-        let message = format!("{without}; load it, or start iscsid with --bridge user, which needs none");
-        return Err(Failure::new(ipc::ExitCode::Unavailable, message));
+        return Err(Failure::new(ipc::ExitCode::Unavailable, without)
+            .advice("load it, or start iscsid with --bridge user, which needs none"));
     }
     info!("sessions run in this process: {without}");
     let lanes = Lanes::start().map_err(|error| {

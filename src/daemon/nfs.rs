@@ -75,11 +75,8 @@ impl NfsExport {
                     tries -= 1;
                 }
                 Err(error) => {
-                    let message = format!(
-                        "units cannot be exported by NFS at port {}: {error}; give another port by --nfs",
-                        identity.port
-                    );
-                    return Err(Failure::new(ExitCode::Unavailable, message));
+                    let message = format!("units cannot be exported by NFS at port {}: {error}", identity.port);
+                    return Err(Failure::new(ExitCode::Unavailable, message).advice("give another port by --nfs"));
                 }
             }
         };
@@ -156,7 +153,7 @@ mod tests {
         assert_ne!(third.place.port, port);
         assert_eq!(third.secret.path(), path, "handles stay good");
         let refusal = NfsExport::prepare(Nfs::Port(port), false, &config).map(drop).expect_err("the second one has it");
-        assert!(refusal.message.contains("give another port by --nfs"), "{refusal}");
+        assert!(refusal.to_string().contains("give another port by --nfs"), "{refusal}");
     }
 
     #[tokio::test]

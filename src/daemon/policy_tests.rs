@@ -436,7 +436,7 @@ async fn a_silent_host_holds_up_neither_a_list_nor_another_login() {
     assert!(started.elapsed() < Duration::from_secs(1));
     let failure = slow.await.expect("a task").expect_err("silence");
     assert_eq!(failure.code, ExitCode::NoHost);
-    assert!(failure.message.contains("no answer came within 15 seconds"), "{failure}");
+    assert!(failure.to_string().contains("no answer came within 15 seconds"), "{failure}");
     assert!(started.elapsed() <= Duration::from_secs(31), "both portals, once each");
 }
 
@@ -446,7 +446,7 @@ async fn a_second_login_is_refused() {
     stage.log_in(A).await.expect("the first");
     let failure = stage.log_in(A).await.expect_err("the second");
     assert_eq!(failure.code, ExitCode::Data);
-    assert!(failure.message.contains("logged in already"), "{failure}");
+    assert!(failure.to_string().contains("logged in already"), "{failure}");
 }
 
 // check: login-silence
@@ -516,7 +516,7 @@ async fn a_disk_that_is_mounted_keeps_its_session_unless_forced() {
     *stage.desk.mounted.lock().expect("sound") = true;
     let failure = stage.log_out(A, false).await.expect_err("in use");
     assert_eq!(failure.code, ExitCode::TryAgain);
-    assert!(failure.message.contains("mounted on /mnt/data"), "{failure}");
+    assert!(failure.to_string().contains("mounted on /mnt/data"), "{failure}");
     assert_eq!(stage.sessions().await[0].state, SessionState::Active);
     stage.log_out(A, true).await.expect("forced");
     assert!(stage.desk.device(UNIT).is_none() && stage.sessions().await.is_empty());
@@ -732,7 +732,7 @@ async fn a_rescan_that_finds_nothing_out_is_a_failure_and_changes_nothing() {
     stage.kernel.scans.store(false, Ordering::Relaxed);
     let failure = stage.ask(Request::Rescan { target: None }).await.expect_err("no answer");
     assert_eq!(failure.code, ExitCode::TryAgain);
-    assert!(failure.message.contains("did not answer in time"), "{failure}");
+    assert!(failure.to_string().contains("did not answer in time"), "{failure}");
     assert_eq!(stage.sessions().await[0].state, SessionState::Active);
 }
 

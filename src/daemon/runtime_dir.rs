@@ -44,12 +44,9 @@ impl RuntimeDir {
         }
         let owner = std::fs::metadata(path).map_err(|error| unusable(path, "used", &error))?.uid();
         if owner != 0 && owner != own.as_raw() {
-            // The directory's owner could put his own socket in the place of ours.
-            let message = format!(
-                "the runtime directory {} belongs to another user; give one of your own by --runtime-dir",
-                path.display()
-            );
-            return Err(Failure::new(ExitCode::NotPermitted, message));
+            // Whoever owns the directory could put his own socket in the place of ours.
+            let message = format!("the runtime directory {} belongs to another user", path.display());
+            return Err(Failure::new(ExitCode::NotPermitted, message).advice("give one of your own by --runtime-dir"));
         }
         let file = std::fs::OpenOptions::new()
             .create(true)
@@ -153,11 +150,8 @@ fn unusable(path: &Path, what: &str, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => ExitCode::NotPermitted,
         _ => ExitCode::Configuration,
     };
-    let message = format!(
-        "the runtime directory {} cannot be {what}: {error}; give a directory that this user may write by --runtime-dir",
-        path.display()
-    );
-    Failure::new(code, message)
+    let message = format!("the runtime directory {} cannot be {what}: {error}", path.display());
+    Failure::new(code, message).advice("give a directory that this user may write by --runtime-dir")
 }
 
 #[cfg(test)]
@@ -174,7 +168,7 @@ mod tests {
         let first = RuntimeDir::take(scratch.path()).expect("the first");
         let refusal = RuntimeDir::take(scratch.path()).expect_err("the second");
         assert_eq!(refusal.code, ExitCode::TryAgain);
-        assert!(refusal.message.contains("another iscsid is running"), "{refusal}");
+        assert!(refusal.to_string().contains("another iscsid is running"), "{refusal}");
         drop(first);
         RuntimeDir::take(scratch.path()).expect("the next");
     }
@@ -231,7 +225,7 @@ mod tests {
         std::fs::write(&path, "").expect("a file");
         let refusal = RuntimeDir::take(&path).expect_err("a file is no directory");
         assert_eq!(refusal.code, ExitCode::Configuration);
-        assert!(refusal.message.contains(&path.display().to_string()), "{refusal}");
+        assert!(refusal.to_string().contains(&path.display().to_string()), "{refusal}");
     }
 
     #[tokio::test]
@@ -241,6 +235,6 @@ mod tests {
         let mut runtime = RuntimeDir::take(&path).expect("the directory");
         let refusal = runtime.listen("control.sock", 0o666).expect_err("too long");
         assert_eq!(refusal.code, ExitCode::Configuration);
-        assert!(refusal.message.contains("too long"), "{refusal}");
+        assert!(refusal.to_string().contains("too long"), "{refusal}");
     }
 }

@@ -35,7 +35,7 @@ async fn a_logout_has_it_unmounted_first_and_is_refused_while_somebody_holds_it(
     *stage.desk.held.lock().expect("sound") = true;
     let refused = stage.log_out(A, false).await.expect_err("in use");
     assert_eq!(refused.code, ExitCode::TryAgain);
-    assert!(refused.message.contains("Finder"), "{}", refused.message);
+    assert!(refused.to_string().contains("Finder"), "{}", refused.to_string());
     assert!(!stage.kernel.told().contains(&Told::Logout(SessionId(0))));
     *stage.desk.held.lock().expect("sound") = false;
     stage.log_out(A, false).await.expect("free");

@@ -60,9 +60,8 @@ impl Finding {
         Finding { advice: advice.into(), code: Some(code), ..Finding::new(check, Verdict::Problem, found) }
     }
 
-    /// A failure's message is found and advice in one: `what, why; what to do`.
+    /// What failed, and what to do about it.
     pub(super) fn failure(check: &'static str, failure: &Failure) -> Finding {
-        let (found, advice) = failure.message.split_once("; ").unwrap_or((&failure.message, ""));
-        Finding::problem(check, failure.code, found, advice)
+        Finding::problem(check, failure.code, failure.what.as_str(), failure.advice.as_deref().unwrap_or_default())
     }
 }

@@ -159,7 +159,7 @@ fn answer() -> Answer {
 }
 
 fn not_running() -> Failure {
-    Failure::new(ExitCode::Unavailable, "iscsid is not running (nobody listens); start it with `sudo iscsid`")
+    Failure::new(ExitCode::Unavailable, "iscsid is not running (nobody listens)").advice("start it with `sudo iscsid`")
 }
 
 /// The findings of that verdict, as `check: found`.
@@ -202,7 +202,8 @@ fn without_a_daemon_the_targets_of_the_file_are_tried_and_the_exit_code_says_tha
 #[test]
 fn a_file_that_is_wrong_is_the_cause_and_comes_before_the_daemon_that_did_not_start_for_it() {
     let mut patient = Patient::healthy(Os::Linux);
-    patient.settings = Err(Failure::new(ExitCode::Configuration, "iscsid.plist: Targets: unknown key; correct it"));
+    patient.settings =
+        Err(Failure::new(ExitCode::Configuration, "iscsid.plist: Targets: unknown key").advice("correct it"));
     let report = patient.examine(Err(not_running()));
     assert_problem(&report, ExitCode::Configuration, "configuration", "unknown key");
     assert_eq!(those(&report, Verdict::Problem).len(), 2);

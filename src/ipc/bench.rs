@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExitCode, Failure};
+use super::failure::{ExitCode, Failure};
 
 /// How many operations may be under way at a time.
 pub const MAX_BENCH_DEPTH: u16 = 1024;
@@ -97,9 +97,9 @@ impl Workload {
             ));
         }
         if rw.writes() && !destroy_data {
-            return wrong(format!(
-                "`--rw {rw}` overwrites what is on the unit; if nothing on it is needed any more, say so with --destroy-data"
-            ));
+            let what = format!("`--rw {rw}` overwrites what is on the unit");
+            let advice = "if nothing on it is needed any more, say so with --destroy-data";
+            return Err(Failure::new(ExitCode::Usage, what).advice(advice));
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ mod tests {
     fn assert_wrong(workload: &Workload, saying: &str) {
         let failure = workload.check().expect_err("it makes no sense");
         assert_eq!(failure.code, ExitCode::Usage);
-        assert!(failure.message.contains(saying), "{failure}");
+        assert!(failure.to_string().contains(saying), "{failure}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DiscoveryChanges, InitiatorChanges, TargetChanges};
+use super::changes::{DiscoveryChanges, InitiatorChanges, TargetChanges};
 
 /// Settings of another initiator. Names and portals are as they were found there; the daemon checks
 /// each, and takes what it can.

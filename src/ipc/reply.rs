@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BenchReport, FlushPolicy, Imported};
+use super::bench::BenchReport;
+use super::changes::FlushPolicy;
+use super::import::Imported;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -223,7 +223,7 @@ pub(crate) struct Failed {
 impl Failed {
     /// The sentence for the user. `what` did not work, such as "login to iqn.…".
     pub(crate) fn failure(&self, what: &str) -> Failure {
-        Failure::new(self.cause.code(), format!("{what} failed: {self}; {}", self.cause.advice()))
+        Failure::new(self.cause.code(), format!("{what} failed: {self}")).advice(self.cause.advice())
     }
 }
 
@@ -251,7 +251,7 @@ mod tests {
         let failure = failed.failure("login to iqn.2026-11.org.example:a");
         assert_eq!(failure.code, ExitCode::Data);
         assert_eq!(
-            failure.message,
+            failure.to_string(),
             "login to iqn.2026-11.org.example:a failed: at nas:3260, the target refused: target not found (status 0203); \
              ask the portal for its targets with `iscsictl discover`"
         );

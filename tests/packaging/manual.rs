@@ -86,7 +86,7 @@ fn the_example_of_a_property_list_is_one_that_iscsid_takes() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("iscsid.plist");
     fs::write(&file, example).expect("it is written");
-    let store = iscsid::config::Store::open(&file).map_err(|failure| failure.message).expect("iscsid reads it");
+    let store = iscsid::config::Store::open(&file).map_err(|failure| failure.to_string()).expect("iscsid reads it");
     assert!(store.config().targets.contains_key("iqn.2001-04.com.example:disk1"));
 }
 

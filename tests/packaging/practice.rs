@@ -55,7 +55,7 @@ async fn it_counts_what_reaches_it_and_says_what_a_power_cut_would_lose() {
     let portal = start["portal"].as_str().and_then(|portal| portal.parse().ok()).expect("an address");
     let lab = Lab::log_in(iscsid::selftest::practice_target::TARGET, portal, &[], None)
         .await
-        .map_err(|f| f.message)
+        .map_err(|f| f.to_string())
         .expect("a login");
     let disk = lab.disk().expect("a disk");
     assert_eq!((disk.geometry().blocks, disk.geometry().block_size), (2048, 4096));
@@ -77,7 +77,7 @@ async fn it_counts_what_reaches_it_and_says_what_a_power_cut_would_lose() {
     assert_eq!(target.ask("anything")["said"], "say counts or power-cut");
 
     drop(disk);
-    lab.log_out().await.map_err(|failure| failure.message).expect("a logout");
+    lab.log_out().await.map_err(|failure| failure.to_string()).expect("a logout");
 }
 
 #[test]

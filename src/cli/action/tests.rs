@@ -56,8 +56,8 @@ fn assert_refused(line: &str, code: ExitCode, saying: &str) {
     match understand(line) {
         Err(failure) => {
             assert_eq!(failure.code, code, "{line}");
-            assert!(failure.message.contains(saying), "{line}: {failure}");
-            assert!(!failure.message.contains('\n'), "{line}: one sentence, not {failure}");
+            assert!(failure.to_string().contains(saying), "{line}: {failure}");
+            assert!(!failure.to_string().contains('\n'), "{line}: one sentence, not {failure}");
         }
         other => panic!("{line}: {other:?}"),
     }

@@ -61,7 +61,7 @@ fn send(stream: &mut UnixStream, frame: &Frame) {
 #[test]
 fn says_its_version_first_then_asks_and_hears_progress_and_the_reply() {
     let daemon = Daemon::new(|stream| {
-        assert_eq!(read_frame(stream), br#"{"version":1}"#);
+        assert_eq!(read_frame(stream), br#"{"version":2}"#);
         assert_eq!(read_frame(stream), br#""ListTargets""#);
         send(stream, &Frame::Progress("asking".into()));
         send(stream, &Frame::Reply(Ok(Reply::Targets(vec![]))));
@@ -89,13 +89,16 @@ fn without_a_daemon_it_says_how_to_start_one() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let failure = Client::connect(&[directory.path().to_owned()]).expect_err("nobody is there");
     assert_eq!(failure.code, ExitCode::Unavailable);
-    assert!(failure.message.contains("iscsid is not running") && failure.message.contains("start it"), "{failure}");
+    assert!(
+        failure.to_string().contains("iscsid is not running") && failure.to_string().contains("start it"),
+        "{failure}"
+    );
 
     // A socket that a dead daemon left behind is the same.
     drop(UnixListener::bind(directory.path().join("control.sock")).expect("a socket"));
     let failure = Client::connect(&[directory.path().to_owned()]).expect_err("nobody listens");
     assert_eq!(failure.code, ExitCode::Unavailable);
-    assert!(failure.message.contains("iscsid is not running"), "{failure}");
+    assert!(failure.to_string().contains("iscsid is not running"), "{failure}");
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn garbage_is_told_from_an_answer() {
         });
         let failure = daemon.asked().0.expect_err("that is no answer");
         assert_eq!(failure.code, ExitCode::Protocol, "{failure}");
-        assert!(failure.message.contains("does not speak iscsid's language"), "{failure}");
+        assert!(failure.to_string().contains("does not speak iscsid's language"), "{failure}");
     }
 }
 
@@ -146,7 +149,7 @@ fn a_daemon_that_dies_midway_is_told_so() {
         });
         let failure = daemon.asked().0.expect_err("cut off");
         assert_eq!(failure.code, ExitCode::Unavailable);
-        assert!(failure.message.contains("went away before it answered"), "{failure}");
+        assert!(failure.to_string().contains("went away before it answered"), "{failure}");
     }
 }
 
@@ -162,6 +165,6 @@ fn a_stranger_s_runtime_directory_is_told_nothing() {
     }
     let failure = Client::connect(&[directory.path().to_owned()]).expect_err("not trusted");
     assert_eq!(failure.code, ExitCode::NotPermitted);
-    assert!(failure.message.contains("belongs to user 65534"), "{failure}");
+    assert!(failure.to_string().contains("belongs to user 65534"), "{failure}");
     assert_eq!(listener.accept().expect_err("nobody came").kind(), io::ErrorKind::WouldBlock);
 }

@@ -29,7 +29,7 @@ fn assert_refused<T: std::fmt::Debug>(
     let (mut changed, mut changed_secrets) = (config.clone(), secrets.clone());
     let failure = edit(&mut changed, &mut changed_secrets).expect_err("to be refused");
     assert_eq!(failure.code, code, "{failure}");
-    assert!(failure.message.contains(words), "{words:?} in {failure}");
+    assert!(failure.to_string().contains(words), "{words:?} in {failure}");
     assert_eq!(changed, config);
     assert_eq!(changed_secrets, secrets);
 }
@@ -344,7 +344,7 @@ fn chap_by_halves_says_which_half_is_missing_and_how_to_give_it() {
     config.modify_target(&mut secrets, DISK, &name_only).expect("changed");
     let failure = config.credentials(&secrets, Some(DISK)).expect_err("no secret");
     assert_eq!(failure.code, ExitCode::Configuration);
-    assert!(failure.message.contains(&format!("iscsictl modify target {DISK} --chap-secret")), "{failure}");
+    assert!(failure.to_string().contains(&format!("iscsictl modify target {DISK} --chap-secret")), "{failure}");
 
     let mutual_name_only = chap(ChapChanges {
         secret: secret("a long enough secret"),
@@ -353,7 +353,7 @@ fn chap_by_halves_says_which_half_is_missing_and_how_to_give_it() {
     });
     config.modify_target(&mut secrets, DISK, &mutual_name_only).expect("changed");
     let failure = config.credentials(&secrets, Some(DISK)).expect_err("no mutual secret");
-    assert!(failure.message.contains("--chap-mutual-secret"), "{failure}");
+    assert!(failure.to_string().contains("--chap-mutual-secret"), "{failure}");
 }
 
 // check: chap-equal-secrets
@@ -364,7 +364,7 @@ fn the_same_secret_both_ways_is_refused_however_it_comes_about() {
     let (mut config, mut secrets) = with_disk();
     let failure = config.modify_target(&mut secrets, DISK, &both).expect_err("the same");
     assert_eq!(failure.code, ExitCode::Configuration);
-    assert!(!failure.message.contains(word), "{failure}");
+    assert!(!failure.to_string().contains(word), "{failure}");
 
     let (mut config, mut secrets) = with_disk();
     let theirs = chap(ChapChanges { mutual_secret: secret(word), ..ChapChanges::default() });
@@ -374,7 +374,7 @@ fn the_same_secret_both_ways_is_refused_however_it_comes_about() {
         ..InitiatorChanges::default()
     };
     let failure = config.modify_initiator(&mut secrets, &ours).expect_err("the same, by inheritance");
-    assert!(failure.message.contains(DISK), "{failure}");
+    assert!(failure.to_string().contains(DISK), "{failure}");
 }
 
 // check: chap-secret-length

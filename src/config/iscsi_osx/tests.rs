@@ -28,7 +28,7 @@ fn read(body: &str, keychain: &Keychain) -> IscsiOsxFile {
 fn refusal(bytes: &[u8]) -> String {
     let failure = read_iscsi_osx(bytes, &Keychain::default()).expect_err("refused");
     assert_eq!(failure.code, ExitCode::Data);
-    failure.message
+    failure.to_string()
 }
 
 /// What iscsi-osx writes for a target of which nothing was set.

@@ -105,14 +105,15 @@ impl Secrets {
         };
         let shown = path.display();
         let mode = fs::metadata(path)
-            .map_err(|error| failure(format!("cannot read {shown}: {error}; make it readable for iscsid")))?
+            .map_err(|error| failure(format!("cannot read {shown}: {error}")).advice("make it readable for iscsid"))?
             .permissions()
             .mode();
         if mode & 0o077 != 0 {
             return Err(failure(format!(
-                "{shown} has mode {:04o}, so others may read the CHAP secrets in it; change the secrets, and chmod 600 it",
+                "{shown} has mode {:04o}, so others may read the CHAP secrets in it",
                 mode & 0o7777
-            )));
+            ))
+            .advice("change the secrets, and chmod 600 it"));
         }
         let file: File =
             schema::parse(&bytes).map_err(|what| failure(format!("{shown}: {}", without_values(&what))))?;

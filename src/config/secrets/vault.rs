@@ -52,9 +52,8 @@ impl Vault {
                 Ok(Some(secret)) => *place(&mut secrets, &item) = Some(secret),
                 Err(why) => {
                     let account = item.account();
-                    return Err(failure(format!(
-                        "the keychain does not give the CHAP secret `{account}` ({why}); unlock it, or let iscsid use it"
-                    )));
+                    return Err(failure(format!("the keychain does not give the CHAP secret `{account}` ({why})"))
+                        .advice("unlock it, or let iscsid use it"));
                 }
             }
         }
@@ -77,9 +76,8 @@ impl Vault {
             for item in stale.iter().filter(|item| of(before, item) != of(after, item)) {
                 keychain.remove(item).map_err(|why| {
                     let account = item.account();
-                    failure(format!(
-                        "the keychain neither takes nor gives up the CHAP secret `{account}`: {why}; unlock it"
-                    ))
+                    failure(format!("the keychain neither takes nor gives up the CHAP secret `{account}`: {why}"))
+                        .advice("unlock it")
                 })?;
             }
         }
@@ -105,9 +103,10 @@ fn store(keychain: &dyn Keychain, file: &Path, before: &Secrets, after: &Secrets
 fn remove_file(file: &Path) -> Result<(), Failure> {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failure(format!(
-            "the CHAP secrets are in the keychain now, but {} cannot be removed: {error}; remove it",
+            "the CHAP secrets are in the keychain now, but {} cannot be removed: {error}",
             file.display()
-        ))),
+        ))
+        .advice("remove it")),
         Err(_) => Ok(()),
         Ok(()) => {
             tracing::info!("the CHAP secrets of {} are in the keychain now", file.display());

@@ -94,7 +94,7 @@ fn secrets_are_in_a_file_of_their_own_that_nobody_else_reads_and_never_print() {
     fs::set_permissions(secrets_path(&path), fs::Permissions::from_mode(0o640)).expect("chmod");
     let failure = Store::open(&path).expect_err("others may read it");
     assert_eq!(failure.code, ExitCode::Configuration);
-    assert!(failure.message.contains("secrets.plist has mode 0640"), "{failure}");
+    assert!(failure.to_string().contains("secrets.plist has mode 0640"), "{failure}");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_file_with_an_error_is_named_with_its_key_and_left_alone() {
          LogoutTimeout, NopInterval, NopTimeout, ReplacementTimeout, TaskTimeout; correct it, or move the file away",
         path.display()
     );
-    assert_eq!(failure.message, expected);
+    assert_eq!(failure.to_string(), expected);
     assert_eq!(fs::read_to_string(&path).expect("readable"), text);
 }
 
@@ -247,8 +247,8 @@ fn assert_file_refused(body: &str, words: &str) {
     fs::write(&path, &text).expect("written");
     let failure = Store::open(&path).expect_err("to be refused");
     assert_eq!(failure.code, ExitCode::Configuration, "{failure}");
-    assert!(failure.message.starts_with(&format!("{}: ", path.display())), "{failure}");
-    assert!(failure.message.contains(&words.replace("IQN", TARGET)), "{words:?} in {failure}");
+    assert!(failure.to_string().starts_with(&format!("{}: ", path.display())), "{failure}");
+    assert!(failure.to_string().contains(&words.replace("IQN", TARGET)), "{words:?} in {failure}");
     assert_eq!(fs::read_to_string(&path).expect("readable"), text);
 }
 
@@ -337,7 +337,7 @@ fn a_truncated_file_is_refused_and_left_alone() {
         fs::write(&path, &whole[..length]).expect("written");
         let failure = Store::open(&path).expect_err("cut off");
         assert_eq!(failure.code, ExitCode::Configuration);
-        assert!(failure.message.contains("not a whole one"), "{failure}");
+        assert!(failure.to_string().contains("not a whole one"), "{failure}");
         assert_eq!(fs::read(&path).expect("readable"), &whole[..length]);
     }
 }
@@ -347,7 +347,7 @@ fn what_cannot_be_read_is_named() {
     let directory = directory();
     let failure = Store::open(directory.path()).expect_err("a directory");
     assert_eq!(failure.code, ExitCode::Configuration);
-    assert!(failure.message.starts_with(&format!("cannot read {}: ", directory.path().display())), "{failure}");
+    assert!(failure.to_string().starts_with(&format!("cannot read {}: ", directory.path().display())), "{failure}");
 }
 
 // check: chap-secret-log
@@ -361,8 +361,8 @@ fn a_secrets_file_with_an_error_does_not_betray_what_is_in_it() {
     fs::write(secrets_path(&path), text).expect("written");
     fs::set_permissions(secrets_path(&path), fs::Permissions::from_mode(0o600)).expect("chmod");
     let failure = Store::open(&path).expect_err("no dictionary");
-    assert!(failure.message.contains("secrets.plist: Initiator: wrong type"), "{failure}");
-    assert!(!failure.message.contains("horse"), "{failure}");
+    assert!(failure.to_string().contains("secrets.plist: Initiator: wrong type"), "{failure}");
+    assert!(!failure.to_string().contains("horse"), "{failure}");
 }
 
 // Saving, when it does not work.
@@ -390,7 +390,7 @@ fn an_edit_that_fails_changes_nothing() {
         config.add_discovery_portal("nas", None)?;
         Err(crate::ipc::Failure::new(ExitCode::Data, "no"))
     });
-    assert_eq!(result.expect_err("the edit's own").message, "no");
+    assert_eq!(result.expect_err("the edit's own").to_string(), "no");
     assert_eq!(*store.config(), before);
     assert_eq!(fs::read(&path).expect("readable"), bytes);
 }
@@ -461,7 +461,7 @@ fn when_the_disk_is_full_the_old_files_survive_and_the_error_says_so() {
         let failure =
             store.edit(|config, secrets| config.modify_target(secrets, TARGET, &changes)).expect_err("no room");
         assert_eq!(failure.code, ExitCode::Configuration);
-        assert!(failure.message.contains("the file is as it was; make room"), "{failure}");
+        assert!(failure.to_string().contains("the file is as it was; make room"), "{failure}");
         assert_eq!(files(), before);
         assert_eq!((store.config(), store.secrets()), (&config, &secrets));
     }

@@ -57,8 +57,10 @@ async fn measure(daemon: &Daemon, workload: &Workload, progress: &Progress) -> R
     let name = unit_name(&live.target, unit.lun);
     let link = Link::of(daemon, &live);
     if let Some(why) = link.broken() {
-        let message = format!("{name} cannot be measured now: {why}; `iscsictl list sessions` shows when it is active");
-        return Err(Failure::new(ExitCode::TryAgain, message));
+        let message = format!("{name} cannot be measured now: {why}");
+        return Err(
+            Failure::new(ExitCode::TryAgain, message).advice("`iscsictl list sessions` shows when it is active")
+        );
     }
     let Some(block) = daemon.registry.get(&name).filter(|_| unit.geometry.is_some()) else {
         let (code, why) = match &unit.problem {
@@ -119,9 +121,8 @@ fn choose<'a>(live: &Live, units: &'a [UnitInfo]) -> Result<&'a UnitInfo, Failur
     let disks: Vec<&UnitInfo> = units.iter().filter(|unit| unit.geometry.is_some()).collect();
     let target = &live.target;
     match disks.as_slice() {
-        [] => {
-            Err(Failure::new(ExitCode::Data, format!("{target} has no disk; `iscsictl list luns` shows what it has")))
-        }
+        [] => Err(Failure::new(ExitCode::Data, format!("{target} has no disk"))
+            .advice("`iscsictl list luns` shows what it has")),
         [only] => Ok(only),
         several => several.iter().find(|unit| unit.lun.number() == Some(0)).copied().ok_or_else(|| {
             let numbers: Vec<String> = several.iter().map(|unit| unit.lun.to_string()).collect();
@@ -132,13 +133,13 @@ fn choose<'a>(live: &Live, units: &'a [UnitInfo]) -> Result<&'a UnitInfo, Failur
 }
 
 fn unfit(name: &str, misfit: Misfit) -> Failure {
-    let (code, advice) = match misfit {
-        Misfit::NotBlocks { .. } => (ExitCode::Usage, "; take a --bs that is"),
-        Misfit::TooLong { .. } => (ExitCode::Usage, "; take a smaller --bs"),
-        Misfit::TooSmall { .. } => (ExitCode::Usage, "; take less of --bs or --depth"),
-        Misfit::ReadOnly => (ExitCode::NotPermitted, ": it takes no writes"),
-    };
-    Failure::new(code, format!("{name} cannot be measured so: {misfit}{advice}"))
+    let what = format!("{name} cannot be measured so: {misfit}");
+    match misfit {
+        Misfit::NotBlocks { .. } => Failure::new(ExitCode::Usage, what).advice("take a --bs that is"),
+        Misfit::TooLong { .. } => Failure::new(ExitCode::Usage, what).advice("take a smaller --bs"),
+        Misfit::TooSmall { .. } => Failure::new(ExitCode::Usage, what).advice("take less of --bs or --depth"),
+        Misfit::ReadOnly => Failure::new(ExitCode::NotPermitted, format!("{what}: it takes no writes")),
+    }
 }
 
 /// Notes what the unit is used for now, or says who is in the way.
@@ -338,7 +339,7 @@ impl Ended {
                 (code, fault.to_string(), advice)
             }
         };
-        Failure::new(code, format!("the benchmark of {name} ended early: {why}; {advice}"))
+        Failure::new(code, format!("the benchmark of {name} ended early: {why}")).advice(advice)
     }
 }
 

@@ -88,7 +88,7 @@ fn known_interface(interface: Option<&str>) -> Result<(), Failure> {
     let Some(name) = interface.filter(|name| !name.is_empty() && *name != "default") else { return Ok(()) };
     match check_interface(name) {
         Err(cause @ Cause::InterfaceUnknown { .. }) => {
-            Err(Failure::new(cause.code(), format!("{cause}; name one of these, or leave it out")))
+            Err(Failure::new(cause.code(), format!("{cause}")).advice("name one of these, or leave it out"))
         }
         _ => Ok(()),
     }
@@ -123,11 +123,9 @@ impl Daemon {
             let facts = live.facts();
             let concerned = whole || only.is_some_and(|only| only.endpoint() == facts.via);
             if concerned && !force {
-                let message = format!(
-                    "{name} is logged in over {}; log out with `iscsictl logout {name}` first, or add --force",
-                    facts.via
-                );
-                return Err(Failure::new(ExitCode::TryAgain, message));
+                let message = format!("{name} is logged in over {}", facts.via);
+                return Err(Failure::new(ExitCode::TryAgain, message)
+                    .advice(format!("log out with `iscsictl logout {name}` first, or add --force")));
             }
             if concerned {
                 match logout::log_out(&self, &name, None, true, progress).await {
@@ -267,8 +265,8 @@ impl Daemon {
         if let Some(number) = lun {
             units.retain(|unit| unit.lun.number() == Some(number));
             if units.is_empty() {
-                let message = format!("{target} has no unit {number}; `iscsictl list luns` shows those it has");
-                return Err(Failure::new(ExitCode::Data, message));
+                let message = format!("{target} has no unit {number}");
+                return Err(Failure::new(ExitCode::Data, message).advice("`iscsictl list luns` shows those it has"));
             }
         }
         Ok((live, units))
@@ -342,7 +340,7 @@ fn together(results: Vec<Result<Vec<String>, Failure>>) -> Result<Reply, Failure
         match (result, &mut failed) {
             (Ok(sentences), _) => said.extend(sentences),
             (Err(failure), None) => failed = Some(failure),
-            (Err(failure), Some(first)) => first.message = format!("{}\n{}", first.message, failure.message),
+            (Err(failure), Some(first)) => *first = Failure::new(first.code, format!("{first}\n{failure}")),
         }
     }
     failed.map_or(Ok(Reply::Done(said)), Err)

@@ -243,7 +243,8 @@ impl Client {
         }
         Ok(work.await.unwrap_or_else(|error| {
             tracing::error!("a request ended in a panic: {error}");
-            Err(Failure::new(ExitCode::Internal, "iscsid has a bug: this request made it stumble; its log says more"))
+            Err(Failure::new(ExitCode::Internal, "iscsid has a bug: this request made it stumble")
+                .advice("its log says more"))
         }))
     }
 

@@ -62,8 +62,8 @@ fn session(daemon: &Daemon, live: &Live, closing: bool) -> ipc::Session {
 pub(crate) fn session_details(daemon: &Daemon, number: u32) -> Result<ipc::SessionDetails, Failure> {
     let found = lives(daemon).into_iter().find(|(live, _)| live.id() == SessionId(number));
     let Some((live, closing)) = found else {
-        let message = format!("there is no session {number}; `iscsictl list sessions` shows those there are");
-        return Err(Failure::new(ExitCode::Data, message));
+        let message = format!("there is no session {number}");
+        return Err(Failure::new(ExitCode::Data, message).advice("`iscsictl list sessions` shows those there are"));
     };
     let facts = live.facts();
     Ok(ipc::SessionDetails {
@@ -98,7 +98,8 @@ pub(crate) fn logged_in(daemon: &Daemon, typed: &str) -> Result<std::sync::Arc<L
         return Err(Failure::new(ExitCode::TryAgain, format!("a logout of {name} is under way")));
     }
     slot.live().ok_or_else(|| {
-        Failure::new(ExitCode::Data, format!("{name} is not logged in; log in with `iscsictl login {name}`"))
+        Failure::new(ExitCode::Data, format!("{name} is not logged in"))
+            .advice(format!("log in with `iscsictl login {name}`"))
     })
 }
 

@@ -57,7 +57,7 @@ async fn ask_and_record(daemon: &Arc<Daemon>, source: &dyn Source) {
         Err(failure) => {
             warn!("{failure}");
             let before = daemon.asked(portal);
-            daemon.note_asked(portal, Some(Asked { problem: Some(failure.message), ..before }));
+            daemon.note_asked(portal, Some(Asked { problem: Some(failure.to_string()), ..before }));
             return;
         }
     };

@@ -158,8 +158,8 @@ struct NoDisks;
 
 impl Disks for NoDisks {
     fn attach(&self, unit: &str, _block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String> {
-        let message = format!("{unit} cannot be attached: iscsid was started with --attach none; use its NBD URI");
-        Box::pin(async { Err(Failure::new(ExitCode::Configuration, message)) })
+        let message = format!("{unit} cannot be attached: iscsid was started with --attach none");
+        Box::pin(async { Err(Failure::new(ExitCode::Configuration, message).advice("use its NBD URI")) })
     }
 
     fn detach(&self, _unit: &str, _force: bool) -> DiskFuture<'_, Option<String>> {
@@ -195,7 +195,7 @@ mod tests {
 
     fn chosen(line: &[&str]) -> Result<Chosen, (ExitCode, String)> {
         let options = Options::understand(line.iter().map(OsString::from)).expect("a good line");
-        Chosen::of(&options).map_err(|failure| (failure.code, failure.message))
+        Chosen::of(&options).map_err(|failure| (failure.code, failure.to_string()))
     }
 
     fn refusal(line: &[&str]) -> (ExitCode, String) {
@@ -238,7 +238,7 @@ mod tests {
         let refused = disks.attach("iqn.a:b/0", Ok(crate::block::testing::RamDisk::start(plan))).await;
         let failure = refused.expect_err("no way");
         assert_eq!(failure.code, ExitCode::Configuration);
-        assert!(failure.message.contains("--attach none"), "{failure}");
+        assert!(failure.to_string().contains("--attach none"), "{failure}");
         assert_eq!(disks.device("iqn.a:b/0"), None);
     }
 }

@@ -46,8 +46,9 @@ impl Disks for SystemDisks {
     fn attach(&self, unit: &str, _block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String> {
         let attached = self.device(unit).ok_or_else(|| {
             let (target, lun) = unit.rsplit_once('/').unwrap_or((unit, ""));
-            let why = "the system makes a disk of it by itself, and has not done so yet; try again in a moment";
+            let why = "the system makes a disk of it by itself, and has not done so yet";
             Failure::new(ExitCode::TryAgain, format!("unit {lun} of {target} is not attached: {why}"))
+                .advice("try again in a moment")
         });
         Box::pin(async { attached })
     }

@@ -74,7 +74,7 @@ pub(crate) async fn log_in(
     // The login has worked, also where the units cannot be used.
     Ok(scan_and_attach(daemon, &live, effective.attach, progress).await.unwrap_or_else(|failure| {
         warn!("{failure}");
-        vec![failure.message]
+        vec![failure.to_string()]
     }))
 }
 
@@ -106,16 +106,16 @@ fn refusal(target: &str, busy: Busy) -> Failure {
     match busy {
         Busy::Idle => Failure::new(ExitCode::Internal, format!("{target} is idle, yet not to be logged in to")),
         Busy::Up => {
-            let message = format!("{target} is logged in already; `iscsictl list sessions` shows it");
-            Failure::new(ExitCode::Data, message)
+            let message = format!("{target} is logged in already");
+            Failure::new(ExitCode::Data, message).advice("`iscsictl list sessions` shows it")
         }
         Busy::LoggingIn => {
-            let message = format!("a login to {target} is under way; wait for it, or end it with `iscsictl logout`");
-            Failure::new(ExitCode::TryAgain, message)
+            let message = format!("a login to {target} is under way");
+            Failure::new(ExitCode::TryAgain, message).advice("wait for it, or end it with `iscsictl logout`")
         }
         Busy::Closing => {
-            let message = format!("a logout of {target} is under way; log in again when it is done");
-            Failure::new(ExitCode::TryAgain, message)
+            let message = format!("a logout of {target} is under way");
+            Failure::new(ExitCode::TryAgain, message).advice("log in again when it is done")
         }
     }
 }

@@ -37,8 +37,8 @@ pub(crate) async fn log_out(
                 )]);
             }
             Err(Busy::Idle) => {
-                let message = format!("{target} is not logged in; `iscsictl list sessions` shows what is");
-                return Err(Failure::new(ExitCode::Data, message));
+                let message = format!("{target} is not logged in");
+                return Err(Failure::new(ExitCode::Data, message).advice("`iscsictl list sessions` shows what is"));
             }
             Err(Busy::LoggingIn) => {
                 slot.settle().await;
@@ -47,8 +47,8 @@ pub(crate) async fn log_out(
                 }
             }
             Err(Busy::Closing) => {
-                let message = format!("a logout of {target} is under way already; wait for it");
-                return Err(Failure::new(ExitCode::TryAgain, message));
+                let message = format!("a logout of {target} is under way already");
+                return Err(Failure::new(ExitCode::TryAgain, message).advice("wait for it"));
             }
             // It came up in between.
             Err(Busy::Up) => {}
@@ -141,11 +141,9 @@ pub(crate) async fn refuse_in_use(daemon: &Daemon, unit: &str) -> Result<(), Fai
     if users.is_empty() {
         return Ok(());
     }
-    let message = format!(
-        "{unit} is in use ({}); unmount it first, or add --force and lose what is not written yet",
-        users.join(", ")
-    );
-    Err(Failure::new(ExitCode::TryAgain, message))
+    let message = format!("{unit} is in use ({})", users.join(", "));
+    Err(Failure::new(ExitCode::TryAgain, message)
+        .advice("unmount it first, or add --force and lose what is not written yet"))
 }
 
 /// Ends the recovery of a session: nothing logs in to its target again.

@@ -199,8 +199,8 @@ impl Recovery {
     async fn open(&self) -> Result<(Opened, Effective), (String, Again)> {
         let current = self.daemon.settings.current();
         let target = &self.live.target;
-        let TargetLogin { plan, effective, portals } =
-            TargetLogin::new(&current, target, &self.daemon.seed).map_err(|failure| (failure.message, Again::Never))?;
+        let TargetLogin { plan, effective, portals } = TargetLogin::new(&current, target, &self.daemon.seed)
+            .map_err(|failure| (failure.to_string(), Again::Never))?;
         let portals = in_order(&portals, &self.live.facts());
         match open_any(&*self.daemon.opener, &plan, &portals, |sentence| info!("{sentence}")).await {
             Ok(opened) => Ok((opened, effective)),

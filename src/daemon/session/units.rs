@@ -42,7 +42,7 @@ pub(crate) async fn scan_and_attach(
                     info!("{} is attached as {device}", unit_name(target, unit.lun));
                     progress.say(format!("unit {} of {target} is {device}", unit.lun));
                 }
-                Err(failure) => note(failure.message),
+                Err(failure) => note(failure.to_string()),
             }
         }
     }
@@ -52,8 +52,8 @@ pub(crate) async fn scan_and_attach(
 /// Looks for the units of a session, within a bound.
 pub(crate) async fn scan(daemon: &Daemon, live: &Live) -> Result<Vec<UnitInfo>, Failure> {
     let failed = |why: String| {
-        let message = format!("the units of {} could not be looked for: {why}; try `iscsictl rescan`", live.target);
-        Failure::new(ExitCode::TryAgain, message)
+        let message = format!("the units of {} could not be looked for: {why}", live.target);
+        Failure::new(ExitCode::TryAgain, message).advice("try `iscsictl rescan`")
     };
     match tokio::time::timeout(SCAN_TIMEOUT, daemon.bridge.scan(live.id())).await {
         Ok(Ok(units)) => Ok(units),

@@ -55,6 +55,6 @@ fn how_a_run_ended_decides_its_exit_code() {
     ] {
         let failure = ended.failure("a/0");
         assert_eq!(failure.code, code, "{failure}");
-        assert!(failure.message.contains(says) && failure.message.contains("a/0"), "{failure}");
+        assert!(failure.to_string().contains(says) && failure.to_string().contains("a/0"), "{failure}");
     }
 }

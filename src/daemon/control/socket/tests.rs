@@ -107,7 +107,7 @@ async fn another_version_is_told_so() {
     stream.write_all(&frame(&Hello { version: VERSION + 1 })).await.expect("written");
     let Frame::Reply(Err(failure)) = next(&mut stream).await else { panic!("no refusal") };
     assert_eq!(failure.code, ExitCode::Protocol);
-    assert!(failure.message.contains("restart iscsid"), "{failure}");
+    assert!(failure.to_string().contains("restart iscsid"), "{failure}");
 }
 
 #[tokio::test]
