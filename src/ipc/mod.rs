@@ -29,6 +29,6 @@ pub use self::frame::{Frame, Hello, MAX_FRAME, MAX_REQUEST, VERSION};
 pub use self::import::{Import, Imported, ImportedPortal, ImportedTarget};
 pub use self::reply::{
     Chap, Discovered, Discovery, DiscoveryPortal, Initiator, Lun, Origin, Portal, Reply, Session, SessionDetails,
-    SessionState, Stats, Target, TargetDetails,
+    SessionState, SessionStats, Stats, Target, TargetDetails,
 };
 pub use self::request::{Request, Which};

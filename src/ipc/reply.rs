@@ -259,6 +259,31 @@ pub struct Discovery {
     pub portals: Vec<DiscoveryPortal>,
 }
 
+/// Counters of a session, since its first login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SessionStats {
+    /// Commands completed.
+    pub commands: u64,
+    /// Of them, with an error.
+    pub errors: u64,
+    /// Bytes read from units.
+    pub bytes_read: u64,
+    /// Bytes written to units.
+    pub bytes_written: u64,
+    /// PDUs received.
+    pub pdus_in: u64,
+    /// PDUs sent.
+    pub pdus_out: u64,
+    /// System calls that received.
+    pub receives: u64,
+    /// System calls that sent.
+    pub sends: u64,
+    /// Times the connection was replaced.
+    pub reconnects: u64,
+    /// Commands under way now.
+    pub in_flight: u64,
+}
+
 /// Counters of a target's session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
@@ -268,7 +293,7 @@ pub struct Stats {
     pub session: u32,
     /// The counters.
     #[serde(flatten)]
-    pub counters: crate::kernel_bridge::SessionStats,
+    pub counters: SessionStats,
 }
 
 /// Pairs that are written as a dictionary, in their order: readers of the JSON look names up. A list

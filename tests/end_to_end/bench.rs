@@ -80,7 +80,7 @@ impl Running {
     }
 }
 
-fn counters(daemon: &Daemon) -> iscsid::kernel_bridge::SessionStats {
+fn counters(daemon: &Daemon) -> iscsid::ipc::SessionStats {
     let stats: Vec<ipc::Stats> = daemon.ctl_json(&["stats", SIM]);
     stats.first().unwrap_or_else(|| panic!("no counters of {SIM}")).counters
 }

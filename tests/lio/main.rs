@@ -36,7 +36,7 @@ fn sha256(file: &str) -> String {
 }
 
 /// What a session with a target has counted.
-fn counters(daemon: &common::Daemon, lio: &lio::Lio) -> iscsid::kernel_bridge::SessionStats {
+fn counters(daemon: &common::Daemon, lio: &lio::Lio) -> iscsid::ipc::SessionStats {
     let stats: Vec<iscsid::ipc::Stats> = daemon.ctl_json(&["stats", &lio.iqn]);
     stats.into_iter().next().unwrap_or_else(|| panic!("no counters of {}", lio.iqn)).counters
 }

@@ -3,9 +3,8 @@
 use super::*;
 use crate::ipc::{
     BenchReport, Chap, Discovered, DiscoveryPortal, Latency, Lun, Origin, Portal, Rw, Session, SessionDetails,
-    SessionState, Stats, Target, TargetDetails,
+    SessionState, SessionStats, Stats, Target, TargetDetails,
 };
-use crate::kernel_bridge::SessionStats;
 
 const DISK: &str = "iqn.2026-11.org.example:disk1";
 

@@ -6,8 +6,7 @@ use crate::config::{Current, Portal, Target};
 use crate::daemon::session::slot::Live;
 use crate::daemon::state::Daemon;
 use crate::ipc::{self, ExitCode, Failure};
-use crate::kernel_bridge::unit_name;
-use crate::kernel_bridge::{SessionId, UnitInfo};
+use crate::kernel_bridge::{SessionId, SessionStats, UnitInfo, unit_name};
 
 /// All targets, by name.
 pub(crate) fn targets(daemon: &Daemon) -> Vec<ipc::Target> {
@@ -85,8 +84,36 @@ pub(crate) fn stats(daemon: &Daemon, typed: Option<&str>) -> Result<Vec<ipc::Sta
 
 fn stats_of(daemon: &Daemon, live: &Live) -> ipc::Stats {
     let id = live.id();
-    let counters = daemon.bridge.stats(id).unwrap_or_default();
+    let counters = shown(daemon.bridge.stats(id).unwrap_or_default());
     ipc::Stats { target: live.target.clone(), session: id.0, counters }
+}
+
+/// The kernel's counters, in the words of the control socket.
+fn shown(counted: SessionStats) -> ipc::SessionStats {
+    let SessionStats {
+        commands,
+        errors,
+        bytes_read,
+        bytes_written,
+        pdus_in,
+        pdus_out,
+        receives,
+        sends,
+        reconnects,
+        in_flight,
+    } = counted;
+    ipc::SessionStats {
+        commands,
+        errors,
+        bytes_read,
+        bytes_written,
+        pdus_in,
+        pdus_out,
+        receives,
+        sends,
+        reconnects,
+        in_flight,
+    }
 }
 
 /// A target's session, by the target's name as typed.
