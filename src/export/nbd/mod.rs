@@ -24,18 +24,14 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::handshake::Agreed;
+use super::accept;
 use crate::block::Registry;
-
-/// How many clients are served at a time.
-const MAX_CONNECTIONS: usize = 256;
 
 /// Socket buffers of a connection: a few large requests. Some systems give a Unix socket 8 KiB.
 const SOCKET_BUFFER: usize = 1 << 20;
@@ -43,35 +39,8 @@ const SOCKET_BUFFER: usize = 1 << 20;
 /// Serves the units of `registry` on `listener`, each under its name, until `stop`. Then clients get
 /// the answers that are about to come, for two seconds at most, and all is closed.
 pub async fn serve(listener: UnixListener, registry: Arc<Registry>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => {
-                if let Err(error) = ended {
-                    warn!("an NBD connection ended by a bug: {error}");
-                }
-            }
-            accepted = listener.accept() => match accepted {
-                Ok(_) if connections.len() >= MAX_CONNECTIONS => {
-                    warn!("an NBD client was turned away: {MAX_CONNECTIONS} are connected already");
-                }
-                Ok((stream, _)) => {
-                    connections.spawn(converse(stream, registry.clone(), stop.clone()));
-                }
-                Err(error) => {
-                    // Out of descriptors, most likely, and nothing tells when there is one again.
-                    warn!("cannot accept an NBD client: {error}");
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        () = tokio::time::sleep(Duration::from_millis(100)) => {}
-                    }
-                }
-            },
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
+    let converse = |stream| converse(stream, registry.clone(), stop.clone());
+    accept::serve("NBD", listener, &stop, converse).await;
 }
 
 async fn converse(mut stream: UnixStream, registry: Arc<Registry>, stop: CancellationToken) {

@@ -46,10 +46,8 @@ mod tests;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -58,10 +56,8 @@ pub(crate) use self::peer::SHOWS_OWNERS;
 pub use self::setup::{FlushPolicy, Setup};
 pub use self::tickets::Tickets;
 use self::volume::Volume;
+use super::accept;
 pub(crate) use crate::export::name::file_name;
-
-/// How many clients are served at a time.
-const MAX_CONNECTIONS: usize = 256;
 
 /// Listens at that port of the loopback address, or at any if it is 0.
 ///
@@ -84,35 +80,8 @@ pub fn listen(port: u16) -> io::Result<TcpListener> {
 /// If the system gives no random number for the write verifier.
 pub async fn serve(listener: TcpListener, setup: Setup, stop: CancellationToken) -> io::Result<()> {
     let volume = Volume::new(setup)?;
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => {
-                if let Err(error) = ended {
-                    warn!("an NFS connection ended by a bug: {error}");
-                }
-            }
-            accepted = listener.accept() => match accepted {
-                Ok(_) if connections.len() >= MAX_CONNECTIONS => {
-                    warn!("an NFS client was turned away: {MAX_CONNECTIONS} are connected already");
-                }
-                Ok((stream, _)) => {
-                    connections.spawn(converse(stream, volume.clone(), stop.clone()));
-                }
-                Err(error) => {
-                    // Out of descriptors, most likely, and nothing tells when there is one again.
-                    warn!("cannot accept an NFS client: {error}");
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        () = tokio::time::sleep(Duration::from_millis(100)) => {}
-                    }
-                }
-            },
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
+    let converse = |stream| converse(stream, volume.clone(), stop.clone());
+    accept::serve("NFS", listener, &stop, converse).await;
     Ok(())
 }
 
