@@ -10,6 +10,7 @@ mod bridge;
 mod counters;
 mod kext;
 mod orders;
+mod router;
 mod session;
 mod sessions;
 mod unit;
@@ -17,6 +18,7 @@ mod user;
 
 pub use self::bridge::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, SessionId, SessionSpec};
 pub use self::counters::SessionStats;
+pub(crate) use self::router::Router;
 pub use self::sessions::{Sessions, SystemDevices};
 pub use self::unit::info::{UnitInfo, unit_name};
 pub use self::user::lanes::Lanes;

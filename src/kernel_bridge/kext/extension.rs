@@ -1,6 +1,6 @@
 //! The extension's calls by name, and its notices sorted by session.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -16,10 +16,8 @@ use tokio::sync::mpsc;
 
 use super::harness;
 use super::port::Port;
+use crate::kernel_bridge::router::Router;
 use crate::kernel_bridge::{SessionSpec, SessionStats};
-
-/// Notices of sessions that nobody hears yet; older ones are dropped.
-const EARLY: usize = 256;
 
 /// What a session hears of the extension.
 #[derive(Debug)]
@@ -74,10 +72,9 @@ pub(crate) struct Extension {
 
 #[derive(Default)]
 struct Routes {
-    sessions: HashMap<u32, mpsc::UnboundedSender<Heard>>,
+    sessions: Router<u32, Heard>,
     /// The numbers of their targets in the SCSI domain.
     targets: HashMap<u32, u32>,
-    early: VecDeque<IscsiNotice>,
     sequence: Option<u64>,
     /// Nothing comes any more.
     over: bool,
@@ -117,7 +114,7 @@ impl Extension {
                 tracing::error!("the kernel extension is gone, and its sessions with it");
                 let mut routes = extension.routes();
                 routes.over = true;
-                routes.sessions.clear();
+                routes.sessions.end();
             }
         });
         Ok(extension)
@@ -154,7 +151,7 @@ impl Extension {
     /// Forgets the way to the driver of that session.
     pub(super) fn unhear(&self, session: u32) {
         let mut routes = self.routes();
-        routes.sessions.remove(&session);
+        routes.sessions.forget(session);
         routes.targets.remove(&session);
     }
 
@@ -308,33 +305,18 @@ impl Routes {
     fn pass_on(&mut self, notice: IscsiNotice) {
         if self.sequence.replace(notice.sequence).is_some_and(|before| before.wrapping_add(1) != notice.sequence) {
             tracing::warn!("notices of the kernel extension were lost");
-            // One that has ended needs no notices.
-            self.sessions.values().for_each(|session| drop(session.send(Heard::Gap)));
+            self.sessions.tell_all(|| Heard::Gap);
         }
-        if notice.session == 0 {
-            self.sessions.values().for_each(|session| drop(session.send(Heard::Notice(Box::new(notice)))));
-        } else if let Some(session) = self.sessions.get(&notice.session) {
-            drop(session.send(Heard::Notice(Box::new(notice))));
-        } else {
-            self.early.push_back(notice);
-            if self.early.len() > EARLY {
-                self.early.pop_front();
-            }
+        match notice.session {
+            0 => self.sessions.tell_all(|| Heard::Notice(Box::new(notice))),
+            session => self.sessions.route(session, Heard::Notice(Box::new(notice))),
         }
     }
 
     fn subscribe(&mut self, session: u32, sender: mpsc::UnboundedSender<Heard>) {
-        if self.over {
-            return;
+        if !self.over {
+            self.sessions.subscribe(session, sender);
         }
-        let (theirs, others) =
-            std::mem::take(&mut self.early).into_iter().partition(|notice| notice.session == session);
-        self.early = others;
-        let theirs: VecDeque<IscsiNotice> = theirs;
-        for notice in theirs {
-            drop(sender.send(Heard::Notice(Box::new(notice))));
-        }
-        self.sessions.insert(session, sender);
     }
 }
 
