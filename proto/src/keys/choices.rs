@@ -3,8 +3,9 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
+use super::parse::KeyError;
 use super::table::{Key, Offer};
-use super::value::{KeyError, Value};
+use super::value::Value;
 
 /// Values for some of the keys that are offered, each of its key's kind and in its range.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,11 +13,13 @@ mod choices;
 mod codec;
 mod negotiation;
 mod offer;
+mod parse;
 mod table;
 mod value;
 
 pub use choices::{Choices, NoEffect};
 pub use codec::{MAX_KEY, MAX_KEYS, MAX_TEXT, Pair, SeenKeys, TextReader, TextWriter, number};
 pub use negotiation::{Negotiation, SessionType};
+pub use parse::KeyError;
 pub use table::{Key, KeyRow, Kind, Negotiated, Offer, Offered, Rule, Scope, Sender, TABLE, When, lookup};
-pub use value::{DigestOffer, KeyError, OtherKind, Value};
+pub use value::{DigestOffer, OtherKind, Value};

@@ -3,8 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::parse::KeyError;
 use super::table::{Key, KeyRow, Offer, TABLE};
-use super::value::{KeyError, Value};
+use super::value::Value;
 
 impl Offer {
     /// Sets the value to offer for a key, both as the standard writes them; the names of digests, `Yes`
