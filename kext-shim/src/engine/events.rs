@@ -6,28 +6,12 @@ use iscsi_proto::session::{Data, Event, Outcome, Residual, TaskResult};
 
 use super::Engine;
 use super::commands::{Entry, Origin, State};
+use super::pending::Pending;
 use crate::abi::*;
 
 /// The sense data of a fenced unit's CHECK CONDITION, fixed format (SPC-5 §4.4.3): ILLEGAL REQUEST, LOGICAL UNIT NOT
 /// SUPPORTED. `fenced` says why these.
 const NOT_SUPPORTED: [u8; 18] = [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0];
-
-/// Something to tell, oldest first.
-#[derive(Debug)]
-pub(crate) enum Pending {
-    /// What the core said.
-    Core(Event),
-    /// A command was taken back before it was sent.
-    Ended { tag: u64 },
-    /// A command waited for a connection in vain.
-    Lost { tag: u64 },
-    /// A command is for a fenced unit.
-    Fenced { tag: u64 },
-    /// A function of the SCSI stack has ended.
-    Function { token: u64, response: u32 },
-    /// A command takes too long: that function was requested.
-    Escalated { function: u8 },
-}
 
 impl Engine {
     /// What happened next; `None` if there is nothing new. A command it tells of is forgotten.

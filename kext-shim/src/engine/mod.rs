@@ -13,9 +13,12 @@
 
 mod commands;
 mod events;
+mod fence;
 mod fenced;
 mod functions;
 mod partial;
+mod pending;
+mod refusal;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -33,10 +36,11 @@ use iscsi_proto::tmf::Manage;
 
 pub(crate) use self::commands::Origin;
 use self::commands::{Commands, Entry, State};
-use self::events::Pending;
 use self::fenced::Fenced;
 use self::functions::Functions;
 use self::partial::Partial;
+use self::pending::Pending;
+pub(crate) use self::refusal::Refusal;
 use crate::digest::Hardware;
 use crate::sentence::Sentence;
 
@@ -48,19 +52,6 @@ const SPARE_EVENTS: usize = 64;
 
 /// Bytes given to the core at once, so that what they tell is bounded before it is heard.
 const BITE: usize = 16 << 10;
-
-/// Why a call was not done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    BadArgument,
-    NoMemory,
-    Full,
-    NotFound,
-    WrongState,
-    Offline,
-    /// The connection is of no further use.
-    Broken,
-}
 
 /// A call that was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
