@@ -100,7 +100,7 @@ async fn hasty(
     let handle = stream.try_clone()?;
     let (tell, mut ended) = oneshot::channel();
     std::thread::Builder::new().name("sim-target-hasty".into()).spawn(move || {
-        // Nobody waits any more where the target has ended.
+        // The target may have ended: then nobody waits for this.
         drop(tell.send(crate::hasty::serve(&stream, &mut session, &mut inbox, out)));
     })?;
     loop {

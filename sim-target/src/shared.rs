@@ -67,7 +67,7 @@ pub(crate) struct Shared {
     pub(crate) aborted: Mutex<HashSet<(u64, u32)>>,
     pub(crate) violations: Mutex<Vec<String>>,
     pub(crate) peers: Mutex<HashMap<u64, Peer>>,
-    /// Unit attentions for whoever logs in next.
+    /// The next login gets unit attentions.
     pub(crate) power_on: AtomicBool,
     pub(crate) next_tsih: AtomicU16,
     pub(crate) connections: AtomicU64,

@@ -27,7 +27,7 @@ pub trait Block: Send + Sync + 'static {
     }
 }
 
-/// Runs a single operation and waits for it: for those who do one thing at a time.
+/// Runs a single operation and waits for it, for callers that do one thing at a time.
 pub async fn run(
     unit: &dyn Block,
     op: Op,

@@ -27,9 +27,9 @@ pub enum IoError {
         /// Its qualifier.
         ascq: u8,
     },
-    /// The unit is not there (any more), or not for too long.
+    /// The unit is not there, or was away for too long.
     Offline,
-    /// The unit did not answer, whatever was tried.
+    /// The unit did not answer, although everything was tried.
     TimedOut,
     /// The operation was dropped without an answer.
     Aborted,

@@ -44,7 +44,7 @@ impl RuntimeDir {
         }
         let owner = std::fs::metadata(path).map_err(|error| unusable(path, "used", &error))?.uid();
         if owner != 0 && owner != own.as_raw() {
-            // Whoever owns the directory could put his own socket in the place of ours.
+            // The directory's owner could put his own socket in the place of ours.
             let message = format!("the runtime directory {} belongs to another user", path.display());
             return Err(Failure::new(ExitCode::NotPermitted, message).advice("give one of your own by --runtime-dir"));
         }

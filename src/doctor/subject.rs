@@ -25,7 +25,7 @@ pub struct Answer {
     pub targets: Vec<Target>,
 }
 
-/// A portal that is to be reached, and who is there.
+/// A portal that is to be reached, and its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     /// A target's name, or `discovery`.

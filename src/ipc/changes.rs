@@ -45,7 +45,7 @@ pub enum FlushPolicy {
     /// Before it is answered.
     #[default]
     WriteThrough,
-    /// When whoever writes asks for it. If the target or its power fails before that, it is lost.
+    /// When the writing program asks for it. A write is lost if the target or its power fails before that.
     OnCommit,
 }
 

@@ -50,8 +50,8 @@ fn lines(page: &mut Roff, paragraph: &str) {
     }
 }
 
-/// Text to be filled, in source lines of at most 80 characters: whoever reads the source of a page, `mandoc -T lint`
-/// first of all, expects that.
+/// Text to be filled, in source lines of at most 80 characters: readers of a page's source, `mandoc -T lint`
+/// first of all, expect that.
 pub(super) fn prose(page: &mut Roff, text: &str) {
     let (mut line, mut width) = (String::new(), 0);
     for word in text.split_whitespace() {

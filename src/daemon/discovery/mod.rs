@@ -21,7 +21,7 @@ use super::state::{Asked, Daemon, all};
 use crate::config::{Discovery, Found, Portal, Recorded};
 use crate::ipc::Failure;
 
-/// Whom the settings say to ask.
+/// The sources that the settings name.
 fn sources(settings: &Discovery) -> Vec<Arc<dyn Source>> {
     if !settings.send_targets() {
         return Vec::new();

@@ -6,9 +6,9 @@ use crate::config::{Found, Portal};
 use crate::daemon::state::Daemon;
 use crate::ipc::Failure;
 
-/// Somebody who knows of targets.
+/// Something that knows of targets.
 pub(crate) trait Source: Send + Sync + 'static {
-    /// Where it is, which is what the targets that it names are recorded under.
+    /// Where it is. Its targets are recorded under this.
     fn portal(&self) -> &Portal;
 
     /// Asks it for its targets.

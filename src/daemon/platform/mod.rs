@@ -28,7 +28,7 @@ pub(crate) use self::event::PlatformEvent;
 pub(crate) use self::macos_sys::handed_by_launchd;
 pub(crate) use self::policy::obey;
 
-/// Begins to listen to this machine. What cannot be heard is said in the log, and does not happen.
+/// Begins to listen to this machine. The log names events that cannot be had; they never come.
 pub(crate) fn listen() -> mpsc::UnboundedReceiver<PlatformEvent> {
     let (events, heard) = mpsc::unbounded_channel();
     #[cfg(target_os = "macos")]

@@ -9,13 +9,13 @@ use crate::kernel_bridge::{self, BridgeEvent, SessionId};
 /// Passes each event of the bridge to the recovery of its session.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
-    keepers: Mutex<kernel_bridge::Router<SessionId, BridgeEvent>>,
+    tasks: Mutex<kernel_bridge::Router<SessionId, BridgeEvent>>,
 }
 
 impl Router {
-    /// Events of `session` go to `keeper` from now on, those that are here already first.
-    pub(crate) fn subscribe(&self, session: SessionId, keeper: mpsc::UnboundedSender<BridgeEvent>) {
-        self.lock().subscribe(session, keeper);
+    /// Events of `session` go to `recovery` from now on, those that are here already first.
+    pub(crate) fn subscribe(&self, session: SessionId, recovery: mpsc::UnboundedSender<BridgeEvent>) {
+        self.lock().subscribe(session, recovery);
     }
 
     /// The session is gone.
@@ -32,7 +32,7 @@ impl Router {
     }
 
     fn lock(&self) -> MutexGuard<'_, kernel_bridge::Router<SessionId, BridgeEvent>> {
-        self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

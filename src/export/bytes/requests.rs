@@ -59,7 +59,7 @@ impl<A: Answer> Bytes<A> {
     /// Begins a write of `length` bytes at `offset`, which come piece by piece, for tasks.
     ///
     /// # Errors
-    /// Whoever asked, and why it cannot be.
+    /// Why it cannot be, and `answer` back.
     pub(crate) fn begin_write(
         &self,
         offset: u64,

@@ -56,7 +56,7 @@ const LARGE: usize = 64 << 10;
 /// Socket buffers: a few long requests.
 const SOCKET_BUFFER: usize = 2 << 20;
 
-/// How long answers that are about to come are waited for when the server stops.
+/// How long a server that stops waits for answers that are about to come.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves a client until it has gone or `stop`.

@@ -30,7 +30,7 @@ pub(super) enum Leaving {
 pub(super) struct Departure {
     pub(super) purpose: Purpose,
     pub(super) deadline: Instant,
-    /// Who comes back does not wait longer than until then for what is under way: it is issued again.
+    /// A session that comes back waits until then for commands under way; afterwards they are issued again.
     pub(super) drained: Option<Instant>,
     pub(super) reply: oneshot::Sender<Result<(), BridgeError>>,
 }
@@ -59,7 +59,7 @@ impl Leaving {
 }
 
 impl Departure {
-    /// Answers who wanted it, who may have stopped waiting, and says where the driver is now.
+    /// Answers the caller, which may have stopped waiting, and says where the driver is now.
     pub(super) fn over(self, result: Result<(), BridgeError>) -> Leaving {
         drop(self.reply.send(result));
         match self.purpose {
