@@ -39,10 +39,16 @@ fn every_option_of_every_command_is_in_its_page() {
 
 #[test]
 fn every_option_of_the_daemon_is_in_its_page() {
-    let page = page("iscsid");
-    for argument in Options::command().get_arguments() {
+    let (page, daemon) = (page("iscsid"), Options::command());
+    // Hidden ones are for tests, and nothing that a user should try.
+    let (hidden, shown): (Vec<_>, Vec<_>) = daemon.get_arguments().partition(|argument| argument.is_hide_set());
+    for argument in shown {
         let option = format!("\n--{}", argument.get_long().expect("all are long"));
         assert!(page.contains(&option), "{option}");
+    }
+    for argument in hidden {
+        let option = argument.get_long().expect("all are long");
+        assert!(!page.contains(&format!("--{option}")), "--{option} is hidden from --help, and must be from the page");
     }
     assert!(page.contains("ISCSID_CONFIG"), "variables too");
 }
