@@ -108,8 +108,8 @@ pub struct ConnectionParams {
 }
 
 impl Handoff {
-    /// Checks every value, whoever it comes from, and says what was negotiated: for the session, and for its
-    /// connection.
+    /// Checks every value, since it may come from another process, and says what was negotiated: for the session,
+    /// and for its connection.
     ///
     /// # Errors
     /// [`Error::Misuse`] names the first field that is out of its range.

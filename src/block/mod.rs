@@ -1,7 +1,7 @@
 //! The block device, as exports and loads see it: blocks in, completions out.
 //!
 //! ```text
-//!   export ── Io { op, lba, blocks, buffer, completion } ──► Block::submit ──► lun, driver
+//!   export ── Io { op, lba, blocks, buffer, completion } ──► Block::submit ──► unit, driver
 //!   export ◄── Done { token, result, buffer } ── Completions ◄── Completion::finish
 //! ```
 //! An exporter keeps one [`Completions`] per connection and as many [`Io`]s under way as it likes;

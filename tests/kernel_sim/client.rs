@@ -16,7 +16,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::common::process::eventually;
 
-/// How long an answer may take; the ladder of task management goes before that.
+/// How long an answer may take; the escalation by task management comes first.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a task came to.

@@ -22,7 +22,7 @@ impl IscsiOsxSecrets for Keychain {
 
 fn read(body: &str, keychain: &Keychain) -> IscsiOsxFile {
     let xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict>{body}</dict></plist>");
-    read_iscsi_osx(xml.as_bytes(), keychain).expect("a property list of the ancestor's")
+    read_iscsi_osx(xml.as_bytes(), keychain).expect("a property list of iscsi-osx")
 }
 
 fn refusal(bytes: &[u8]) -> String {

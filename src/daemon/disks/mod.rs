@@ -28,7 +28,7 @@ pub(crate) trait Disks: Send + Sync + 'static {
     /// Nothing to do for one that is not attached.
     fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Option<String>>;
 
-    /// Has what was written to the disk reach the unit, for a while.
+    /// Writes cached data of the disk back to the unit, for a while.
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()>;
 
     /// What the disk is called.
