@@ -6,7 +6,7 @@ use iscsid::config::{Config, Found, Portal, Secrets, Store};
 use iscsid::ipc::{Frame, Hello, Request};
 
 use crate::plist::path;
-use crate::text::sentence;
+use crate::sentence::sentence;
 
 /// What one client asks.
 pub fn run(data: &[u8]) {

@@ -12,10 +12,12 @@
 //! A target panics where something is wrong; libFuzzer keeps the input.
 
 pub mod control;
+mod handoff;
 pub mod login;
 pub mod memory;
 pub mod pdu;
 pub mod plist;
 pub mod scsi;
+mod sentence;
 pub mod session;
 pub mod text;

@@ -21,7 +21,8 @@ use iscsi_proto::pdu::{
 use iscsi_proto::sn::{CmdSn, StatSn};
 
 use crate::memory;
-use crate::text::{offer, sentence};
+use crate::sentence::sentence;
+use crate::text::offer;
 
 const OURS: &str = "our secret 123";
 const THEIRS: &str = "their secret 9";

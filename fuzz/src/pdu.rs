@@ -10,8 +10,9 @@ use iscsi_proto::scsi::cdb;
 use iscsi_proto::session::{Command, Data, Event, Head, PingTimers, RxPlan, Session, SessionConfig, Transmit};
 use iscsi_proto::time::Instant;
 
+use crate::handoff::handoff;
 use crate::memory;
-use crate::session::handoff;
+use crate::sentence::sentence;
 
 /// The first byte says what is looked at.
 pub fn run(data: &[u8]) {
@@ -89,7 +90,7 @@ fn segments(area: &[u8]) {
                 read.push(Ahs::BidirectionalReadLength(length));
             }
             Ok(Ahs::Unknown { specific, .. }) => held += 3 + specific.len(),
-            Err(error) => crate::text::sentence(error),
+            Err(error) => sentence(error),
         }
     }
     assert!(held <= area.len(), "segments hold more than their area");
@@ -192,7 +193,7 @@ fn hear(mut session: Session<SoftCrc32c>, bytes: &[u8], cuts: &[usize]) -> Heard
                 }
             };
             if let Err(error) = result {
-                crate::text::sentence(&error);
+                sentence(&error);
                 heard.error = Some(error.to_string());
                 break 'stream;
             }

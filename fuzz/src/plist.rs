@@ -13,7 +13,7 @@ use arbitrary::Unstructured;
 use iscsid::config::{Store, secrets_path};
 use tempfile::TempDir;
 
-use crate::text::sentence;
+use crate::sentence::sentence;
 
 /// A directory in memory, where there is one: nothing here is worth waiting for a disk.
 static DIRECTORY: LazyLock<TempDir> = LazyLock::new(|| {

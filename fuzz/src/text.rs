@@ -13,8 +13,9 @@ use iscsi_proto::pdu::{CONTINUE, FINAL, TextResponse, Wire, padding, set_lengths
 use iscsi_proto::session::{Event, Head, PingTimers, RxPlan, Session, SessionConfig, Unanswered};
 use iscsi_proto::time::Instant;
 
+use crate::handoff::handoff;
 use crate::memory;
-use crate::session::handoff;
+use crate::sentence::sentence;
 
 /// One text.
 pub fn run(data: &[u8]) {
@@ -33,12 +34,6 @@ pub fn run(data: &[u8]) {
         }
     }
     before.at_most(0, "a text that has been read");
-}
-
-/// An error is one sentence, to be shown as it is.
-pub fn sentence(error: impl std::fmt::Display) {
-    let text = error.to_string();
-    assert!(!text.is_empty() && !text.contains(char::is_control), "not a sentence: {text:?}");
 }
 
 fn pairs(text: &[u8]) {

@@ -16,7 +16,7 @@ use iscsi_proto::sn::{CmdSn, StatSn};
 use iscsi_proto::time::{Duration, Instant};
 use iscsi_proto::tmf::Manage;
 
-use crate::text::sentence;
+use crate::sentence::sentence;
 
 /// Control PDUs that a session has room for beside its commands, and beside a ping that waits to be sent.
 const CONTROL: usize = 15;
