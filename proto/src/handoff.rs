@@ -86,8 +86,6 @@ pub struct SessionParams {
     pub default_time2wait: u16,
     /// Seconds the target keeps the tasks after that.
     pub default_time2retain: u16,
-    /// ErrorRecoveryLevel, 0 to 2.
-    pub error_recovery_level: u8,
 }
 
 /// The part of a checked [`Handoff`] that holds for one connection (RFC 7143 §13: scope CO).
@@ -149,7 +147,6 @@ impl Handoff {
             max_outstanding_r2t: self.max_outstanding_r2t,
             default_time2wait: self.default_time2wait,
             default_time2retain: self.default_time2retain,
-            error_recovery_level: self.error_recovery_level,
         };
         let connection = ConnectionParams {
             cid: Cid(self.cid),

@@ -7,13 +7,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use iscsi_proto::handoff::Handoff;
-use serde::{Deserialize, Serialize};
 
 use super::counters::SessionStats;
 use super::unit::info::UnitInfo;
 
 /// A session, as the bridge counts them: never used twice in a bridge's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u32);
 
 /// What a kernel must know of a session beyond its [`Handoff`].

@@ -27,11 +27,6 @@ impl Choices {
         self.0.remove(&key);
     }
 
-    /// What was chosen for `key`, if anything.
-    pub fn get(&self, key: Key) -> Option<Value> {
-        self.0.get(&key).copied()
-    }
-
     /// All of them, in the standard's order.
     pub fn iter(&self) -> impl Iterator<Item = (Key, Value)> {
         self.0.iter().map(|(key, value)| (*key, *value))

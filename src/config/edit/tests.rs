@@ -203,7 +203,7 @@ fn an_empty_value_goes_back_to_the_default() {
     let (mut config, mut secrets) = with_disk();
     let before = config.clone();
     config.modify_target(&mut secrets, DISK, &key("MaxBurstLength", "0x10000")).expect("set");
-    assert_eq!(config.targets[DISK].settings.keys.get(Key::MaxBurstLength), Some(Value::Number(65536)));
+    assert_eq!(config.targets[DISK].settings.keys.offer().value(Key::MaxBurstLength), Some(Value::Number(65536)));
     config.modify_target(&mut secrets, DISK, &key("MaxBurstLength", "")).expect("taken away");
     assert_eq!(config, before);
 }

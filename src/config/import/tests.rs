@@ -104,7 +104,13 @@ fn one_value_that_is_wrong_does_not_keep_the_others_out() {
     let keys = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
     let imported = here.import(&target(DISK, &["192.0.2.1", "::bad::"], TargetChanges { keys, ..Default::default() }));
     assert_eq!(
-        here.config.targets[DISK].settings.keys.get(Key::DataDigest).map(|value| value.to_string()).as_deref(),
+        here.config.targets[DISK]
+            .settings
+            .keys
+            .offer()
+            .value(Key::DataDigest)
+            .map(|value| value.to_string())
+            .as_deref(),
         Some("CRC32C")
     );
     assert_eq!((imported.taken.len(), imported.left.len()), (1, 3), "{imported:?}");

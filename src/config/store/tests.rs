@@ -68,7 +68,10 @@ fn what_is_edited_is_there_after_a_restart() {
     let effective = store.config().effective(TARGET, false);
     assert!(effective.auto_login);
     assert!(effective.timers.nop_interval.is_zero());
-    assert_eq!(effective.keys.get(Key::HeaderDigest).map(|value| value.to_string()).as_deref(), Some("CRC32C,None"));
+    assert_eq!(
+        effective.keys.offer().value(Key::HeaderDigest).map(|value| value.to_string()).as_deref(),
+        Some("CRC32C,None")
+    );
     let credentials = store.config().credentials(store.secrets(), Some(TARGET)).expect("whole").expect("CHAP");
     assert_eq!(credentials.secret.as_bytes(), b"correct horse battery");
 }
