@@ -18,7 +18,7 @@ use iscsi_kext_messages::*;
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Lun;
 use iscsi_proto::scsi::Sense;
-use iscsi_proto::session::{Data, Outcome, Residual, TaskResult};
+use iscsi_proto::session::{Outcome, Residual, TaskResult};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -31,7 +31,6 @@ use crate::kernel_bridge::bridge::{BridgeError, BridgeEvent, SessionSpec};
 use crate::kernel_bridge::orders::{Control, Purpose, Start};
 use crate::kernel_bridge::unit::disposition::{self, Disposition};
 use crate::kernel_bridge::unit::gate::Pass;
-use crate::kernel_bridge::unit::logical_unit::flush;
 use crate::kernel_bridge::unit::notices::Notices;
 use crate::kernel_bridge::unit::request::{Inbox, RawDone, Request, Work};
 
@@ -193,11 +192,7 @@ impl Driver {
     }
 
     fn answer(&mut self, mut request: Request, result: &TaskResult, sense: Option<Sense>, done: Result<(), IoError>) {
-        if let Work::Block { then_flush, .. } = &mut request.work
-            && done.is_ok()
-            && std::mem::take(then_flush)
-        {
-            (request.cdb, request.data) = (flush(), Data::None);
+        if done.is_ok() && request.becomes_flush() {
             self.dispatch(request);
             return;
         }

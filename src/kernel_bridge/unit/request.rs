@@ -11,7 +11,7 @@ use iscsi_proto::session::{Data, Outcome, TaskResult};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::logical_unit::Unit;
+use super::logical_unit::{Unit, flush};
 use crate::block::{Buffer, Completion, IoError, Op};
 
 /// The bytes a command moves.
@@ -151,6 +151,16 @@ impl Request {
             Op::Write { .. } | Op::WriteZeroes { .. } | Op::Unmap => Access::Changes,
         };
         Some(Extent::new(self.lun, access, *lba, (*blocks).into()))
+    }
+
+    /// Makes a write that was done the flush that is to follow it. Whether one is: then it is not to be answered yet.
+    pub(crate) fn becomes_flush(&mut self) -> bool {
+        let Work::Block { then_flush, .. } = &mut self.work else { return false };
+        let follows = std::mem::take(then_flush);
+        if follows {
+            (self.cdb, self.data) = (flush(), Data::None);
+        }
+        follows
     }
 
     /// Answers it with an error.

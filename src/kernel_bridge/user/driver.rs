@@ -28,7 +28,7 @@ use iscsi_proto::digest::Crc32c;
 use iscsi_proto::ids::Itt;
 use iscsi_proto::pdu::TaskAttribute;
 use iscsi_proto::scsi::Sense;
-use iscsi_proto::session::{Command, Data, Event, PingTimers, RxPlan, Session, SessionConfig, TaskResult};
+use iscsi_proto::session::{Command, Event, PingTimers, RxPlan, Session, SessionConfig, TaskResult};
 use iscsi_proto::time::Instant as CoreInstant;
 use iscsi_proto::tmf::Manage;
 use tokio::io::Interest;
@@ -47,7 +47,6 @@ use crate::kernel_bridge::bridge::{BridgeError, BridgeEvent, SessionSpec};
 use crate::kernel_bridge::counters::{Counters, add};
 use crate::kernel_bridge::orders::{Control, Start};
 use crate::kernel_bridge::unit::disposition::{self, Disposition};
-use crate::kernel_bridge::unit::logical_unit::flush;
 use crate::kernel_bridge::unit::notices::Notices;
 use crate::kernel_bridge::unit::request::{Inbox, RawDone, Request, Work};
 
@@ -365,11 +364,7 @@ impl Driver {
     }
 
     fn answer(&mut self, mut request: Request, result: &TaskResult, sense: Option<Sense>, done: Result<(), IoError>) {
-        if let Work::Block { then_flush, .. } = &mut request.work
-            && done.is_ok()
-            && std::mem::take(then_flush)
-        {
-            (request.cdb, request.data) = (flush(), Data::None);
+        if done.is_ok() && request.becomes_flush() {
             self.queue.again(request);
             return;
         }
