@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
+use zeroize::Zeroizing;
 
 use crate::ipc::{ExitCode, Failure};
 
@@ -39,6 +40,23 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     if bytes.len() as u64 > LARGEST {
         return Err(failure(format!("{shown} is larger than {LARGEST} bytes, so it is not a configuration"))
             .advice("move it away"));
+    }
+    Ok(Some(bytes))
+}
+
+/// The whole file, as [`read`], of one that only its owner may read; `None` where there is none. Else it is refused:
+/// others may read `what` is in it, and `advice` says what to do about that.
+pub(super) fn read_private(path: &Path, what: &str, advice: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    let Some(bytes) = read(path)?.map(Zeroizing::new) else { return Ok(None) };
+    let shown = path.display();
+    let mode = fs::metadata(path)
+        .map_err(|error| failure(format!("cannot read {shown}: {error}")).advice("make it readable for iscsid"))?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        return Err(
+            failure(format!("{shown} has mode {:04o}, so others may read {what} in it", mode & 0o7777)).advice(advice)
+        );
     }
     Ok(Some(bytes))
 }

@@ -6,8 +6,6 @@
 //!   Secret    what file handles are derived from, 64 hexadecimal digits
 //! ```
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -74,19 +72,10 @@ impl NfsIdentity {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn load(path: &Path) -> Result<Option<NfsIdentity>, Failure> {
-        let Some(bytes) = file::read(path)?.map(Zeroizing::new) else { return Ok(None) };
+        let Some(bytes) = file::read_private(path, "the secret", "remove it, and a new one is made")? else {
+            return Ok(None);
+        };
         let shown = path.display();
-        let mode = fs::metadata(path)
-            .map_err(|error| failure(format!("cannot read {shown}: {error}")).advice("make it readable for iscsid"))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(failure(format!(
-                "{shown} has mode {:04o}, so others may read the secret in it",
-                mode & 0o7777
-            ))
-            .advice("remove it, and a new one is made"));
-        }
         let File { version, port, secret } = schema::parse(&bytes).map_err(|_| {
             failure(format!("{shown} is not what iscsid writes there")).advice("remove it, and a new one is made")
         })?;
@@ -121,6 +110,9 @@ fn any_port() -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -15,8 +15,6 @@ pub(super) mod vault;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -100,21 +98,11 @@ impl Secrets {
     /// Reads the file; none where there is none. One that others may read is refused, since what is
     /// in it is a secret no more.
     pub(super) fn load(path: &Path) -> Result<Secrets, Failure> {
-        let Some(bytes) = file::read(path)?.map(Zeroizing::new) else {
+        let advice = "change the secrets, and chmod 600 it";
+        let Some(bytes) = file::read_private(path, "the CHAP secrets", advice)? else {
             return Ok(Secrets::default());
         };
         let shown = path.display();
-        let mode = fs::metadata(path)
-            .map_err(|error| failure(format!("cannot read {shown}: {error}")).advice("make it readable for iscsid"))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(failure(format!(
-                "{shown} has mode {:04o}, so others may read the CHAP secrets in it",
-                mode & 0o7777
-            ))
-            .advice("change the secrets, and chmod 600 it"));
-        }
         let file: File =
             schema::parse(&bytes).map_err(|what| failure(format!("{shown}: {}", without_values(&what))))?;
         if file.version != VERSION {
