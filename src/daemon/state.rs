@@ -38,8 +38,8 @@ pub(crate) struct Daemon {
     pub(crate) router: Router,
     /// Who is logged in, for the next daemon if this one dies.
     pub(crate) survivors: Survivors,
-    /// The targets whose sessions the last daemon left when it died.
-    pub(crate) orphans: BTreeSet<String>,
+    /// The targets that the last daemon was logged in to when it died, or left with their sessions in the extension.
+    pub(crate) left_by_last: BTreeSet<String>,
     /// Where units are exported by NFS.
     pub(crate) nfs: Option<NfsPlace>,
     /// Where the sockets are.
@@ -89,11 +89,11 @@ impl Daemon {
         let Partners { bridge, opener, disks, registry, nfs } = partners;
         let path = settings.path();
         let seed = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
-        let (survivors, mut orphans) = Survivors::open(&runtime_dir);
-        orphans.extend(bridge.orphans());
+        let (survivors, mut left_by_last) = Survivors::open(&runtime_dir);
+        left_by_last.extend(bridge.orphans());
         Arc::new(Daemon {
             survivors,
-            orphans,
+            left_by_last,
             settings,
             bridge,
             opener,

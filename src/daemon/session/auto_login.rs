@@ -16,7 +16,7 @@ use crate::login::failure::Again;
 pub(crate) fn pursue_all(daemon: &Arc<Daemon>) {
     let current = daemon.settings.current();
     for target in current.config.targets.keys().filter(|target| is_wanted(daemon, target)) {
-        if daemon.orphans.contains(target) {
+        if daemon.left_by_last.contains(target) {
             info!("logging in to {target} again, as before iscsid died");
             daemon.survivors.enter(target);
         }
@@ -46,7 +46,7 @@ pub(crate) fn pursue(daemon: &Arc<Daemon>, target: &str) {
 fn is_wanted(daemon: &Daemon, target: &str) -> bool {
     let current = daemon.settings.current();
     current.config.targets.contains_key(target)
-        && (daemon.orphans.contains(target) || current.effective(target).auto_login)
+        && (daemon.left_by_last.contains(target) || current.effective(target).auto_login)
 }
 
 async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {
