@@ -84,35 +84,38 @@ pub(crate) fn stats(daemon: &Daemon, typed: Option<&str>) -> Result<Vec<ipc::Sta
 
 fn stats_of(daemon: &Daemon, live: &Live) -> ipc::Stats {
     let id = live.id();
-    let counters = shown(daemon.bridge.stats(id).unwrap_or_default());
+    let counters = daemon.bridge.stats(id).unwrap_or_default().into();
     ipc::Stats { target: live.target.clone(), session: id.0, counters }
 }
 
-/// The kernel's counters, in the words of the control socket.
-fn shown(counted: SessionStats) -> ipc::SessionStats {
-    let SessionStats {
-        commands,
-        errors,
-        bytes_read,
-        bytes_written,
-        pdus_in,
-        pdus_out,
-        receives,
-        sends,
-        reconnects,
-        in_flight,
-    } = counted;
-    ipc::SessionStats {
-        commands,
-        errors,
-        bytes_read,
-        bytes_written,
-        pdus_in,
-        pdus_out,
-        receives,
-        sends,
-        reconnects,
-        in_flight,
+/// The kernel's counters, in the words of the control socket. The bridge has a type of its own, since neither it nor
+/// the socket's vocabulary knows the other; the daemon knows both.
+impl From<SessionStats> for ipc::SessionStats {
+    fn from(counted: SessionStats) -> ipc::SessionStats {
+        let SessionStats {
+            commands,
+            errors,
+            bytes_read,
+            bytes_written,
+            pdus_in,
+            pdus_out,
+            receives,
+            sends,
+            reconnects,
+            in_flight,
+        } = counted;
+        ipc::SessionStats {
+            commands,
+            errors,
+            bytes_read,
+            bytes_written,
+            pdus_in,
+            pdus_out,
+            receives,
+            sends,
+            reconnects,
+            in_flight,
+        }
     }
 }
 
