@@ -17,15 +17,13 @@ mod disks;
 mod log;
 mod nfs;
 mod platform;
-#[cfg(test)]
-mod policy_tests;
 mod progress;
 mod runtime_dir;
 mod session;
 mod settings;
 mod state;
 #[cfg(test)]
-mod system_disk_tests;
+mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use super::PlatformEvent;
 use super::hold::Hold;
 use super::policy::{FLUSH_LIMIT, obey};
 use crate::block::{Block, Geometry, Io, Op, Pool};
-use crate::daemon::policy_tests::{A, Act, B, ONE, Stage, TWO, Told, UNIT, geometry, stage};
+use crate::daemon::tests::stage::{A, Act, B, ONE, Stage, TWO, Told, UNIT, geometry, stage};
 use crate::ipc::{Request, SessionState, TargetChanges};
 use crate::kernel_bridge::SessionId;
 use crate::login::failure::Cause;

@@ -492,3 +492,6 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 ) -> Result<T, AttachError> {
     tokio::spawn(work).await.unwrap_or_else(|error| Err(AttachError::Failed(format!("it ended abnormally: {error}"))))
 }
+
+#[cfg(test)]
+mod tests;

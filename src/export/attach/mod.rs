@@ -15,8 +15,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub mod disk_images;
-#[cfg(test)]
-mod disk_images_tests;
 mod diskutil;
 mod loop_device;
 mod loop_disks;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::disk_images::{DiskImages, NfsDoor};
-use super::mac_tools::Program;
-use super::runner::{Outcome, Runner, Running};
-use super::{AttachError, Diskutil, Way};
+use super::{DiskImages, NfsDoor};
 use crate::block::testing::{Plan, RamDisk};
+use crate::export::attach::mac_tools::Program;
+use crate::export::attach::runner::{Outcome, Runner, Running};
+use crate::export::attach::{AttachError, Diskutil, Way};
 
 const UNIT: &str = "iqn.2026-11.org.example:a/0";
 const NAME: &str = "iqn.2026-11.org.example:a,0";

@@ -1,9 +1,9 @@
 //! Disks that the system makes of units by itself, as it does over the kernel extension.
 
-use super::disks::Disks;
-use super::policy_tests::{A, Stage, Told, UNIT, stage_of_system_disks};
-use super::session::logout::end_all;
-use super::session::survivors::Survivors;
+use super::stage::{A, Stage, Told, UNIT, stage_of_system_disks};
+use crate::daemon::disks::Disks;
+use crate::daemon::session::logout::end_all;
+use crate::daemon::session::survivors::Survivors;
 use crate::ipc::{ExitCode, Lun, Reply, Request};
 use crate::kernel_bridge::SessionId;
 
