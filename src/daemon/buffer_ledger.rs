@@ -35,17 +35,19 @@ impl BufferLedger {
         if bytes > limit {
             let message = format!(
                 "--bs times --depth needs {bytes} bytes of buffers, and benchmarks may hold {limit}, half of the \
-                 session's {}: take less of one of them",
+                 session's {}",
                 pool.budget()
             );
-            return Err(Failure::new(ExitCode::Usage, message));
+            return Err(Failure::new(ExitCode::Usage, message).advice("take less of one of them"));
         }
         if others + bytes > limit {
             let message = format!(
                 "other benchmarks hold {others} of the {limit} bytes of buffers that the session has for them, and \
-                 this one takes {bytes}: wait for them, or take less of --bs or --depth"
+                 this one takes {bytes}"
             );
-            return Err(Failure::new(ExitCode::TryAgain, message));
+            return Err(
+                Failure::new(ExitCode::TryAgain, message).advice("wait for them, or take less of --bs or --depth")
+            );
         }
         held.insert(session, others + bytes);
         Ok(Held { all: self.held.clone(), session, bytes })

@@ -58,11 +58,9 @@ impl RuntimeDir {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
             Errno::EWOULDBLOCK => Failure::new(
                 ExitCode::TryAgain,
-                format!(
-                    "another iscsid is running on the runtime directory {}: stop it first, or give this one another by --runtime-dir",
-                    path.display()
-                ),
-            ),
+                format!("another iscsid is running on the runtime directory {}", path.display()),
+            )
+            .advice("stop it first, or give this one another by --runtime-dir"),
             errno => unusable(path, "locked", &errno.into()),
         })?;
         Ok(RuntimeDir { path: path.to_owned(), sockets: Vec::new(), _lock: lock })
@@ -83,11 +81,9 @@ impl RuntimeDir {
         let listener = bind(&path, mode).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => Failure::new(
                 ExitCode::Configuration,
-                format!(
-                    "the path of the socket {} is too long for a socket: give a shorter --runtime-dir",
-                    path.display()
-                ),
-            ),
+                format!("the path of the socket {} is too long for a socket", path.display()),
+            )
+            .advice("give a shorter --runtime-dir"),
             _ => unusable(&self.path, &format!("given the socket {name}"), &error),
         })?;
         self.sockets.push(path);

@@ -126,8 +126,8 @@ fn choose<'a>(live: &Live, units: &'a [UnitInfo]) -> Result<&'a UnitInfo, Failur
         [only] => Ok(only),
         several => several.iter().find(|unit| unit.lun.number() == Some(0)).copied().ok_or_else(|| {
             let numbers: Vec<String> = several.iter().map(|unit| unit.lun.to_string()).collect();
-            let message = format!("{target} has several disks ({}): say which one with --lun", numbers.join(", "));
-            Failure::new(ExitCode::Usage, message)
+            let message = format!("{target} has several disks ({})", numbers.join(", "));
+            Failure::new(ExitCode::Usage, message).advice("say which one with --lun")
         }),
     }
 }
@@ -158,21 +158,18 @@ async fn claim(daemon: &Daemon, live: &Live, unit: &UnitInfo, rw: Rw) -> Result<
                 [] => (String::new(), ""),
                 _ => (format!(" ({})", users.join(", ")), "unmount it, then "),
             };
-            return Err(busy(format!(
-                "{name} is attached as {device}{users}, and `--rw {rw}` would destroy what is on it: {first}detach it \
-                 with `iscsictl detach {target} --lun {}`",
-                unit.lun
-            )));
+            let what = format!("{name} is attached as {device}{users}, and `--rw {rw}` would destroy what is on it");
+            let detach = format!("{first}detach it with `iscsictl detach {target} --lun {}`", unit.lun);
+            return Err(busy(what).advice(detach));
         }
     }
-    daemon.registry.claim(&name, wanted).map_err(|other| {
-        busy(match other {
-            Use::Client => format!(
-                "an NBD client uses {name}, and `--rw {rw}` would destroy what is on it: disconnect the client first"
-            ),
-            Use::Reading => format!("another benchmark reads {name}, which `--rw {rw}` would disturb: wait for it"),
-            Use::Writing => format!("another benchmark writes to {name}: wait for it"),
-        })
+    daemon.registry.claim(&name, wanted).map_err(|other| match other {
+        Use::Client => busy(format!("an NBD client uses {name}, and `--rw {rw}` would destroy what is on it"))
+            .advice("disconnect the client first"),
+        Use::Reading => {
+            busy(format!("another benchmark reads {name}, which `--rw {rw}` would disturb")).advice("wait for it")
+        }
+        Use::Writing => busy(format!("another benchmark writes to {name}")).advice("wait for it"),
     })
 }
 

@@ -190,19 +190,23 @@ impl Client {
         match serde_json::from_slice::<Hello>(&frame) {
             Ok(Hello { version: VERSION }) => {}
             Ok(Hello { version }) => {
-                let sentence = format!(
-                    "this command speaks version {version} of the control protocol and the running iscsid version {VERSION}: restart iscsid"
+                let message = format!(
+                    "this command speaks version {version} of the control protocol and the running iscsid version {VERSION}"
                 );
-                return self.refuse(ExitCode::Protocol, sentence).await;
+                return self.refuse(Failure::new(ExitCode::Protocol, message).advice("restart iscsid")).await;
             }
             Err(error) => {
-                return self.refuse(ExitCode::Protocol, format!("the first frame is no Hello: {error}")).await;
+                let message = format!("the first frame is no Hello: {error}");
+                return self.refuse(Failure::new(ExitCode::Protocol, message)).await;
             }
         }
         while let Some(frame) = self.receive().await? {
             let request = match serde_json::from_slice::<Request>(&frame) {
                 Ok(request) => request,
-                Err(error) => return self.refuse(ExitCode::Protocol, format!("not a request: {error}")).await,
+                Err(error) => {
+                    let message = format!("not a request: {error}");
+                    return self.refuse(Failure::new(ExitCode::Protocol, message)).await;
+                }
             };
             let reply = if request.is_read_only() || self.may_change {
                 self.place.set_idle(false);
@@ -210,8 +214,9 @@ impl Client {
             } else {
                 Err(Failure::new(
                     ExitCode::NotPermitted,
-                    "only root and the user that iscsid runs as may change anything: try it with sudo",
-                ))
+                    "only root and the user that iscsid runs as may change anything",
+                )
+                .advice("try it with sudo"))
             };
             self.send(&Frame::Reply(reply)).await?;
             self.place.set_idle(true);
@@ -261,7 +266,8 @@ impl Client {
     async fn send(&mut self, frame: &Frame) -> Result<(), Dropped> {
         let mut json = serde_json::to_vec(frame).map_err(|error| Dropped::Io(error.into()))?;
         if json.len() > MAX_FRAME {
-            let failure = Failure::new(ExitCode::Internal, "the answer is too long for a frame: ask for one target");
+            let failure =
+                Failure::new(ExitCode::Internal, "the answer is too long for a frame").advice("ask for one target");
             json = serde_json::to_vec(&Frame::Reply(Err(failure))).map_err(|error| Dropped::Io(error.into()))?;
         }
         match timeout(PATIENCE, self.replies.send(Bytes::from(json))).await {
@@ -271,8 +277,8 @@ impl Client {
     }
 
     /// Answers once and gives up.
-    async fn refuse(&mut self, code: ExitCode, sentence: String) -> Result<(), Dropped> {
-        self.send(&Frame::Reply(Err(Failure::new(code, sentence)))).await
+    async fn refuse(&mut self, failure: Failure) -> Result<(), Dropped> {
+        self.send(&Frame::Reply(Err(failure))).await
     }
 }
 

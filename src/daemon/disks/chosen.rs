@@ -40,32 +40,31 @@ impl Chosen {
     /// [`ExitCode::Usage`] for options that contradict each other, [`ExitCode::Configuration`] for a way that this
     /// system does not have.
     pub(crate) fn of(options: &Options) -> Result<Chosen, Failure> {
-        let wrong = |code, message: String| Err(Failure::new(code, message));
+        let wrong = |code, message: &str, advice: &str| Err(Failure::new(code, message).advice(advice));
         let tools = tools(options);
         let chosen = match options.attach {
             Attach::Auto if cfg!(target_os = "linux") => Chosen::Loop,
             Attach::Auto => Chosen::DiskImages(tools),
             Attach::Loop if !cfg!(target_os = "linux") => {
-                let message = "--attach loop makes loop devices, which this system does not have: leave it out";
-                return wrong(ExitCode::Configuration, message.to_owned());
+                let message = "--attach loop makes loop devices, which this system does not have";
+                return wrong(ExitCode::Configuration, message, "leave it out");
             }
             Attach::Loop => Chosen::Loop,
             Attach::DiskImage if options.nfs == Nfs::No => {
-                let message = "--attach diskimage makes disks of the files that --nfs no does not export: leave one of \
-                               them out";
-                return wrong(ExitCode::Usage, message.to_owned());
+                let message = "--attach diskimage makes disks of the files that --nfs no does not export";
+                return wrong(ExitCode::Usage, message, "leave one of them out");
             }
             Attach::DiskImage if !tools.make_images() => {
-                let message = "--attach diskimage makes disks by hdiutil or diskutil, and neither is here: leave it \
-                               out, or name the directory of stand-ins by --mac-tools";
-                return wrong(ExitCode::Configuration, message.to_owned());
+                let message = "--attach diskimage makes disks by hdiutil or diskutil, and neither is here";
+                let advice = "leave it out, or name the directory of stand-ins by --mac-tools";
+                return wrong(ExitCode::Configuration, message, advice);
             }
             Attach::DiskImage => Chosen::DiskImages(tools),
             Attach::None => Chosen::Nothing,
         };
         if options.mac_tools.is_some() && !matches!(chosen, Chosen::DiskImages(_)) {
-            let message = "--mac-tools names tools for --attach diskimage: give both, or neither";
-            return wrong(ExitCode::Usage, message.to_owned());
+            let message = "--mac-tools names tools for --attach diskimage";
+            return wrong(ExitCode::Usage, message, "give both, or neither");
         }
         Ok(chosen)
     }
@@ -76,9 +75,8 @@ impl Chosen {
     /// [`ExitCode::Usage`] for options that ask for a way.
     pub(crate) fn by_the_system(options: &Options, devices: SystemDevices) -> Result<Arc<dyn Disks>, Failure> {
         if options.attach != Attach::Auto {
-            let message = "sessions run in the kernel extension, and macOS makes disks of their units by itself: leave \
-                           --attach out, or add --bridge user";
-            return Err(Failure::new(ExitCode::Usage, message.to_owned()));
+            let message = "sessions run in the kernel extension, and macOS makes disks of their units by itself";
+            return Err(Failure::new(ExitCode::Usage, message).advice("leave --attach out, or add --bridge user"));
         }
         Ok(Arc::new(SystemDisks::new(devices, Arc::new(Diskutil::new(tools(options))))))
     }

@@ -64,5 +64,9 @@ fn failure(what: &str, unit: &str, error: &AttachError) -> Failure {
         AttachError::NotAttached => ExitCode::Data,
         AttachError::Unsupported(_) | AttachError::Failed(_) => ExitCode::Unavailable,
     };
-    Failure::new(code, format!("{unit} cannot be {what}: {error}"))
+    let failure = Failure::new(code, format!("{unit} cannot be {what}: {error}"));
+    match error {
+        AttachError::InUse(_) => failure.advice("end that first, or use --force"),
+        _ => failure,
+    }
 }

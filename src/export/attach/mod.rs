@@ -90,9 +90,7 @@ impl fmt::Display for AttachError {
             AttachError::Unsupported(why) | AttachError::NotPermitted(why) | AttachError::Failed(why) => {
                 f.write_str(why)
             }
-            AttachError::InUse(uses) => {
-                write!(f, "the disk is in use ({}); end that first, or use --force", uses.join(", "))
-            }
+            AttachError::InUse(uses) => write!(f, "the disk is in use ({})", uses.join(", ")),
             AttachError::NotAttached => f.write_str("the unit is not attached"),
         }
     }
