@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::config;
 use crate::ipc::ExitCode;
@@ -126,11 +128,24 @@ impl Options {
     /// [`ExitCode::Ok`] for help and version, [`ExitCode::Usage`] for a wrong line.
     pub fn understand(line: impl IntoIterator<Item = OsString>) -> Result<Options, ExitCode> {
         let words = std::iter::once(OsString::from("iscsid")).chain(line);
-        Options::try_parse_from(words).map_err(|error| {
+        Options::consistent(words).map_err(|error| {
             // Nobody is left to tell when standard error is gone.
             let _ = error.print();
             if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }
         })
+    }
+
+    /// What the words say, unless one of them would be ignored. The environment may say more than is needed.
+    fn consistent(words: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
+        let matches = Options::command().try_get_matches_from(words)?;
+        let options = Options::from_arg_matches(&matches)?;
+        let named = matches.value_source("kernel_sim") == Some(ValueSource::CommandLine);
+        if named && options.bridge == Bridge::User {
+            let sentence =
+                "--kernel-sim names a kernel extension, which --bridge user does without; leave one of them out";
+            return Err(Options::command().error(ErrorKind::ArgumentConflict, sentence));
+        }
+        Ok(options)
     }
 
     /// The property list.
@@ -147,8 +162,6 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use clap::CommandFactory;
 
     use super::*;
 
@@ -189,5 +202,14 @@ mod tests {
         let understand = |word: &str| Options::understand([OsString::from(word)]);
         assert_eq!(understand("--frobnicate"), Err(ExitCode::Usage));
         assert_eq!(understand("--version"), Err(ExitCode::Ok));
+    }
+
+    #[test]
+    fn an_extension_that_would_not_be_asked_is_refused() {
+        let words = |bridge: &str| ["iscsid", "--bridge", bridge, "--kernel-sim", "/s"].map(OsString::from);
+        let refusal = Options::consistent(words("user")).expect_err("one of them would be ignored");
+        assert!(refusal.use_stderr() && refusal.to_string().contains("leave one of them out"), "{refusal}");
+        assert_eq!(Options::understand(words("user").into_iter().skip(1)), Err(ExitCode::Usage));
+        assert_eq!(Options::consistent(words("kext")).expect("good").kernel_sim.as_deref(), Some(Path::new("/s")));
     }
 }
