@@ -128,6 +128,8 @@ async fn serve(
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
     let settings = Settings::new(Store::open(&options.config())?);
     let (kernel, events) = kernel(options.bridge, options.kernel_sim.as_deref())?;
+    let devices = kernel.system_devices();
+    let by_the_system = devices.map(|devices| disks::Chosen::by_the_system(options, devices)).transpose()?;
     let nbd_socket = runtime_dir.listen("nbd.sock", 0o600)?;
     let control_socket = match inherited.and_then(|socket| runtime_dir.adopt("control.sock", socket)) {
         Some(socket) => socket,
@@ -136,10 +138,8 @@ async fn serve(
     let nfs = NfsExport::prepare(options.nfs, chosen.needs_nfs(), settings.path())?;
     let registry = kernel.registry();
     // What an earlier daemon has left is cleared away also where the system makes the disks now.
-    let mut disks = chosen.disks(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await;
-    if let Some(devices) = kernel.system_devices() {
-        disks = disks::Chosen::by_the_system(options, devices)?;
-    }
+    let disks = chosen.disks(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await;
+    let disks = by_the_system.unwrap_or(disks);
     let partners = Partners {
         bridge: kernel,
         opener: Arc::new(OverTcp),

@@ -228,6 +228,16 @@ mod tests {
         assert!(code == ExitCode::Usage && why.contains("--attach diskimage"), "{why}");
     }
 
+    #[test]
+    fn a_way_is_refused_where_the_system_makes_the_disks() {
+        let by_the_system = |line: &[&str]| {
+            let options = Options::understand(line.iter().map(OsString::from)).expect("a good line");
+            Chosen::by_the_system(&options, Arc::new(|_: &str| None)).map(|_| ()).map_err(|failure| failure.code)
+        };
+        assert_eq!(by_the_system(&[]), Ok(()));
+        assert_eq!(by_the_system(&["--attach", "none"]), Err(ExitCode::Usage));
+    }
+
     #[tokio::test]
     async fn without_a_way_nothing_is_attached_at_a_login_and_asking_for_it_says_why() {
         let disks = Chosen::Nothing.disks(Path::new("/nowhere"), None).await;
