@@ -35,6 +35,7 @@ pub use edit::{Found, Recorded};
 pub use iscsi_osx::{ISCSI_OSX_SETTINGS, IscsiOsxFile, IscsiOsxSecrets, read_iscsi_osx};
 pub use keys::{Dictionary, KeyWords, dictionaries};
 pub use nfs::NfsIdentity;
+pub use no_effect::WithoutEffect;
 pub use paths::{default_config, default_runtime_dir, system_runtime_dir};
 #[cfg(target_os = "macos")]
 pub use secrets::macos_keychain::IscsiOsxKeychain;

@@ -46,8 +46,8 @@ impl Store {
             None => Config::default(),
             Some(bytes) => parse(path, bytes)?,
         };
-        for sentence in config.without_effect() {
-            tracing::warn!("{}: {sentence}", path.display());
+        for value in config.without_effect() {
+            tracing::warn!("{}: {}", path.display(), value.what);
         }
         let vault = Vault::system(path);
         let secrets = vault.load(&secrets_path(path), config.targets.keys().map(String::as_str))?;

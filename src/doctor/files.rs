@@ -49,9 +49,8 @@ pub(super) fn examine(subject: &Subject, world: &dyn World, findings: &mut Vec<F
         Ok(None) => None,
         Ok(Some((config, secrets))) => {
             findings.push(Finding::ok(check, format!("{shown} is whole and names {} targets", config.targets.len())));
-            for sentence in config.without_effect() {
-                let advice = "take it out of the file, or leave it as it is";
-                findings.push(Finding::warning(check, format!("{shown}: {sentence}"), advice));
+            for value in config.without_effect() {
+                findings.push(Finding::warning(check, format!("{shown}: {}", value.what), value.advice));
             }
             credentials(&config, &secrets, findings);
             Some(config)

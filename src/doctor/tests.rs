@@ -247,6 +247,17 @@ fn a_value_that_has_no_effect_is_a_warning_with_its_path() {
     assert!(report.healthy, "{report:?}");
     let warning = &those(&report, Verdict::Warning)[0];
     assert!(warning.contains("Defaults → Session → MaxConnections: 4 has no effect"), "{warning}");
+    let advice = |report: &Report| {
+        let warning = report.findings.iter().find(|finding| finding.verdict == Verdict::Warning);
+        warning.expect("a warning").advice.clone()
+    };
+    assert!(advice(&report).contains("out of the file and restart iscsid"), "no command changes the defaults");
+    let (config, _) = patient.config();
+    config.defaults.keys.unset(Key::MaxConnections);
+    config.targets.get_mut(DISK).expect("there").settings.keys.set(Key::MaxConnections, "4").expect("a number");
+    let report = patient.examine(Ok(answer()));
+    let command = format!("`iscsictl modify target {DISK} --max-connections ''`");
+    assert!(advice(&report).contains(&command), "{report:?}");
 }
 
 #[test]

@@ -290,6 +290,10 @@ fn a_file_with_values_without_effect_is_taken_with_a_warning_and_shown_as_what_i
     let saved = std::fs::read_to_string(daemon.home().config()).expect("the file");
     let saved: String = saved.split_whitespace().collect();
     assert!(saved.contains("<key>MaxConnections</key><integer>4</integer>"), "{saved}");
+    // As the doctor advises.
+    daemon.ctl_ok(["modify", "target", IQN, "--max-connections", ""]);
+    let saved = std::fs::read_to_string(daemon.home().config()).expect("the file");
+    assert!(!saved.contains("MaxConnections"), "{saved}");
 }
 
 #[test]
