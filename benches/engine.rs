@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use iscsi_proto::keys::{DigestOffer, Offer};
 use iscsid::load::Load;
 use iscsid::selftest::lab::Lab;
 use nix::sys::resource::UsageWho;
@@ -63,8 +64,9 @@ async fn measure(address: SocketAddr, check: bool) -> bool {
     );
     let mut ok = true;
     for (name, write, bytes, depth, digests) in CASES {
-        let keys: &[_] = if digests { &[("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")] } else { &[] };
-        let lab = Lab::log_in(target::NAME, address, keys, None).await.expect("a login");
+        let digest = if digests { DigestOffer::Crc32c } else { DigestOffer::None };
+        let offer = Offer { header_digest: digest, data_digest: digest, ..Offer::default() };
+        let lab = Lab::log_in(target::NAME, address, &offer, None).await.expect("a login");
         let disk = lab.disk().expect("the null disk");
         let mut load = Load::new(disk, Shape { write, bytes, depth }.job()).expect("a shape that fits");
         load.prepare().await;

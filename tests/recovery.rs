@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use iscsi_proto::ids::Lun;
+use iscsi_proto::keys::Offer;
 use iscsi_proto::pdu::{AsyncEvent, ScsiStatus, TaskFunction};
 use iscsi_proto::scsi::{Sense, SenseKey, cdb::opcode};
 use iscsid::block::{Block, IoError, Op, run};
@@ -40,7 +41,7 @@ impl Scene {
 
     async fn with(disk: SimDisk, timers: Timers) -> Scene {
         let target = SimTarget::builder(TARGET).lun(0, disk).start().await.expect("a free port");
-        let lab = Lab::with_timers(TARGET, target.address(), &[], None, timers).await.expect("a login");
+        let lab = Lab::with_timers(TARGET, target.address(), &Offer::default(), None, timers).await.expect("a login");
         let disk = lab.disk().expect("a disk");
         target.forget_commands();
         Scene { target, lab, disk }

@@ -43,6 +43,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use iscsi_proto::keys::{DigestOffer, Offer};
 use iscsid::load::Load;
 use iscsid::selftest::lab::{self, Lab};
 use nix::sys::resource::UsageWho;
@@ -128,8 +129,6 @@ const SESSIONS: [(&str, usize); 5] =
 
 const DEPTHS: [(&str, usize); 5] =
     [("depth 2", 2), ("depth 8", 8), ("depth 16", 16), ("depth 64", 64), ("depth 96", 96)];
-
-const DIGESTS: [(&str, &str); 2] = [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")];
 
 /// How many sessions are held without I/O, and how many times a measurement's span for.
 const IDLE: (usize, u32) = (16, 10);
@@ -276,8 +275,9 @@ fn block_on<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -
 }
 
 async fn ours(unit: Unit, case: Case, span: Duration) -> Run {
-    let keys = if case.digests { &DIGESTS[..] } else { &[] };
-    let lab = Lab::log_in(&unit.target, unit.address, keys, None).await.expect("a login");
+    let digest = if case.digests { DigestOffer::Crc32c } else { DigestOffer::None };
+    let offer = Offer { header_digest: digest, data_digest: digest, ..Offer::default() };
+    let lab = Lab::log_in(&unit.target, unit.address, &offer, None).await.expect("a login");
     let disk = lab.disk().expect("a disk");
     let mut load = Load::new(disk, case.shape.job()).expect("a shape that fits");
     load.prepare().await;
@@ -295,6 +295,6 @@ async fn ours(unit: Unit, case: Case, span: Duration) -> Run {
 }
 
 async fn bare(address: SocketAddr, shape: Shape, span: Duration) -> Run {
-    let (handoff, stream) = lab::log_in_bare(target::NAME, address, &[], None).await.expect("a login");
+    let (handoff, stream) = lab::log_in_bare(target::NAME, address, &Offer::default(), None).await.expect("a login");
     bare::run(&handoff, stream, &shape, span).expect("the target does all")
 }

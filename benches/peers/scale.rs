@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
+use iscsi_proto::keys::Offer;
 use iscsid::load::Load;
 use iscsid::selftest::lab::Lab;
 use nix::sys::resource::UsageWho;
@@ -27,7 +28,7 @@ pub(crate) fn run(address: SocketAddr, sessions: usize, shape: Shape, span: Dura
                 let mut loads = Vec::new();
                 runtime.block_on(async {
                     for _ in 0..share {
-                        let lab = Lab::log_in(target::NAME, address, &[], None).await.expect("a login");
+                        let lab = Lab::log_in(target::NAME, address, &Offer::default(), None).await.expect("a login");
                         let disk = lab.disk().expect("the null disk");
                         let mut load = Load::new(disk, shape.job()).expect("a shape that fits");
                         load.prepare().await;
@@ -69,7 +70,7 @@ pub(crate) fn run(address: SocketAddr, sessions: usize, shape: Shape, span: Dura
 pub(crate) async fn idle(address: SocketAddr, sessions: usize, span: Duration) -> f64 {
     let mut labs = Vec::new();
     for _ in 0..sessions {
-        labs.push(Lab::log_in(target::NAME, address, &[], None).await.expect("a login"));
+        labs.push(Lab::log_in(target::NAME, address, &Offer::default(), None).await.expect("a login"));
     }
     let cpu = cpu_time(UsageWho::RUSAGE_SELF);
     // What is measured is the passing of time.

@@ -5,7 +5,8 @@
 use arbitrary::{Arbitrary, Unstructured};
 use iscsi_proto::digest::SoftCrc32c;
 use iscsi_proto::keys::{
-    MAX_KEY, MAX_KEYS, Negotiation, Offer, SeenKeys, SessionType, TABLE, TextReader, TextWriter, lookup, number,
+    Key, MAX_KEY, MAX_KEYS, Negotiation, Offer, SeenKeys, SessionType, TABLE, TextReader, TextWriter, Value, lookup,
+    number,
 };
 use iscsi_proto::login::parse_send_targets;
 use iscsi_proto::names::{IscsiName, MAX_NAME, PortalAddress, parse_target_address};
@@ -86,8 +87,9 @@ pub fn offer(u: &mut Unstructured<'_>) -> arbitrary::Result<Offer> {
             "0xffffff",
             "60",
         ])?;
-        if let Err(error) = offer.set(row.name, value) {
-            sentence(error);
+        match Value::parse(row.key, value) {
+            Ok(value) => offer.set(row.key, value).expect("a value of the key's kind"),
+            Err(error) => sentence(error),
         }
     }
     Ok(offer)
@@ -201,7 +203,7 @@ fn words(text: &[u8]) {
         Err(error) => sentence(error),
     }
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
-    if let Err(error) = Offer::default().set(key, value) {
+    if let Err(error) = Key::configurable(key).and_then(|key| Value::parse(key, value)) {
         sentence(error);
     }
     number(text);

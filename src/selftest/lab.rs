@@ -54,18 +54,17 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Logs in to `target` at `portal`, offering the `keys` of RFC 7143 §13 instead of the defaults,
-    /// and finds its units.
+    /// Logs in to `target` at `portal` with that `offer`, and finds its units.
     ///
     /// # Errors
     /// What stands in the way, in a sentence.
     pub async fn log_in(
         target: &str,
         portal: SocketAddr,
-        keys: &[(&str, &str)],
+        offer: &Offer,
         chap: Option<Credentials>,
     ) -> Result<Lab, Failure> {
-        Lab::with_timers(target, portal, keys, chap, Timers::default()).await
+        Lab::with_timers(target, portal, offer, chap, Timers::default()).await
     }
 
     /// As [`log_in`](Lab::log_in), for a test that is going to lose the connection.
@@ -75,11 +74,11 @@ impl Lab {
     pub async fn with_timers(
         target: &str,
         portal: SocketAddr,
-        keys: &[(&str, &str)],
+        offer: &Offer,
         chap: Option<Credentials>,
         timers: Timers,
     ) -> Result<Lab, Failure> {
-        let (plan, portal) = plan(target, portal, keys, chap)?;
+        let (plan, portal) = plan(target, portal, offer, chap)?;
         let opened = open(&plan, &portal).await?;
         let (kernel, events) = Sessions::new();
         let spec = SessionSpec {
@@ -178,32 +177,23 @@ impl Lab {
 pub async fn log_in_bare(
     target: &str,
     portal: SocketAddr,
-    keys: &[(&str, &str)],
+    offer: &Offer,
     isid: Option<Isid>,
 ) -> Result<(Handoff, TcpStream), Failure> {
-    let (mut plan, portal) = plan(target, portal, keys, None)?;
+    let (mut plan, portal) = plan(target, portal, offer, None)?;
     plan.isid = isid.unwrap_or(plan.isid);
     let opened = open(&plan, &portal).await?;
     Ok((opened.handoff, opened.stream))
 }
 
-fn plan(
-    target: &str,
-    portal: SocketAddr,
-    keys: &[(&str, &str)],
-    chap: Option<Credentials>,
-) -> Result<(Plan, Portal), Failure> {
+fn plan(target: &str, portal: SocketAddr, offer: &Offer, chap: Option<Credentials>) -> Result<(Plan, Portal), Failure> {
     let name = |text: &str| IscsiName::parse(text).map_err(|error| wrong(error.to_string()));
-    let mut offer = Offer::default();
-    for (key, value) in keys {
-        offer.set(key, value).map_err(|error| wrong(error.to_string()))?;
-    }
     let plan = Plan {
         initiator: name(INITIATOR)?,
         alias: String::new(),
         target: Some(name(target)?),
         isid: Isid::random(1, LOGINS.fetch_add(1, Ordering::Relaxed)),
-        offer,
+        offer: offer.clone(),
         chap,
         timeout: PATIENCE,
     };

@@ -13,6 +13,7 @@ pub mod practice_target;
 
 use std::time::{Duration, Instant};
 
+use iscsi_proto::keys::{DigestOffer, Offer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sim_target::{Chap, SimDisk, SimTarget};
@@ -86,7 +87,7 @@ async fn steps(tell: &mut dyn FnMut(&Step)) -> Result<(), Failure> {
         mutual: Some(Mutual { name: Some("target".to_owned()), secret: secret(&theirs) }),
         algorithms: ["SHA3-256", "SHA-256", "SHA1", "MD5"].map(str::to_owned).to_vec(),
     };
-    let digests = [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")];
+    let digests = Offer { header_digest: DigestOffer::Crc32c, data_digest: DigestOffer::Crc32c, ..Offer::default() };
     let lab = Lab::log_in(TARGET, target.address(), &digests, Some(chap.clone())).await?;
     clock.done("login", format!("{}, header and data digests", lab.authentication));
 

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytemuck::{bytes_of, pod_read_unaligned};
+use iscsi_proto::keys::Offer;
 use iscsid::block::{Op, run};
 use iscsid::selftest::lab::Lab;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -25,7 +26,9 @@ fn cpu() -> Duration {
 
 /// I/O per second and microseconds of CPU per I/O of the user kernel.
 async fn user_kernel(target: &Target, bytes: u32, depth: u32) -> (f64, f64) {
-    let lab = Lab::log_in(&target.iqn, target.ipv4().parse().expect("an address"), &[], None).await.expect("a login");
+    let lab = Lab::log_in(&target.iqn, target.ipv4().parse().expect("an address"), &Offer::default(), None)
+        .await
+        .expect("a login");
     let disk = lab.disk().expect("a disk");
     let places = disk.geometry().blocks * 512 / u64::from(bytes);
     let (begin, before) = (Instant::now(), cpu());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use iscsi_proto::ids::Isid;
+use iscsi_proto::keys::{Key, Offer, Value};
 use sim_target::{SimDisk, SimTarget};
 use tempfile::TempDir;
 
@@ -86,9 +87,11 @@ pub(crate) async fn log_in(target: &SimTarget, digest: &str) -> Connection {
 
 /// The same, to any target.
 pub(crate) async fn log_in_to(name: &str, portal: SocketAddr, digest: &str) -> Connection {
-    let keys = [("HeaderDigest", digest), ("DataDigest", digest)];
+    let digest = Value::parse(Key::HeaderDigest, digest).expect("a digest").try_into().expect("a digest");
+    let offer = Offer { header_digest: digest, data_digest: digest, ..Offer::default() };
     let isid = Isid::random(1, 1);
-    let (handoff, stream) = iscsid::selftest::lab::log_in_bare(name, portal, &keys, Some(isid)).await.expect("a login");
+    let (handoff, stream) =
+        iscsid::selftest::lab::log_in_bare(name, portal, &offer, Some(isid)).await.expect("a login");
     Connection { handoff, stream }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use iscsi_proto::keys::Offer;
 use iscsid::block::{Op, run};
 use iscsid::selftest::lab::Lab;
 use serde_json::Value;
@@ -53,7 +54,7 @@ async fn it_counts_what_reaches_it_and_says_what_a_power_cut_would_lose() {
     let start = target.answer();
     assert_eq!(start["target"], iscsid::selftest::practice_target::TARGET);
     let portal = start["portal"].as_str().and_then(|portal| portal.parse().ok()).expect("an address");
-    let lab = Lab::log_in(iscsid::selftest::practice_target::TARGET, portal, &[], None)
+    let lab = Lab::log_in(iscsid::selftest::practice_target::TARGET, portal, &Offer::default(), None)
         .await
         .map_err(|f| f.to_string())
         .expect("a login");

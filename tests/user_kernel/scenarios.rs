@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use iscsi_proto::keys::{DigestOffer, Offer};
 use iscsi_proto::pdu::{RejectReason, ScsiStatus};
 use iscsi_proto::scsi::vpd::BlockLimits;
 use iscsi_proto::scsi::{Sense, SenseKey, cdb::opcode};
@@ -31,17 +32,17 @@ struct Scene {
 
 impl Scene {
     async fn with(disk: SimDisk) -> Scene {
-        Scene::over(disk, |builder| builder, &[]).await
+        Scene::over(disk, |builder| builder, &Offer::default()).await
     }
 
-    async fn over(disk: SimDisk, shape: impl FnOnce(Builder) -> Builder, keys: &[(&str, &str)]) -> Scene {
+    async fn over(disk: SimDisk, shape: impl FnOnce(Builder) -> Builder, offer: &Offer) -> Scene {
         let target = shape(SimTarget::builder(TARGET).lun(0, disk)).start().await.expect("a free port");
         let proxy = match how() {
             Segmentation::Whole => None,
             how => Some(Proxy::start(target.address(), how).expect("a free port")),
         };
         let portal = proxy.as_ref().map_or(target.address(), Proxy::address);
-        let lab = Lab::log_in(TARGET, portal, keys, None).await.expect("a login");
+        let lab = Lab::log_in(TARGET, portal, offer, None).await.expect("a login");
         let disk = lab.disk().expect("a disk");
         target.forget_commands();
         Scene { target, lab, disk, _proxy: proxy }
@@ -232,23 +233,23 @@ async fn trim_and_zeroes_reach_a_thin_unit() {
 // check: data-out-unsolicited, data-out-first-burst, command-fields
 #[tokio::test]
 async fn writes_of_all_sizes_arrive_whole_however_the_data_go_out() {
-    for initial_r2t in ["Yes", "No"] {
-        for immediate_data in ["Yes", "No"] {
+    for initial_r2t in [true, false] {
+        for immediate_data in [true, false] {
             let negotiation = Negotiation {
-                initial_r2t: initial_r2t == "Yes",
-                immediate_data: immediate_data == "Yes",
+                initial_r2t,
+                immediate_data,
                 max_recv_data_segment_length: Some(4096),
                 max_burst_length: 16_384,
                 first_burst_length: 6144,
                 max_outstanding_r2t: 4,
                 ..Negotiation::default()
             };
-            let keys = [("InitialR2T", initial_r2t), ("ImmediateData", immediate_data)];
-            let scene = Scene::over(disk(), |builder| builder.negotiation(negotiation), &keys).await;
+            let offer = Offer { initial_r2t, immediate_data, ..Offer::default() };
+            let scene = Scene::over(disk(), |builder| builder.negotiation(negotiation), &offer).await;
             for blocks in [1, 2, 8, 9, 12, 13, 33, up_to(257), up_to(2048)] {
                 scene.write(3, blocks, false).await.expect("written");
                 let content = scene.target.content(0, 3 * 512, u64::from(blocks) * 512);
-                assert_eq!(content, *scene.filled(3, blocks), "{blocks} blocks, {keys:?}");
+                assert_eq!(content, *scene.filled(3, blocks), "{blocks} blocks, {offer:?}");
             }
             scene.end().await;
         }
@@ -259,7 +260,7 @@ async fn writes_of_all_sizes_arrive_whole_however_the_data_go_out() {
 #[tokio::test]
 async fn a_narrow_window_is_kept_to_and_everything_gets_through() {
     let negotiation = Negotiation { window: 3, ..Negotiation::default() };
-    let scene = Scene::over(disk(), |builder| builder.negotiation(negotiation), &[]).await;
+    let scene = Scene::over(disk(), |builder| builder.negotiation(negotiation), &Offer::default()).await;
     let count = u64::from(up_to(200));
     let completions = Completions::new();
     let mut batch: Vec<Io> = (0..count)
@@ -302,8 +303,8 @@ async fn data_in_odd_pieces_and_a_status_apart_are_put_together() {
 // check: digest-padding, login-digests-after
 #[tokio::test]
 async fn digests_on_both_sides_change_nothing() {
-    let keys = [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")];
-    let scene = Scene::over(disk(), |builder| builder, &keys).await;
+    let offer = Offer { header_digest: DigestOffer::Crc32c, data_digest: DigestOffer::Crc32c, ..Offer::default() };
+    let scene = Scene::over(disk(), |builder| builder, &offer).await;
     for blocks in [1, 7, up_to(64), up_to(2048)] {
         scene.write(9, blocks, false).await.expect("written");
         assert_eq!(scene.read(9, blocks).await.expect("read"), *scene.filled(9, blocks));
@@ -437,8 +438,8 @@ async fn what_breaks_the_protocol_is_never_data() {
         Twist { stat_sn_ahead: 1, ..Twist::default() },
         Twist { cut_after: 100, ..Twist::default() },
     ] {
-        let keys = [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")];
-        let scene = Scene::over(disk(), |builder| builder, &keys).await;
+        let offer = Offer { header_digest: DigestOffer::Crc32c, data_digest: DigestOffer::Crc32c, ..Offer::default() };
+        let scene = Scene::over(disk(), |builder| builder, &offer).await;
         scene.target.on_command(move |_| Action::Twist(twist));
         assert_eq!(scene.read(0, 8).await, Err(IoError::Offline), "{twist:?}");
         scene.end_without_logout();
@@ -489,7 +490,7 @@ async fn two_hundred_and_fifty_six_units_are_found() {
         }
         builder.lun(300, SimDisk::not_a_disk(0x0c))
     };
-    let scene = Scene::over(SimDisk::new(2048, 512), shape, &[]).await;
+    let scene = Scene::over(SimDisk::new(2048, 512), shape, &Offer::default()).await;
     let units = scene.lab.units();
     assert_eq!(units.len(), 257);
     assert_eq!(units.iter().filter(|unit| unit.geometry.is_some()).count(), 256);
@@ -540,7 +541,7 @@ async fn a_disk_that_is_not_ready_during_a_rescan_stays_and_comes_back() {
 
 #[tokio::test]
 async fn a_disk_that_the_target_lists_no_more_is_offline() {
-    let scene = Scene::over(disk(), |builder| builder.lun(1, SimDisk::new(2048, 512)), &[]).await;
+    let scene = Scene::over(disk(), |builder| builder.lun(1, SimDisk::new(2048, 512)), &Offer::default()).await;
     scene.target.remove_lun(0);
     assert_eq!(scene.lab.rescan().await.expect("a scan").len(), 1);
     assert_eq!(scene.read(0, 8).await, Err(IoError::Offline));
@@ -549,7 +550,8 @@ async fn a_disk_that_the_target_lists_no_more_is_offline() {
 
 #[tokio::test]
 async fn a_disk_that_became_another_one_is_not_written_to() {
-    let scene = Scene::over(disk().serial("ONE"), |builder| builder.lun(1, SimDisk::new(2048, 512)), &[]).await;
+    let scene =
+        Scene::over(disk().serial("ONE"), |builder| builder.lun(1, SimDisk::new(2048, 512)), &Offer::default()).await;
     scene.target.remove_lun(0);
     scene.target.add_lun(0, disk().serial("TWO"));
     scene.lab.rescan().await.expect("a scan");
@@ -602,7 +604,7 @@ async fn a_logout_waits_for_what_is_under_way_and_flushes() {
 // check: logout-unanswered
 #[tokio::test]
 async fn a_logout_that_is_not_answered_ends_all_the_same() {
-    let scene = Scene::over(disk(), Builder::ignore_logout, &[]).await;
+    let scene = Scene::over(disk(), Builder::ignore_logout, &Offer::default()).await;
     scene.write(0, 8, false).await.expect("written");
     let Scene { target: _target, lab, disk, _proxy } = scene;
     tokio::time::pause();
@@ -618,8 +620,8 @@ async fn a_logout_that_is_not_answered_ends_all_the_same() {
 async fn a_connection_that_breaks_off_at_any_byte_ends_the_command_once() {
     // Header digest, data, data digest, and the response behind it.
     for cut_after in [1, 4, 47, 48, 49, 51, 52, 53, 300, 1075, 1076, 1077, 1079, 1080, 1081, 1127, 1131] {
-        let keys = [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")];
-        let scene = Scene::over(disk(), |builder| builder, &keys).await;
+        let offer = Offer { header_digest: DigestOffer::Crc32c, data_digest: DigestOffer::Crc32c, ..Offer::default() };
+        let scene = Scene::over(disk(), |builder| builder, &offer).await;
         scene.target.on_command(move |_| Action::Twist(Twist { cut_after, status_apart: true, ..Twist::default() }));
         let completions = Completions::new();
         let mut batch = vec![Io {

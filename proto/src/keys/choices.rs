@@ -47,7 +47,7 @@ impl Choices {
         let mut offer = Offer::default();
         for (key, value) in self.iter().filter(|(key, value)| NoEffect::of(*key, *value).is_none()) {
             // It was parsed for this key, so that its field takes it.
-            offer.put(key, value);
+            offer.set(key, value);
         }
         offer
     }

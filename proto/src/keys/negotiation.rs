@@ -262,7 +262,8 @@ mod tests {
     fn offer(keys: &[(&str, &str)]) -> Offer {
         let mut offer = Offer::default();
         for (key, value) in keys {
-            offer.set(key, value).expect("a key to offer");
+            let key = Key::configurable(key).expect("a key to offer");
+            offer.set(key, Value::parse(key, value).expect("a value of it")).expect("of its kind");
         }
         offer
     }

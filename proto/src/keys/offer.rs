@@ -3,22 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::parse::KeyError;
-use super::table::{Key, KeyRow, Offer, TABLE};
-use super::value::Value;
+use super::table::{KeyRow, Offer, TABLE};
 
 impl Offer {
-    /// Sets the value to offer for a key, both as the standard writes them; the names of digests, `Yes`
-    /// and `No` are taken in any case.
-    ///
-    /// # Errors
-    /// [`KeyError`] says what is wrong and what would be right; nothing has changed then.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<(), KeyError> {
-        let key = Key::configurable(key)?;
-        let parsed = Value::parse(key, value)?;
-        self.put(key, parsed).ok_or_else(|| KeyError::not_offered(key))
-    }
-
     /// All keys and their values, as the standard writes them and in its order.
     pub fn entries(&self) -> Vec<(&'static str, String)> {
         let entry = |row: &KeyRow| Some((row.name, self.value(row.key)?.to_string()));
@@ -29,6 +16,15 @@ impl Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::{Key, KeyError, Value};
+
+    /// Sets what is written so in a file.
+    fn set(offer: &mut Offer, key: &str, value: &str) -> Result<(), KeyError> {
+        let key = Key::configurable(key)?;
+        let value = Value::parse(key, value)?;
+        assert_eq!(offer.set(key, value), Some(()));
+        Ok(())
+    }
 
     #[test]
     fn the_entries_stand_in_the_standards_order_and_can_be_set_again() {
@@ -55,7 +51,7 @@ mod tests {
         );
         let mut again = offer.clone();
         for (key, value) in offer.entries() {
-            assert_eq!(again.set(key, &value), Ok(()), "{key}={value}");
+            assert_eq!(set(&mut again, key, &value), Ok(()), "{key}={value}");
         }
         assert_eq!(again, offer);
     }
@@ -75,7 +71,7 @@ mod tests {
             ("ErrorRecoveryLevel", "2", "2"),
             ("MaxConnections", "65535", "65535"),
         ] {
-            assert_eq!(offer.set(key, value), Ok(()));
+            assert_eq!(set(&mut offer, key, value), Ok(()));
             assert!(offer.entries().contains(&(key, shown.to_string())), "{key}={value}");
         }
     }
@@ -101,7 +97,7 @@ mod tests {
             ("ErrorRecoveryLevel", "3", "from 0 to 2"),
             ("DefaultTime2Retain", "3601", "from 0 to 3600"),
         ] {
-            let error = offer.set(key, value).expect_err(key).to_string();
+            let error = set(&mut offer, key, value).expect_err(key).to_string();
             assert!(error.contains(says), "{key}={value}: {error}");
         }
         assert_eq!(offer, Offer::default());

@@ -66,12 +66,6 @@ enum KeyProblem {
     Range { min: u32, max: u32 },
 }
 
-impl KeyError {
-    pub(super) fn not_offered(key: Key) -> KeyError {
-        KeyError { key: key.name().to_string(), value: String::new(), problem: KeyProblem::NotOffered }
-    }
-}
-
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let KeyError { key, value, problem } = self;

@@ -183,7 +183,7 @@ macro_rules! table {
         /// What to offer, and what to declare. Lengths in bytes, times in seconds.
         ///
         /// [`Offer::default`] is made for speed: data leaves with the command, bursts are long, several R2Ts
-        /// may be outstanding. [`Offer::set`] keeps every value in its key's range.
+        /// may be outstanding. [`Value::parse`] keeps every value in its key's range.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Offer {
             $($(
@@ -209,7 +209,7 @@ macro_rules! table {
 
             /// Stores a value of the key's kind and range; `None` for a key that is never offered, and a value of
             /// another kind.
-            pub(super) fn put(&mut self, key: Key, value: Value) -> Option<()> {
+            pub fn set(&mut self, key: Key, value: Value) -> Option<()> {
                 match key {
                     $($( Key::$key => self.$field = value.try_into().ok()?, )?)*
                     _ => return None,
@@ -440,7 +440,7 @@ mod tests {
             };
             for text in values {
                 let value = Value::parse(row.key, &text).expect(row.name);
-                assert_eq!(offer.put(row.key, value), Some(()), "{}={text}", row.name);
+                assert_eq!(offer.set(row.key, value), Some(()), "{}={text}", row.name);
                 assert_eq!(offer.value(row.key), Some(value));
             }
         }

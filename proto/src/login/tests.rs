@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::ids::{Cid, Isid};
-use crate::keys::Offer;
+use crate::keys::{DigestOffer, Offer};
 use crate::names::IscsiName;
 use crate::pdu::LoginStage::{FullFeature, OperationalNegotiation, SecurityNegotiation};
 use crate::pdu::{BHS_LEN, Bhs, Wire, set_lengths};
@@ -357,7 +357,7 @@ fn a_segment_length_out_of_range_drops_the_connection() {
 #[test]
 fn a_digest_we_insist_on_and_do_not_get_is_told() {
     let mut config = normal();
-    config.offer.set("HeaderDigest", "CRC32C").expect("a key");
+    config.offer.header_digest = DigestOffer::Crc32c;
     let (mut scene, _) = Scene::to_operational(config);
     let outcome = scene.say(OperationalNegotiation, Some(FullFeature), &[("HeaderDigest", "Reject")]);
     assert!(matches!(outcome, Err(LoginError::Incompatible(_))), "{outcome:?}");
