@@ -29,6 +29,8 @@ SHELL := bash
 CARGO ?= cargo
 # Tools that are built from source land here, not in the home directory.
 TOOLS := $(CURDIR)/target/tools
+# Where tests say that they were skipped (src/testing.rs).
+SKIPPED := $(or $(CARGO_TARGET_DIR),target)/tmp/skipped
 
 .PHONY: build demo test check test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std kext test-kext fuzz-kext test-minimal
 
@@ -47,10 +49,10 @@ demo:
 test:
 	@tests/scripts/need rust cc
 	tests/scripts/install-tools
-	rm -f target/tmp/skipped
+	rm -f $(SKIPPED)
 	$(CARGO) test --doc --workspace --locked
 	tests/scripts/run-tests all
-	@if [ -s target/tmp/skipped ]; then echo "SKIPPED, not passed:"; sort -u target/tmp/skipped; fi
+	@if [ -s $(SKIPPED) ]; then echo "SKIPPED, not passed:"; sort -u $(SKIPPED); fi
 
 check:
 	@tests/scripts/need rust cc

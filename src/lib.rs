@@ -13,3 +13,5 @@ mod login;
 pub mod options;
 mod printable;
 pub mod selftest;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,8 +1,7 @@
 //! Processes of others: run to their end, or kept running and surely ended.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -10,41 +9,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-/// Whether the tools are there. Where not, says so where `make test` prints it; in CI that is a failure.
-pub(crate) fn need(tools: &[&str]) -> bool {
-    let missing: Vec<_> = tools.iter().filter(|tool| !is_installed(tool)).copied().collect();
-    missing.is_empty() || skip(&format!("{} not installed", missing.join(", ")))
-}
+pub(crate) use iscsid::testing::{need, skip};
 
 /// Whether this test may mount and attach loop devices.
 pub(crate) fn need_root() -> bool {
     nix::unistd::geteuid().is_root() || skip("needs root")
-}
-
-/// Says where `make test` prints it that this test is skipped, and why; in CI that is a failure.
-pub(crate) fn skip(why: &str) -> bool {
-    let test = test_name();
-    assert!(std::env::var_os("CI").is_none(), "nothing may be skipped in CI, but for {test}: {why}");
-    list_as_skipped(why);
-    false
-}
-
-/// Adds this test to what `make test` lists as skipped at its end.
-pub(crate) fn list_as_skipped(why: &str) {
-    let list = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
-    let mut list = OpenOptions::new().create(true).append(true).open(list).expect("the list of skipped tests");
-    writeln!(list, "{}: {why}", test_name()).expect("the list of skipped tests");
-}
-
-fn test_name() -> String {
-    std::thread::current().name().unwrap_or("a test").to_owned()
-}
-
-fn is_installed(tool: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // Administrators' tools are there; a user's PATH may leave them out.
-    let admin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(admin).any(|dir| dir.join(tool).is_file())
 }
 
 /// How a command ended.

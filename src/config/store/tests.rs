@@ -399,17 +399,6 @@ fn an_edit_that_fails_changes_nothing() {
     assert_eq!(fs::read(&path).expect("readable"), bytes);
 }
 
-/// Adds this test to what `make test` lists as skipped at its end.
-#[cfg(target_os = "linux")]
-fn list_as_skipped(why: &str) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp");
-    fs::create_dir_all(&directory).expect("target/tmp");
-    let entry = format!("{}: {why}\n", std::thread::current().name().unwrap_or("a test"));
-    let list = fs::OpenOptions::new().create(true).append(true).open(directory.join("skipped"));
-    list.and_then(|mut list| std::io::Write::write_all(&mut list, entry.as_bytes()))
-        .expect("the list of skipped tests");
-}
-
 /// A file system of 64 KiB, as root may mount one.
 #[cfg(target_os = "linux")]
 struct SmallDisk(TempDir);
@@ -438,8 +427,7 @@ impl Drop for SmallDisk {
 #[test]
 fn when_the_disk_is_full_the_old_files_survive_and_the_error_says_so() {
     let Some(disk) = SmallDisk::mount() else {
-        assert!(std::env::var_os("CI").is_none(), "this test needs root");
-        list_as_skipped("only root can mount a small file system to fill");
+        crate::testing::skip("only root can mount a small file system to fill");
         return;
     };
     let path = disk.0.path().join("iscsid.plist");
