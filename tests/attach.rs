@@ -1,9 +1,12 @@
 //! Attaching on Linux: units in memory become disks, and file systems live on them.
 //!
-//! Needs root, /dev/fuse and loop devices; says so loudly and skips without, and fails without where
-//! the environment variable CI is set.
+//! Needs root, /dev/fuse and loop devices.
 
 #![cfg(target_os = "linux")]
+
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "common/process.rs"]
+mod process;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -16,24 +19,15 @@ use std::time::{Duration, Instant};
 use iscsid::block::testing::{Plan, RamDisk};
 use iscsid::block::{IoError, Op};
 use iscsid::export::attach::{AttachError, LoopDisks, Way};
+use process::{need, need_root, skip};
 
 const UNIT: &str = "iqn.2026-11.test.example:attach/0";
 const MIB: u64 = 1 << 20;
 
 /// Whether this machine and user can attach at all.
 fn able() -> bool {
-    let lacking = if !nix::unistd::geteuid().is_root() {
-        "root"
-    } else if !Path::new("/dev/fuse").exists() {
-        "/dev/fuse"
-    } else if !Path::new("/dev/loop-control").exists() {
-        "/dev/loop-control"
-    } else {
-        return true;
-    };
-    assert!(std::env::var_os("CI").is_none(), "this test needs {lacking}, and CI may not skip it");
-    eprintln!("!!!! SKIPPED: this test needs {lacking}: NOTHING was tested. !!!!");
-    false
+    let there = |device: &str| Path::new(device).exists() || skip(&format!("there is no {device}"));
+    need_root() && there("/dev/fuse") && there("/dev/loop-control")
 }
 
 /// A unit, a place to attach it below, and a directory to mount it on.
@@ -523,12 +517,7 @@ async fn an_error_of_the_unit_is_an_error_of_the_file_and_of_the_disk() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_writes_in_parallel_through_the_disk_verify() {
-    if !able() {
-        return;
-    }
-    if Command::new("fio").arg("--version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "this test needs fio, and CI may not skip it");
-        eprintln!("!!!! SKIPPED: this test needs fio: NOTHING was tested. !!!!");
+    if !able() || !need(&["fio"]) {
         return;
     }
     let bench = Bench::of_bytes(48 * MIB);

@@ -1,19 +1,15 @@
 //! The target, as libiscsi sees it: a client that shares no code with it.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use sim_target::{Chap, SimDisk, SimTarget};
 
+use crate::testing::need;
+
 const NAME: &str = "iqn.2026-01.test.sim:disk";
 
-/// Whether the tools of libiscsi are there. A run without them says so where nobody overlooks it.
-fn have_tools() -> bool {
-    let there = Command::new("iscsi-inq").arg("--help").output().is_ok();
-    if !there {
-        eprintln!("\n!!! SKIPPED: iscsi-inq is missing; install libiscsi-bin (Debian) to try the target with it !!!\n");
-    }
-    there
-}
+/// What has to be installed: Debian's libiscsi-bin.
+const TOOLS: &[&str] = &["iscsi-inq", "iscsi-ls", "iscsi-readcapacity16", "iscsi-test-cu"];
 
 /// Runs a tool of libiscsi without blocking the target's runtime; `timeout` ends one that hangs.
 async fn run(tool: &str, args: &[&str]) -> Output {
@@ -35,7 +31,7 @@ fn url(target: &SimTarget) -> String {
 
 #[tokio::test]
 async fn it_is_found_and_described() {
-    if !have_tools() {
+    if !need(TOOLS) {
         return;
     }
     let target = SimTarget::builder(NAME)
@@ -60,7 +56,7 @@ async fn it_is_found_and_described() {
 
 #[tokio::test]
 async fn it_asks_for_a_name_and_a_secret() {
-    if !have_tools() {
+    if !need(TOOLS) {
         return;
     }
     let chap = Chap::new("user", "a secret of ours");
@@ -76,7 +72,7 @@ async fn it_asks_for_a_name_and_a_secret() {
 /// Suites of libiscsi's conformance test. They break rules on purpose, so violations are not asked.
 #[tokio::test]
 async fn it_passes_the_conformance_test() {
-    if !have_tools() {
+    if !need(TOOLS) {
         return;
     }
     let target = SimTarget::builder(NAME).lun(0, SimDisk::new(1 << 20, 512).thin()).start().await.unwrap();

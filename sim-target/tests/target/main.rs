@@ -8,3 +8,6 @@ mod flow;
 mod libiscsi;
 mod login;
 mod proxy;
+#[path = "../../../src/testing.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests of iscsid use more of it")]
+mod testing;
