@@ -184,10 +184,12 @@ apple-link: export PROFILE ?= installer
 apple-link:
 	packaging/apple/link
 
-# The manual pages come from the same program, built for this machine.
+# The manual pages come from the same program, built for this machine; WRITER=target/release/iscsid where it is already.
 package: apple-link
+ifeq ($(WRITER),)
 	$(CARGO) build --bin iscsid --locked
-	WRITER=target/debug/iscsid packaging/installer/build
+endif
+	WRITER=$(or $(WRITER),target/debug/iscsid) packaging/installer/build
 
 # std is not there for this target, so code that reaches for it does not compile.
 no-std:
