@@ -58,6 +58,7 @@ check:
 	@tests/scripts/need rust cc
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --test '*' --locked -- -D warnings
 	tests/scripts/run-tests unit
 
 # TESTS=chap: only those with that in their name.
@@ -167,7 +168,7 @@ lint:
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@# To Cargo, all targets are those with `test = true`.
-	$(CARGO) clippy --test '*' --locked -- -D warnings
+	$(CARGO) clippy --workspace --test '*' --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@if ! PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --version >/dev/null 2>&1; then \
 	    echo "Installing cargo-deny from crates.io into target/tools (about two minutes)."; \
