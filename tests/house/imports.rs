@@ -135,6 +135,10 @@ impl Crates {
             ends.insert(End::Item(module, name.clone()));
         }
         for brought in within.uses.iter().filter(|brought| brought.name.as_ref() == Some(name)) {
+            // A macro is shown by its own name.
+            if brought.path == [name.as_str()] && within.items.contains(name) {
+                continue;
+            }
             // `use name::…` in a module that has no such name means a crate, not itself.
             if brought.path.first() == Some(name) && !within.modules.contains_key(name) {
                 ends.extend(self.outside(name, &[&brought.path[1..], rest].concat(), way + 1));

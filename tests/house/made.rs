@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use crate::circles::circles;
 use crate::crates::{Crates, Sources};
-use crate::has_unsafe;
 use crate::imports::{Import, Imports};
+use crate::manifests::{default_features, features};
 use crate::rooms::Rooms;
+use crate::{has_unsafe, may_be_crate};
 
 struct Made(BTreeMap<PathBuf, &'static str>);
 
@@ -120,16 +123,39 @@ fn other_crates_are_told() {
     assert_eq!(names, ["libc", "std"]);
 }
 
+#[test]
+fn a_macro_that_is_shown_by_its_name_is_no_crate() {
+    let found = imports(&[
+        ("src/lib.rs", TWO),
+        ("src/a.rs", "macro_rules! made { () => {} } pub(super) use made;"),
+        ("src/b.rs", "use super::a::made; made!();"),
+    ]);
+    assert_eq!(found.foreign, BTreeSet::new());
+    assert_eq!(found.imports, import_of("src/b.rs", "src/a.rs", "made"));
+}
+
 const PAGE: &str = "\
+| `src/before/` | a table of something else | `nowhere` |
+
+## Rooms
+
 | room | what it does | may import |
 |---|---|---|
 | `src/cli/` | asks | `ipc` |
 | `src/ipc/` | words | serde |
 | `src/load.rs` | loads | nothing |
+
+## Words
+
+| `src/after/` | a table of something else | `nowhere` |
 ";
 
 fn import(from: &str, to: &str) -> BTreeSet<Import> {
-    BTreeSet::from([Import { from: from.into(), to: to.into(), name: "Name".to_owned() }])
+    import_of(from, to, "Name")
+}
+
+fn import_of(from: &str, to: &str, name: &str) -> BTreeSet<Import> {
+    BTreeSet::from([Import { from: from.into(), to: to.into(), name: name.to_owned() }])
 }
 
 #[test]
@@ -152,11 +178,42 @@ fn an_import_that_the_table_does_not_allow_is_told() {
 
 #[test]
 fn a_table_that_names_no_room_is_told() {
-    let rooms = Rooms::of_page("| `src/cli/` | asks | `icp` |");
+    let rooms = Rooms::of_page("## Rooms\n| `src/cli/` | asks | `icp` |");
     assert_eq!(
         rooms.judge(&BTreeSet::new()),
         BTreeSet::from(["src/cli/ may import `icp`, which is no room".to_owned()])
     );
+}
+
+#[test]
+fn a_feature_is_found_on_every_way_to_a_crate() {
+    let on = |name: &str, features: &[&str]| json!({"name": name, "kind": null, "features": features});
+    let (core, login, words) = (on("core", &[]), on("core", &["login"]), on("words", &[]));
+    let renamed = json!({"name": "core", "rename": "heart", "kind": null, "features": []});
+    let in_tests = json!({"name": "core", "kind": "dev", "features": ["login"]});
+    for (of_ours, of_words, asked_by_words, expected) in [
+        (json!([core, words]), json!([core]), json!({}), ""),
+        (json!([core, in_tests]), json!([core]), json!({}), ""),
+        (json!([login]), json!([core]), json!({}), "login"),
+        (json!([core, words]), json!([login]), json!({}), "login"),
+        (json!([core, words]), json!([core]), json!({"more": ["core?/login"]}), "login"),
+        (json!([core, words]), json!([renamed]), json!({"more": ["heart/login"]}), "login"),
+    ] {
+        let members = json!({"packages": [
+            {"name": "ours", "dependencies": of_ours, "features": {}},
+            {"name": "words", "dependencies": of_words, "features": asked_by_words},
+        ]});
+        let found = Vec::from_iter(features(&members, "ours", "core"));
+        assert_eq!(found.join(", "), expected, "{members}");
+    }
+    let core = json!({"packages": [{"name": "core", "features": {"default": ["dep:chap"]}}]});
+    assert_eq!(default_features(&core, "core").len(), 1);
+}
+
+#[test]
+fn a_crate_is_told_from_types() {
+    assert!(["std", "tokio", "libc", "my_crate"].into_iter().all(may_be_crate));
+    assert!(!["Vec", "T", "u32", "str"].into_iter().any(may_be_crate));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Rooms, and who may import whom: as the table of docs/architecture.md says.
 //!
 //! ```text
+//!   ## Rooms
 //!   | `src/export/` | producers of block I/O … | `block` |      export may import block, and nothing else of ours
 //! ```
 //! A room is called by the last part of its path. What is in backticks in the last column is a room; other words there
@@ -18,9 +19,10 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    /// The rooms of a page's table.
+    /// The rooms of the table below a page's heading "Rooms".
     pub(crate) fn of_page(page: &str) -> Rooms {
-        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let below = page.lines().skip_while(|&line| line != "## Rooms").skip(1);
+        let rows = below.take_while(|line| !line.starts_with('#')).filter(|line| line.starts_with("| `"));
         let rooms = rows.filter_map(|row| {
             let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
             let (first, last) = (cells.first()?, cells.last()?);
