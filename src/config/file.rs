@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tempfile::Builder;
+use tempfile::{Builder, NamedTempFile};
 use zeroize::Zeroizing;
 
 use crate::ipc::{ExitCode, Failure};
@@ -63,21 +63,48 @@ pub(super) fn read_private(path: &Path, what: &str, advice: &str) -> Result<Opti
 
 /// Replaces the file by these bytes, mode 0600; creates its directory, mode 0755, where there is none.
 pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    replace(path, bytes).map_err(|error| {
-        let what = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room and repeat the command",
-            io::ErrorKind::PermissionDenied => "run iscsid as a user that may write there",
-            io::ErrorKind::ReadOnlyFilesystem => "name a place that can be written to with --config",
-            _ => "repair that and repeat the command",
-        };
-        failure(format!("cannot save {}: {error}; the file is as it was", path.display())).advice(what)
-    })
+    stage(path, bytes)?.commit()
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Bytes that are on stable storage beside the file that they are to replace. Dropped, they are gone.
+#[derive(Debug)]
+pub(super) struct Staged {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+/// Does all of [`save`] that may run out of room, and leaves the file as it is.
+pub(super) fn stage(path: &Path, bytes: &[u8]) -> Result<Staged, Failure> {
     // A link stays a link: what it points to is replaced.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let directory = directory(&path);
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match write_beside(&target, bytes) {
+        Ok(file) => Ok(Staged { file, path: target }),
+        Err(error) => Err(not_saved(path, &error)),
+    }
+}
+
+impl Staged {
+    /// Puts the bytes in the file's place.
+    pub(super) fn commit(self) -> Result<(), Failure> {
+        let Staged { file, path } = self;
+        file.persist(&path).map_err(|error| not_saved(&path, &error.error))?;
+        sync_directory(&path);
+        Ok(())
+    }
+}
+
+fn not_saved(path: &Path, error: &io::Error) -> Failure {
+    let what = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room and repeat the command",
+        io::ErrorKind::PermissionDenied => "run iscsid as a user that may write there",
+        io::ErrorKind::ReadOnlyFilesystem => "name a place that can be written to with --config",
+        _ => "repair that and repeat the command",
+    };
+    failure(format!("cannot save {}: {error}; the file is as it was", path.display())).advice(what)
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let directory = directory(path);
     DirBuilder::new().recursive(true).mode(0o755).create(&directory)?;
     let mut prefix = std::ffi::OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
@@ -86,9 +113,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Builder::new().prefix(&prefix).permissions(fs::Permissions::from_mode(0o600)).tempfile_in(&directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(&path).map_err(|error| error.error)?;
-    sync_directory(&path);
-    Ok(())
+    Ok(file)
 }
 
 /// Writes a change of a file's name to stable storage. An error is only logged: the change has been made,

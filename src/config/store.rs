@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::convert;
-use super::file::{self, failure};
+use super::file::{self, Staged, failure};
 use super::schema;
 use super::secrets::Secrets;
 use super::secrets::vault::Vault;
@@ -89,27 +89,31 @@ impl Store {
         let mut config = self.config.clone();
         let mut secrets = self.secrets.clone();
         let result = edit(&mut config, &mut secrets)?;
+        // The settings' bytes first: they need room, and without it the secrets stay as they are, too.
+        let staged = if config == self.config { None } else { Some(self.stage(&config)?) };
         let secrets_changed = secrets != self.secrets;
         if secrets_changed {
             self.vault.save(&secrets_path(&self.path), &self.secrets, &secrets)?;
         }
-        if config != self.config
-            && let Err(failure) = self.save(&config)
-        {
-            if secrets_changed {
-                // Best effort to have both files as they were; what the user must know is the first failure.
-                if let Err(second) = self.vault.save(&secrets_path(&self.path), &secrets, &self.secrets) {
+        if let Some((staged, bytes)) = staged {
+            if let Err(failure) = staged.commit() {
+                // A rename failed. Best effort to keep both files as they were; the user is told the first failure.
+                if secrets_changed
+                    && let Err(second) = self.vault.save(&secrets_path(&self.path), &secrets, &self.secrets)
+                {
                     tracing::error!("the new secrets stay although the settings could not be saved: {second}");
                 }
+                return Err(failure);
             }
-            return Err(failure);
+            self.bytes = Some(bytes);
         }
         self.config = config;
         self.secrets = secrets;
         Ok(result)
     }
 
-    fn save(&mut self, config: &Config) -> Result<(), Failure> {
+    /// The settings as they will be saved, with their bytes.
+    fn stage(&self, config: &Config) -> Result<(Staged, Vec<u8>), Failure> {
         let path = &self.path;
         if file::read(path)? != self.bytes {
             let message = format!("{} was changed by hand since iscsid read it", path.display());
@@ -119,9 +123,7 @@ impl Store {
         plist::to_writer_xml(&mut bytes, &convert::to_file(config))
             .map_err(|error| failure(format!("cannot write the settings as a property list: {error}")))?;
         bytes.push(b'\n');
-        file::save(path, &bytes)?;
-        self.bytes = Some(bytes);
-        Ok(())
+        Ok((file::stage(path, &bytes)?, bytes))
     }
 }
 

@@ -80,6 +80,25 @@ fn with_none_units_are_exported_and_nothing_is_attached() {
 }
 
 #[test]
+fn with_none_what_a_daemon_that_died_has_attached_is_cleared_away_as_well() {
+    if !need_root() {
+        return;
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    let (target, daemon) = (target(&runtime), Daemon::start());
+    daemon.log_in(TARGET, &target.address().to_string());
+    daemon.ctl_ok(["attach", TARGET]);
+    let device = daemon.disks(TARGET)[0].device.clone().expect("a loop device");
+    let backing = Path::new("/sys/block").join(device.trim_start_matches("/dev/")).join("loop/backing_file");
+    let file = || std::fs::read_to_string(&backing).unwrap_or_default();
+    let luns = daemon.home().runtime_dir().join("luns");
+    assert!(file().starts_with(&luns.display().to_string()), "{}", file());
+    let daemon = Daemon::start_with(daemon.crash(), &["--attach", "none"]);
+    assert!(daemon.log().contains("left behind by an iscsid that died"), "{}", daemon.log());
+    assert!(!file().starts_with(&luns.display().to_string()), "{device} still has {}", file());
+}
+
+#[test]
 fn the_way_of_macos_can_be_gone_here_with_stand_ins_for_its_tools() {
     if !need_root() {
         return;

@@ -467,3 +467,32 @@ fn when_the_disk_is_full_the_old_files_survive_and_the_error_says_so() {
     fs::remove_file(disk.0.path().join("filler")).expect("removed");
     store.edit(|config, secrets| config.remove_target(secrets, TARGET, None)).expect("there is room again");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_change_that_is_refused_for_want_of_room_leaves_no_secret_behind() {
+    let Some(disk) = SmallDisk::mount() else {
+        crate::testing::skip("only root can mount a small file system to fill");
+        return;
+    };
+    let path = disk.0.path().join("iscsid.plist");
+    let mut store = open(&path);
+    store.edit(|config, _| config.add_target(TARGET, "192.0.2.1", None)).expect("there is room");
+    let before = fs::read(&path).expect("readable");
+    let filler = disk.0.path().join("filler");
+    fs::write(&filler, vec![0; 1 << 20]).expect_err("full");
+    // Room for one file, and two are to be written.
+    let full = fs::metadata(&filler).expect("it is there").len();
+    fs::File::options().write(true).open(&filler).and_then(|file| file.set_len(full - 4096)).expect("shorter");
+
+    let chap = ChapChanges {
+        name: Some("second".into()),
+        secret: Some(Secret("the second secret".into())),
+        ..ChapChanges::default()
+    };
+    let changes = TargetChanges { chap, ..TargetChanges::default() };
+    store.edit(|config, secrets| config.modify_target(secrets, TARGET, &changes)).expect_err("no room");
+    assert_eq!(fs::read(&path).expect("readable"), before);
+    assert!(!secrets_path(&path).exists(), "the next daemon would find it");
+    assert_eq!(*store.secrets(), crate::config::Secrets::default());
+}

@@ -55,9 +55,11 @@ impl Chosen {
                 return wrong(ExitCode::Usage, message, "leave one of them out");
             }
             Attach::DiskImage if !tools.make_images() => {
-                let message = "--attach diskimage makes disks by hdiutil or diskutil, and neither is here";
-                let advice = "leave it out, or name the directory of stand-ins by --mac-tools";
-                return wrong(ExitCode::Configuration, message, advice);
+                let place =
+                    options.mac_tools.as_ref().map_or("here".to_owned(), |tools| format!("in {}", tools.display()));
+                let message = format!("--attach diskimage makes disks by hdiutil or diskutil, and neither is {place}");
+                let advice = "leave it out, or name the directory that has them by --mac-tools";
+                return wrong(ExitCode::Configuration, &message, advice);
             }
             Attach::DiskImage => Chosen::DiskImages(tools),
             Attach::None => Chosen::Nothing,
@@ -94,7 +96,15 @@ impl Chosen {
                 let door = nfs.map(|nfs| NfsDoor { port: nfs.port, moved: nfs.moved, tickets: nfs.tickets.clone() });
                 cleared(DiskImages::new(runtime_dir, door, tools)).await
             }
-            Chosen::Nothing => Arc::new(NoDisks),
+            Chosen::Nothing => {
+                // A daemon that died may have had this system's own way.
+                if cfg!(target_os = "linux") {
+                    cleared(LoopDisks::new(runtime_dir)).await;
+                } else {
+                    cleared(DiskImages::new(runtime_dir, None, MacTools::default())).await;
+                }
+                Arc::new(NoDisks)
+            }
         }
     }
 }
