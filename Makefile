@@ -63,11 +63,13 @@ check:
 
 # TESTS=chap: only those with that in their name.
 test-lio:
+	@tests/scripts/need rust cc
 	tests/scripts/install-tools
 	$(CARGO) test --test lio --locked --no-run
 	ONE_AT_A_TIME=1 tests/targets/guest/guest lio run tests/scripts/run-tests lio '$(TESTS)'
 
 test-nfs:
+	@tests/scripts/need rust cc
 	tests/scripts/install-tools
 	$(CARGO) test --test nfs --locked --no-run
 	ONE_AT_A_TIME=1 tests/targets/guest/guest nfs run tests/scripts/run-tests nfs '$(TESTS)'
@@ -76,6 +78,7 @@ test-minimal:
 	tests/scripts/minimal-root
 
 kext:
+	@tests/scripts/need rust cc
 	tests/scripts/install-kext-tools
 	$(MAKE) -C kext-shim
 
@@ -86,6 +89,7 @@ test-kext: SANITIZERS ?= address,undefined thread
 test-kext: SCENARIOS ?= ^(login|units|integrity|file_system|durability|recovery|segments)::
 test-kext: FAULTS ?= 15
 test-kext:
+	@tests/scripts/need rust cc
 	tests/scripts/install-tools
 	tests/scripts/install-kext-tools
 	$(CARGO) test --test kernel_sim --test end_to_end --test soak --locked --no-run
@@ -104,6 +108,7 @@ test-kext:
 	done
 
 fuzz-kext:
+	@tests/scripts/need rust cc
 	tests/scripts/install-kext-tools
 	$(MAKE) -C kext-shim fuzz
 
@@ -113,6 +118,7 @@ soak: export SECONDS ?= 7200
 soak: export SEED ?=
 soak: export KILL_EVERY ?= 50
 soak:
+	@tests/scripts/need rust cc
 	tests/scripts/install-tools
 	$(CARGO) test --release --locked --test soak -- --ignored --nocapture --exact soak::soak
 
@@ -120,27 +126,32 @@ soak-short: export FAULTS ?= 40
 soak-short: export SECONDS ?= 120
 soak-short: export SEED ?=
 soak-short:
+	@tests/scripts/need rust cc
 	tests/scripts/install-tools
 	$(CARGO) test --locked --test soak -- --ignored --nocapture --exact soak::soak
 
 hold: export SESSIONS ?= 64
 hold: export SECONDS ?= 600
 hold:
+	@tests/scripts/need rust cc
 	$(CARGO) test --release --locked --test soak -- --ignored --nocapture --exact hold::hold
 
 hold-short: export SESSIONS ?= 64
 hold-short: export SECONDS ?= 20
 hold-short:
+	@tests/scripts/need rust cc
 	$(CARGO) test --locked --test soak -- --ignored --nocapture --exact hold::hold
 
 fuzz: export FUZZ_SECONDS ?= 60
 fuzz: export FUZZ_JOBS ?= 2
 fuzz:
+	@tests/scripts/need rust cc
 	tests/scripts/fuzz $(TARGETS)
 
 # What stands on the wire, SCSI, tasks and the hashes: the rest takes Miri an hour. MIRI_TESTS= for all of it.
 miri: MIRI_TESTS ?= pdu:: digest:: sn:: ids:: scsi:: tmf task window login::chap
 miri:
+	@tests/scripts/need rust cc
 	@if ! $(CARGO) +nightly miri --version >/dev/null 2>&1; then \
 	    echo "There is no Miri here: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; \
 	fi
@@ -149,6 +160,7 @@ miri:
 
 # WORDS: which of the comparisons, as benches/peers/main.rs says; all of them take about ten minutes.
 bench:
+	@tests/scripts/need rust cc
 	tests/scripts/install-tools qemu-block-extra
 	$(CARGO) bench --bench core --bench engine --bench nbd --locked
 	$(CARGO) bench --bench peers --locked -- $(WORDS)
@@ -156,14 +168,17 @@ bench:
 # Every benchmark for a moment, of the build that the tests have: its times mean nothing, but allocations and system
 # calls per I/O beyond their budget fail.
 bench-smoke:
+	@tests/scripts/need rust cc
 	tests/scripts/install-tools
 	$(CARGO) bench --workspace --bench '*' --profile dev --locked -- --test
 
 # The test writes what it would compare.
 conformance:
+	@tests/scripts/need rust cc
 	ISCSID_WRITE_CONFORMANCE=1 $(CARGO) test --quiet --test conformance --locked
 
 lint:
+	@tests/scripts/need rust cc
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -178,6 +193,7 @@ lint:
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check licenses bans sources
 
 apple:
+	@tests/scripts/need rust cc
 	tests/scripts/check-apple $(TARGETS)
 
 # PROFILE=release for a release; the default spares minutes of link-time optimisation.

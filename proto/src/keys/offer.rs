@@ -94,7 +94,7 @@ mod tests {
             ("MaxRecvDataSegmentLength", "4294967808", "from 512 to 16777215"),
             ("MaxBurstLength", "lots", "from 512 to 16777215"),
             ("MaxOutstandingR2T", "0", "from 1 to 65535"),
-            ("ErrorRecoveryLevel", "3", "from 0 to 2"),
+            ("ErrorRecoveryLevel", "3", "use 0, the only one that has an effect"),
             ("DefaultTime2Retain", "3601", "from 0 to 3600"),
         ] {
             let error = set(&mut offer, key, value).expect_err(key).to_string();

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 use super::codec::number;
-use super::table::{Key, KeyRow, Rule, lookup};
+use super::table::{Key, KeyRow, Offer, Rule, lookup};
 use super::value::{DigestOffer, Value};
 
 impl Key {
@@ -27,8 +27,14 @@ impl Value {
     pub fn parse(key: Key, text: &str) -> Result<Value, KeyError> {
         let fail = |problem| KeyError { key: key.name().to_string(), value: text.to_string(), problem };
         let row = key.row().filter(|row| row.offered.is_some()).ok_or_else(|| fail(KeyProblem::NotOffered))?;
-        check(row, text).map_err(fail)
+        check(row, text).map_err(|problem| fail(only(row).map_or(problem, KeyProblem::Only)))
     }
+}
+
+/// The only value of a key that has an effect; `None` where there are more.
+fn only(row: &KeyRow) -> Option<Value> {
+    row.offered?.only?;
+    Offer::default().value(row.key)
 }
 
 fn check(row: &KeyRow, value: &str) -> Result<Value, KeyProblem> {
@@ -63,7 +69,12 @@ enum KeyProblem {
     NotOffered,
     Digest,
     Flag,
-    Range { min: u32, max: u32 },
+    Range {
+        min: u32,
+        max: u32,
+    },
+    /// The key has values that we do not do anything for: the one that is left.
+    Only(Value),
 }
 
 impl fmt::Display for KeyError {
@@ -81,6 +92,9 @@ impl fmt::Display for KeyError {
                 write!(f, "'{value}' is not a value of {key}, use None, CRC32C, CRC32C,None or None,CRC32C")
             }
             KeyProblem::Flag => write!(f, "'{value}' is not a value of {key}, use Yes or No"),
+            KeyProblem::Only(left) => {
+                write!(f, "'{value}' is not a value of {key}, use {left}, the only one that has an effect")
+            }
             KeyProblem::Range { min, max } => {
                 write!(f, "'{value}' is not a value of {key}, use a number from {min} to {max}")
             }

@@ -244,7 +244,7 @@ fn wrong_keys_values_and_timers_are_refused() {
         ("MaxBurstLength", "511", "from 512 to 16777215"),
         ("HeaderDigest", "CRC16", "use None, CRC32C"),
         ("ImmediateData", "maybe", "use Yes or No"),
-        ("ErrorRecoveryLevel", "3", "from 0 to 2"),
+        ("ErrorRecoveryLevel", "3", "use 0, the only one that has an effect"),
     ] {
         assert_refused(|config, s| config.modify_target(s, DISK, &key(name, value)), ExitCode::Usage, words);
     }
