@@ -211,7 +211,10 @@ impl Driver {
                 drop(reply.send(result));
             }
             Control::Logout { purpose: Purpose::End, deadline, reply } => {
-                drop(reply.send(self.log_out_for_good(deadline).await));
+                let result = self.log_out_for_good(deadline).await;
+                // Before the answer: a daemon that dies right after it must not leave a session that was logged out of.
+                self.take_out().await;
+                drop(reply.send(result));
                 return Then::End;
             }
             Control::Logout { purpose: Purpose::Return, deadline, reply } => {
@@ -489,13 +492,18 @@ impl Driver {
         self.log_out(deadline).await
     }
 
-    /// Takes the session out of the extension, and answers everything that is left.
-    async fn end(mut self) {
-        self.inbox.close();
+    /// Takes the session out of the extension.
+    async fn take_out(&mut self) {
         if self.link != Link::Gone {
             self.ask("ended", |extension, session| extension.remove(session, ISCSI_REMOVE_ALL)).await;
         }
         self.link = Link::Gone;
+    }
+
+    /// Takes the session out of the extension, if it is there, and answers everything that is left.
+    async fn end(mut self) {
+        self.inbox.close();
+        self.take_out().await;
         self.way.extension.unhear(self.way.session);
         self.waiting.drain(..).for_each(|request| request.fail(IoError::Offline));
         let deadline = Instant::now() + LAST;
