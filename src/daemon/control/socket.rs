@@ -34,6 +34,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How many clients there are at a time.
 pub(crate) const MAX_CLIENTS: usize = 256;
 
+/// How many turns the clients' tasks get before one is evicted.
+const TURNS: usize = 32;
+
 /// Who answers requests.
 pub(crate) trait Answer: Send + Sync + 'static {
     /// Does what is asked. Whether the client may ask it has been checked.
@@ -54,6 +57,14 @@ pub(crate) async fn serve<A: Answer>(listener: UnixListener, answer: Arc<A>, sto
         };
         match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
             Ok((uid, stream)) => {
+                // Clients that have hung up give their places back as soon as their tasks have a turn. Without it, a
+                // storm of them would evict a client that waits for its answer.
+                for _ in 0..TURNS {
+                    if !clients.is_full() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
                 let place = Clients::admit(&clients, uid, stop.child_token());
                 let answer = answer.clone();
                 tokio::spawn(async move {
@@ -103,6 +114,11 @@ struct Place {
 }
 
 impl Clients {
+    /// Whether the next one evicts another.
+    fn is_full(&self) -> bool {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).clients.len() >= MAX_CLIENTS
+    }
+
     /// Takes one more in. If there are too many, one must leave: of the user with the most clients,
     /// the one that has been idle longest. So nobody can shut another user out, nor himself.
     fn admit(self: &Arc<Self>, uid: u32, evict: CancellationToken) -> Place {
