@@ -27,19 +27,7 @@ impl Session {
     pub(crate) fn on_command(&mut self, pdu: &Pdu<'_>, out: &mut Outbox) -> Flow {
         let request = ScsiCommand::decode(pdu.bhs);
         let immediate = is_immediate(pdu.bhs);
-        let mut command = Command {
-            lun: request.lun,
-            cdb: request.cdb,
-            lba: 0,
-            blocks: 0,
-            fua: false,
-            expected_length: request.expected_data_transfer_length,
-            flags: request.flags,
-            itt: request.itt.0,
-            cmd_sn: request.cmd_sn.0,
-            immediate,
-            connection: self.id,
-        };
+        let mut command = Command::undecoded(&request, immediate, self.id);
         let kind = decode::decode(&mut command);
         if !immediate {
             self.outstanding += 1;

@@ -81,19 +81,7 @@ impl Session {
         }
         let request = ScsiCommand::decode(bhs);
         let Some(unit) = units.get(request.lun) else { return false };
-        let mut command = Command {
-            lun: request.lun,
-            cdb: request.cdb,
-            lba: 0,
-            blocks: 0,
-            fua: false,
-            expected_length: request.expected_data_transfer_length,
-            flags: request.flags,
-            itt: request.itt.0,
-            cmd_sn: request.cmd_sn.0,
-            immediate: false,
-            connection: self.id,
-        };
+        let mut command = Command::undecoded(&request, false, self.id);
         let kind = decode::decode(&mut command);
         let len = u64::from(command.blocks) * unit.block_size();
         let fits = command.lba.checked_add(command.blocks.into()).is_some_and(|end| end <= unit.blocks())

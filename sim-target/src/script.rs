@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iscsi_proto::ids::Lun;
-use iscsi_proto::pdu::{RejectReason, ScsiStatus, TaskFunction};
+use iscsi_proto::pdu::{RejectReason, ScsiCommand, ScsiStatus, TaskFunction};
 use iscsi_proto::scsi::Sense;
 use tokio::sync::{Notify, mpsc};
 
@@ -225,6 +225,23 @@ pub struct Command {
 }
 
 impl Command {
+    /// What the header says. What the CDB says of blocks is filled in by `decode`.
+    pub(crate) fn undecoded(request: &ScsiCommand, immediate: bool, connection: u64) -> Command {
+        Command {
+            lun: request.lun,
+            cdb: request.cdb,
+            lba: 0,
+            blocks: 0,
+            fua: false,
+            expected_length: request.expected_data_transfer_length,
+            flags: request.flags,
+            itt: request.itt.0,
+            cmd_sn: request.cmd_sn.0,
+            immediate,
+            connection,
+        }
+    }
+
     /// The operation code.
     pub const fn opcode(&self) -> u8 {
         self.cdb[0]
