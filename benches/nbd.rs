@@ -90,7 +90,7 @@ fn main() -> ExitCode {
                 registry.insert(EXPORT.to_owned(), Arc::new(Null { pool: Pool::new(64 << 20) }));
                 let listener = tokio::net::UnixListener::bind(path).expect("a socket");
                 ready.send(Thread::this()).expect("the client waits");
-                serve(listener, registry, stop).await;
+                serve(listener, 256, registry, stop).await;
             });
         }
     });

@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod cli;
+mod clients;
 pub mod config;
 pub mod daemon;
 pub mod doctor;

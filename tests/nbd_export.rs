@@ -37,7 +37,7 @@ impl Server {
         let dir = tempfile::tempdir().expect("a directory");
         let listener = UnixListener::bind(dir.path().join("nbd.sock")).expect("a socket");
         let (registry, stop) = (Arc::new(Registry::default()), CancellationToken::new());
-        let task = tokio::spawn(nbd::serve(listener, registry.clone(), stop.clone()));
+        let task = tokio::spawn(nbd::serve(listener, 256, registry.clone(), stop.clone()));
         Server { dir, registry, stop, task }
     }
 

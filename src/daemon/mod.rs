@@ -12,6 +12,7 @@
 mod activation;
 mod buffer_ledger;
 mod control;
+mod descriptors;
 mod discovery;
 mod disks;
 mod log;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::control::socket;
+use self::descriptors::Shares;
 use self::nfs::NfsExport;
 use self::runtime_dir::RuntimeDir;
 use self::session::logout;
@@ -68,6 +70,7 @@ pub fn run(options: &Options) -> ExitCode {
 fn start(options: &Options) -> Result<(), Failure> {
     log::start(&options.log)?;
     forbid_core_dumps();
+    let shares = descriptors::share_out();
     // Before there are threads, which must not see the environment change.
     let inherited = activation::inherited();
     let broken = |error: std::io::Error| {
@@ -76,7 +79,7 @@ fn start(options: &Options) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(broken)?;
     let result = runtime.block_on(async {
         let signals = Signals::new().map_err(broken)?;
-        serve(options, signals, inherited).await
+        serve(options, signals, inherited, shares).await
     });
     // A silent name server may keep a thread busy: the daemon does not wait for it.
     runtime.shutdown_background();
@@ -123,6 +126,7 @@ async fn serve(
     options: &Options,
     mut signals: Signals,
     inherited: Option<std::os::unix::net::UnixListener>,
+    shares: Shares,
 ) -> Result<(), Failure> {
     let chosen = disks::Chosen::of(options)?;
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
@@ -150,9 +154,9 @@ async fn serve(
     let daemon = Daemon::new(settings, partners, runtime_dir.path().to_owned());
     tokio::spawn(route(daemon.clone(), events));
     let exports = CancellationToken::new();
-    let nfs = nfs.map(|nfs| nfs.serve(registry.clone(), &daemon.settings, exports.clone()));
-    let nbd = tokio::spawn(crate::export::nbd::serve(nbd_socket, registry, exports.clone()));
-    tokio::spawn(socket::serve(control_socket, daemon.clone(), daemon.stop.clone()));
+    let nfs = nfs.map(|nfs| nfs.serve(registry.clone(), shares.nfs, &daemon.settings, exports.clone()));
+    let nbd = tokio::spawn(crate::export::nbd::serve(nbd_socket, shares.nbd, registry, exports.clone()));
+    tokio::spawn(socket::serve(control_socket, shares.control, daemon.clone(), daemon.stop.clone()));
     tokio::spawn(platform::obey(daemon.clone(), platform::listen()));
     daemon.begin();
     info!(

@@ -97,13 +97,19 @@ impl NfsExport {
         &self.place
     }
 
-    /// Serves until `stop`.
-    pub(crate) fn serve(self, registry: Arc<Registry>, settings: &Settings, stop: CancellationToken) -> JoinHandle<()> {
+    /// Serves at most `clients` clients at a time, until `stop`.
+    pub(crate) fn serve(
+        self,
+        registry: Arc<Registry>,
+        clients: usize,
+        settings: &Settings,
+        stop: CancellationToken,
+    ) -> JoinHandle<()> {
         let NfsExport { listener, secret, place } = self;
         info!("units are exported by NFS at port {} of 127.0.0.1", place.port);
         let settings = settings.clone();
         let policy = Box::new(move |unit: &str| policy(&settings, unit));
-        let setup = Setup { registry, secret, policy, tickets: place.tickets };
+        let setup = Setup { registry, secret, policy, tickets: place.tickets, clients };
         tokio::spawn(async move {
             if let Err(error) = nfs::serve(listener, setup, stop).await {
                 error!("units are not exported by NFS: {error}");

@@ -8,7 +8,6 @@
 //! An export knows a unit by the trait [`Block`](crate::block::Block) and finds
 //! it in the [`Registry`](crate::block::Registry); it never sees a session.
 
-mod accept;
 pub mod attach;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "FUSE asks for more than NFS does"))]
 mod bytes;

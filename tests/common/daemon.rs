@@ -109,8 +109,29 @@ impl Daemon {
 
     /// One in a home that is there, with more words on its command line.
     pub(crate) fn start_with(home: Home, words: &[impl AsRef<OsStr>]) -> Daemon {
+        let mut command = home.daemon();
+        command.args(words);
+        Daemon::start_as(home, &command)
+    }
+
+    /// One that may have no more than so many descriptors.
+    pub(crate) fn start_with_descriptors(descriptors: usize) -> Daemon {
+        Daemon::start_with_limits(descriptors, descriptors)
+    }
+
+    /// One with that soft and that hard limit of descriptors.
+    pub(crate) fn start_with_limits(soft: usize, hard: usize) -> Daemon {
+        let home = Home::new();
+        let daemon = home.daemon();
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={soft}:{hard}")).arg(daemon.get_program()).args(daemon.get_args());
+        command.envs(daemon.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        Daemon::start_as(home, &command)
+    }
+
+    fn start_as(home: Home, command: &Command) -> Daemon {
         let log = home.dir().join("iscsid.log");
-        let mut process = Process::start(home.daemon().args(words), &log);
+        let mut process = Process::start(command, &log);
         process::eventually("an answer of the daemon", LIMIT, || {
             if let Some(status) = process.exited() {
                 panic!("the daemon did not start: {status}");

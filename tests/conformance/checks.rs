@@ -585,4 +585,39 @@ pub(crate) const GROUPS: &[Group] = &[
             ("order-no-panic", "No bytes that a target can send make us panic, hang or allocate without bound.", "7.7"),
         ],
     },
+    Group {
+        title: "Users of this machine",
+        checks: &[
+            (
+                "strangers-take-no-descriptors",
+                "A user who keeps as many connections as he can keeps neither root's commands nor a session's recovery from their descriptors, and fills no log.",
+                "none; setrlimit(2)",
+            ),
+            (
+                "strangers-have-a-share",
+                "One user has a quarter of the control socket's places at most, all strangers together three quarters.",
+                "none",
+            ),
+            (
+                "strangers-keep-a-pace",
+                "Who is neither root nor the daemon's user asks 20 times a second in the long run.",
+                "none",
+            ),
+            (
+                "nfs-idle-clients-leave",
+                "NFS clients that show nothing leave for the next one, those that know a unit last.",
+                "RFC 1813",
+            ),
+            (
+                "nbd-silent-clients-leave",
+                "NBD clients that do not get on with their handshake leave for the next one; those that use a unit stay.",
+                "NBD protocol",
+            ),
+            (
+                "nfs-closed-client-is-nobody-s",
+                "A connection that its client has closed is nobody's, whatever user the system shows for its remains.",
+                "RFC 1813",
+            ),
+        ],
+    },
 ];

@@ -22,6 +22,7 @@ mod dissection;
 mod doctor;
 mod durability;
 mod exports;
+mod few_descriptors;
 mod file_system;
 mod harness;
 mod hostile_clients;

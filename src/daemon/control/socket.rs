@@ -1,17 +1,16 @@
 //! The control socket: who may connect, what a frame is, and why no client holds up another one.
 //!
 //! ```text
-//!   accept ─► Clients::admit ─► one task per client: Hello ─► (Request ─► Progress* ─ Reply)*
-//!                  │                                            │
-//!                  └─ full: the oldest idle client              └─ the request runs in a task of
-//!                     of the busiest user must go                  its own, to its end
+//!   clients::serve ─► one task per client: Hello ─► (Request ─► Progress* ─ Reply)*
+//!     │                                                │
+//!     └─ full: the oldest idle client                  └─ the request runs in a task of
+//!        of the busiest user must go                      its own, to its end
 //! ```
 //! A client has [`PATIENCE`] for each frame it sends and each frame it takes. It can lose its own connection,
 //! and disturb nothing else. A running request learns that its client has gone, and decides what follows
 //! ([`Progress::gone`]).
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,22 +19,17 @@ use nix::unistd::Uid;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use crate::clients::{self, Limits, Place};
 use crate::daemon::progress::Progress;
 use crate::ipc::{ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
 
 /// How long a client may take to send its next frame, and to take one of ours.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How many clients there are at a time.
-pub(crate) const MAX_CLIENTS: usize = 256;
-
-/// How many turns the clients' tasks get before one is evicted.
-const TURNS: usize = 32;
 
 /// Who answers requests.
 pub(crate) trait Answer: Send + Sync + 'static {
@@ -47,126 +41,20 @@ pub(crate) trait Answer: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Reply, Failure>> + Send;
 }
 
-/// Serves `listener` until `stop`.
-pub(crate) async fn serve<A: Answer>(listener: UnixListener, answer: Arc<A>, stop: CancellationToken) {
-    let clients = Arc::new(Clients::default());
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
-            Ok((uid, stream)) => {
-                // Clients that have hung up give their places back as soon as their tasks have a turn. Without it, a
-                // storm of them would evict a client that waits for its answer.
-                for _ in 0..TURNS {
-                    if !clients.is_full() {
-                        break;
-                    }
-                    tokio::task::yield_now().await;
-                }
-                let place = Clients::admit(&clients, uid, stop.child_token());
-                let answer = answer.clone();
-                tokio::spawn(async move {
-                    let evict = place.evict.clone();
-                    let client = Client::new(stream, uid, place);
-                    tokio::select! {
-                        () = evict.cancelled() => {}
-                        () = client.serve(answer) => {}
-                    }
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: those that are served will give some back.
-                warn!("a client could not be accepted on the control socket: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+/// Serves at most `clients` clients of `listener` at a time, until `stop`.
+pub(crate) async fn serve<A: Answer>(listener: UnixListener, clients: usize, answer: Arc<A>, stop: CancellationToken) {
+    let converse = |stream, place, uid| {
+        let (answer, stop) = (answer.clone(), stop.clone());
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = Client::new(stream, uid, place).serve(answer) => {}
             }
         }
-    }
-}
-
-/// The clients that are connected.
-#[derive(Debug, Default)]
-struct Clients {
-    table: Mutex<Table>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    next: u64,
-    clients: BTreeMap<u64, Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    uid: u32,
-    /// When it became idle, by the table's count; `None` while it waits for an answer.
-    idle: Option<u64>,
-    evict: CancellationToken,
-}
-
-/// A client's place among them; given up when dropped.
-#[derive(Debug)]
-struct Place {
-    number: u64,
-    evict: CancellationToken,
-    clients: Arc<Clients>,
-}
-
-impl Clients {
-    /// Whether the next one evicts another.
-    fn is_full(&self) -> bool {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).clients.len() >= MAX_CLIENTS
-    }
-
-    /// Takes one more in. If there are too many, one must leave: of the user with the most clients,
-    /// the one that has been idle longest. So nobody can shut another user out, nor himself.
-    fn admit(self: &Arc<Self>, uid: u32, evict: CancellationToken) -> Place {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.clients.len() >= MAX_CLIENTS
-            && let Some(victim) = table.victim().and_then(|number| table.clients.remove(&number))
-        {
-            debug!("too many clients on the control socket: one of user {} is sent away", victim.uid);
-            victim.evict.cancel();
-        }
-        let number = table.tick();
-        table.clients.insert(number, Entry { uid, idle: Some(number), evict: evict.clone() });
-        Place { number, evict, clients: self.clone() }
-    }
-}
-
-impl Table {
-    fn victim(&self) -> Option<u64> {
-        let mut per_user = BTreeMap::<u32, usize>::new();
-        for entry in self.clients.values() {
-            *per_user.entry(entry.uid).or_default() += 1;
-        }
-        let (&busiest, _) = per_user.iter().max_by_key(|(_, count)| **count)?;
-        let theirs = || self.clients.iter().filter(|(_, entry)| entry.uid == busiest);
-        let longest_idle = theirs().filter(|(_, entry)| entry.idle.is_some()).min_by_key(|(_, entry)| entry.idle);
-        longest_idle.or_else(|| theirs().next()).map(|(&number, _)| number)
-    }
-
-    fn tick(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-}
-
-impl Place {
-    fn set_idle(&self, idle: bool) {
-        let mut table = self.clients.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = table.tick();
-        if let Some(entry) = table.clients.get_mut(&self.number) {
-            entry.idle = idle.then_some(now);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.clients.table.lock().unwrap_or_else(PoisonError::into_inner).clients.remove(&self.number);
-    }
+    };
+    // A client that leaves for another does not end what it has asked for.
+    let limits = Limits { all: clients, busy_leave: true };
+    clients::serve("control", listener, limits, &stop, converse).await;
 }
 
 /// The next frame, or the end.
@@ -179,11 +67,11 @@ struct Client {
     /// What came while a request ran.
     early: Option<Early>,
     may_change: bool,
-    place: Place,
+    place: Arc<Place>,
 }
 
 impl Client {
-    fn new(stream: UnixStream, uid: u32, place: Place) -> Client {
+    fn new(stream: UnixStream, uid: u32, place: Arc<Place>) -> Client {
         let (read, write) = stream.into_split();
         let codec = |limit| LengthDelimitedCodec::builder().max_frame_length(limit).new_codec();
         Client {
@@ -225,7 +113,10 @@ impl Client {
                 }
             };
             let reply = if request.is_read_only() || self.may_change {
-                self.place.set_idle(false);
+                self.place.set_busy(true);
+                if let Some(due) = self.place.request() {
+                    sleep_until(due).await;
+                }
                 self.run(answer.clone(), request).await?
             } else {
                 Err(Failure::new(
@@ -235,7 +126,7 @@ impl Client {
                 .advice("try it with sudo"))
             };
             self.send(&Frame::Reply(reply)).await?;
-            self.place.set_idle(true);
+            self.place.set_busy(false);
         }
         Ok(())
     }

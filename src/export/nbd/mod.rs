@@ -30,20 +30,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use self::handshake::Agreed;
-use super::accept;
 use crate::block::Registry;
+use crate::clients::{self, Limits, Place};
 
 /// Socket buffers of a connection: a few large requests. Some systems give a Unix socket 8 KiB.
 const SOCKET_BUFFER: usize = 1 << 20;
 
-/// Serves the units of `registry` on `listener`, each under its name, until `stop`. Then clients get
-/// the answers that are about to come, for two seconds at most, and all is closed.
-pub async fn serve(listener: UnixListener, registry: Arc<Registry>, stop: CancellationToken) {
-    let converse = |stream| converse(stream, registry.clone(), stop.clone());
-    accept::serve("NBD", listener, &stop, converse).await;
+/// Serves the units of `registry` on `listener`, each under its name, to at most `clients` clients at a time, until
+/// `stop`. Then clients get the answers that are about to come, for two seconds at most, and all is closed.
+pub async fn serve(listener: UnixListener, clients: usize, registry: Arc<Registry>, stop: CancellationToken) {
+    let converse = |stream, place, _uid| converse(stream, place, registry.clone(), stop.clone());
+    let limits = Limits { all: clients, busy_leave: false };
+    clients::serve("NBD", listener, limits, &stop, converse).await;
 }
 
-async fn converse(mut stream: UnixStream, registry: Arc<Registry>, stop: CancellationToken) {
+async fn converse(mut stream: UnixStream, place: Arc<Place>, registry: Arc<Registry>, stop: CancellationToken) {
     let socket = socket2::SockRef::from(&stream);
     if let Err(error) =
         socket.set_send_buffer_size(SOCKET_BUFFER).and_then(|()| socket.set_recv_buffer_size(SOCKET_BUFFER))
@@ -56,6 +57,8 @@ async fn converse(mut stream: UnixStream, registry: Arc<Registry>, stop: Cancell
     };
     match agreed {
         Ok(Some(agreed)) => {
+            // A client that uses a unit has no way to come back: it does not leave for another.
+            place.set_busy(true);
             let name = agreed.name.clone();
             debug!("an NBD client uses {name}");
             match beside_the_unit(stream, agreed, stop).await {

@@ -34,6 +34,7 @@ use super::wire::{Stable, Status, procedure, program, put_failure};
 use super::xdr::{Garbage, Reader, padding};
 
 use crate::block::Claim;
+use crate::clients::Place as Seat;
 use crate::export::bytes::Answer;
 use crate::export::ring::Ring;
 
@@ -64,7 +65,12 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// # Errors
 /// If the client breaks the protocol or stops in the middle, or the socket fails. Operations that are under
 /// way then end on their own, unanswered.
-pub(super) async fn serve(stream: TcpStream, volume: Arc<Volume>, stop: CancellationToken) -> io::Result<()> {
+pub(super) async fn serve(
+    stream: TcpStream,
+    seat: Arc<Seat>,
+    volume: Arc<Volume>,
+    stop: CancellationToken,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(&stream);
     if let Err(error) =
@@ -74,7 +80,7 @@ pub(super) async fn serve(stream: TcpStream, volume: Arc<Volume>, stop: Cancella
     }
     let ring = Ring::new(RING);
     let mut connection =
-        Connection { volume, replies: Replies::new(), ring, claims: Vec::new(), settled: false, large: false };
+        Connection { seat, volume, replies: Replies::new(), ring, claims: Vec::new(), settled: false, large: false };
     let (stream, end) = connection.run(stream, &stop).await?;
     let End::Elsewhere(lane) = end else { return Ok(()) };
     let stream = stream.into_std()?;
@@ -95,6 +101,7 @@ enum End {
 }
 
 struct Connection {
+    seat: Arc<Seat>,
     volume: Arc<Volume>,
     replies: Arc<Replies>,
     ring: Ring,
@@ -138,6 +145,7 @@ impl Connection {
     async fn read_calls(&mut self, reader: &mut ReadHalf<'_>) -> io::Result<End> {
         loop {
             let Some(mark) = self.next_mark(reader).await? else { return Ok(End::Over) };
+            self.seat.touch();
             let length = (mark & !LAST_FRAGMENT) as usize;
             if mark & LAST_FRAGMENT == 0 || length > MAX_RECORD {
                 return Err(garbage("it sent something that is no call"));
@@ -205,7 +213,10 @@ impl Connection {
             return Ok(None);
         };
         let place = match object {
-            Some(object) => self.volume.place(object).await,
+            Some(object) => {
+                self.seat.is_known();
+                self.volume.place(object).await
+            }
             None => Err(Status::BadHandle),
         };
         let place = match place {
@@ -300,7 +311,10 @@ impl Connection {
             return Ok(None);
         }
         let place = match Object::of_handle(arguments.handle, self.volume.secret()) {
-            Some(object) => self.volume.place(object).await,
+            Some(object) => {
+                self.seat.is_known();
+                self.volume.place(object).await
+            }
             None => Err(Status::BadHandle),
         };
         let file = match place {

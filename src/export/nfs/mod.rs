@@ -49,14 +49,15 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 pub use self::handle::Secret;
+use self::peer::Owners;
 pub(crate) use self::peer::SHOWS_OWNERS;
 pub use self::setup::{FlushPolicy, Setup};
 pub use self::tickets::Tickets;
 use self::volume::Volume;
-use super::accept;
+use crate::clients::{self, Caller, Limits, Listener, Place};
 pub(crate) use crate::export::name::file_name;
 
 /// Listens at that port of the loopback address, or at any if it is 0.
@@ -77,21 +78,36 @@ pub fn listen(port: u16) -> io::Result<TcpListener> {
 /// most, and all is closed.
 ///
 /// # Errors
-/// If the system gives no random number for the write verifier.
+/// If the system gives no random number for the write verifier, or does not tell whose a connection is.
 pub async fn serve(listener: TcpListener, setup: Setup, stop: CancellationToken) -> io::Result<()> {
+    let limits = Limits { all: setup.clients, busy_leave: true };
     let volume = Volume::new(setup)?;
-    let converse = |stream| converse(stream, volume.clone(), stop.clone());
-    accept::serve("NFS", listener, &stop, converse).await;
+    let converse = |stream, place, _uid| converse(stream, place, volume.clone(), stop.clone());
+    clients::serve("NFS", Loopback { listener, owners: Owners::new()? }, limits, &stop, converse).await;
     Ok(())
 }
 
-async fn converse(stream: TcpStream, volume: Arc<Volume>, stop: CancellationToken) {
-    match peer::is_one_of_ours(&stream).await {
-        Ok(true) => {}
-        Ok(false) => return warn!("an NFS client of another user was turned away"),
-        Err(error) => return warn!("an NFS client was turned away: it cannot be seen whose it is: {error}"),
+/// Clients of this machine.
+struct Loopback {
+    listener: TcpListener,
+    owners: Owners,
+}
+
+impl Listener for Loopback {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        self.listener.accept().await.map(|(stream, _)| stream)
     }
-    match connection::serve(stream, volume, stop).await {
+
+    fn caller(&self, stream: &TcpStream) -> io::Result<Caller> {
+        self.owners.caller(stream)
+    }
+}
+
+/// One that has to leave for another comes back, and sends again what was not answered.
+async fn converse(stream: TcpStream, place: Arc<Place>, volume: Arc<Volume>, stop: CancellationToken) {
+    match connection::serve(stream, place, volume, stop).await {
         Ok(()) => debug!("an NFS client is done"),
         Err(error) => debug!("an NFS client was let go: {error}"),
     }

@@ -27,4 +27,6 @@ pub struct Setup {
     pub policy: Box<dyn Fn(&str) -> FlushPolicy + Send + Sync>,
     /// Paths that are good for one mount.
     pub tickets: Arc<Tickets>,
+    /// How many clients are served at a time.
+    pub clients: usize,
 }

@@ -46,7 +46,7 @@ fn server() -> Server {
     let path = directory.path().join("control.sock");
     let listener = UnixListener::bind(&path).expect("a socket");
     let answer = Arc::new(Scripted { gate: Semaphore::new(0), done: Semaphore::new(0) });
-    tokio::spawn(serve(listener, answer.clone(), CancellationToken::new()));
+    tokio::spawn(serve(listener, 256, answer.clone(), CancellationToken::new()));
     Server { path, answer, _directory: directory }
 }
 
@@ -213,36 +213,4 @@ async fn a_panic_is_answered_as_a_bug() {
     let Frame::Reply(Err(failure)) = server.ask(&Request::ListLuns).await else { panic!("no failure") };
     assert_eq!(failure.code, ExitCode::Internal);
     server.still_serves().await;
-}
-
-#[test]
-fn a_crowd_of_one_user_pushes_out_its_own() {
-    let clients = Arc::new(Clients::default());
-    let root = clients.admit(0, CancellationToken::new());
-    let crowd: Vec<_> = (0..2 * MAX_CLIENTS).map(|_| clients.admit(1000, CancellationToken::new())).collect();
-    assert!(!root.evict.is_cancelled());
-    assert_eq!(crowd.iter().filter(|place| !place.evict.is_cancelled()).count(), MAX_CLIENTS - 1);
-    assert!(crowd.last().is_some_and(|place| !place.evict.is_cancelled()));
-}
-
-#[test]
-fn a_client_that_waits_for_its_answer_is_the_last_to_be_sent_away() {
-    let clients = Arc::new(Clients::default());
-    let busy = clients.admit(0, CancellationToken::new());
-    busy.set_idle(false);
-    let crowd: Vec<_> = (0..MAX_CLIENTS).map(|_| clients.admit(0, CancellationToken::new())).collect();
-    assert!(!busy.evict.is_cancelled());
-    assert!(crowd[0].evict.is_cancelled());
-}
-
-#[test]
-fn a_client_that_was_just_answered_has_not_been_idle_longest() {
-    let clients = Arc::new(Clients::default());
-    let answered = clients.admit(0, CancellationToken::new());
-    let crowd: Vec<_> = (1..MAX_CLIENTS).map(|_| clients.admit(0, CancellationToken::new())).collect();
-    answered.set_idle(false);
-    answered.set_idle(true);
-    let _one_more = clients.admit(0, CancellationToken::new());
-    assert!(!answered.evict.is_cancelled());
-    assert!(crowd[0].evict.is_cancelled());
 }

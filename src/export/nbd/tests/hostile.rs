@@ -143,3 +143,36 @@ async fn a_client_that_dies_with_requests_under_way_takes_nothing_with_it() {
     server.await.expect("no panic");
     assert_eq!(stage.structured().await.write(0, 0, &[1; 512]).await.0, 0);
 }
+
+// check: nbd-silent-clients-leave
+#[tokio::test]
+async fn a_crowd_that_says_nothing_keeps_no_client_out_and_ends_none() {
+    let stage = Stage::with(MIB, |_| {});
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let path = scratch.path().join("nbd.sock");
+    let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+    let served = tokio::spawn(super::super::serve(listener, LIMITS.all, stage.registry.clone(), stage.stop.clone()));
+    let connect = async || Client::new(UnixStream::connect(&path).await.expect("a server"));
+    let mut users = Vec::new();
+    for _ in 0..LIMITS.all - 1 {
+        let mut user = connect().await;
+        user.greet().await;
+        user.go(NAME).await;
+        // It is known to use the unit when it is answered.
+        user.read_simply(0, 512).await.expect("it is read");
+        users.push(user);
+    }
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(connect().await);
+    }
+    let mut next = connect().await;
+    next.greet().await;
+    next.go(NAME).await;
+    silent[0].rest().await;
+    for user in &mut users {
+        user.read_simply(0, 512).await.expect("it is read");
+    }
+    stage.stop.cancel();
+    served.await.expect("no panic");
+}

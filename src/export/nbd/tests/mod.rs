@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use self::client::Client;
 use crate::block::testing::{Plan, RamDisk};
 use crate::block::{Geometry, Registry};
+use crate::clients::{Clients, Limits};
 
 const NAME: &str = "iqn.2026-01.example:disk/0";
 const MIB: u64 = 1 << 20;
+const LIMITS: Limits = Limits { all: 8, busy_leave: false };
 
 /// One unit, [`NAME`], and the clients that connect to it.
 struct Stage {
@@ -43,7 +45,9 @@ impl Stage {
     /// A client that has not said anything, and the task that serves it.
     fn connect(&self) -> (Client, JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().expect("socket pair");
-        let server = tokio::spawn(super::converse(theirs, self.registry.clone(), self.stop.clone()));
+        let place = Clients::new(LIMITS).admit(0).map(Arc::new).expect("a place");
+        let server =
+            tokio::spawn(super::converse(theirs, place, self.registry.clone(), self.small.clone(), self.stop.clone()));
         (Client::new(ours), server)
     }
 

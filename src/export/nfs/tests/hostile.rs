@@ -176,3 +176,21 @@ async fn a_client_that_does_not_listen_holds_no_more_than_its_share() {
     }
     server.end().await;
 }
+
+// check: nfs-idle-clients-leave
+#[tokio::test]
+async fn a_crowd_that_shows_nothing_keeps_no_mount_out_and_ends_none() {
+    let mut stage = Stage::with(MIB, |_| {});
+    stage.clients = 8;
+    let server = stage.serve();
+    let (mut mounted, file) = server.mount().await;
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(server.connect().await);
+    }
+    let (mut next, _) = server.mount().await;
+    next.write(&file, 0, 0, &[2; 512]).await.expect("it is written");
+    assert_eq!(crowd[0].rest().await, b"", "the one that was idle longest had to leave");
+    mounted.write(&file, 512, 0, &[1; 512]).await.expect("it has shown what it is here for");
+    server.end().await;
+}

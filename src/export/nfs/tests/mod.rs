@@ -27,6 +27,7 @@ struct Stage {
     registry: Arc<Registry>,
     tickets: Arc<Tickets>,
     policy: FlushPolicy,
+    clients: usize,
 }
 
 /// A server, until it is stopped.
@@ -41,7 +42,7 @@ impl Stage {
         let disk = RamDisk::start(plan);
         let registry = Arc::new(Registry::default());
         registry.insert(NAME.to_owned(), disk.clone());
-        Stage { disk, registry, tickets: Arc::default(), policy: FlushPolicy::WriteThrough }
+        Stage { disk, registry, tickets: Arc::default(), policy: FlushPolicy::WriteThrough, clients: 256 }
     }
 
     fn with(bytes: u64, change: impl FnOnce(&mut Geometry)) -> Stage {
@@ -64,6 +65,7 @@ impl Stage {
             secret: Stage::secret(),
             policy: Box::new(move |_| policy),
             tickets: self.tickets.clone(),
+            clients: self.clients,
         };
         let stop = CancellationToken::new();
         let serving = serve(listener, setup, stop.clone());
