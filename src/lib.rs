@@ -13,6 +13,7 @@ pub mod load;
 mod login;
 pub mod options;
 mod printable;
+pub mod quirks;
 pub mod selftest;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -166,6 +166,9 @@ pub struct Lun {
     pub nfs: Option<String>,
     /// Why it is not usable.
     pub problem: Option<String>,
+    /// What it does otherwise than others, and what is done about it; sentences without their subject.
+    #[serde(default)]
+    pub workarounds: Vec<String>,
 }
 
 /// A portal that is asked for targets.
@@ -214,6 +217,10 @@ pub struct TargetDetails {
     pub timers: Vec<(String, u32)>,
     /// CHAP.
     pub chap: Chap,
+    /// What it does otherwise than others, and what is done about it; sentences without their subject. Empty where
+    /// it is not logged in.
+    #[serde(default)]
+    pub workarounds: Vec<String>,
 }
 
 /// CHAP settings, without secrets.

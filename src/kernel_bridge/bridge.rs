@@ -120,6 +120,10 @@ pub trait KernelBridge: Send + Sync + 'static {
     /// The units the last scan found.
     fn units(&self, session: SessionId) -> Vec<UnitInfo>;
 
+    /// What the target does otherwise than others in its full-feature phase, and what is done about it; sentences
+    /// without their subject.
+    fn workarounds(&self, session: SessionId) -> Vec<String>;
+
     /// Flushes what has a write cache, logs out and ends the session; after `within`, or when the
     /// connection is down, it just ends. Units are gone afterwards, also after an error.
     fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()>;

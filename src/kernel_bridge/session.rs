@@ -41,7 +41,7 @@ impl Handle {
     pub(super) fn disk(&self, found: &Found) -> Option<Disk> {
         Some(Disk {
             lun: found.info.lun,
-            unit: Arc::new(Unit::new(&found.info, found.features)?),
+            unit: Arc::new(Unit::new(self.target(), &found.info, found.features)?),
             inbox: self.inbox.clone(),
             pool: self.pool.clone(),
             lane: self.lane.clone(),

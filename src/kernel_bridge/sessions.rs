@@ -376,9 +376,13 @@ impl KernelBridge for Sessions {
 
     fn units(&self, session: SessionId) -> Vec<UnitInfo> {
         match self.session(session) {
-            Ok(handle) => handle.units.found().clone(),
+            Ok(handle) => handle.units.shown(),
             Err(_) => Vec::new(),
         }
+    }
+
+    fn workarounds(&self, session: SessionId) -> Vec<String> {
+        self.session(session).map(|handle| handle.units.seen.sentences()).unwrap_or_default()
     }
 
     fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {

@@ -129,6 +129,9 @@ fn luns(list: &[Lun]) -> String {
         if let Some(problem) = &lun.problem {
             out.line(format_args!("\t\t{}", clean(problem)));
         }
+        for workaround in &lun.workarounds {
+            out.line(format_args!("\t\tthis unit {}", clean(workaround)));
+        }
     }
     out.0
 }
@@ -311,9 +314,13 @@ fn target_details(details: &TargetDetails) -> String {
         keys: offered,
         timers,
         chap: chap_settings,
+        workarounds,
     } = details;
     let mut out = Lines::default();
     one_target(&mut out, target);
+    for workaround in workarounds {
+        out.line(format_args!("\tthis target {}", clean(workaround)));
+    }
     let mut rows = vec![
         ("Alias", or_none(target.alias.as_deref())),
         ("Automatic login", yes_no(target.auto_login)),

@@ -57,6 +57,7 @@ fn lun(number: u64) -> Lun {
         nbd: Some(format!("nbd+unix:///{DISK}/{number}?socket=/run/iscsid/nbd.sock")),
         nfs: None,
         problem: None,
+        workarounds: Vec::new(),
     }
 }
 
@@ -144,7 +145,7 @@ fn luns_in_json_are_an_array_of_objects_with_null_for_what_is_not_there() {
         serde_json::json!([{
             "target": DISK, "lun": 0, "session": 0, "type": 0, "vendor": "ACME", "product": "Disk", "revision": "1.0",
             "serial": "S123", "block_size": 512, "blocks": 2147483648u64, "bytes": 1099511627776u64,
-            "read_only": false, "device": null, "nbd": null, "problem": null,
+            "read_only": false, "device": null, "nbd": null, "problem": null, "workarounds": [],
         }])
     );
 }
@@ -180,6 +181,7 @@ fn details() -> TargetDetails {
         flush_policy: crate::ipc::FlushPolicy::WriteThrough,
         keys: vec![("HeaderDigest".into(), "CRC32C,None".into()), ("MaxBurstLength".into(), "262144".into())],
         timers: vec![("LoginTimeout".into(), 15)],
+        workarounds: Vec::new(),
         chap: Chap {
             name: Some("me".into()),
             secret_set: true,

@@ -166,6 +166,7 @@ fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc
         nbd,
         nfs,
         problem: unit.problem,
+        workarounds: unit.workarounds,
     }
 }
 
@@ -203,7 +204,16 @@ pub(crate) fn target_details(daemon: &Daemon, typed: &str) -> Result<ipc::Target
         keys: effective.keys.offer().entries().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         timers: effective.timers.entries(),
         chap: config.chap_shown(&current.secrets, Some(&name)),
+        workarounds: workarounds(daemon, &name),
     })
+}
+
+/// What a target was seen to do otherwise than others, since its login.
+fn workarounds(daemon: &Daemon, target: &str) -> Vec<String> {
+    let Some(live) = daemon.slot(target).live() else { return Vec::new() };
+    let mut sentences = live.seen.sentences();
+    sentences.extend(daemon.bridge.workarounds(live.id()));
+    sentences
 }
 
 /// The initiator's settings.

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ipc::SessionState;
 use crate::kernel_bridge::SessionId;
 use crate::login::plan::Opened;
+use crate::quirks::Seen;
 
 /// The place of a target's session.
 #[derive(Debug, Default)]
@@ -202,6 +203,8 @@ pub(crate) struct Live {
     /// Whether its units may be attached. Attaching and detaching lock it, so that a session
     /// that is being closed gets no new disk.
     pub(crate) attachable: tokio::sync::Mutex<bool>,
+    /// What its logins did otherwise than others.
+    pub(crate) seen: Seen,
     facts: Mutex<Facts>,
 }
 
@@ -264,6 +267,7 @@ impl Live {
             recovery_ended: CancellationToken::new(),
             look: Notify::new(),
             attachable: tokio::sync::Mutex::new(true),
+            seen: Seen::default(),
             facts: Mutex::new(facts),
         })
     }

@@ -163,6 +163,7 @@ impl ScriptedKernel {
             identifier: None,
             geometry: Some(Geometry { write_cache: self.cached.load(Ordering::Relaxed), ..geometry() }),
             problem: None,
+            workarounds: Vec::new(),
         }
     }
 }
@@ -207,6 +208,10 @@ impl KernelBridge for ScriptedKernel {
 
     fn units(&self, _session: SessionId) -> Vec<UnitInfo> {
         vec![self.unit()]
+    }
+
+    fn workarounds(&self, _session: SessionId) -> Vec<String> {
+        Vec::new()
     }
 
     fn logout(&self, session: SessionId, within: Duration) -> BridgeFuture<'_, ()> {

@@ -133,6 +133,7 @@ mod tests {
             identifier: identifier.map(Into::into),
             geometry: Some(geometry),
             problem: None,
+            workarounds: Vec::new(),
         }
     }
 

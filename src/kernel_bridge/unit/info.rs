@@ -25,6 +25,8 @@ pub struct UnitInfo {
     pub geometry: Option<Geometry>,
     /// Why a disk has no geometry.
     pub problem: Option<String>,
+    /// What it does otherwise than others, and what is done about it; sentences without their subject.
+    pub workarounds: Vec<String>,
 }
 
 impl UnitInfo {

@@ -7,8 +7,9 @@ use iscsi_proto::scsi::cdb;
 use super::features::{Commands, Features};
 use super::gate::Gate;
 use super::identity::{Identity, Likeness};
-use super::info::UnitInfo;
+use super::info::{UnitInfo, unit_name};
 use crate::block::{Geometry, Op};
+use crate::quirks::{Quirk, Seen};
 
 /// What a unit is like.
 #[derive(Debug, Clone, Copy)]
@@ -22,24 +23,40 @@ pub(crate) struct Shape {
 /// A disk that a scan has found.
 #[derive(Debug)]
 pub(crate) struct Unit {
+    /// As in the registry, for the log.
+    name: String,
     shape: RwLock<Shape>,
     identity: RwLock<Identity>,
     gate: Gate,
+    /// What it does otherwise than others.
+    seen: Seen,
 }
 
 impl Unit {
-    /// A disk as a scan found it; `None` if the unit is no disk, or is not ready.
-    pub(crate) fn new(info: &UnitInfo, features: Features) -> Option<Unit> {
+    /// A disk as a scan found it at a target; `None` if the unit is no disk, or is not ready.
+    pub(crate) fn new(target: &str, info: &UnitInfo, features: Features) -> Option<Unit> {
         Some(Unit {
+            name: unit_name(target, info.lun),
             shape: RwLock::new(Shape { geometry: info.geometry?, features }),
             identity: RwLock::new(Identity::of(info)?),
             gate: Gate::default(),
+            seen: Seen::default(),
         })
     }
 
     /// Whether commands may go to it.
     pub(crate) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// What it does otherwise than others.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// It shows a quirk: `detail` says what exactly.
+    pub(crate) fn shows(&self, quirk: Quirk, detail: &str) {
+        self.seen.note(&self.name, quirk, detail);
     }
 
     /// Whether what was found at its address is the disk that it was.
@@ -78,9 +95,13 @@ impl Unit {
                 let fua = refused[1] & 0x08 != 0;
                 let shorter = read_or_write(op, lba, blocks, fua, Commands::Ten)?;
                 self.write_shape().features.commands = Commands::Ten;
+                self.shows(Quirk::RefusesReadWrite16, "");
                 Some(shorter)
             }
-            cdb::opcode::SYNCHRONIZE_CACHE_16 => cdb::synchronize_cache_10(0, 0).map(|cdb| cdb.padded()),
+            cdb::opcode::SYNCHRONIZE_CACHE_16 => {
+                self.shows(Quirk::RefusesSynchronizeCache16, "");
+                cdb::synchronize_cache_10(0, 0).map(|cdb| cdb.padded())
+            }
             _ => None,
         }
     }

@@ -138,6 +138,7 @@ impl Scanner {
                 identifier: identification.as_deref().and_then(vpd::identifier),
                 geometry: None,
                 problem: None,
+                workarounds: Vec::new(),
                 vendor: inquiry.vendor.clone(),
                 product: inquiry.product.clone(),
                 revision: inquiry.revision.clone(),

@@ -7,6 +7,7 @@ use iscsi_proto::ids::Lun;
 
 use super::disk::{Disk, Disks};
 use super::info::UnitInfo;
+use crate::quirks::Seen;
 
 /// The units of a session.
 #[derive(Debug)]
@@ -15,12 +16,14 @@ pub(crate) struct Units {
     pub(crate) target: String,
     disks: Disks,
     found: Mutex<Vec<UnitInfo>>,
+    /// What the target does otherwise than others.
+    pub(crate) seen: Seen,
 }
 
 impl Units {
     /// None yet. `disks` is shared with the session's driver.
     pub(crate) fn new(target: String, disks: Disks) -> Units {
-        Units { target, disks, found: Mutex::default() }
+        Units { target, disks, found: Mutex::default(), seen: Seen::default() }
     }
 
     /// The disks, by address.
@@ -31,6 +34,18 @@ impl Units {
     /// What the last scan has found, by address, with what was seen since.
     pub(crate) fn found(&self) -> MutexGuard<'_, Vec<UnitInfo>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, with what each disk's answers have taught since.
+    pub(crate) fn shown(&self) -> Vec<UnitInfo> {
+        let disks = self.disks();
+        let mut units = self.found().clone();
+        for unit in &mut units {
+            if let Some(disk) = disks.get(&unit.lun) {
+                unit.workarounds.extend(disk.unit.seen().sentences());
+            }
+        }
+        units
     }
 
     /// A unit was looked at: this is what it is.
