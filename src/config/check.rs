@@ -3,9 +3,10 @@
 
 use std::ops::RangeInclusive;
 
-use iscsi_proto::keys::{Choices, Key, Scope, TABLE, Value};
+use iscsi_proto::keys::{Choices, Key, Rule, Scope, TABLE, Value};
 use iscsi_proto::names::{IscsiName, PortalAddress};
 
+use super::lenient::truth;
 use super::settings::{ALGORITHMS, Timer};
 use crate::ipc::{ExitCode, Failure};
 
@@ -32,9 +33,6 @@ pub(super) fn portal(text: &str) -> Result<PortalAddress, String> {
 pub(super) fn address(text: &str, port: u16) -> Result<PortalAddress, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let typed = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
-    if port == 0 {
-        return Err("port 0 is none; a port is 1 to 65535".to_owned());
-    }
     let parsed = PortalAddress::parse(&typed).map_err(|error| error.to_string())?;
     Ok(PortalAddress { port, ..parsed })
 }
@@ -103,13 +101,24 @@ pub(super) fn key(name: &str) -> Result<Key, String> {
     }
 }
 
+/// A value of a key of RFC 7143 in the standard's own spelling: what people write for yes and no, and without the
+/// spaces that they put around a value and after a comma.
+pub(super) fn meant(key: Key, typed: &str) -> String {
+    let flag = key.row().is_some_and(|row| matches!(row.rule, Rule::And | Rule::Or));
+    match truth(typed).filter(|_| flag) {
+        Some(true) => "Yes".to_owned(),
+        Some(false) => "No".to_owned(),
+        None => typed.split(',').map(str::trim).collect::<Vec<_>>().join(","),
+    }
+}
+
 /// Chooses a value to offer, as a user types it. After an error, `keys` is not for use.
 ///
 /// # Errors
 /// A sentence: [`ExitCode::Usage`] for a value that is not one of the key, [`ExitCode::Configuration`] for one that
 /// would have no effect.
 pub fn choose(keys: &mut Choices, key: Key, typed: &str) -> Result<Value, Failure> {
-    let value = keys.set(key, typed).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
+    let value = keys.set(key, &meant(key, typed)).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
     match keys.without_effect().find(|choice| choice.key == key) {
         None => Ok(value),
         Some(choice) => Err(Failure::new(ExitCode::Configuration, choice.to_string())),

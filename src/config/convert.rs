@@ -12,20 +12,15 @@ use super::settings::{
 use crate::ipc::Origin;
 
 /// The version of the layout this program reads and writes.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// Puts the key's path before what is wrong with its value.
 fn at<T>(path: &[&str], result: Result<T, String>) -> Result<T, String> {
     result.map_err(|what| format!("{}: {what}", path.join(ARROW)))
 }
 
-/// What the file means.
+/// What the file means, which is of [`VERSION`].
 pub(super) fn from_file(file: schema::File) -> Result<Config, String> {
-    if file.version != VERSION {
-        let what =
-            format!("is {}, and this iscsid reads version {VERSION}; use the iscsid that wrote it", file.version);
-        return Err(format!("Version: {what}"));
-    }
     let schema::Initiator { name, alias, chap } = file.initiator;
     let initiator = Initiator {
         name: match name {
@@ -110,7 +105,11 @@ fn portals(path: &[&str], written: Vec<schema::Portal>) -> Result<Vec<Portal>, S
     for (index, portal) in written.into_iter().enumerate() {
         let number = index.saturating_add(1).to_string();
         let here = |key: &'static str| [path, &["Portals", &number, key]].concat();
-        let address = at(&here("Address"), check::address(&portal.address, portal.port.unwrap_or(DEFAULT_PORT)))?;
+        let port = portal.port.unwrap_or(DEFAULT_PORT);
+        if port == 0 {
+            return at(&here("Port"), Err("is 0; a port is 1 to 65535".to_owned()));
+        }
+        let address = at(&here("Address"), check::address(&portal.address, port))?;
         let interface = at(&here("Interface"), check::interface(&portal.interface.unwrap_or_default()))?;
         if portals.iter().any(|there| there.is_at(&address.host, address.port)) {
             return at(&here("Address"), Err("the portal is there twice; remove one of them".to_owned()));
@@ -130,7 +129,8 @@ fn keys(
         for (name, value) in entries {
             let here = [path, &[section, &name]].concat();
             let key = at(&here, check::key(&name))?;
-            at(&here, keys.set(key, &value.to_string()).map_err(|error| error.to_string()))?;
+            let value = check::meant(key, &value.to_string());
+            at(&here, keys.set(key, &value).map_err(|error| error.to_string()))?;
             if check::is_of_connection(key) != (section == "Connection") {
                 return at(&here, Err(format!("the key belongs to {other}")));
             }

@@ -6,8 +6,8 @@
 //!        └── file::save (atomic) ◄── Store ── edit ◄── ipc::Request
 //!   keychain, or secrets.plist (0600) ◄┘        nfs.plist (0600): what the NFS export keeps
 //! ```
-//! Unknown keys, wrong types and values out of range are errors that name the file and the path of
-//! the key; a file with an error is never touched.
+//! A value in another type is taken for what it obviously means (`lenient`). Unknown keys, other types and values
+//! out of range are errors that name the file and the path of the key; a file with an error is never touched.
 
 mod check;
 mod convert;
@@ -19,6 +19,7 @@ mod import;
 mod initiator_name;
 mod iscsi_osx;
 mod keys;
+mod lenient;
 mod nfs;
 mod no_effect;
 mod paths;

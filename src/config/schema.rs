@@ -10,6 +10,7 @@ use iscsi_proto::keys::Value;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::lenient::Lenient;
 use super::tree;
 use crate::ipc::FlushPolicy;
 
@@ -263,7 +264,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// such as "Targets → iqn.2026-11.org.example:a → Session: …".
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let tree = tree::read(bytes)?;
-    let parsed = serde_path_to_error::deserialize(tree.value).map_err(|error| {
+    let parsed = serde_path_to_error::deserialize(Lenient(tree.value)).map_err(|error| {
         let path = arrows(error.path());
         let what = in_words(&error.into_inner().to_string());
         if path.is_empty() { what } else { format!("{path}: {what}") }
@@ -293,8 +294,22 @@ fn arrows(path: &serde_path_to_error::Path) -> String {
     segments.join(ARROW)
 }
 
+/// The version that a property list says it has, whatever else is in it: what another version wrote has other keys.
+pub(super) fn version(bytes: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Any {
+        version: u32,
+    }
+    Any::deserialize(Lenient(tree::read(bytes).ok()?.value)).ok().map(|any| any.version)
+}
+
 /// serde's message with the words of the field instead of Rust's.
 fn in_words(message: &str) -> String {
+    let message = match message.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected a dictionary"),
+        None => message.to_owned(),
+    };
     message
         .replace("expected u16", "expected an integer from 0 to 65535")
         .replace("expected u32", "expected an integer from 0 to 4294967295")
@@ -303,6 +318,8 @@ fn in_words(message: &str) -> String {
         .replace("invalid type: null", "invalid type: binary data")
         .replace("invalid type: map", "invalid type: dictionary")
         .replace("invalid type: sequence", "invalid type: array")
+        .replace("invalid type: floating point", "invalid type: real")
+        .replace("unknown variant", "unknown word")
         .replace("expected a sequence", "expected an array")
         .replace("expected a map", "expected a dictionary")
 }
@@ -335,11 +352,47 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_named_by_its_path_and_what_belongs_there() {
-        assert_eq!(
-            error("<key>Discovery</key><dict><key>SendTargets</key><string>yes</string></dict>"),
-            "Discovery → SendTargets: invalid type: string \"yes\", expected a boolean"
-        );
-        assert_eq!(error("<key>Targets</key><array/>"), "Targets: invalid type: array, expected a dictionary");
+        for (keys, told) in [
+            (
+                "<key>Discovery</key><dict><key>SendTargets</key><string>perhaps</string></dict>",
+                "Discovery → SendTargets: invalid type: string \"perhaps\", expected a boolean",
+            ),
+            (
+                "<key>Discovery</key><dict><key>SendTargets</key><integer>2</integer></dict>",
+                "Discovery → SendTargets: invalid type: integer `2`, expected a boolean",
+            ),
+            (
+                "<key>Discovery</key><dict><key>Interval</key><real>30.5</real></dict>",
+                "Discovery → Interval: invalid type: real `30.5`, expected an integer from 0 to 4294967295",
+            ),
+            (
+                "<key>Discovery</key><dict><key>Interval</key><string>soon</string></dict>",
+                "Discovery → Interval: invalid type: string \"soon\", expected an integer from 0 to 4294967295",
+            ),
+            (
+                "<key>Initiator</key><dict><key>Alias</key><integer>5</integer></dict>",
+                "Initiator → Alias: invalid type: integer `5`, expected a string",
+            ),
+            (
+                "<key>Initiator</key><dict><key>CHAP</key><dict><key>Algorithms</key><true/></dict></dict>",
+                "Initiator → CHAP → Algorithms: invalid type: boolean `true`, expected an array",
+            ),
+            (
+                "<key>Defaults</key><dict><key>FlushPolicy</key><integer>1</integer></dict>",
+                "Defaults → FlushPolicy: invalid type: number `1`, expected `WriteThrough` or `OnCommit`",
+            ),
+            (
+                "<key>Defaults</key><dict><key>FlushPolicy</key><string>Never</string></dict>",
+                "Defaults → FlushPolicy: unknown word `Never`, expected `WriteThrough` or `OnCommit`",
+            ),
+            ("<key>Targets</key><array/>", "Targets: invalid type: array, expected a dictionary"),
+            (
+                "<key>Initiator</key><string>iqn.2026-11.org.example:i</string>",
+                "Initiator: invalid type: string \"iqn.2026-11.org.example:i\", expected a dictionary",
+            ),
+        ] {
+            assert_eq!(error(keys), told);
+        }
         assert_eq!(
             error("<key>Initiator</key><dict><key>Alias</key><data>AAAA</data></dict>"),
             "Initiator → Alias: binary data, which no key here takes"
@@ -386,10 +439,39 @@ mod tests {
         parse::<File>(&whole).expect("a whole file");
         for length in 0..whole.len() - "</plist>".len() {
             let why = parse::<File>(&whole[..length]).expect_err("cut off");
-            assert!(why.starts_with("it is not a property list, or not a whole one"), "{length}: {why}");
+            assert!(why.starts_with("it is not a whole property list") || why == "it is empty", "{length}: {why}");
         }
-        let why = parse::<File>(b"{ \"Version\": 1 }").expect_err("JSON");
-        assert!(why.starts_with("it is not a property list"), "{why}");
+    }
+
+    // check: plist-obvious-meaning
+    #[test]
+    fn values_in_another_type_are_what_they_obviously_mean() {
+        let file: File = parse(&xml(
+            "<dict><key>Version</key><string>1</string><key>Discovery</key><dict><key>SendTargets</key><string>YES</string>\
+             <key>Interval</key><real>60</real><key>Portals</key><string>nas.example:3261</string></dict>\
+             <key>Defaults</key><dict><key>AutoLogin</key><integer>1</integer><key>Attach</key><real>0</real>\
+             <key>FlushPolicy</key><string>on-commit</string><key>Timers</key><dict><key>NopInterval</key><string>7</string>\
+             </dict><key>Session</key><dict><key>MaxBurstLength</key><real>262144</real></dict></dict>\
+             <key>Targets</key><dict><key>iqn.2026-11.org.example:a</key><dict><key>Portals</key><dict><key>Address</key>\
+             <string>192.0.2.1</string><key>Port</key><string>3262</string><key>GroupTag</key><string>0x10</string></dict>\
+             <key>CHAP</key><dict><key>Enabled</key><string>no</string><key>Algorithms</key><string>SHA1,MD5</string></dict>\
+             </dict></dict></dict>",
+        ))
+        .expect("good");
+        assert_eq!(file.version, 1);
+        let asked = Portal { address: "nas.example".into(), port: Some(3261), interface: None, group_tag: None };
+        let discovery = Discovery { send_targets: Some(true), interval: Some(60), portals: vec![asked] };
+        assert_eq!(file.discovery, discovery);
+        let defaults = &file.defaults;
+        assert_eq!((defaults.auto_login, defaults.attach), (Some(true), Some(false)));
+        assert_eq!(defaults.flush_policy, Some(FlushPolicy::OnCommit));
+        assert_eq!(defaults.timers.get("NopInterval"), Some(&7));
+        assert_eq!(defaults.session.get("MaxBurstLength"), Some(&KeyValue::Number(262_144)));
+        let target = file.targets.values().next().expect("a target");
+        let place = Portal { address: "192.0.2.1".into(), port: Some(3262), interface: None, group_tag: Some(16) };
+        assert_eq!(target.portals, [place]);
+        assert_eq!(target.chap.enabled, Some(false));
+        assert_eq!(target.chap.algorithms.as_deref(), Some(&["SHA1".to_owned(), "MD5".to_owned()][..]));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::convert;
+use super::convert::{self, VERSION};
 use super::file::{self, Staged, failure};
 use super::schema;
 use super::secrets::Secrets;
@@ -148,6 +148,11 @@ pub fn secrets_path(config: &Path) -> PathBuf {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Config, Failure> {
+    if let Some(version) = schema::version(bytes).filter(|version| *version != VERSION) {
+        let (path, what) = (path.display(), format!("is {version}, and this iscsid reads version {VERSION}"));
+        return Err(failure(format!("{path}: Version: {what}"))
+            .advice("use the iscsid that wrote it, or move the file away to begin anew"));
+    }
     schema::parse(bytes)
         .and_then(convert::from_file)
         .map_err(|what| failure(format!("{}: {what}", path.display())).advice("correct it, or move the file away"))

@@ -27,14 +27,48 @@ thread_local! {
     /// What is left of [`DEEPEST`] and [`MOST`] for the tree that this thread reads: `plist` has no way
     /// to hand a seed down to the values in a value.
     static LEFT: Cell<(u32, usize)> = const { Cell::new((DEEPEST, MOST)) };
+    /// Why the tree that this thread reads was refused: `plist` tells of it as `Debug` text alone.
+    static REFUSED: Cell<Option<String>> = const { Cell::new(None) };
 }
 
 /// Reads a property list in any of Apple's encodings. The error is a clause.
 pub(super) fn read(bytes: &[u8]) -> Result<Tree, String> {
     LEFT.set((DEEPEST, MOST));
-    let tree: Tree =
-        plist::from_bytes(bytes).map_err(|error| format!("it is not a property list, or not a whole one ({error})"))?;
+    REFUSED.set(None);
+    let tree: Tree = plist::from_bytes(bytes).map_err(|error| unreadable(bytes, &error))?;
     if tree.value.is_object() { Ok(tree) } else { Err("its root is not a dictionary".to_owned()) }
+}
+
+/// Why bytes are no tree, in words: those of the `plist` crate are for its developers.
+fn unreadable(bytes: &[u8], error: &plist::Error) -> String {
+    if bytes.trim_ascii().is_empty() {
+        return "it is empty".to_owned();
+    }
+    if let Some(refused) = REFUSED.take() {
+        return refused;
+    }
+    // It says no more of the place than this.
+    let said = error.to_string();
+    let offset = said.rsplit_once("(offset ").and_then(|(_, rest)| rest.trim_end_matches(')').parse::<usize>().ok());
+    let whole = "it is not a whole property list";
+    match offset.map(|offset| offset.min(bytes.len())) {
+        Some(offset) if bytes.starts_with(b"bplist") => format!("{whole}: byte {offset} of the binary cannot be read"),
+        _ if bytes.starts_with(b"bplist") => format!("{whole}: the binary cannot be read"),
+        Some(offset) if bytes.trim_ascii_start().starts_with(b"<") || bytes.starts_with(b"\xef\xbb\xbf<") => {
+            let before = bytes.get(..offset).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+            format!("{whole}: its XML cannot be read from line {line} on")
+        }
+        _ if bytes.trim_ascii_start().starts_with(b"<") => format!("{whole}: its XML cannot be read"),
+        _ => format!("{whole}: it is neither XML nor a binary property list"),
+    }
+}
+
+/// Remembers why a tree is refused, and refuses it.
+fn refuse<E: de::Error>(why: String) -> E {
+    let error = E::custom(&why);
+    REFUSED.set(Some(why));
+    error
 }
 
 /// A value of so many bytes.
@@ -45,7 +79,7 @@ fn charge<E: de::Error>(bytes: usize) -> Result<(), E> {
             LEFT.set((depth, left));
             Ok(())
         }
-        None => Err(E::custom(format_args!("more in it than {MOST} bytes can hold"))),
+        None => Err(refuse(format!("there is more in it than {MOST} bytes can hold"))),
     }
 }
 
@@ -61,7 +95,7 @@ impl Step {
                 LEFT.set((depth, left));
                 Ok(Step)
             }
-            None => Err(E::custom(format_args!("more than {DEEPEST} dictionaries and arrays in each other"))),
+            None => Err(refuse(format!("it has more than {DEEPEST} dictionaries and arrays in each other"))),
         }
     }
 }
@@ -188,6 +222,24 @@ mod tests {
     fn a_tree_as_deep_as_its_file_is_long_is_refused() {
         let deep = format!("<plist version=\"1.0\"><dict><key>a</key>{}", "<array>".repeat(100_000));
         assert!(error(&deep).contains("more than 32 dictionaries and arrays in each other"), "{}", error(&deep));
+    }
+
+    // check: plist-unreadable-words
+    #[test]
+    fn what_cannot_be_read_is_told_in_words_and_where_it_is() {
+        assert_eq!(error(""), "it is empty");
+        assert_eq!(error(" \n"), "it is empty");
+        let line = "<?xml version=\"1.0\"?>\n<plist version=\"1.0\">\n<dict>\n<key>a</key>\n<integer>x</integer>\n</dict></plist>";
+        assert_eq!(error(line), "it is not a whole property list: its XML cannot be read from line 5 on");
+        assert_eq!(error("junk\u{0}"), "it is not a whole property list: it is neither XML nor a binary property list");
+        let pieces = ["bplist00", "<plist", "<plist version=\"1.0\"><dict><key>a</key>", "{ \"a\": 1 }"];
+        for piece in pieces {
+            let error = error(piece);
+            assert!(error.starts_with("it is not a whole property list: "), "{piece}: {error}");
+            for debug in ["(", "{", "Error", "Unexpected", "Eof"] {
+                assert!(!error.contains(debug), "{piece}: {error}");
+            }
+        }
     }
 
     #[test]

@@ -562,6 +562,26 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "Words of people",
+        checks: &[
+            (
+                "plist-obvious-meaning",
+                "A property list with integers, booleans, arrays and portals in another type is taken for what it obviously means, and written back in the right types.",
+                "iscsid.plist(5)",
+            ),
+            (
+                "plist-unreadable-words",
+                "A property list that cannot be read is refused in words, with the place where it breaks.",
+                "iscsid.plist(5)",
+            ),
+            (
+                "plist-other-version",
+                "A property list of another version gets one advice, whatever keys it has.",
+                "iscsid.plist(5)",
+            ),
+        ],
+    },
+    Group {
         title: "Order of trust on receive",
         checks: &[
             (

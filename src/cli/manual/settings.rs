@@ -12,7 +12,8 @@ pub(super) fn page() -> String {
     paragraphs(
         &mut page,
         "iscsid.plist is a property list in XML. iscsid reads it when it starts and writes it whenever iscsictl(8) changes \
-         something; it is written whole or not at all. Whoever edits it stops iscsid first. A key that is not named here, a wrong type and a \
+         something; it is written whole or not at all. Whoever edits it stops iscsid first. A number, a boolean or a list that is \
+         written in another type, as defaults(1) may do it, is taken for what it obviously means. A key that is not named here, another wrong type and a \
          value out of range are errors that name the key, and iscsid does not start; the file stays as it is. \
          A value that has no effect is warned of and kept.",
     );

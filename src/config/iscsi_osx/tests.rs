@@ -253,9 +253,9 @@ fn a_file_of_nothing_but_mistakes_is_not_told_in_full() {
 
 #[test]
 fn what_is_none_of_its_files_is_refused_in_one_sentence() {
-    assert!(refusal(b"").contains("not a property list"));
+    assert!(refusal(b"").contains("it is empty"));
     assert!(refusal(b"\x7fELF\x02\x01\x01\0\0").contains("its root is not a dictionary"));
-    assert!(refusal(b"bplist00\xd1\x01\x02\x51a").contains("not a property list"));
+    assert!(refusal(b"bplist00\xd1\x01\x02\x51a").contains("not a whole property list"));
     assert!(refusal(b"<plist version=\"1.0\"><array/></plist>").contains("its root is not a dictionary"));
     let other = b"<plist version=\"1.0\"><dict><key>Version</key><integer>1</integer></dict></plist>";
     assert!(refusal(other).contains("none of the sections"), "{}", refusal(other));

@@ -256,6 +256,65 @@ fn assert_file_refused(body: &str, words: &str) {
     assert_eq!(fs::read_to_string(&path).expect("readable"), text);
 }
 
+// check: plist-obvious-meaning
+#[test]
+fn what_defaults_write_leaves_is_taken_for_what_it_means_and_written_back_in_its_type() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("iscsid.plist");
+    let text = format!(
+        "<plist version=\"1.0\"><dict><key>Version</key><string>1</string><key>Initiator</key><dict><key>Name</key>\
+         <string>iqn.2026-11.org.example:i</string></dict><key>Targets</key><dict><key>{TARGET}</key><dict>\
+         <key>AutoLogin</key><string>YES</string><key>Persistent</key><integer>0</integer><key>Portals</key><array><dict>\
+         <key>Address</key><string>192.0.2.1</string><key>Port</key><string>3261</string></dict></array>\
+         <key>Session</key><dict><key>ImmediateData</key><integer>0</integer><key>MaxBurstLength</key><string>65536</string>\
+         </dict><key>Connection</key><dict><key>HeaderDigest</key><string>crc32c, none</string></dict>\
+         </dict></dict></dict></plist>"
+    );
+    fs::write(&path, text).expect("written");
+    let mut store = Store::open(&path).expect("taken");
+    let effective = store.config().effective(TARGET, false);
+    assert!(effective.auto_login && !effective.persistent);
+    assert_eq!(store.config().targets[TARGET].portals[0].port, 3261);
+    store
+        .edit(|config, _| {
+            config.initiator.alias = "jo".into();
+            Ok(())
+        })
+        .expect("saved");
+    let saved: String = fs::read_to_string(&path).expect("readable").split_whitespace().collect();
+    for written in [
+        "<key>Version</key><integer>1</integer>",
+        "<key>AutoLogin</key><true/>",
+        "<key>Persistent</key><false/>",
+        "<key>Port</key><integer>3261</integer>",
+        "<key>ImmediateData</key><false/>",
+        "<key>MaxBurstLength</key><integer>65536</integer>",
+        "<key>HeaderDigest</key><string>CRC32C,None</string>",
+    ] {
+        assert!(saved.contains(written), "{written} in {saved}");
+    }
+}
+
+// check: plist-other-version
+#[test]
+fn a_file_of_another_version_has_one_advice_whatever_its_keys_are() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("iscsid.plist");
+    for more in ["", "<key>Pools</key><array/>"] {
+        let text = format!("<plist version=\"1.0\"><dict><key>Version</key><integer>2</integer>{more}</dict></plist>");
+        fs::write(&path, text).expect("written");
+        let failure = Store::open(&path).expect_err("of another version");
+        assert_eq!(
+            failure.to_string(),
+            format!(
+                "{}: Version: is 2, and this iscsid reads version 1; use the iscsid that wrote it, or move the file \
+                 away to begin anew",
+                path.display()
+            )
+        );
+    }
+}
+
 #[test]
 fn every_wrong_value_is_named_by_its_path() {
     let v = "<key>Version</key><integer>1</integer>";
@@ -302,7 +361,7 @@ fn every_wrong_value_is_named_by_its_path() {
                 "<key>Portals</key><array><dict><key>Address</key><string>a</string><key>Port</key><integer>0</integer>\
                  </dict></array>",
             ),
-            "Targets → IQN → Portals → 1 → Address: port 0 is none",
+            "Targets → IQN → Portals → 1 → Port: is 0; a port is 1 to 65535",
         ),
         (
             target("<key>CHAP</key><dict><key>Algorithms</key><array><string>ROT13</string></array></dict>"),
@@ -341,7 +400,8 @@ fn a_truncated_file_is_refused_and_left_alone() {
         fs::write(&path, &whole[..length]).expect("written");
         let failure = Store::open(&path).expect_err("cut off");
         assert_eq!(failure.code, ExitCode::Configuration);
-        assert!(failure.to_string().contains("not a whole one"), "{failure}");
+        let words = if length == 0 { "it is empty" } else { "it is not a whole property list" };
+        assert!(failure.to_string().contains(words), "{failure}");
         assert_eq!(fs::read(&path).expect("readable"), &whole[..length]);
     }
 }
