@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use iscsid::block::testing::{Plan, RamDisk};
 use iscsid::block::{IoError, Op};
-use iscsid::export::attach::{AttachError, LoopDisks, Way};
+use iscsid::export::attach::{AttachError, LoopDisks, Lost, Way};
 use process::{need, need_root, skip};
 
 const UNIT: &str = "iqn.2026-11.test.example:attach/0";
@@ -387,7 +387,8 @@ async fn a_forced_detach_unmounts_first_and_loses_nothing_of_a_healthy_unit() {
     run("mkfs.ext4", &[Path::new("-q"), &node]);
     let mounted = bench.mount(&node);
     fs::write(bench.mount_point().join("data"), pattern(5, 1_000_000)).expect("writes");
-    bench.attachments.detach(UNIT, true).await.expect("detaches");
+    let said = bench.attachments.detach(UNIT, true).await.expect("detaches");
+    assert_eq!(said, [format!("{} is unmounted", bench.mount_point().display())]);
     drop(mounted);
     bench.assert_nothing_left();
 
@@ -414,7 +415,8 @@ async fn a_forced_detach_ends_even_if_the_unit_never_answers_and_files_are_open(
     assert!(within(Duration::from_secs(5), || bench.disk.waiting() > 0));
 
     let detached = tokio::time::timeout(Duration::from_secs(30), bench.attachments.detach(UNIT, true)).await;
-    detached.expect("in time").expect("detaches");
+    let said = detached.expect("in time").expect("detaches");
+    assert!(said.iter().any(|what| what.contains(&bench.mount_point().display().to_string())), "{said:?}");
     // The file system gives up in one of two ways.
     let written = writer.join().expect("writer");
     assert!(matches!(written, Err(Some(nix::libc::EIO | nix::libc::EROFS))), "{written:?}");
@@ -681,6 +683,23 @@ async fn a_unit_with_blocks_above_a_page_is_refused_with_the_reason() {
 /// Kills a process however the test ends.
 struct Killed(Child);
 
+impl Killed {
+    /// A process that has attached the unit of the bench, and its device.
+    fn attached(bench: &Bench) -> (Killed, PathBuf) {
+        let mut victim = Killed(
+            Command::new(std::env::current_exe().expect("this program"))
+                .args(["--ignored", "--exact", "victim", "--nocapture"])
+                .env(VICTIM_DIRECTORY, bench.directory.path().join("run"))
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("starts"),
+        );
+        let mut lines = BufReader::new(victim.0.stdout.take().expect("stdout")).lines();
+        let node = lines.find_map(|line| line.expect("text").strip_prefix("attached ").map(PathBuf::from));
+        (victim, node.expect("attaches"))
+    }
+}
+
 impl Drop for Killed {
     fn drop(&mut self) {
         // It may be dead already.
@@ -693,7 +712,7 @@ const VICTIM_DIRECTORY: &str = "ISCSID_TEST_VICTIM_DIRECTORY";
 
 /// Not a test: the process that the next one kills.
 #[test]
-#[ignore = "started by a_killed_process_s_mounts_and_loop_devices_are_cleaned"]
+#[ignore = "started by Killed::attached"]
 fn victim() {
     let Some(directory) = std::env::var_os(VICTIM_DIRECTORY) else {
         return eprintln!("nothing to do without {VICTIM_DIRECTORY}");
@@ -708,38 +727,33 @@ fn victim() {
     });
 }
 
+/// What writing to a file of a dead disk comes to, at the latest when it is to be on stable storage.
+fn written(path: &Path) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(b"late")?;
+    file.sync_all()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_process_s_mounts_and_loop_devices_are_cleaned() {
+async fn a_killed_process_s_disks_that_nobody_uses_are_cleaned() {
     if !able() {
         return;
     }
     let bench = Bench::of_bytes(32 * MIB);
-    let mut victim = Killed(
-        Command::new(std::env::current_exe().expect("this program"))
-            .args(["--ignored", "--exact", "victim", "--nocapture"])
-            .env(VICTIM_DIRECTORY, bench.directory.path().join("run"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts"),
-    );
-    let mut lines = BufReader::new(victim.0.stdout.take().expect("stdout")).lines();
-    let node =
-        lines.find_map(|line| line.expect("text").strip_prefix("attached ").map(PathBuf::from)).expect("attaches");
-    run("mkfs.ext4", &[Path::new("-q"), &node]);
-    let _mounted = bench.mount(&node);
-
+    let (victim, node) = Killed::attached(&bench);
     assert_eq!(bench.attachments.clean_stale().await.map_err(|error| error.to_string().contains("another")), Err(true));
-    fs::write(bench.mount_point().join("file"), "still served").expect("a served mount was left alone");
+    assert!(fs::metadata(bench.file()).is_ok(), "a served mount was left alone");
 
     drop(victim);
     let error = fs::metadata(bench.file()).expect_err("nobody serves it");
     assert_eq!(error.raw_os_error(), Some(nix::libc::ENOTCONN));
     let cleaned = bench.attachments.clean_stale().await.expect("cleans");
-    let expected = [bench.mount_point(), node.clone(), bench.file().parent().expect("directory").to_owned()];
-    assert_eq!(cleaned.len(), 3, "{cleaned:?}");
+    let expected = [node.clone(), bench.file().parent().expect("directory").to_owned()];
+    assert_eq!(cleaned.len(), 2, "{cleaned:?}");
     for (line, path) in cleaned.iter().zip(expected) {
         assert!(line.contains(path.to_str().expect("text")), "{line}");
     }
+    assert_eq!(bench.attachments.lost().await, []);
     assert!(within(Duration::from_secs(5), || loops_below(bench.directory.path()).is_empty()));
     bench.assert_nothing_left();
 
@@ -747,4 +761,61 @@ async fn a_killed_process_s_mounts_and_loop_devices_are_cleaned() {
     bench.attach().await;
     bench.attachments.detach(UNIT, false).await.expect("detaches");
     bench.assert_nothing_left();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_s_disk_that_is_mounted_stays_mounted_and_fails_until_it_is_unmounted() {
+    if !able() {
+        return;
+    }
+    let bench = Bench::of_bytes(32 * MIB);
+    let (victim, node) = Killed::attached(&bench);
+    run("mkfs.ext4", &[Path::new("-q"), &node]);
+    let mounted = bench.mount(&node);
+    drop(victim);
+
+    assert_eq!(bench.attachments.clean_stale().await, Ok(vec![]), "nothing is taken from under its users");
+    let uses = vec![format!("mounted on {}", bench.mount_point().display())];
+    let lost = Lost { unit: UNIT.into(), device: node.clone(), uses };
+    assert_eq!(bench.attachments.lost().await, [lost.clone()]);
+    assert!(written(&bench.mount_point().join("late")).is_err(), "it fails, and does not land elsewhere");
+
+    // The unit can be a disk again at once.
+    let next = bench.attach().await;
+    assert_ne!(next, node);
+    assert_eq!(bench.attachments.device(UNIT), Some(next.clone()));
+    assert_eq!(bench.attachments.lost().await, [lost]);
+    assert_eq!(bench.attach().await, next);
+
+    drop(mounted);
+    assert!(fs::read_dir(bench.mount_point()).expect("the directory").next().is_none(), "nothing has landed here");
+    assert!(within(Duration::from_secs(5), || loops_below(bench.directory.path()).len() == 1));
+    assert_eq!(bench.attachments.lost().await, []);
+    bench.attachments.detach(UNIT, false).await.expect("detaches");
+    bench.attach().await;
+    bench.attachments.detach(UNIT, false).await.expect("detaches");
+    bench.assert_nothing_left();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_in_use_whose_process_ends_in_good_order_is_lost_and_not_cleared_away() {
+    if !able() {
+        return;
+    }
+    let bench = Bench::of_bytes(32 * MIB);
+    let node = bench.attach().await;
+    run("mkfs.ext4", &[Path::new("-q"), &node]);
+    let mounted = bench.mount(&node);
+    // As the end of the daemon does it. Here the mount goes on being served, for this process goes on.
+    let Bench { disk: _disk, attachments, directory } = bench;
+    drop(attachments);
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let point = directory.path().join("run/luns/iqn.2026-11.test.example:attach,0");
+    assert!(table.contains(point.to_str().expect("text")), "the next process has to find what it was");
+    drop(mounted);
+    assert!(
+        within(Duration::from_secs(5), || loops_below(directory.path()).is_empty()),
+        "it lets go with its last user"
+    );
+    run("umount", &[&point]);
 }

@@ -20,6 +20,7 @@ mod nfs;
 mod platform;
 mod progress;
 mod runtime_dir;
+mod service_manager;
 mod session;
 mod settings;
 mod state;
@@ -42,6 +43,7 @@ use self::control::socket;
 use self::descriptors::Shares;
 use self::nfs::NfsExport;
 use self::runtime_dir::RuntimeDir;
+use self::service_manager::{Moment, tell};
 use self::session::logout;
 use self::settings::Settings;
 use self::state::{Daemon, Partners};
@@ -52,6 +54,9 @@ use crate::kernel_bridge::{Lanes, Sessions};
 use crate::login::tcp::OverTcp;
 use crate::options::{Bridge, Options};
 use crate::printable::clean;
+
+/// The signal of Ctrl-C.
+const INTERRUPT: &str = "SIGINT";
 
 /// How long the end may take, all logouts together.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,7 +120,7 @@ impl Signals {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.interrupt.recv() => return INTERRUPT,
                 _ = self.hangup.recv() => info!("SIGHUP changes nothing: settings are changed by iscsictl"),
             }
         }
@@ -165,12 +170,27 @@ async fn serve(
         daemon.settings.path().display(),
         runtime_dir.path().display()
     );
+    tell(Moment::Ready);
 
-    let (name, _held) = tokio::select! {
+    let (mut name, _held) = tokio::select! {
         name = signals.end() => (name, None),
         hold = daemon.ended() => ("the end of the machine", Some(hold)),
     };
+    let mut would_fail = logout::would_fail(&daemon).await;
+    // Whoever sits at the terminal can still unmount. Who sends SIGTERM, launchd or systemd, does not wait for long.
+    if name == INTERRUPT && !would_fail.is_empty() {
+        let why = format!("{}; iscsid goes on until that has ended", would_fail.join("; "));
+        warn!("{name}: {why}. Unmount it, and iscsid ends; a second Ctrl-C ends iscsid now, and what is mounted fails");
+        tell(Moment::Waiting(&why));
+        tokio::select! {
+            () = logout::until_nothing_would_fail(&daemon) => {}
+            again = signals.end() => name = again,
+            _hold = daemon.ended() => {}
+        }
+        would_fail = logout::would_fail(&daemon).await;
+    }
     info!("{name}: logging out of all targets");
+    tell(Moment::Stopping);
     daemon.stop.cancel();
     let end = async {
         exports.cancel();
@@ -180,20 +200,28 @@ async fn serve(
         if let Some(Err(error)) = OptionFuture::from(nfs).await {
             error!("the NFS export ended in a panic: {error}");
         }
-        logout::end_all(&daemon).await;
+        logout::end_all(&daemon).await
     };
     tokio::select! {
-        () = end => info!("iscsid has ended"),
+        lost = end => {
+            would_fail = lost;
+            info!("iscsid has ended");
+        }
         () = tokio::time::sleep(END_TIMEOUT) => {
             warn!("not everything was logged out within {} seconds; iscsid ends all the same", END_TIMEOUT.as_secs());
         }
-        name = signals.end() => warn!("{name} again: iscsid ends at once"),
+        name = signals.end() => warn!("{name}: iscsid ends at once"),
     }
     daemon.survivors.clear();
     for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
         daemon.bridge.abandon(live.id());
     }
-    Ok(())
+    if would_fail.is_empty() {
+        return Ok(());
+    }
+    let message = format!("iscsid has ended under disks, which fail now: {}", would_fail.join("; "));
+    Err(Failure::new(ipc::ExitCode::TryAgain, message)
+        .advice("start it again, unmount what was mounted and mount it again; before the next end, unmount first"))
 }
 
 /// The kernel that runs the sessions, and what it tells of them.

@@ -38,7 +38,8 @@ pub(crate) struct Daemon {
     pub(crate) router: Router,
     /// Who is logged in, for the next daemon if this one dies.
     pub(crate) survivors: Survivors,
-    /// The targets that the last daemon was logged in to when it died, or left with their sessions in the extension.
+    /// The targets that the last daemon was logged in to when it died, or ended under their disks; or left with their
+    /// sessions in the extension.
     pub(crate) left_by_last: BTreeSet<String>,
     /// Where units are exported by NFS.
     pub(crate) nfs: Option<NfsPlace>,

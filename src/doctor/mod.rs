@@ -49,6 +49,7 @@ pub fn examine(subject: &Subject, world: &dyn World) -> Report {
     let mut findings = Vec::new();
     let settings = files::examine(subject, world, &mut findings);
     system::daemon(subject, &mut findings);
+    system::disks(subject, &mut findings);
     files::sockets(subject, world, &mut findings);
     system::tools(world, &mut findings);
     system::extension(subject, world, &mut findings);

@@ -146,6 +146,7 @@ fn answer() -> Answer {
             version: env!("CARGO_PKG_VERSION").into(),
             config: CONFIG.into(),
             kernel: "user".into(),
+            lost: Vec::new(),
         },
         targets: vec![Target {
             name: DISK.into(),

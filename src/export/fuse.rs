@@ -122,6 +122,11 @@ impl Mounted {
         Ok(())
     }
 
+    /// Leaves the mount where it is when this is dropped: nobody serves it then, and whoever uses its file gets errors.
+    pub(crate) fn leave(mut self) {
+        self.mounted = false;
+    }
+
     /// Ends all I/O under way with an error, in the kernel too, and takes the mount away.
     pub(crate) fn abort(&mut self) -> io::Result<()> {
         self.stop();

@@ -26,9 +26,38 @@ pub(crate) fn file_name(unit: &str) -> Option<String> {
     (name.len() <= LONGEST).then_some(name)
 }
 
+/// The unit that has this file name. What is none stays as it is.
+pub(crate) fn unit_of(file_name: &str) -> String {
+    let (target, lun) = file_name.rsplit_once(',').unwrap_or((file_name, ""));
+    let mut bytes = Vec::with_capacity(target.len());
+    let mut rest = target.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let digits = tail.get(..2).filter(|_| byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(code) => {
+                bytes.push(code);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    format!("{}/{lun}", String::from_utf8_lossy(&bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_s_unit_is_found_again() {
+        for unit in ["iqn.2001-04.com.example:disk/0", "../../etc/0", "iqn.a,0/1", "a b\\\n/2", "iqn.a:größe/3"] {
+            assert_eq!(unit_of(&file_name(unit).expect("short")), unit);
+        }
+        assert_eq!(unit_of("%4"), "%4/");
+    }
 
     #[test]
     fn a_unit_s_file_is_one_component_that_nothing_else_has() {

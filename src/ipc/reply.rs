@@ -169,6 +169,40 @@ pub struct Lun {
     /// What it does otherwise than others, and what is done about it; sentences without their subject.
     #[serde(default)]
     pub workarounds: Vec<String>,
+    /// Disks of it that are gone, with an earlier daemon, and still in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostDisk>,
+}
+
+/// A disk of an earlier daemon that is gone, which somebody uses all the same. It fails; it is not taken away, because what is
+/// written to its mount point would land on the disk below then. Displays as one sentence without a full stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostDisk {
+    /// The unit whose disk it was, `<target>/<lun>`.
+    pub unit: String,
+    /// Its device, such as `/dev/loop3`.
+    pub device: String,
+    /// Who uses it, such as `mounted on /mnt`.
+    pub uses: Vec<String>,
+}
+
+impl LostDisk {
+    /// A clause: what to do.
+    pub fn advice(&self) -> &'static str {
+        "end the programs that use it and unmount it, then mount the disk that `iscsictl list luns` names for the unit now"
+    }
+}
+
+impl std::fmt::Display for LostDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let LostDisk { unit, device, uses } = self;
+        write!(
+            f,
+            "{device}, a disk of {unit}, is lost since the iscsid that made it has ended, and still {}",
+            uses.join(", ")
+        )?;
+        f.write_str(": what is written there fails")
+    }
 }
 
 /// A portal that is asked for targets.
@@ -253,6 +287,9 @@ pub struct Initiator {
     pub config: String,
     /// Which kernel new sessions run in.
     pub kernel: String,
+    /// Disks that are gone, with an earlier daemon, and still in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostDisk>,
 }
 
 /// Discovery's settings.

@@ -221,6 +221,22 @@ impl Daemon {
         (status, std::mem::replace(&mut self.home, Home::new()))
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.exited().is_some()
+    }
+
+    /// Its end, which is waited for; the home stays.
+    pub(crate) fn ended(mut self) -> (ExitStatus, Home) {
+        let status = process::eventually("the end of the daemon", LIMIT, || self.process.exited());
+        (status, std::mem::replace(&mut self.home, Home::new()))
+    }
+
     /// Ends it as a power cut would; the home stays.
     pub(crate) fn crash(mut self) -> Home {
         self.process.kill();

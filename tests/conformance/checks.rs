@@ -533,6 +533,29 @@ pub(crate) const GROUPS: &[Group] = &[
             ),
             ("recovery-forced-removal", "A dead target is removed by force in less than a second.", ""),
             ("recovery-restart", "A daemon that is killed and started again logs in again without a command.", "6.3.5"),
+            (
+                "install-planted-list",
+                "Scripts that run as root remove nothing but files of this package, whatever a list says, and nothing behind a link.",
+                "",
+            ),
+            (
+                "install-untrusted-program",
+                "Scripts that run as root run no program that, or whose directory, belongs to somebody else or may be written to.",
+                "",
+            ),
+            ("text-pasted", "What documents and manual pages give to type can be pasted into an interactive zsh.", ""),
+            ("install-removes-no-package", "No script of ours removes a package for another one.", ""),
+            ("end-service-manager", "systemd is told when the daemon answers, and when it begins to end.", ""),
+            (
+                "attach-lost-mount",
+                "A mount whose disk went with a killed daemon stays and fails, is named by the log, `list luns` and doctor, and nothing written to it lands on the disk below.",
+                "",
+            ),
+            (
+                "end-disk-in-use",
+                "Ctrl-C waits for disks in use, a second one does not; a daemon that ends under them says so by its exit code, and the next one logs in again.",
+                "",
+            ),
         ],
     },
     Group {

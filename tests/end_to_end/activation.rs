@@ -1,6 +1,8 @@
-//! A control socket that is there before the daemon, as systemd and launchd do it.
+//! What service managers do: a control socket that is there before the daemon, as of systemd and launchd; and what systemd is
+//! told.
 
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -41,4 +43,27 @@ fn the_daemon_answers_at_the_socket_that_it_inherits_and_leaves_it_behind() {
     daemon.stop(Signal::SIGTERM, LIMIT);
     let kind = std::fs::metadata(&socket).expect("it belongs to who made it").file_type();
     assert!(kind.is_socket());
+}
+
+// check: end-service-manager
+#[test]
+fn systemd_is_told_when_the_daemon_answers_and_when_it_ends() {
+    let home = Home::new();
+    let path = home.dir().join("notify.sock");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(LIMIT)).expect("a limit");
+    let told = || {
+        let mut text = [0; 4096];
+        let length = manager.recv(&mut text).expect("a message");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    let mut command = home.daemon();
+    command.env("NOTIFY_SOCKET", &path);
+    let mut daemon = Process::start(&command, &home.dir().join("iscsid.log"));
+    let ready = told();
+    assert!(ready.lines().any(|line| line == "READY=1"), "{ready}");
+    assert_eq!(home.ctl(["show", "initiator"]).code, 0, "it answers, as it says");
+    assert!(daemon.stop(Signal::SIGTERM, LIMIT).success());
+    let stopping = told();
+    assert!(stopping.lines().any(|line| line == "STOPPING=1") && stopping.contains("STATUS="), "{stopping}");
 }

@@ -132,6 +132,9 @@ fn luns(list: &[Lun]) -> String {
         for workaround in &lun.workarounds {
             out.line(format_args!("\t\tthis unit {}", clean(workaround)));
         }
+        for lost in &lun.lost {
+            out.line(format_args!("\t\t{}; {}", clean(&lost.to_string()), lost.advice()));
+        }
     }
     out.0
 }
@@ -339,10 +342,11 @@ fn target_details(details: &TargetDetails) -> String {
 }
 
 fn initiator(initiator: &Initiator) -> String {
-    let Initiator { name, alias, chap: chap_settings, version, config, kernel } = initiator;
+    let Initiator { name, alias, chap: chap_settings, version, config, kernel, lost } = initiator;
     let mut rows = vec![("Name", name.clone()), ("Alias", or_none(Some(alias)))];
     rows.extend(chap(chap_settings));
     rows.extend([("Version", version.clone()), ("Configuration", config.clone()), ("Kernel", kernel.clone())]);
+    rows.extend(lost.iter().map(|lost| ("Lost disk", format!("{lost}; {}", lost.advice()))));
     properties(&rows)
 }
 

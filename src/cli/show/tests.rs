@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ipc::{
-    BenchReport, Chap, Discovered, DiscoveryPortal, Latency, Lun, Origin, Portal, Rw, Session, SessionDetails,
-    SessionState, SessionStats, Stats, Target, TargetDetails,
+    BenchReport, Chap, Discovered, DiscoveryPortal, Latency, LostDisk, Lun, Origin, Portal, Rw, Session,
+    SessionDetails, SessionState, SessionStats, Stats, Target, TargetDetails,
 };
 
 const DISK: &str = "iqn.2026-11.org.example:disk1";
@@ -58,6 +58,7 @@ fn lun(number: u64) -> Lun {
         nfs: None,
         problem: None,
         workarounds: Vec::new(),
+        lost: Vec::new(),
     }
 }
 
@@ -118,6 +119,21 @@ fn luns_are_listed_as_scripts_expect_them() {
          \tlun 2: type 0x05 (CD/DVD)\n\
          \t\tno medium\n"
     );
+}
+
+#[test]
+fn a_lost_disk_is_named_with_who_uses_it_and_what_to_do() {
+    let gone =
+        LostDisk { unit: format!("{DISK}/0"), device: "/dev/loop2".into(), uses: vec!["mounted on /mnt".into()] };
+    let unit = Lun { lost: vec![gone], ..lun(0) };
+    let text = table(Reply::Luns(vec![unit.clone()]));
+    let line = text.lines().last().expect("a line");
+    for word in ["/dev/loop2", "mounted on /mnt", "fails", "unmount it, then mount the disk"] {
+        assert!(line.contains(word), "{word} is not in {line}");
+    }
+    let list = json(Reply::Luns(vec![unit]));
+    assert_eq!(list[0]["lost"][0]["device"], "/dev/loop2");
+    assert_eq!(list[0]["lost"][0]["uses"][0], "mounted on /mnt");
 }
 
 #[test]

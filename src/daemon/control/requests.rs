@@ -56,13 +56,13 @@ impl Answer for Daemon {
             Request::Login(which) => self.log_in(which, &progress).await,
             Request::Logout { which, force } => self.log_out(which, force, &progress).await,
             Request::ListTargets => Ok(Reply::Targets(view::targets(&self))),
-            Request::ListLuns => Ok(Reply::Luns(view::luns(&self))),
+            Request::ListLuns => Ok(Reply::Luns(view::luns(&self).await)),
             Request::ListSessions => Ok(Reply::Sessions(view::sessions(&self))),
             Request::ListDiscoveryPortals => Ok(Reply::DiscoveryPortals(view::discovery_portals(&self))),
             Request::ShowTarget { target } => {
                 view::target_details(&self, &target).map(|details| Reply::Target(Box::new(details)))
             }
-            Request::ShowInitiator => Ok(Reply::Initiator(view::initiator(&self))),
+            Request::ShowInitiator => Ok(Reply::Initiator(view::initiator(&self).await)),
             Request::ShowDiscovery => Ok(Reply::Discovery(view::discovery(&self))),
             Request::ShowSession { session } => {
                 view::session_details(&self, session).map(|details| Reply::Session(Box::new(details)))
@@ -305,7 +305,7 @@ impl Daemon {
         }
         let mut results = Vec::new();
         for name in &names {
-            results.push(self.disks.detach(name, force).await.map(|note| note.into_iter().collect()));
+            results.push(self.disks.detach(name, force).await);
         }
         together(results)
     }

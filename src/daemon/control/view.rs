@@ -134,17 +134,18 @@ pub(crate) fn logged_in(daemon: &Daemon, typed: &str) -> Result<std::sync::Arc<L
 }
 
 /// All units of all sessions, by target and number.
-pub(crate) fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
+pub(crate) async fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
+    let lost = daemon.disks.lost().await;
     let mut luns: Vec<ipc::Lun> = Vec::new();
     for (live, _) in lives(daemon) {
         let id = live.id();
-        luns.extend(daemon.bridge.units(id).into_iter().map(|unit| lun(daemon, &live.target, id, unit)));
+        luns.extend(daemon.bridge.units(id).into_iter().map(|unit| lun(daemon, &live.target, id, unit, &lost)));
     }
     luns.sort_by(|a, b| (&a.target, a.lun).cmp(&(&b.target, b.lun)));
     luns
 }
 
-fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc::Lun {
+fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo, lost: &[ipc::LostDisk]) -> ipc::Lun {
     let name = unit_name(target, unit.lun);
     let exported = unit.geometry.is_some() && daemon.registry.get(&name).is_some();
     let nbd = exported.then(|| nbd_uri(&name, &daemon.runtime_dir.join("nbd.sock")));
@@ -167,6 +168,7 @@ fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo) -> ipc
         nfs,
         problem: unit.problem,
         workarounds: unit.workarounds,
+        lost: lost.iter().filter(|lost| lost.unit == name).cloned().collect(),
     }
 }
 
@@ -217,7 +219,8 @@ fn workarounds(daemon: &Daemon, target: &str) -> Vec<String> {
 }
 
 /// The initiator's settings.
-pub(crate) fn initiator(daemon: &Daemon) -> ipc::Initiator {
+pub(crate) async fn initiator(daemon: &Daemon) -> ipc::Initiator {
+    let lost = daemon.disks.lost().await;
     let current = daemon.settings.current();
     let initiator = &current.config.initiator;
     ipc::Initiator {
@@ -227,6 +230,7 @@ pub(crate) fn initiator(daemon: &Daemon) -> ipc::Initiator {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config: daemon.settings.path().display().to_string(),
         kernel: daemon.bridge.name().to_owned(),
+        lost,
     }
 }
 

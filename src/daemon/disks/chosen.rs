@@ -17,8 +17,8 @@ use super::{Afterlife, DiskFuture, Disks, failure};
 use crate::block::Block;
 use crate::daemon::nfs::NfsPlace;
 use crate::export::attach::disk_images::NfsDoor;
-use crate::export::attach::{AttachError, DiskImages, Diskutil, LoopDisks, MacTools, Way};
-use crate::ipc::{ExitCode, Failure};
+use crate::export::attach::{AttachError, DiskImages, Diskutil, LoopDisks, Lost, MacTools, Way};
+use crate::ipc::{ExitCode, Failure, LostDisk};
 use crate::kernel_bridge::SystemDevices;
 use crate::options::{Attach, Nfs, Options};
 
@@ -88,7 +88,7 @@ impl Chosen {
         matches!(self, Chosen::DiskImages(_))
     }
 
-    /// Ready to attach units below a runtime directory, after what a daemon that died has left there is cleared away.
+    /// Ready to attach units below a runtime directory, after what an earlier daemon has left there is cleared away.
     pub(crate) async fn disks(self, runtime_dir: &Path, nfs: Option<&NfsPlace>) -> Arc<dyn Disks> {
         match self {
             Chosen::Loop => cleared(LoopDisks::new(runtime_dir)).await,
@@ -97,13 +97,13 @@ impl Chosen {
                 cleared(DiskImages::new(runtime_dir, door, tools)).await
             }
             Chosen::Nothing => {
-                // A daemon that died may have had this system's own way.
-                if cfg!(target_os = "linux") {
-                    cleared(LoopDisks::new(runtime_dir)).await;
+                // An earlier daemon may have had this system's own way.
+                let before = if cfg!(target_os = "linux") {
+                    cleared(LoopDisks::new(runtime_dir)).await
                 } else {
-                    cleared(DiskImages::new(runtime_dir, None, MacTools::default())).await;
-                }
-                Arc::new(NoDisks)
+                    cleared(DiskImages::new(runtime_dir, None, MacTools::default())).await
+                };
+                Arc::new(NoDisks { before })
             }
         }
     }
@@ -115,10 +115,14 @@ fn tools(options: &Options) -> MacTools {
 
 async fn cleared(way: impl Way) -> Arc<dyn Disks> {
     match way.clean_stale().await {
-        Ok(cleared) => cleared.iter().for_each(|what| info!("left behind by an iscsid that died: {what}")),
-        Err(error) => warn!("what an iscsid that died has left behind stays: {error}"),
+        Ok(cleared) => cleared.iter().for_each(|what| info!("left behind by an earlier iscsid: {what}")),
+        Err(error) => warn!("what an earlier iscsid has left behind stays: {error}"),
     }
-    Arc::new(way)
+    let disks: Arc<dyn Disks> = Arc::new(way);
+    for lost in disks.lost().await {
+        warn!("{lost}; {}", lost.advice());
+    }
+    disks
 }
 
 impl<W: Way> Disks for W {
@@ -130,11 +134,12 @@ impl<W: Way> Disks for W {
         })
     }
 
-    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Option<String>> {
+    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Vec<String>> {
         let unit = unit.to_owned();
         Box::pin(async move {
             match Way::detach(self, &unit, force).await {
-                Ok(()) | Err(AttachError::NotAttached) => Ok(None),
+                Ok(said) => Ok(said),
+                Err(AttachError::NotAttached) => Ok(Vec::new()),
                 Err(error) => Err(failure("detached", &unit, &error)),
             }
         })
@@ -159,10 +164,21 @@ impl<W: Way> Disks for W {
         let unit = unit.to_owned();
         Box::pin(async move { Way::in_use(self, &unit).await })
     }
+
+    fn lost(&self) -> Pin<Box<dyn Future<Output = Vec<LostDisk>> + Send + '_>> {
+        Box::pin(async move {
+            let lost = Way::lost(self).await.into_iter();
+            lost.map(|Lost { unit, device, uses }| LostDisk { unit, device: device.display().to_string(), uses })
+                .collect()
+        })
+    }
 }
 
 /// No unit becomes a disk.
-struct NoDisks;
+struct NoDisks {
+    /// What an earlier daemon attached by.
+    before: Arc<dyn Disks>,
+}
 
 impl Disks for NoDisks {
     fn attach(&self, unit: &str, _block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String> {
@@ -170,8 +186,12 @@ impl Disks for NoDisks {
         Box::pin(async { Err(Failure::new(ExitCode::Configuration, message).advice("use its NBD URI")) })
     }
 
-    fn detach(&self, _unit: &str, _force: bool) -> DiskFuture<'_, Option<String>> {
-        Box::pin(async { Ok(None) })
+    fn detach(&self, _unit: &str, _force: bool) -> DiskFuture<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn lost(&self) -> Pin<Box<dyn Future<Output = Vec<LostDisk>> + Send + '_>> {
+        self.before.lost()
     }
 
     fn write_back(&self, _unit: &str) -> DiskFuture<'_, ()> {

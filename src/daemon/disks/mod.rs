@@ -12,7 +12,7 @@ pub(crate) use self::chosen::Chosen;
 pub(crate) use self::system::{Release, SystemDisks};
 use crate::block::Block;
 use crate::export::attach::AttachError;
-use crate::ipc::{ExitCode, Failure};
+use crate::ipc::{ExitCode, Failure, LostDisk};
 
 /// A change to a disk under way.
 pub(crate) type DiskFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
@@ -24,9 +24,9 @@ pub(crate) trait Disks: Send + Sync + 'static {
     /// is what the unit is to the exports, or why it is nothing to them: a way that needs none does not look at it.
     fn attach(&self, unit: &str, block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String>;
 
-    /// Takes the disk away; what the user should know of it, if anything. Refused while it is in use, unless `force`.
+    /// Takes the disk away; what the user should know of it. Refused while it is in use, unless `force`.
     /// Nothing to do for one that is not attached.
-    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Option<String>>;
+    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Vec<String>>;
 
     /// Writes cached data of the disk back to the unit, for a while.
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()>;
@@ -44,6 +44,11 @@ pub(crate) trait Disks: Send + Sync + 'static {
 
     /// Who uses it, such as "mounted on /mnt"; nobody if empty.
     fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
+
+    /// The disks of an earlier daemon that are gone and still in use.
+    fn lost(&self) -> Pin<Box<dyn Future<Output = Vec<LostDisk>> + Send + '_>> {
+        Box::pin(async { Vec::new() })
+    }
 }
 
 /// What becomes of a disk that is in use when the daemon ends.

@@ -53,12 +53,12 @@ impl Disks for SystemDisks {
         Box::pin(async { attached })
     }
 
-    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Option<String>> {
+    fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Vec<String>> {
         let device = self.device(unit);
         Box::pin(async move {
-            let Some(device) = device else { return Ok(None) };
+            let Some(device) = device else { return Ok(Vec::new()) };
             self.release.release(&device, force).await?;
-            Ok(Some(format!("{device} is unmounted; it is there until the logout")))
+            Ok(vec![format!("{device} is unmounted; it is there until the logout")])
         })
     }
 

@@ -11,13 +11,13 @@ use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
 use crate::login::failure::Again;
 
-/// Pursues every target that is to be logged in to automatically, or that a daemon which died was logged
-/// in to.
+/// Pursues every target that is to be logged in to automatically, or that an earlier daemon was logged in to when it died or
+/// ended under its disks.
 pub(crate) fn pursue_all(daemon: &Arc<Daemon>) {
     let current = daemon.settings.current();
     for target in current.config.targets.keys().filter(|target| is_wanted(daemon, target)) {
         if daemon.left_by_last.contains(target) {
-            info!("logging in to {target} again, as before iscsid died");
+            info!("logging in to {target} again, as the iscsid before this one was");
             daemon.survivors.enter(target);
         }
         pursue(daemon, target);

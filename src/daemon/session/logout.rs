@@ -16,6 +16,12 @@ use crate::kernel_bridge::unit_name;
 /// How long a target that is left by force may take to show that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(300);
 
+/// How long it may take to see who uses a disk.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often it is looked at whether a disk is still in use.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Logs out of a target, by its normalised name. Refused while a unit is in use, unless `force`.
 /// Returns sentences for the user.
 pub(crate) async fn log_out(
@@ -68,19 +74,22 @@ pub(crate) async fn log_out(
         // Programs that still use its units get errors at once, instead of waiting for a target that is gone.
         daemon.bridge.abandon(live.id());
     }
-    if let Err(failure) = detach_all(daemon, &live, &names, force).await {
-        *live.attachable.lock().await = true;
-        closing.stay();
-        return Err(failure);
-    }
-    let notes = if dead {
+    let mut notes = match detach_all(daemon, &live, &names, force).await {
+        Ok(notes) => notes,
+        Err(failure) => {
+            *live.attachable.lock().await = true;
+            closing.stay();
+            return Err(failure);
+        }
+    };
+    notes.extend(if dead {
         stop_recovery(daemon, &live).await;
         // It may have come back at the last moment.
         daemon.bridge.abandon(live.id());
         vec![format!("the session with {target} is ended without a logout: the target does not answer")]
     } else {
         end(daemon, &live).await
-    };
+    });
     daemon.survivors.forget(target);
     drop(closing);
     info!("logged out of {target}");
@@ -98,8 +107,10 @@ async fn answers(daemon: &Daemon, live: &Live) -> bool {
         && matches!(daemon.bridge.is_alive(live.id(), SIGN_OF_LIFE).await, Ok(true))
 }
 
-/// Takes all disks of a session away, for good: none, if one of them is in use and `force` is not given.
-async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool) -> Result<(), Failure> {
+/// Takes all disks of a session away, for good: none, if one of them is in use and `force` is not given. Says what was done
+/// to their users.
+async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool) -> Result<Vec<String>, Failure> {
+    let mut said = Vec::new();
     let mut attachable = live.attachable.lock().await;
     *attachable = false;
     if !force {
@@ -108,14 +119,58 @@ async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool)
         }
     }
     for name in names {
-        if let Err(failure) = daemon.disks.detach(name, force).await {
-            if !force {
-                return Err(failure);
+        match daemon.disks.detach(name, force).await {
+            Ok(sentences) => said.extend(sentences),
+            Err(failure) if !force => return Err(failure),
+            Err(failure) => {
+                warn!("{failure}");
+                said.push(failure.what);
             }
-            warn!("{failure}");
         }
     }
-    Ok(())
+    Ok(said)
+}
+
+/// Takes those disks of a session away that nobody uses, for good, and says who uses the others.
+async fn detach_unused(daemon: &Daemon, live: &Live, names: &[String]) -> Vec<String> {
+    let mut attachable = live.attachable.lock().await;
+    *attachable = false;
+    let mut in_use = Vec::new();
+    for name in names {
+        let users = daemon.disks.in_use(name).await;
+        if !users.is_empty() {
+            in_use.push(format!("{name} is in use ({})", users.join(", ")));
+        } else if let Err(failure) = daemon.disks.detach(name, false).await {
+            in_use.push(failure.what);
+        }
+    }
+    in_use
+}
+
+/// The disks that are in use and fail when the daemon ends, and who uses them: sentences. None where they wait for the next
+/// one. What does not show within a moment is not waited for.
+pub(crate) async fn would_fail(daemon: &Arc<Daemon>) -> Vec<String> {
+    if daemon.disks.afterlife() != Afterlife::None {
+        return Vec::new();
+    }
+    let lives: Vec<Arc<Live>> = daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()).collect();
+    let names = lives.iter().flat_map(|live| unit_names(daemon, live)).collect::<Vec<_>>();
+    let looks = all(names, |name| {
+        let disks = daemon.disks.clone();
+        async move {
+            let users = tokio::time::timeout(LOOK_LIMIT, disks.in_use(&name)).await.unwrap_or_default();
+            (!users.is_empty()).then(|| format!("{name} is in use ({})", users.join(", ")))
+        }
+    });
+    looks.await.into_iter().flatten().collect()
+}
+
+/// Waits until no disk is in use that would fail when the daemon ends.
+pub(crate) async fn until_nothing_would_fail(daemon: &Arc<Daemon>) {
+    // Neither the mount table nor sysfs reports that a disk is let go of by all kinds of users: it is looked at this often.
+    while !would_fail(daemon).await.is_empty() {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
 }
 
 fn unit_names(daemon: &Daemon, live: &Live) -> Vec<String> {
@@ -170,35 +225,51 @@ async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
 }
 
 /// Ends everything, because the daemon ends. It takes no disk in use away by force. The
-/// disk's session ends all the same, and the log says so. A disk that outlives that waits for the next daemon.
-pub(crate) async fn end_all(daemon: &Arc<Daemon>) {
+/// disk's session ends all the same, the log says so, and the next daemon logs in again. A disk that outlives that waits for
+/// the next daemon. Returns a sentence for each disk that fails from now on.
+pub(crate) async fn end_all(daemon: &Arc<Daemon>) -> Vec<String> {
     let slots = daemon.slots();
-    all(slots, |(target, slot)| {
+    let lost = all(slots, |(target, slot)| {
         let daemon = daemon.clone();
         async move {
             slot.settle().await;
-            let Ok(closing) = slot.close() else { return };
+            let Ok(closing) = slot.close() else { return Vec::new() };
             let live = closing.live().clone();
             let names = unit_names(&daemon, &live);
-            if let Err(failure) = detach_all(&daemon, &live, &names, false).await {
+            let mut lost = Vec::new();
+            if daemon.disks.afterlife() == Afterlife::None {
+                lost = detach_unused(&daemon, &live, &names).await;
+                if !lost.is_empty() {
+                    daemon.survivors.stay(&target);
+                    write_back(&daemon, names).await;
+                }
+                for sentence in &lost {
+                    error!(
+                        "{sentence}; iscsid ends, and the disk fails: the next iscsid logs in to {target} again, then unmount what was mounted and mount it again"
+                    );
+                }
+            } else if let Err(failure) = detach_all(&daemon, &live, &names, false).await {
                 match daemon.disks.afterlife() {
                     Afterlife::WorksOn => {
-                        warn!("{failure}; iscsid ends, and the session goes on in the kernel until the next one");
+                        warn!(
+                            "{}; iscsid ends, and the session goes on in the kernel until the next one",
+                            failure.what
+                        );
                         daemon.survivors.stay(&target);
                         stop_recovery(&daemon, &live).await;
-                        return;
+                        return lost;
                     }
-                    Afterlife::Waits => {
-                        warn!("{failure}; iscsid ends, and the disk waits for the next one");
+                    Afterlife::Waits | Afterlife::None => {
+                        warn!("{}; iscsid ends, and the disk waits for the next one", failure.what);
                         daemon.survivors.stay(&target);
                     }
-                    Afterlife::None => error!("{failure}; iscsid ends, and {target} with it"),
                 }
                 write_back(&daemon, names).await;
             }
             end(&daemon, &live).await;
             info!("logged out of {target}");
+            lost
         }
-    })
-    .await;
+    });
+    lost.await.into_iter().flatten().collect()
 }

@@ -1,4 +1,5 @@
-//! The list of targets that are logged in, on disk: the daemon that follows one that died logs in to them again.
+//! The list of targets that are logged in, on disk: the daemon that follows one that died, or ended under disks in use, logs in
+//! to them again.
 //!
 //! ```text
 //!   login ──► enter ──► sessions.json ◄── forget ◄── logout, end of the daemon
@@ -28,7 +29,7 @@ pub(crate) struct Survivors {
 }
 
 impl Survivors {
-    /// An empty list in that runtime directory, and the names that a daemon which died has left there.
+    /// An empty list in that runtime directory, and the names that the daemon before has left there.
     pub(crate) fn open(runtime_dir: &Path) -> (Survivors, BTreeSet<String>) {
         let path = runtime_dir.join(NAME);
         let left = match fs::read(&path) {

@@ -283,9 +283,9 @@ impl Disks for Desk {
         Box::pin(async { Ok("/dev/loop7".into()) })
     }
 
-    fn detach(&self, unit: &str, _force: bool) -> DiskFuture<'_, Option<String>> {
+    fn detach(&self, unit: &str, _force: bool) -> DiskFuture<'_, Vec<String>> {
         self.attached.lock().expect("sound").remove(unit);
-        Box::pin(async { Ok(None) })
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()> {

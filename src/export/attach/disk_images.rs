@@ -131,7 +131,7 @@ impl Way for DiskImages {
     /// # Errors
     /// [`AttachError::InUse`] without `force`, if a program has a file open; it is named, and the disk stays.
     /// [`AttachError::NotAttached`] if it is not.
-    async fn detach(&self, unit: &str, force: bool) -> Result<(), AttachError> {
+    async fn detach(&self, unit: &str, force: bool) -> Result<Vec<String>, AttachError> {
         let (inner, unit) = (self.inner.clone(), unit.to_owned());
         to_the_end(async move { inner.detach(&unit, force).await }).await
     }
@@ -386,7 +386,8 @@ impl Inner {
         }
     }
 
-    async fn detach(&self, name: &str, force: bool) -> Result<(), AttachError> {
+    async fn detach(&self, name: &str, force: bool) -> Result<Vec<String>, AttachError> {
+        let mut said = Vec::new();
         let unit = self.unit(name).ok_or(AttachError::NotAttached)?;
         let _turn = unit.busy.lock().await;
         let place = self.place(name)?;
@@ -394,12 +395,22 @@ impl Inner {
         // After an eject in the Finder the mount is still there.
         if let Some(image) = self.images_of(&place, Some(device)).await?.pop() {
             match force {
-                true => self.eject_by_force(&image).await?,
+                true => {
+                    let users = self.open_files(&image).await.unwrap_or_else(|error| vec![error.to_string()]);
+                    if !users.is_empty() {
+                        let sentence =
+                            format!("{} was in use ({}) and is ejected all the same", image.device, users.join(", "));
+                        tracing::warn!("{sentence}");
+                        said.push(sentence);
+                    }
+                    self.eject_by_force(&image).await?;
+                }
                 false => self.eject(&image).await?,
             }
         }
         *unit.device() = None;
-        self.unmount(&place.point, true).await
+        self.unmount(&place.point, true).await?;
+        Ok(said)
     }
 
     async fn eject(&self, image: &Image) -> Result<(), AttachError> {

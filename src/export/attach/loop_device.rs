@@ -94,6 +94,12 @@ pub(super) fn let_go(node: &Path) -> Command {
     command
 }
 
+/// Whether the loop device lets go of its file by itself, when its last user does.
+pub(super) fn lets_go(node: &Path) -> bool {
+    let attribute = node.file_name().map(|name| Path::new("/sys/block").join(name).join("loop/autoclear"));
+    attribute.and_then(|path| fs::read_to_string(path).ok()).is_some_and(|text| text.trim() == "1")
+}
+
 /// Waits until the loop device has let go of `file`, for at most `limit`, and says whether it did.
 pub(super) async fn released(node: &Path, file: &Path, limit: Duration) -> bool {
     let end = Instant::now() + limit;

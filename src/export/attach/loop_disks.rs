@@ -6,6 +6,10 @@
 //!   forced   unmount what is on it ─► losetup --detach ─► if it still is not released: end all I/O
 //!            with errors ─► unmount lazily
 //! ```
+//! What a process that is gone has left is cleared away, unless somebody uses it: a file system on such a disk stays mounted
+//! and fails, because what is written to its mount point afterwards would land on the disk below. The unit's next disk then has
+//! a directory beside the lost one, `<unit>+2`.
+//!
 //! Attaching and detaching go on to their end when the caller stops waiting, so that neither a mount
 //! nor a loop device is left behind that nobody knows of.
 
@@ -25,10 +29,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::mounts::{Disk, mounts};
 use super::unmount::{unmount, unmount_lazily, write_back};
-use super::{AttachError, Way, loop_device};
+use super::{AttachError, Lost, Way, loop_device};
 use crate::block::{Block, UnitName};
 use crate::export::fuse::Mounted;
-use crate::export::name::{FILE_NAME, file_name};
+use crate::export::name::{FILE_NAME, file_name, unit_of};
 
 /// How long a loop device may take to let go of its file when nobody uses it.
 const RELEASE_LIMIT: Duration = Duration::from_secs(5);
@@ -44,6 +48,12 @@ const BUSY_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a mount may take to show whether someone serves it.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How many directories a unit may have below `luns/`, all but one with a disk of it that is lost.
+const DIRECTORIES: u32 = 16;
+
+/// What is between a directory's name and its number. No unit's name has it.
+const NUMBERED: char = '+';
 
 /// The largest logical block that every loop device takes: a page.
 const LARGEST_BLOCK: u32 = 4096;
@@ -102,7 +112,7 @@ impl LoopDisks {
         let mut failed = Vec::new();
         while let Some(ended) = tasks.join_next().await {
             match ended {
-                Ok((_, Ok(()) | Err(AttachError::NotAttached))) => {}
+                Ok((_, Ok(_) | Err(AttachError::NotAttached))) => {}
                 Ok((unit, Err(error))) => failed.push((unit, error)),
                 Err(error) => tracing::error!("a detach ended abnormally: {error}"),
             }
@@ -113,7 +123,7 @@ impl LoopDisks {
 
 impl Way for LoopDisks {
     /// Removes the mounts and loop devices that a process that is gone left in this runtime
-    /// directory, and says for each what was done. Whatever is still served is left alone.
+    /// directory, and says for each what was done. Whatever is still served or used is left alone.
     ///
     /// # Errors
     /// If the mount table cannot be read or something cannot be removed; the rest is removed anyway.
@@ -139,7 +149,7 @@ impl Way for LoopDisks {
     /// # Errors
     /// [`AttachError::InUse`] without `force`, if something uses the disk; it stays attached.
     /// [`AttachError::NotAttached`] if it is not.
-    async fn detach(&self, unit: &str, force: bool) -> Result<(), AttachError> {
+    async fn detach(&self, unit: &str, force: bool) -> Result<Vec<String>, AttachError> {
         let (inner, unit) = (self.inner.clone(), unit.to_owned());
         to_the_end(async move { inner.detach(&unit, force).await }).await
     }
@@ -181,6 +191,16 @@ impl Way for LoopDisks {
     fn outlive_the_daemon(&self) -> bool {
         false
     }
+
+    /// What a process that is gone has left in this runtime directory, and somebody still uses.
+    async fn lost(&self) -> Vec<Lost> {
+        let inner = self.inner.clone();
+        let looked = blocking(move || inner.lost()).await;
+        looked.unwrap_or_else(|error| {
+            tracing::warn!("whether a disk is lost cannot be said: {error}");
+            Vec::new()
+        })
+    }
 }
 
 impl Inner {
@@ -221,8 +241,7 @@ impl Inner {
             return Ok(node.clone());
         }
 
-        let point = self.luns.join(directory);
-        clean_point(&point).await?;
+        let point = self.free_point(&directory).await?;
         let runtime = Handle::current();
         let mounted = blocking(move || {
             make_directory(&point)?;
@@ -255,7 +274,8 @@ impl Inner {
         }
     }
 
-    async fn detach(&self, name: &str, force: bool) -> Result<(), AttachError> {
+    async fn detach(&self, name: &str, force: bool) -> Result<Vec<String>, AttachError> {
+        let mut said = Vec::new();
         let unit = self.unit(name).ok_or(AttachError::NotAttached)?;
         let mut slot = unit.attached.lock().await;
         let attached = slot.as_ref().ok_or(AttachError::NotAttached)?;
@@ -263,7 +283,7 @@ impl Inner {
         let mut released = !loop_device::backs(&node, &file);
         if !released {
             if force {
-                release(&node).await?;
+                said = release(&node).await?;
             } else {
                 refuse_if_used(&node).await?;
             }
@@ -284,20 +304,78 @@ impl Inner {
             *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
             end_mount(attached.mounted, force && !released).await?;
         }
-        Ok(())
+        Ok(said)
+    }
+
+    /// A mount point for a unit, cleared of what a process that is gone has left there. One with a disk that somebody still
+    /// uses stays as it is.
+    async fn free_point(&self, directory: &Path) -> Result<PathBuf, AttachError> {
+        let mut uses = Vec::new();
+        for number in 1..=DIRECTORIES {
+            let point = self.luns.join(match number {
+                1 => directory.to_owned(),
+                _ => PathBuf::from(format!("{}{NUMBERED}{number}", directory.display())),
+            });
+            let lost = clean_point(&point).await?.lost;
+            if lost.is_empty() {
+                return Ok(point);
+            }
+            uses.extend(lost.into_iter().flat_map(|(_, uses)| uses));
+        }
+        Err(AttachError::Failed(format!(
+            "too many lost disks of it are still in use ({}): unmount them",
+            uses.join(", ")
+        )))
+    }
+
+    /// The mount points below `luns/` that are served by this process.
+    fn served(&self) -> Vec<PathBuf> {
+        let units: Vec<Arc<Unit>> = self.lock().values().cloned().collect();
+        let shown = units.iter().filter_map(|unit| {
+            let shown = unit.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.as_ref().and_then(|shown| shown.file.parent().map(Path::to_owned))
+        });
+        shown.collect()
+    }
+
+    fn lost(&self) -> io::Result<Vec<Lost>> {
+        // Without the directory nothing was ever attached here.
+        let Ok(luns) = self.luns.canonicalize() else { return Ok(Vec::new()) };
+        let served = self.served();
+        let mut lost = Vec::new();
+        for entry in fs::read_dir(&luns)? {
+            let point = entry?.path();
+            if served.contains(&point) {
+                continue;
+            }
+            let unit =
+                point.file_name().map(|name| unit_of(without_number(&name.to_string_lossy()))).unwrap_or_default();
+            for (device, uses) in users_of(&point)? {
+                if !uses.is_empty() {
+                    lost.push(Lost { unit: unit.clone(), device, uses });
+                }
+            }
+        }
+        lost.sort_by(|a, b| (&a.unit, &a.device).cmp(&(&b.unit, &b.device)));
+        Ok(lost)
     }
 
     async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
         let Ok(luns) = self.luns.canonicalize() else { return Ok(Vec::new()) };
         let ours: Vec<PathBuf> = self.lock().keys().filter_map(|unit| directory_name(unit).ok()).collect();
-        let (mut cleaned, mut failed) = (Vec::new(), None);
+        let (mut done, mut failed) = (Vec::new(), None);
         for entry in fs::read_dir(&luns).map_err(|error| failure(&luns, &error))? {
             let entry = entry.map_err(|error| failure(&luns, &error))?;
-            if ours.iter().any(|name| name.as_os_str() == entry.file_name()) {
+            let name = entry.file_name();
+            if ours.iter().any(|ours| ours.as_os_str() == without_number(&name.to_string_lossy())) {
                 continue;
             }
             match clean_point(&entry.path()).await {
-                Ok(done) => cleaned.extend(done),
+                Ok(cleaned) if cleaned.lost.is_empty() => done.extend(cleaned.done),
+                Ok(cleaned) => {
+                    done.extend(cleaned.done);
+                    continue;
+                }
                 Err(error) => failed = Some(error),
             }
             match fs::remove_dir(entry.path()) {
@@ -306,7 +384,7 @@ impl Inner {
                 Err(error) => tracing::debug!("{} stays: {error}", entry.path().display()),
             }
         }
-        failed.map_or(Ok(cleaned), Err)
+        failed.map_or(Ok(done), Err)
     }
 }
 
@@ -333,7 +411,20 @@ impl Drop for Inner {
                 }
             }
             let directory = mounted.file().parent().map(Path::to_owned).unwrap_or_default();
-            drop(mounted);
+            // Not by opening the device, which may wait as well.
+            match Disk::at(&node).known_uses() {
+                Ok(uses) if uses.is_empty() => drop(mounted),
+                // The next process has to find what it was.
+                Ok(_) => {
+                    mounted.leave();
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!("whether {} is in use cannot be said: {error}", node.display());
+                    mounted.leave();
+                    continue;
+                }
+            }
             if let Err(error) = fs::remove_dir(&directory) {
                 tracing::warn!("{}: {error}", directory.display());
             }
@@ -366,6 +457,18 @@ fn directory_name(unit: &str) -> Result<PathBuf, AttachError> {
     name.ok_or_else(|| AttachError::Unsupported(format!("{unit} is too long a name for a directory")))
 }
 
+/// A directory's name without its number.
+fn without_number(name: &str) -> &str {
+    name.rsplit_once(NUMBERED).map_or(name, |(name, _)| name)
+}
+
+/// The loop devices on the file of a mount point, and who uses each. Blocks.
+fn users_of(point: &Path) -> io::Result<Vec<(PathBuf, Vec<String>)>> {
+    let file = point.join(FILE_NAME);
+    let ours = loop_device::list()?.into_iter().filter(|(_, backing)| *backing == file);
+    ours.map(|(node, _)| Disk::at(&node).uses().map(|uses| (node, uses))).collect()
+}
+
 /// Makes the mount point; what is below the runtime directory is root's alone.
 fn make_directory(point: &Path) -> io::Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(point);
@@ -381,26 +484,34 @@ async fn refuse_if_used(node: &Path) -> Result<(), AttachError> {
     if uses.is_empty() { Ok(()) } else { Err(AttachError::InUse(uses)) }
 }
 
-/// Unmounts the disk and switches off its users, gently as long as that does not take too long.
-async fn release(node: &Path) -> Result<(), AttachError> {
+/// Unmounts the disk and switches off its users, gently as long as that does not take too long. Says what it did.
+async fn release(node: &Path) -> Result<Vec<String>, AttachError> {
     let disk = Disk::at(node);
+    let mut said = Vec::new();
     for swap in disk.swaps() {
         let mut command = Command::new("swapoff");
         command.arg(&swap);
-        if let Err(error) = loop_device::run(command).await {
-            tracing::warn!("{}: {error}", swap.display());
+        match loop_device::run(command).await {
+            Ok(_) => said.push(format!("{} is switched off as swap space", swap.display())),
+            Err(error) => said.push(format!("{} is swap space that is lost now: {error}", swap.display())),
         }
     }
+    said.extend(
+        disk.holders().iter().map(|holder| format!("/dev/{holder} is built on {} and fails now", node.display())),
+    );
     let points = disk.mount_points().map_err(|error| failure(node, &error))?;
     for point in points.into_iter().rev() {
-        unmount_by_force(&point).await;
+        said.push(unmount_by_force(&point).await);
     }
-    Ok(())
+    for sentence in &said {
+        tracing::warn!("{}: {sentence}", node.display());
+    }
+    Ok(said)
 }
 
 /// Unmounts a file system: at once if it is not busy, else lazily, after what was written to it has
-/// had some time to reach the unit.
-async fn unmount_by_force(point: &Path) {
+/// had some time to reach the unit. Says which.
+async fn unmount_by_force(point: &Path) -> String {
     let gently = {
         let point = point.to_owned();
         blocking(move || {
@@ -413,16 +524,21 @@ async fn unmount_by_force(point: &Path) {
         })
     };
     match timeout(FORCED_LIMIT, gently).await {
-        Ok(Ok(true)) => return,
+        Ok(Ok(true)) => return format!("{} is unmounted", point.display()),
         Ok(Ok(false)) => {}
         Ok(Err(error)) => tracing::warn!("{}: {error}", point.display()),
         Err(_) => tracing::warn!("{} could not be written back in time", point.display()),
     }
     match unmount_lazily(point) {
-        Ok(()) => {}
+        Ok(()) => format!(
+            "{} is unmounted under programs that use it: what they open there from now on is on the disk below",
+            point.display()
+        ),
         // It is no mount point any more, the unmount above only has not come back.
-        Err(error) if is(&error, Errno::EINVAL) => {}
-        Err(error) => tracing::warn!("{} could not be unmounted: {error}", point.display()),
+        Err(error) if is(&error, Errno::EINVAL) => format!("{} is unmounted", point.display()),
+        Err(error) => {
+            format!("{} stays mounted and fails from now on, for it could not be unmounted: {error}", point.display())
+        }
     }
 }
 
@@ -458,9 +574,18 @@ async fn end_mount(mut mounted: Mounted, abort: bool) -> Result<(), AttachError>
     fs::remove_dir(&directory).map_err(|error| failure(&directory, &error))
 }
 
-/// Removes what a process that is gone left at that mount point, and says what.
-async fn clean_point(point: &Path) -> Result<Vec<String>, AttachError> {
-    let mut cleaned = Vec::new();
+/// What became of a mount point of a process that is gone.
+#[derive(Debug, Default)]
+struct Cleaned {
+    /// What was done, for people to read.
+    done: Vec<String>,
+    /// The devices that are still used, so that they and the mount point stay, and by whom.
+    lost: Vec<(PathBuf, Vec<String>)>,
+}
+
+/// Removes what a process that is gone left at that mount point, unless somebody uses it.
+async fn clean_point(point: &Path) -> Result<Cleaned, AttachError> {
+    let mut cleaned = Cleaned::default();
     let table = mounts().map_err(|error| failure(point, &error))?;
     // The parent's real path: the point itself may be one that nobody serves.
     let Some((parent, name)) = point.parent().zip(point.file_name()) else { return Ok(cleaned) };
@@ -474,20 +599,26 @@ async fn clean_point(point: &Path) -> Result<Vec<String>, AttachError> {
                 point.display()
             )));
         }
-        let file = point.join(FILE_NAME);
-        for (node, backing) in loop_device::list().map_err(|error| failure(&point, &error))? {
-            if backing == file {
-                let disk = Disk::at(&node);
-                for on_it in disk.mount_points().map_err(|error| failure(&node, &error))?.iter().rev() {
-                    unmount_lazily(on_it).map_err(|error| failure(on_it, &error))?;
-                    cleaned.push(format!("unmounted {}, whose disk {} was gone", on_it.display(), node.display()));
-                }
+        let devices = {
+            let point = point.clone();
+            blocking(move || users_of(&point)).await?
+        };
+        for (node, uses) in devices {
+            // One that is in use is asked once to go with its last user.
+            if !loop_device::lets_go(&node) {
                 loop_device::detach(&node).await?;
-                cleaned.push(format!("detached {}", node.display()));
+            }
+            if uses.is_empty() {
+                cleaned.done.push(format!("detached {}", node.display()));
+            } else {
+                cleaned.lost.push((node, uses));
             }
         }
+        if !cleaned.lost.is_empty() {
+            break;
+        }
         unmount_lazily(&point).map_err(|error| failure(&point, &error))?;
-        cleaned.push(format!("unmounted {}", point.display()));
+        cleaned.done.push(format!("unmounted {}", point.display()));
     }
     Ok(cleaned)
 }

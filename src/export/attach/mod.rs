@@ -27,7 +27,7 @@ pub use self::disk_images::DiskImages;
 pub use self::diskutil::Diskutil;
 pub use self::loop_disks::LoopDisks;
 pub use self::mac_tools::MacTools;
-use crate::block::Block;
+use crate::block::{Block, UnitName};
 
 /// A way to make disks of units. Units go by their name, `<target>/<lun>`.
 pub trait Way: Send + Sync + 'static {
@@ -45,12 +45,12 @@ pub trait Way: Send + Sync + 'static {
     /// disk; nothing is left behind.
     fn attach(&self, unit: &str, block: Arc<dyn Block>) -> impl Future<Output = Result<PathBuf, AttachError>> + Send;
 
-    /// Takes the disk away; with `force` also under its users.
+    /// Takes the disk away; with `force` also under its users. Says what was done to them.
     ///
     /// # Errors
     /// [`AttachError::InUse`] without `force`, if something uses the disk; it stays attached.
     /// [`AttachError::NotAttached`] if it is not.
-    fn detach(&self, unit: &str, force: bool) -> impl Future<Output = Result<(), AttachError>> + Send;
+    fn detach(&self, unit: &str, force: bool) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send;
 
     /// The unit's device, if it is attached.
     fn device(&self, unit: &str) -> Option<PathBuf>;
@@ -66,6 +66,23 @@ pub trait Way: Send + Sync + 'static {
 
     /// Whether the disk waits for the next daemon when this one ends, instead of failing.
     fn outlive_the_daemon(&self) -> bool;
+
+    /// The disks of an earlier process that are gone and still in use. None where disks outlive their daemon.
+    fn lost(&self) -> impl Future<Output = Vec<Lost>> + Send {
+        async { Vec::new() }
+    }
+}
+
+/// A disk of a process that is gone, which somebody uses all the same. It stays where it is, and fails: what is written to
+/// a mount point that was cleared away would land on the disk below.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The unit whose disk it was.
+    pub unit: UnitName,
+    /// Its device.
+    pub device: PathBuf,
+    /// Who uses it, such as `mounted on /mnt`.
+    pub uses: Vec<String>,
 }
 
 /// Why a unit could not be attached or detached. Displays as one sentence without a full stop.

@@ -123,9 +123,21 @@ impl Disk {
     }
 
     /// What block devices are built on it.
-    fn holders(&self) -> Vec<String> {
+    pub(super) fn holders(&self) -> Vec<String> {
         let entries = self.directories.iter().flat_map(|directory| fs::read_dir(directory.join("holders")));
         entries.flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// What uses it as far as tables tell, for people to read. The disk itself is not touched.
+    ///
+    /// # Errors
+    /// If the mount table cannot be read.
+    pub(super) fn known_uses(&self) -> io::Result<Vec<String>> {
+        let mut uses: Vec<String> =
+            self.mount_points()?.iter().map(|point| format!("mounted on {}", point.display())).collect();
+        uses.extend(self.swaps().iter().map(|node| format!("{} is swap space", node.display())));
+        uses.extend(self.holders().iter().map(|name| format!("held by /dev/{name}")));
+        Ok(uses)
     }
 
     /// Everything that uses it, for people to read. Blocks.
@@ -133,10 +145,7 @@ impl Disk {
     /// # Errors
     /// If the mount table cannot be read.
     pub(super) fn uses(&self) -> io::Result<Vec<String>> {
-        let mut uses: Vec<String> =
-            self.mount_points()?.iter().map(|point| format!("mounted on {}", point.display())).collect();
-        uses.extend(self.swaps().iter().map(|node| format!("{} is swap space", node.display())));
-        uses.extend(self.holders().iter().map(|name| format!("held by /dev/{name}")));
+        let mut uses = self.known_uses()?;
         if uses.is_empty()
             && let Some(node) = self.nodes.first()
             && let Err(error) = OpenOptions::new().read(true).custom_flags(libc::O_EXCL).open(node)
