@@ -9,6 +9,8 @@
 #   make test-kext    the extension's own sources in a harness, under sanitizers: SEEDS="1 2" how streams are cut
 #   make fuzz-kext    what a process may call of the extension, and a target send to it: FUZZ_SECONDS=60
 #   make build    target/release/iscsid and, beside it, the symlink iscsictl
+#   make install  on Linux, what `make build` built: program, manual pages, completions, units of systemd; PREFIX=/usr/local DESTDIR=
+#   make uninstall    removes exactly that, and not the settings
 #   make soak     faults on sessions under load, nothing lost: FAULTS=500 SEED=… SECONDS=7200 say how many, until when
 #   make hold     64 sessions held with I/O, what one costs: SESSIONS=64 SECONDS=600
 #   make bench    the benchmarks, ours and our peers' in one run; WORDS="--rounds 3 NBD" for some of them
@@ -16,6 +18,7 @@
 #   make miri     the protocol core in Miri; needs a nightly toolchain with it
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
 #   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
+#   make advisories   whether a crate of ours has a known vulnerability; takes RustSec's database from the network
 #   make apple    clippy for both Macs, from any machine; TARGETS=x86_64-apple-darwin for one of them
 #   make package  Installer.pkg and Uninstall.pkg for both Macs, in target/package
 #   make apple-link  the program for both Macs, linked on this machine, in target/apple
@@ -32,12 +35,18 @@ TOOLS := $(CURDIR)/target/tools
 # Where tests say that they were skipped (src/testing.rs).
 SKIPPED := $(or $(CARGO_TARGET_DIR),target)/tmp/skipped
 
-.PHONY: build demo test check test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint apple apple-link package no-std kext test-kext fuzz-kext test-minimal
+.PHONY: build install uninstall demo test check test-lio test-nfs soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint advisories apple apple-link package no-std kext test-kext fuzz-kext test-minimal
 
 build:
 	@tests/scripts/need rust cc
 	$(CARGO) build --release --locked
 	ln -sf iscsid target/release/iscsictl
+
+# Builds nothing: what is installed is root's, and Cargo runs as a user.
+install uninstall: export PREFIX ?= /usr/local
+install uninstall: export DESTDIR ?=
+install uninstall:
+	@packaging/linux/install $@
 
 # As fast as it can be built; what `make build` builds does the same, only faster.
 demo:
@@ -189,8 +198,20 @@ lint:
 	    echo "Installing cargo-deny from crates.io into target/tools (about two minutes)."; \
 	    CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install cargo-deny --version '^0.20' --locked --debug --quiet --root "$(TOOLS)" --target-dir target/tools/build; \
 	fi
-	@# Not the advisories: their database comes from the network, and `lint` must run without it.
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check licenses bans sources
+	@# The advisories' database is a repository on the network, which no registry of packages has, and `lint` must run without it.
+	@if [ -n "$$(ls -A "$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs" 2>/dev/null)" ]; then \
+	    PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --offline check advisories; \
+	else \
+	    printf '\n%s\n\n' 'NOT CHECKED: whether a crate of ours has a known vulnerability (RustSec). `make advisories` does, and takes the network.' >&2; \
+	fi
+
+advisories:
+	@tests/scripts/need rust cc
+	@if ! PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny --version >/dev/null 2>&1; then \
+	    echo "There is no cargo-deny here: make lint installs it" >&2; exit 1; \
+	fi
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deny check advisories
 
 apple:
 	@tests/scripts/need rust cc

@@ -1,5 +1,11 @@
-# For Homebrew. `brew install --HEAD ./packaging/homebrew/iscsid.rb` takes the main branch; the release owner puts the
-# archive's checksum here with each release.
+# For Homebrew, which takes formulae out of taps alone: Formula/ of a repository <owner>/homebrew-<tap>, or a tap of one's own.
+# From a clone, for the main branch:
+#
+#   brew tap-new --no-git local/iscsid
+#   cp packaging/homebrew/iscsid.rb "$(brew --repository local/iscsid)/Formula/"
+#   brew install --HEAD local/iscsid/iscsid
+#
+# The release owner puts the archive's checksum here with each release: until then, without --HEAD, there is nothing to install.
 class Iscsid < Formula
   desc "ISCSI initiator that gives a Mac the disks of a NAS, without a kernel extension"
   homepage "https://github.com/iscsid/iscsid"

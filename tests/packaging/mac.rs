@@ -35,6 +35,7 @@ case "$*" in
     [ -e "$STUBS/loaded/org.iscsid.iscsid" ] || { echo "iscsictl: iscsid is not running" >&2; exit 69; }
     [ ! -e "$STUBS/broken" ] || { echo "iscsictl: a bug" >&2; exit 70; }
     cat "$STUBS/sessions" 2>/dev/null || echo "[]" ;;
+"ctl "*) shift; exec "$0" "$@" ;;
 "list targets") [ -e "$STUBS/loaded/org.iscsid.iscsid" ] ;;
 *) exit 64 ;;
 esac
@@ -223,7 +224,11 @@ impl Mac {
     pub(crate) fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.stub("calls")).unwrap_or_default();
         fs::write(self.stub("calls"), "").expect("written");
-        calls.lines().filter(|call| !call.contains("iscsictl list")).map(str::to_owned).collect()
+        calls
+            .lines()
+            .filter(|call| !call.starts_with("iscsid ") && !call.contains("iscsictl list"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Everything on its disk: path → what it is and what is in it.

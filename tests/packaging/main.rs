@@ -14,10 +14,13 @@ mod process;
 
 mod acceptance;
 mod apple;
+mod apt;
 mod homebrew;
 mod launchd;
+mod linux;
 mod mac;
 mod manual;
 mod packages;
 mod practice;
 mod scripts;
+mod snippets;

@@ -104,16 +104,19 @@ fn the_receipt_lists_each_file_of_the_payload_but_itself() {
     }
     let apart = Packages::build(true).taken_apart("Installer.pkg");
     let payload = apart.path().join("Payload");
-    let receipt = text(payload.join("usr/local/share/iscsid/files"));
+    let receipt = text(payload.join("Library/Application Support/iscsid-installer/files"));
     assert_eq!(receipt, text(apart.path().join("Scripts/files")));
     let mut listed: BTreeSet<String> = receipt.lines().map(|line| format!("./{line}")).collect();
-    listed.insert("./usr/local/share/iscsid/files".to_owned());
+    listed.insert("./Library/Application Support/iscsid-installer/files".to_owned());
     let files = paths(&payload).into_iter().filter(|path| {
         let path = payload.join(path);
         path.is_symlink() || !path.is_dir()
     });
     assert_eq!(listed, files.collect());
-    assert!(listed.iter().all(|path| !path.contains("Application Support")), "no file is where the settings are");
+    assert!(
+        listed.iter().all(|path| !path.contains("Application Support/iscsid/")),
+        "no file is where the settings are"
+    );
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use crate::mac::{LABEL, Mac, OLD_KEXT, OLD_LABEL, Packages};
+use crate::mac::{LABEL, Mac, OLD_KEXT, OLD_LABEL, Packages, executable};
 use crate::process::need;
 
 const SETTINGS: &str = "Library/Application Support/iscsid/iscsid.plist";
+
+const RECEIPT: &str = "Library/Application Support/iscsid-installer/files";
 
 fn tools() -> bool {
     need(&["bsdtar", "cpio", "python3"])
@@ -65,8 +67,8 @@ fn an_upgrade_keeps_the_settings_to_the_byte_and_takes_away_what_is_no_longer_pa
     };
     let before = (facts(SETTINGS), facts(&secrets));
     // A file of the older version, and one of somebody else beside it.
-    let files = fs::read_to_string(mac.disk("usr/local/share/iscsid/files")).expect("the receipt");
-    mac.put("disk/usr/local/share/iscsid/files", &format!("{files}usr/local/share/iscsid/no longer\n"));
+    let files = fs::read_to_string(mac.disk(RECEIPT)).expect("the receipt");
+    mac.put(&format!("disk/{RECEIPT}"), &format!("{files}usr/local/share/iscsid/no longer\n"));
     mac.put("disk/usr/local/share/iscsid/no longer", "");
     mac.put("disk/usr/local/share/iscsid/somebody's", "");
 
@@ -227,6 +229,99 @@ fn uninstalling_leaves_the_disk_as_it_was_but_for_the_settings() {
     let again = mac.uninstall(&packages);
     assert!(!again.ok && again.said.contains("nothing was removed"), "{}", again.said);
     assert_eq!(mac.tree(), before);
+}
+
+/// Gives what is there to a user, as Homebrew on Intel does with its directories. Takes root.
+fn give_away(path: &std::path::Path) {
+    let given = std::process::Command::new("chown").args(["-R", "-h", "65534"]).arg(path).status().expect("chown");
+    assert!(given.success());
+}
+
+// check: install-planted-list
+#[test]
+fn a_list_that_somebody_has_planted_gets_nothing_removed() {
+    if !tools() {
+        return;
+    }
+    let planted = "etc/master.passwd\n../outside\nusr/local/share/iscsid/../../../../etc/hosts\nLibrary/LaunchDaemons/com.apple.x.plist\nusr/local/share/man/man8/iscsid.8\n";
+    let victims = ["etc/master.passwd", "etc/hosts", "Library/LaunchDaemons/com.apple.x.plist", "elsewhere/iscsid.8"];
+    for uninstall in [false, true] {
+        let (mac, packages) = (Mac::new(), Packages::build(false));
+        assert!(mac.install(&packages).ok);
+        for victim in victims {
+            mac.put(&format!("disk/{victim}"), "precious");
+        }
+        // Where earlier packages had it, and where it is: each line counts for itself.
+        mac.put("disk/usr/local/share/iscsid/files", planted);
+        mac.put(&format!("disk/{RECEIPT}"), planted);
+        // A directory of the user's leads elsewhere.
+        fs::remove_dir_all(mac.disk("usr/local/share/man/man8")).expect("removed");
+        symlink(mac.disk("elsewhere"), mac.disk("usr/local/share/man/man8")).expect("a link");
+        if uninstall {
+            mac.uninstall(&packages);
+        } else {
+            mac.script(&packages.taken_apart("Installer.pkg").path().join("Scripts/preinstall"));
+        }
+        for victim in victims {
+            assert!(mac.disk(victim).exists(), "{victim}, uninstall: {uninstall}");
+        }
+    }
+}
+
+// check: install-untrusted-program
+#[test]
+fn a_program_that_others_may_change_is_not_run_as_root() {
+    if !tools() || !crate::process::need_root() {
+        return;
+    }
+    let evil = "#!/bin/bash\necho evil >> \"$STUBS/calls\"\necho '[]'\n";
+    // Homebrew's: the link and its directory are a user's, and lead to a program of his.
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    assert!(mac.install(&packages).ok);
+    mac.calls();
+    fs::remove_file(mac.disk("usr/local/bin/iscsictl")).expect("removed");
+    executable(&mac.disk("usr/local/bin/iscsictl"), evil);
+    for path in ["usr/local/bin", "usr/local/share"] {
+        give_away(&mac.disk(path));
+    }
+    let ended = mac.install(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    assert!(!mac.calls().contains(&"evil".to_owned()), "root ran a user's program");
+
+    // All of /usr/local is a user's, as its older advice was.
+    for own in ["usr/local", "usr/local/libexec"] {
+        let (mac, packages) = (Mac::new(), Packages::build(false));
+        assert!(mac.install(&packages).ok);
+        mac.calls();
+        executable(&mac.disk("usr/local/libexec/iscsid"), evil);
+        give_away(&mac.disk(own));
+        let before = mac.tree();
+        let refused = mac.install(&packages);
+        assert!(!refused.ok && refused.said.contains("chown root:wheel"), "{own}: {}", refused.said);
+        let refused = mac.uninstall(&packages);
+        assert!(!refused.ok && refused.said.contains("others than root"), "{own}: {}", refused.said);
+        assert_eq!(mac.calls(), [] as [&str; 0], "{own}");
+        assert_eq!(mac.tree(), before, "{own}");
+    }
+}
+
+// check: install-untrusted-program
+#[test]
+fn iscsi_osxs_program_is_not_run_where_others_may_change_it_and_the_way_on_is_said() {
+    if !tools() || !crate::process::need_root() {
+        return;
+    }
+    let (mac, packages) = (Mac::new().with_iscsi_osx(), Packages::build(false));
+    give_away(&mac.disk("usr/local/bin"));
+    let before = mac.tree();
+    let refused = mac.install(&packages);
+    assert!(!refused.ok && refused.said.contains(&format!("launchctl bootout system/{OLD_LABEL}")), "{}", refused.said);
+    assert_eq!((mac.calls(), mac.tree()), (Vec::new(), before));
+    fs::remove_file(mac.stub("loaded").join(OLD_LABEL)).expect("booted out");
+    let ended = mac.install(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    let calls = fs::read_to_string(mac.stub("calls")).expect("calls");
+    assert!(!calls.contains("old iscsictl"), "it is not run: {calls}");
 }
 
 #[test]
