@@ -21,8 +21,9 @@ pub struct Options {
     ///
     /// It is created at the first change and written by iscsid alone. CHAP secrets are in a file of
     /// their own beside it. Default: /etc/iscsid/iscsid.plist for root on Linux, /Library/Application
-    /// Support/iscsid/iscsid.plist (or etc/iscsid under Homebrew's prefix) for root on macOS, and the
-    /// user's own configuration directory for anybody else.
+    /// Support/iscsid/iscsid.plist for root on macOS, and the user's own configuration directory for
+    /// anybody else. It is read only where nobody but root and the user iscsid runs as may write to it,
+    /// or to a directory above it.
     #[arg(long, value_name = "FILE", env = "ISCSID_CONFIG")]
     config: Option<PathBuf>,
 

@@ -32,7 +32,7 @@ class Iscsid < Formula
       Only root may attach disks, so the daemon runs as root:
         sudo brew services start iscsid
 
-      Its settings are in #{etc}/iscsid and survive upgrades. An upgrade restarts nothing by itself:
+      Its settings are in /Library/Application Support/iscsid and survive upgrades. An upgrade restarts nothing by itself:
       unmount what is attached, then sudo brew services restart iscsid
     EOS
   end

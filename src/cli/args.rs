@@ -45,6 +45,9 @@ none is given. Anybody may list and show; to change something takes root, or the
 The commands of iSCSIInitiator for macOS work as well: `iscsictl -login -target IQN -portal HOST`, \
 `iscsictl modify target-config IQN -HeaderDigest CRC32C` and so on.
 
+`iscsictl completions bash` (or zsh, fish) prints what a shell completes these lines with, `iscsictl man DIRECTORY` writes \
+the manual pages; a package has installed both.
+
 Exit codes (sysexits.h):
    0  done
   64  the command line is wrong
@@ -101,7 +104,7 @@ pub(super) enum Command {
     Import(Import),
 }
 
-/// What those who make packages and try them type, and nobody else: in no help, and in no completion.
+/// What those who make packages and try them type, and hardly anybody else: in no list of commands, and in no completion.
 #[derive(Debug, Parser)]
 #[command(name = "iscsictl", disable_help_subcommand = true)]
 pub(super) enum Maker {

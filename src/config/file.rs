@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 use zeroize::Zeroizing;
 
+use super::place::{self, Refusal};
 use crate::ipc::{ExitCode, Failure};
 
 /// More than any configuration has; a larger file is not one.
@@ -23,42 +24,65 @@ pub(super) fn failure(message: String) -> Failure {
     Failure::new(ExitCode::Configuration, message)
 }
 
-/// The whole file; `None` where there is none.
+/// The whole file; `None` where there is none. One that others could exchange is refused ([`place`]).
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    Ok(read_with_mode(path)?.map(|(bytes, _)| bytes))
+}
+
+/// The whole file and its permissions.
+fn read_with_mode(path: &Path) -> Result<Option<(Vec<u8>, u32)>, Failure> {
     let shown = path.display();
     let unreadable = |error: &io::Error| {
         failure(format!("cannot read {shown}: {error}"))
             .advice("make it readable for the user iscsid runs as, or move it away")
     };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(&error)),
+    let file = match place::open(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(None),
+        Err(Refusal::System(error)) => return Err(unreadable(&error)),
+        Err(Refusal::Unsafe(what, advice)) => {
+            return Err(failure(format!("{shown} is not read: {what}")).advice(advice));
+        }
     };
+    let mode = file.metadata().map_err(|error| unreadable(&error))?.permissions().mode();
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.len() as u64 > LARGEST {
         return Err(failure(format!("{shown} is larger than {LARGEST} bytes, so it is not a configuration"))
             .advice("move it away"));
     }
-    Ok(Some(bytes))
+    Ok(Some((bytes, mode)))
 }
 
 /// The whole file, as [`read`], of one that only its owner may read; `None` where there is none. Else it is refused:
 /// others may read `what` is in it, and `advice` says what to do about that.
 pub(super) fn read_private(path: &Path, what: &str, advice: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
-    let Some(bytes) = read(path)?.map(Zeroizing::new) else { return Ok(None) };
+    let Some((bytes, mode)) = read_with_mode(path)? else { return Ok(None) };
+    let bytes = Zeroizing::new(bytes);
     let shown = path.display();
-    let mode = fs::metadata(path)
-        .map_err(|error| failure(format!("cannot read {shown}: {error}")).advice("make it readable for iscsid"))?
-        .permissions()
-        .mode();
     if mode & 0o077 != 0 {
         return Err(
             failure(format!("{shown} has mode {:04o}, so others may read {what} in it", mode & 0o7777)).advice(advice)
         );
     }
     Ok(Some(bytes))
+}
+
+/// Refuses to write what could not be read again: a daemon that starts with it would not come up. `reads` is how it is read.
+pub(super) fn readable(
+    path: &Path,
+    bytes: &[u8],
+    reads: impl FnOnce(&[u8]) -> Result<(), String>,
+) -> Result<(), Failure> {
+    let size = bytes.len();
+    let read = if size as u64 > LARGEST { Err(format!("{size} bytes are more than {LARGEST}")) } else { reads(bytes) };
+    read.map_err(|why| {
+        failure(format!(
+            "{} is not written, because it could not be read again: {why}; it is as it was",
+            path.display()
+        ))
+        .advice("remove targets that are not needed, or discover fewer at once")
+    })
 }
 
 /// Replaces the file by these bytes, mode 0600; creates its directory, mode 0755, where there is none.

@@ -8,6 +8,7 @@
 //! ```
 //! A value in another type is taken for what it obviously means (`lenient`). Unknown keys, other types and values
 //! out of range are errors that name the file and the path of the key; a file with an error is never touched.
+//! A file that others could exchange is not read (`place`), and what could not be read again is not written.
 
 mod check;
 mod convert;
@@ -23,6 +24,7 @@ mod lenient;
 mod nfs;
 mod no_effect;
 mod paths;
+mod place;
 mod schema;
 mod secrets;
 mod settings;
@@ -37,7 +39,7 @@ pub use iscsi_osx::{ISCSI_OSX_SETTINGS, IscsiOsxFile, IscsiOsxSecrets, read_iscs
 pub use keys::{Dictionary, KeyWords, dictionaries};
 pub use nfs::NfsIdentity;
 pub use no_effect::WithoutEffect;
-pub use paths::{default_config, default_runtime_dir, system_runtime_dir};
+pub use paths::{default_config, default_runtime_dir, left_behind, system_runtime_dir};
 #[cfg(target_os = "macos")]
 pub use secrets::macos_keychain::IscsiOsxKeychain;
 pub use secrets::{NodeSecrets, SecretBytes, Secrets};

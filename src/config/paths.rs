@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-/// The property list. Root: `/etc/iscsid/iscsid.plist`; on macOS the prefix of Homebrew if it was
-/// installed by that, else `/Library/Application Support`. Anybody else: the XDG configuration
-/// directory, or one's own Library.
+/// The property list. Root: `/etc/iscsid/iscsid.plist`, on macOS `/Library/Application Support`. Anybody else: the XDG
+/// configuration directory, or one's own Library.
 pub fn default_config() -> PathBuf {
     let directory = if geteuid().is_root() { system_config_dir() } else { user_config_dir() };
     directory.join("iscsid.plist")
@@ -23,20 +22,19 @@ pub fn system_runtime_dir() -> PathBuf {
     PathBuf::from(if cfg!(target_os = "macos") { "/var/run/iscsid" } else { "/run/iscsid" })
 }
 
+/// The directory of root's property list. Not Homebrew's etc, whoever installed the program: Homebrew gives it to a user, who
+/// would choose whom root logs in to. Not /Library/Preferences: macOS keeps what is there in memory, and writes it back over
+/// what others have changed.
 fn system_config_dir() -> PathBuf {
-    if !cfg!(target_os = "macos") {
-        return PathBuf::from("/etc/iscsid");
-    }
-    mac_config_dir(&env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default())
+    PathBuf::from(if cfg!(target_os = "macos") { "/Library/Application Support/iscsid" } else { "/etc/iscsid" })
 }
 
-/// Of a program at that path, links resolved. Not /Library/Preferences: macOS keeps what is there in
-/// memory, and writes it back over what others have changed.
-fn mac_config_dir(executable: &Path) -> PathBuf {
-    match homebrew_prefix(executable) {
-        Some(prefix) => prefix.join("etc/iscsid"),
-        None => PathBuf::from("/Library/Application Support/iscsid"),
-    }
+/// A property list in Homebrew's etc, where root's was for a while and is not read any more; `None` where there is none, or
+/// `used` is it.
+pub fn left_behind(used: &Path) -> Option<PathBuf> {
+    let executable = env::current_exe().and_then(|path| path.canonicalize()).ok()?;
+    let old = homebrew_prefix(&executable)?.join("etc/iscsid/iscsid.plist");
+    (geteuid().is_root() && old != used && old.exists()).then_some(old)
 }
 
 /// `/opt/homebrew` of `/opt/homebrew/Cellar/iscsid/0.1.0/bin/iscsid`.
@@ -74,14 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn on_a_mac_settings_are_where_what_installed_the_program_keeps_them_through_upgrades() {
-        let at = |path| mac_config_dir(Path::new(path)).display().to_string();
-        assert_eq!(at("/opt/homebrew/Cellar/iscsid/0.1.0/bin/iscsid"), "/opt/homebrew/etc/iscsid");
-        assert_eq!(at("/opt/homebrew/Cellar/iscsid/0.2.0/bin/iscsid"), "/opt/homebrew/etc/iscsid");
-        assert_eq!(at("/usr/local/Cellar/iscsid/0.1.0/bin/iscsid"), "/usr/local/etc/iscsid");
-        assert_eq!(at("/usr/local/libexec/iscsid"), "/Library/Application Support/iscsid");
-        assert_eq!(at("/Users/jo/iscsid/target/release/iscsid"), "/Library/Application Support/iscsid");
-        assert_eq!(at(""), "/Library/Application Support/iscsid", "not known");
+    fn roots_settings_are_where_only_root_writes() {
+        let expected = if cfg!(target_os = "macos") { "/Library/Application Support/iscsid" } else { "/etc/iscsid" };
+        assert_eq!(system_config_dir(), Path::new(expected));
+        assert_eq!(left_behind(Path::new("/etc/iscsid/iscsid.plist")), None, "this program is not of Homebrew");
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Store {
         plist::to_writer_xml(&mut bytes, &convert::to_file(config))
             .map_err(|error| failure(format!("cannot write the settings as a property list: {error}")))?;
         bytes.push(b'\n');
+        file::readable(path, &bytes, |bytes| schema::parse(bytes).and_then(convert::from_file).map(drop))?;
         Ok((file::stage(path, &bytes)?, bytes))
     }
 }

@@ -47,7 +47,7 @@ use self::service_manager::{Moment, tell};
 use self::session::logout;
 use self::settings::Settings;
 use self::state::{Daemon, Partners};
-use crate::config::Store;
+use crate::config::{self, Store};
 use crate::ipc::{self, Failure};
 use crate::kernel_bridge::BridgeEvent;
 use crate::kernel_bridge::{Lanes, Sessions};
@@ -136,6 +136,14 @@ async fn serve(
     let chosen = disks::Chosen::of(options)?;
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
     let settings = Settings::new(Store::open(&options.config())?);
+    if let Some(old) = config::left_behind(settings.path()) {
+        warn!(
+            "{} is not read: Homebrew's user may write there. To go on with it, end iscsid, look it through, and: sudo mv {}/*.plist {}",
+            old.display(),
+            old.parent().unwrap_or(&old).display(),
+            settings.path().parent().unwrap_or(Path::new("/")).display()
+        );
+    }
     let (kernel, events) = kernel(options.bridge, options.kernel_sim.as_deref())?;
     let devices = kernel.system_devices();
     let by_the_system = devices.map(|devices| disks::Chosen::by_the_system(options, devices)).transpose()?;
@@ -172,7 +180,7 @@ async fn serve(
     );
     tell(Moment::Ready);
 
-    let (mut name, _held) = tokio::select! {
+    let (mut name, mut _held) = tokio::select! {
         name = signals.end() => (name, None),
         hold = daemon.ended() => ("the end of the machine", Some(hold)),
     };
@@ -185,7 +193,7 @@ async fn serve(
         tokio::select! {
             () = logout::until_nothing_would_fail(&daemon) => {}
             again = signals.end() => name = again,
-            _hold = daemon.ended() => {}
+            hold = daemon.ended() => _held = Some(hold),
         }
         would_fail = logout::would_fail(&daemon).await;
     }

@@ -534,6 +534,16 @@ pub(crate) const GROUPS: &[Group] = &[
             ("recovery-forced-removal", "A dead target is removed by force in less than a second.", ""),
             ("recovery-restart", "A daemon that is killed and started again logs in again without a command.", "6.3.5"),
             (
+                "settings-owner",
+                "Settings and secrets that belong to somebody else, or that others could exchange, in a directory above them or by a link, are not read.",
+                "",
+            ),
+            (
+                "settings-read-back",
+                "Settings that could not be read again, for their size or otherwise, are not written, and the old ones stay.",
+                "",
+            ),
+            (
                 "install-planted-list",
                 "Scripts that run as root remove nothing but files of this package, whatever a list says, and nothing behind a link.",
                 "",

@@ -62,7 +62,7 @@ fn the_service_runs_as_root_is_kept_alive_and_has_a_log() {
             "error_log_path": ["PREFIX/var/log/iscsid.log"],
         })
     );
-    assert!(formula["caveats"].as_str().is_some_and(|text| text.contains("PREFIX/etc/iscsid")));
+    assert!(formula["caveats"].as_str().is_some_and(|text| text.contains("/Library/Application Support/iscsid")));
 }
 
 #[test]
@@ -70,4 +70,19 @@ fn the_formulas_own_test_passes_with_what_was_built_here() {
     let Some(formula) = evaluated() else { return };
     let matched = json!([env!("CARGO_PKG_VERSION"), "ok: the whole way works", "iscsid is not running"]);
     assert_eq!(formula["test"], matched);
+}
+
+#[test]
+fn the_readme_installs_it_from_a_tap_which_is_all_that_homebrew_takes() {
+    let readme = std::fs::read_to_string("README.md").expect("text");
+    let typed: Vec<&str> = readme.lines().filter(|line| line.starts_with("brew ")).collect();
+    assert!(typed.iter().any(|line| line.starts_with("brew tap-new ")), "{typed:?}");
+    assert!(readme.contains(&format!("cp {FORMULA} ")), "the formula goes into the tap");
+    let installs: Vec<_> = typed.iter().filter(|line| line.starts_with("brew install")).collect();
+    assert!(!installs.is_empty());
+    for line in installs {
+        // user/tap/formula, and no path to a file.
+        let name = line.split_whitespace().last().expect("a name");
+        assert!(name.split('/').count() == 3 && !name.contains('.'), "{line}");
+    }
 }

@@ -98,7 +98,7 @@ ours() {
 # The targets that are connected, a name a line. Fails where that cannot be told.
 connected() {
     local ctl=$root/usr/local/bin/iscsictl answer status=0
-    if ours; then
+    if ours || runs "$label"; then
         [ -x "$program" ] || return 0
         if ! trusted "$program"; then
             echo "iscsid: $program is not run, because others than root may change it" >&2

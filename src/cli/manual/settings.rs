@@ -44,8 +44,7 @@ pub(super) fn page() -> String {
     examples(&mut page, &[("A target that is logged in to at every start, with checksums of headers:", EXAMPLE)]);
     page.control("SH", ["FILES"]);
     for (file, whose) in [
-        ("/Library/Application Support/iscsid/iscsid.plist", "root on macOS, as the installer package leaves it"),
-        ("/opt/homebrew/etc/iscsid/iscsid.plist", "root on macOS, installed by Homebrew (or another prefix of it)"),
+        ("/Library/Application Support/iscsid/iscsid.plist", "root on macOS"),
         ("/etc/iscsid/iscsid.plist", "root on Linux"),
         ("~/Library/Application Support/iscsid/iscsid.plist", "anybody else on macOS"),
         ("$XDG_CONFIG_HOME/iscsid/iscsid.plist", "anybody else on Linux"),

@@ -127,6 +127,9 @@ impl Secrets {
         let mut bytes = Zeroizing::new(Vec::new());
         plist::to_writer_xml(&mut *bytes, &file)
             .map_err(|error| failure(format!("cannot write the secrets as a property list: {error}")))?;
+        file::readable(path, &bytes, |bytes| {
+            schema::parse::<File>(bytes).map(drop).map_err(|what| without_values(&what))
+        })?;
         file::save(path, &bytes)
     }
 }

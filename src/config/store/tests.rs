@@ -100,6 +100,31 @@ fn secrets_are_in_a_file_of_their_own_that_nobody_else_reads_and_never_print() {
     assert!(failure.to_string().contains("secrets.plist has mode 0640"), "{failure}");
 }
 
+// check: settings-read-back
+#[test]
+fn settings_that_could_not_be_read_again_are_not_written() {
+    let directory = directory();
+    let path = directory.path().join("iscsid.plist");
+    let mut store = open(&path);
+    store.edit(|config, _| config.add_target(TARGET, "192.0.2.1", None)).expect("saved");
+    let before = fs::read(&path).expect("readable");
+    // As many as a hostile portal may have named.
+    let failure = store
+        .edit(|config, _| {
+            let one = config.targets[TARGET].clone();
+            config.targets.extend((0..60_000).map(|number| (format!("{TARGET}-{number:0>150}"), one.clone())));
+            Ok(())
+        })
+        .expect_err("too large to be read");
+    assert_eq!(failure.code, ExitCode::Configuration);
+    assert!(failure.to_string().contains("could not be read again"), "{failure}");
+    assert_eq!(fs::read(&path).expect("readable"), before);
+    assert_eq!(store.config().targets.len(), 1, "it does not hold either");
+    store.edit(|config, _| config.add_target(TARGET, "192.0.2.2", None)).expect("what fits is saved");
+    drop(store);
+    assert_eq!(open(&path).config().targets.len(), 1, "the next start comes up");
+}
+
 #[test]
 fn a_file_with_an_error_is_named_with_its_key_and_left_alone() {
     let directory = directory();

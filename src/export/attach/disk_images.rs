@@ -477,6 +477,14 @@ impl Inner {
                     tracing::info!("{} of an earlier life waits for a login to its target", image.device);
                     continue;
                 }
+                // Its volumes go with it; macOS leaves no mount point behind that could be written to.
+                if !image.mount_points.is_empty() {
+                    tracing::warn!(
+                        "{} (mounted on {}) cannot be served any more, for NFS is off or has another port now: it is detached by force, and what was not written yet is lost; log in again",
+                        image.device,
+                        image.mount_points.join(", ")
+                    );
+                }
                 match self.force_out(&image.device).await {
                     Ok(()) => cleaned.push(format!("detached {}", image.device)),
                     Err(error) => failed = Some(error),
