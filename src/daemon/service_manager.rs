@@ -37,5 +37,8 @@ pub(crate) fn tell(moment: Moment<'_>) {
 /// launchd asks nothing, and others are not known.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn tell(moment: Moment<'_>) {
-    tracing::trace!("{moment:?}");
+    match moment {
+        Moment::Waiting(why) => tracing::debug!("{why}"),
+        Moment::Ready | Moment::Stopping => {}
+    }
 }

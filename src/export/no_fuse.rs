@@ -30,6 +30,10 @@ impl Mounted {
         match *self {}
     }
 
+    pub(crate) fn leave(self) {
+        match self {}
+    }
+
     pub(crate) fn abort(&mut self) -> io::Result<()> {
         match *self {}
     }
