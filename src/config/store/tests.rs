@@ -112,7 +112,10 @@ fn settings_that_could_not_be_read_again_are_not_written() {
     let failure = store
         .edit(|config, _| {
             let one = config.targets[TARGET].clone();
-            config.targets.extend((0..60_000).map(|number| (format!("{TARGET}-{number:0>150}"), one.clone())));
+            config.targets.extend((0..60_000).map(|number| {
+                let name = format!("{TARGET}-{number:0>150}");
+                (name.clone(), Target { written_name: name, ..one.clone() })
+            }));
             Ok(())
         })
         .expect_err("too large to be read");

@@ -294,7 +294,8 @@ async fn by_force_it_goes_whoever_uses_it() {
     mac.ok("/usr/bin/hdiutil detach /dev/disk4 -force", "");
     mac.expect(&format!("/sbin/umount %/luns/{NAME}"), 16, "", "Resource busy\n").ok("/sbin/mount", &mounts());
     mac.ok(&format!("/sbin/umount -f %/luns/{NAME}"), "");
-    mac.attachments.detach(UNIT, true).await.expect("force");
+    let said = mac.attachments.detach(UNIT, true).await.expect("force");
+    assert_eq!(said, ["/Volumes/Backup is unmounted by force: programs that use it get errors"]);
     mac.done();
 }
 
