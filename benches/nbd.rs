@@ -60,6 +60,7 @@ impl Block for Null {
             read_only: false,
             write_cache: true,
             rotational: false,
+            slow_zeroes: false,
         }
     }
 

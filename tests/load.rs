@@ -27,6 +27,7 @@ impl Block for Null {
             read_only: false,
             write_cache: false,
             rotational: false,
+            slow_zeroes: false,
         }
     }
 

@@ -90,6 +90,9 @@ pub(crate) fn data_wanted(command: &Command, kind: Kind, unit: Option<&Unit>) ->
     if disk.only_short_commands && (0x80..0xa0).contains(&opcode) {
         return Err(INVALID_OPCODE);
     }
+    if let Some((_, sense)) = disk.refused.iter().find(|(refused, _)| *refused == opcode) {
+        return Err(*sense);
+    }
     if kind == Kind::Other {
         return Ok(0);
     }
@@ -109,7 +112,8 @@ pub(crate) fn data_wanted(command: &Command, kind: Kind, unit: Option<&Unit>) ->
             if protects || command.fua && !disk.fua {
                 return Err(INVALID_FIELD);
             }
-            if limits.max_transfer != 0 && command.blocks > limits.max_transfer {
+            let told = limits.max_transfer != 0 && command.blocks > limits.max_transfer;
+            if told || disk.longest.is_some_and(|longest| command.blocks > longest) {
                 return Err(INVALID_FIELD);
             }
             Ok(if kind == Kind::Write { blocks * unit.block_size() } else { 0 })
@@ -121,6 +125,9 @@ pub(crate) fn data_wanted(command: &Command, kind: Kind, unit: Option<&Unit>) ->
                 return Err(INVALID_OPCODE);
             }
             let unmaps = command.cdb[1] & 0x08 != 0;
+            if let Some(sense) = disk.refused_unmap_bit.filter(|_| unmaps) {
+                return Err(sense);
+            }
             // WRPROTECT, ANCHOR.
             let is_unknown = command.cdb[1] & 0xf0 != 0;
             let to_the_end = blocks == 0;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use iscsi_proto::scsi::Sense;
 use iscsi_proto::scsi::vpd::BlockLimits;
 
 use crate::store::Store;
@@ -30,6 +31,13 @@ pub struct SimDisk {
     pub(crate) serial: Option<String>,
     pub(crate) naa: Option<[u8; 16]>,
     pub(crate) descriptor_sense: bool,
+    /// Operation codes that it refuses, and with what.
+    pub(crate) refused: Vec<(u8, Sense)>,
+    pub(crate) refused_unmap_bit: Option<Sense>,
+    /// The most blocks of a read or write, not told.
+    pub(crate) longest: Option<u32>,
+    pub(crate) whole_granules: bool,
+    pub(crate) short_counts: bool,
 }
 
 impl SimDisk {
@@ -57,6 +65,11 @@ impl SimDisk {
             serial: None,
             naa: None,
             descriptor_sense: false,
+            refused: Vec::new(),
+            refused_unmap_bit: None,
+            longest: None,
+            whole_granules: false,
+            short_counts: false,
         }
     }
 
@@ -142,6 +155,37 @@ impl SimDisk {
     #[must_use]
     pub fn descriptor_sense(self) -> SimDisk {
         SimDisk { descriptor_sense: true, ..self }
+    }
+
+    /// Refuses commands with that operation code, whatever it says of itself.
+    #[must_use]
+    pub fn refuses(mut self, opcode: u8, sense: Sense) -> SimDisk {
+        self.refused.push((opcode, sense));
+        self
+    }
+
+    /// Refuses WRITE SAME with the UNMAP bit, which it says that it takes, and takes it without.
+    #[must_use]
+    pub fn refuses_unmap_bit(self, sense: Sense) -> SimDisk {
+        SimDisk { refused_unmap_bit: Some(sense), ..self }
+    }
+
+    /// Refuses reads and writes of more blocks than that, which it does not tell.
+    #[must_use]
+    pub fn longest_transfer(self, blocks: u32) -> SimDisk {
+        SimDisk { longest: Some(blocks), ..self }
+    }
+
+    /// Does nothing to what is no whole granule of a WRITE SAME with the UNMAP bit, and says GOOD.
+    #[must_use]
+    pub fn only_whole_granules(self) -> SimDisk {
+        SimDisk { whole_granules: true, ..self }
+    }
+
+    /// Keeps 16 bits of the number of blocks of a WRITE SAME (16): 65536 are none, which is all up to the end.
+    #[must_use]
+    pub fn short_counts(self) -> SimDisk {
+        SimDisk { short_counts: true, ..self }
     }
 
     /// The limits it enforces; zeroes where there are none.

@@ -73,8 +73,13 @@ impl Session {
                 Err(sense) => self.check_condition(ready, &sense, out),
             },
             Kind::WriteSame => {
-                let blocks = if command.blocks == 0 { unit.blocks() - command.lba } else { command.blocks.into() };
-                write_same(unit, at, blocks, data);
+                let count = if unit.disk.short_counts { command.blocks & 0xffff } else { command.blocks };
+                let blocks = if count == 0 { unit.blocks() - command.lba } else { count.into() };
+                let (lba, blocks) = match unit.disk.whole_granules && command.cdb[1] & 0x08 != 0 {
+                    true => whole_granules(unit, command.lba, blocks),
+                    false => (command.lba, blocks),
+                };
+                write_same(unit, lba * unit.block_size(), blocks, data);
                 self.respond(ready, &Ending { moved: data.len() as u64, ..good }, out);
             }
             Kind::Other => {}
@@ -222,6 +227,15 @@ fn unmap(unit: &Unit, list: &[u8]) -> Result<(), Sense> {
         store.zero(lba * unit.block_size(), blocks * unit.block_size(), !unit.disk.write_cache);
     }
     Ok(())
+}
+
+/// What of these blocks is made of whole granules (SBC-4 §6.6.4): the first block, and how many.
+fn whole_granules(unit: &Unit, lba: u64, blocks: u64) -> (u64, u64) {
+    let limits = unit.disk.effective_limits();
+    let size = u64::from(limits.unmap_granularity.max(1));
+    let alignment = u64::from(limits.unmap_alignment.unwrap_or(0)) % size;
+    let first = (lba..lba + blocks).find(|lba| lba % size == alignment).unwrap_or(lba + blocks);
+    (first, (lba + blocks - first) / size * size)
 }
 
 /// WRITE SAME of `block`, or of zeroes if it is empty.

@@ -24,6 +24,8 @@ pub struct Geometry {
     pub write_cache: bool,
     /// It is a spinning disk.
     pub rotational: bool,
+    /// It is sent zeroes for [`Op::WriteZeroes`](super::Op::WriteZeroes): that is no faster than to write them.
+    pub slow_zeroes: bool,
 }
 
 impl Geometry {

@@ -1,7 +1,7 @@
 //! A disk in memory for tests of the exports: answers from a task of its own, out of order, records
 //! what it was asked, fails or waits where a test says so.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
@@ -33,6 +33,7 @@ impl Plan {
                 read_only: false,
                 write_cache: true,
                 rotational: false,
+                slow_zeroes: false,
             },
             pool: 64 << 20,
             reorder: true,
@@ -53,6 +54,7 @@ struct Shared {
     asked: Mutex<Vec<(Op, u64, u32)>>,
     bad_block: Mutex<Option<(u64, IoError)>>,
     hold: watch::Sender<bool>,
+    slow_zeroes: AtomicBool,
     longest: AtomicU64,
     waiting: AtomicU64,
 }
@@ -68,6 +70,7 @@ impl RamDisk {
             asked: Mutex::default(),
             bad_block: Mutex::default(),
             hold: watch::Sender::new(false),
+            slow_zeroes: AtomicBool::new(plan.geometry.slow_zeroes),
             longest: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
         });
@@ -119,6 +122,11 @@ impl RamDisk {
         self.shared.hold.send_replace(hold);
     }
 
+    /// It has turned out to be slow with zeroes.
+    pub fn become_slow_with_zeroes(&self) {
+        self.shared.slow_zeroes.store(true, Ordering::Relaxed);
+    }
+
     /// How many operations it has taken and not answered.
     pub fn waiting(&self) -> u64 {
         self.shared.waiting.load(Ordering::Acquire)
@@ -132,7 +140,7 @@ impl RamDisk {
 
 impl Block for RamDisk {
     fn geometry(&self) -> Geometry {
-        self.shared.geometry
+        Geometry { slow_zeroes: self.shared.slow_zeroes.load(Ordering::Relaxed), ..self.shared.geometry }
     }
 
     fn submit(&self, batch: &mut Vec<Io>) {

@@ -84,6 +84,7 @@ mod tests {
         read_only: false,
         write_cache: true,
         rotational: false,
+        slow_zeroes: false,
     };
 
     #[test]

@@ -51,6 +51,18 @@ quirks! {
     RefusesSynchronizeCache16: Normal, "refuses SYNCHRONIZE CACHE (16)" => "SYNCHRONIZE CACHE (10) is used";
     /// READ (16) and WRITE (16) are optional on small units (SBC-4 §5.2).
     RefusesReadWrite16: Normal, "refuses READ (16) and WRITE (16)" => "READ (10) and WRITE (10) are used";
+    /// Both forms of it are optional; a unit without a cache needs neither.
+    KnowsNoSynchronizeCache: Warned, "knows no SYNCHRONIZE CACHE" => "it has no cache, and a flush of it is done";
+    /// A target that takes no data beyond a burst, or has small buffers, and tells no limit (VPD B0h).
+    RefusesLongTransfers: Warned, "refuses long reads and writes" => "they go to it in parts";
+    /// DPOFUA of its mode parameters (SBC-4 §6.5.1).
+    RefusesFua: Warned, "announces FUA and refuses it" => "a flush follows such writes";
+    /// LBPWS of its provisioning (SBC-4 §6.6.6).
+    RefusesWriteSameUnmap: Warned, "announces WRITE SAME with UNMAP and refuses it" => "WRITE SAME goes without it";
+    /// LBPWS, or a limit of WRITE SAME (SBC-4 §6.6.4).
+    RefusesWriteSame: Warned, "announces WRITE SAME and refuses it" => "zeroes are written";
+    /// LBPU or LBPWS (SBC-4 §6.6.6).
+    RefusesUnmap: Warned, "announces that it frees blocks and refuses to" => "a trim, which is a hint, is done as it is";
 }
 
 #[cfg(test)]

@@ -359,6 +359,57 @@ pub(crate) const GROUPS: &[Group] = &[
                 "11.4.7.2",
             ),
             ("status-unit-attention", "A unit attention is consumed once and is no error of the I/O.", "SAM-5 5.14"),
+            (
+                "refused-counts",
+                "No WRITE SAME is for more than 32768 blocks, whatever the unit reports, or for none: one that keeps 16 bits goes on to the end of the medium.",
+                "SBC-4 5.51, 6.6.4",
+            ),
+            (
+                "refused-write-same",
+                "Where WRITE SAME is announced and refused, zeroes are written, in order, and the refusal is remembered.",
+                "SBC-4 5.51",
+            ),
+            (
+                "refused-write-same-unmap",
+                "Where only its UNMAP bit is refused, WRITE SAME goes without it, and that is remembered.",
+                "SBC-4 5.51",
+            ),
+            (
+                "refused-unmap",
+                "A trim that is announced and refused is done as it is: it is a hint. It is not sent again.",
+                "SBC-4 5.35",
+            ),
+            (
+                "refused-transfer",
+                "A read or write that is refused for its length goes in parts, never of less than a block, and the length is remembered.",
+                "SBC-4 5.18, 5.42",
+            ),
+            (
+                "refused-fua",
+                "A write whose FUA is announced and refused goes without it, and a flush follows.",
+                "SBC-4 5.42",
+            ),
+            (
+                "refused-flush",
+                "A flush that is refused is tried in the shorter form; it is done without one only where neither operation code is known.",
+                "SBC-4 5.33, 5.34",
+            ),
+            ("flush-failure", "A flush that fails is told, each time, until one works.", "SBC-4 5.34"),
+            (
+                "zeroes-fua",
+                "Zeroes that are to be durable are flushed where the unit has no FUA for them.",
+                "SBC-4 5.51",
+            ),
+            (
+                "zeroes-granularity",
+                "Only whole granules are zeroed by freeing them: a unit may leave what is none as it was.",
+                "SBC-4 4.7.3.4, 6.6.4",
+            ),
+            (
+                "nbd-fast-zero",
+                "Who wants zeroes only if they are fast is told at once where the unit is known to be sent them.",
+                "",
+            ),
             ("status-target-failure", "An iSCSI response other than 0 is no GOOD, whatever the status.", "11.4.3"),
             (
                 "response-once",

@@ -1,6 +1,8 @@
 //! The scenarios of the user kernel, each over a connection that passes what is said as it comes, byte by
 //! byte, and in as few pieces as possible: the same must come of it.
 
+mod refused;
+
 #[path = "scenarios.rs"]
 mod whole;
 

@@ -22,20 +22,20 @@ use sim_target::{Action, Builder, Hold, Negotiation, SimDisk, SimTarget, Twist};
 const TARGET: &str = "iqn.2026-11.test.sim:disk";
 
 /// A target of a scenario and the session with it.
-struct Scene {
-    target: SimTarget,
-    lab: Lab,
-    disk: Arc<dyn Block>,
+pub(crate) struct Scene {
+    pub(crate) target: SimTarget,
+    pub(crate) lab: Lab,
+    pub(crate) disk: Arc<dyn Block>,
     /// What stands between the two, if anything.
     _proxy: Option<Proxy>,
 }
 
 impl Scene {
-    async fn with(disk: SimDisk) -> Scene {
+    pub(crate) async fn with(disk: SimDisk) -> Scene {
         Scene::over(disk, |builder| builder, &Offer::default()).await
     }
 
-    async fn over(disk: SimDisk, shape: impl FnOnce(Builder) -> Builder, offer: &Offer) -> Scene {
+    pub(crate) async fn over(disk: SimDisk, shape: impl FnOnce(Builder) -> Builder, offer: &Offer) -> Scene {
         let target = shape(SimTarget::builder(TARGET).lun(0, disk)).start().await.expect("a free port");
         let proxy = match how() {
             Segmentation::Whole => None,
@@ -49,7 +49,7 @@ impl Scene {
     }
 
     /// A buffer of `blocks` blocks, each of which begins with its number, from `lba` on.
-    fn filled(&self, lba: u64, blocks: u32) -> Buffer {
+    pub(crate) fn filled(&self, lba: u64, blocks: u32) -> Buffer {
         let size = self.disk.geometry().block_size as usize;
         let mut buffer = self.disk.pool().try_get(blocks as usize * size).expect("budget");
         for (n, block) in buffer.chunks_exact_mut(size).enumerate() {
@@ -59,12 +59,12 @@ impl Scene {
         buffer
     }
 
-    async fn write(&self, lba: u64, blocks: u32, fua: bool) -> Result<(), IoError> {
+    pub(crate) async fn write(&self, lba: u64, blocks: u32, fua: bool) -> Result<(), IoError> {
         let buffer = self.filled(lba, blocks);
         run(&*self.disk, Op::Write { fua }, lba, blocks, Some(buffer)).await.map(drop)
     }
 
-    async fn read(&self, lba: u64, blocks: u32) -> Result<Vec<u8>, IoError> {
+    pub(crate) async fn read(&self, lba: u64, blocks: u32) -> Result<Vec<u8>, IoError> {
         let len = blocks as usize * self.disk.geometry().block_size as usize;
         let mut buffer = self.disk.pool().get(len).await;
         // Stale bytes must not pass for data.
@@ -74,11 +74,11 @@ impl Scene {
             .map(|buffer| buffer.map_or(Vec::new(), |b| b.to_vec()))
     }
 
-    fn opcodes(&self) -> Vec<u8> {
+    pub(crate) fn opcodes(&self) -> Vec<u8> {
         self.target.commands().iter().map(|command| command.opcode()).collect()
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         drop(self.disk);
         self.lab.log_out().await.expect("a clean logout");
         assert_eq!(self.target.violations(), Vec::<String>::new());
@@ -104,7 +104,7 @@ fn up_to(count: u32) -> u32 {
     if how() == Segmentation::Cut { count.min(40) } else { count }
 }
 
-fn disk() -> SimDisk {
+pub(crate) fn disk() -> SimDisk {
     SimDisk::new(131_072, 512)
 }
 
@@ -323,7 +323,7 @@ async fn a_unit_attention_is_consumed_and_the_command_goes_again() {
 }
 
 /// Answers the first `times` reads and writes with `action`.
-fn first(times: u32, action: Action) -> impl Fn(&sim_target::Command) -> Action + Send + Sync {
+pub(crate) fn first(times: u32, action: Action) -> impl Fn(&sim_target::Command) -> Action + Send + Sync {
     let left = AtomicU32::new(times);
     move |_| match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
         Ok(_) => action.clone(),

@@ -180,6 +180,7 @@ pub(crate) fn geometry() -> Geometry {
         read_only: false,
         write_cache: false,
         rotational: false,
+        slow_zeroes: false,
     }
 }
 

@@ -142,7 +142,7 @@ impl Request {
             command::FLUSH => (Task::Flush, 0),
             command::TRIM if geometry.max_unmap_blocks == 0 => return invalid("the unit cannot trim"),
             command::TRIM => (Task::Trim { flush: fua }, geometry.max_unmap_blocks),
-            _ if geometry.max_zero_blocks > 0 => {
+            _ if geometry.max_zero_blocks > 0 && !(flags & command_flag::FAST_ZERO != 0 && geometry.slow_zeroes) => {
                 (Task::Zero { fua, unmap: flags & command_flag::NO_HOLE == 0 }, geometry.max_zero_blocks)
             }
             _ if flags & command_flag::FAST_ZERO != 0 => {

@@ -28,7 +28,8 @@ use slab::Slab;
 use super::request::{Failure, Piece, Request, Task};
 use super::wire::MAX_PAYLOAD;
 use super::wire::{
-    REQUEST_LEN, RequestHeader, command, put_data_chunk, put_error_chunk, put_none_chunk, put_simple_reply,
+    REQUEST_LEN, RequestHeader, command, command_flag, put_data_chunk, put_error_chunk, put_none_chunk,
+    put_simple_reply,
 };
 use crate::block::{Block, Buffer, Completions, Done, Geometry, Io, IoError, Op};
 use crate::export::outbox::Outbox;
@@ -243,6 +244,10 @@ impl Transmission {
         if header.command == command::DISC {
             self.intake = Intake::Closed;
             return Ok(None);
+        }
+        if header.flags & command_flag::FAST_ZERO != 0 {
+            // What it takes may have shown since the client came.
+            self.geometry.slow_zeroes = self.unit.geometry().slow_zeroes;
         }
         match Request::admit(&header, &self.geometry, self.structured) {
             Ok(request) => {

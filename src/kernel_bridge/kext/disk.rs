@@ -83,7 +83,7 @@ impl Way {
         if outcome == ISCSI_OUTCOME_LOST {
             return Came::Unconnected;
         }
-        copy(&executed.data, request.payload.bytes_mut());
+        copy(&executed.data, request.bytes_mut());
         let sense = out.sense.get(..out.sense_length as usize).and_then(Sense::parse);
         Came::Back(result(outcome, out.status, out.transferred), sense)
     }
@@ -95,7 +95,7 @@ impl Way {
         };
         let (direction, sent) = match request.data {
             Data::In(_) => (FRAME_FROM_TARGET, &[][..]),
-            Data::Out(_) => (FRAME_TO_TARGET, request.payload.bytes()),
+            Data::Out(_) => (FRAME_TO_TARGET, request.bytes()),
             _ => (FRAME_NO_DATA, &[][..]),
         };
         let task = FrameTask {
@@ -108,7 +108,7 @@ impl Way {
         match harness.task(&task, sent).await {
             Ok((done, read)) if done.response == FRAME_COMPLETE => {
                 if direction == FRAME_FROM_TARGET {
-                    copy(&read, request.payload.bytes_mut());
+                    copy(&read, request.bytes_mut());
                 }
                 let sense = done.sense.get(..done.sense_length as usize).and_then(Sense::parse);
                 let realized = u32::try_from(done.realized).unwrap_or(u32::MAX);

@@ -192,10 +192,11 @@ impl Driver {
     }
 
     fn answer(&mut self, mut request: Request, result: &TaskResult, sense: Option<Sense>, done: Result<(), IoError>) {
-        if done.is_ok() && request.becomes_flush() {
-            self.dispatch(request);
-            return;
-        }
+        let done = match done.and_then(|()| request.goes_on()) {
+            Ok(true) => return self.dispatch(request),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
         match request.work {
             Work::Block { completion, .. } => completion.finish(done, request.payload.into_buffer()),
             // The caller may have stopped waiting.

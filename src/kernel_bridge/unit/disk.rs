@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iscsi_proto::ids::Lun;
-use iscsi_proto::scsi::cdb;
-use iscsi_proto::session::Data;
 use tokio::runtime::Handle as Runtime;
 
-use super::features::Unmap;
-use super::logical_unit::{Shape, Unit, flush, read_or_write};
-use super::request::{Inbox, Payload, Request, Work};
+use super::logical_unit::{Shape, Unit};
+use super::request::{Inbox, Request};
 use crate::block::{Block, Geometry, Io, IoError, Op, Pool};
 
 /// A unit, and how its commands reach it.
@@ -39,44 +36,16 @@ impl Disks {
 }
 
 impl Disk {
-    /// The command for an operation; what cannot be done is handed back with the reason.
-    fn request(&self, io: Io, Shape { geometry, features }: &Shape) -> Result<Request, (Io, IoError)> {
-        if let Err(error) = check(&io, geometry) {
-            return Err((io, error));
+    /// The request for an operation; what is not to be issued is handed back with its result.
+    fn request(&self, io: Io, shape: &Shape) -> Result<Request, (Io, Result<(), IoError>)> {
+        if let Err(error) = check(&io, &shape.geometry) {
+            return Err((io, Err(error)));
         }
-        let Io { op, lba, blocks, buffer, completion } = io;
-        let mut then_flush = false;
-        let len = blocks.saturating_mul(geometry.block_size);
-        let (cdb, data, payload) = match (op, buffer) {
-            (Op::Read | Op::Write { .. }, Some(buffer)) => {
-                // Without a volatile cache every write is on stable storage when it completes.
-                let wanted = matches!(op, Op::Write { fua: true }) && geometry.write_cache;
-                then_flush = wanted && !features.fua;
-                let Some(cdb) = read_or_write(op, lba, blocks, wanted && features.fua, features.commands) else {
-                    let io = Io { op, lba, blocks, buffer: Some(buffer), completion };
-                    return Err((io, IoError::OutOfRange));
-                };
-                let data = if op == Op::Read { Data::In(len) } else { Data::Out(len) };
-                (cdb, data, Payload::Buffer(buffer))
-            }
-            (Op::Unmap, _) if features.unmap == Unmap::Command => {
-                let list = cdb::unmap_one(lba, blocks).to_vec();
-                (cdb::unmap(list.len() as u16).padded(), Data::Out(list.len() as u32), Payload::Bytes(list))
-            }
-            (Op::Unmap | Op::WriteZeroes { .. }, _) => {
-                let free = match op {
-                    Op::WriteZeroes { unmap, .. } => unmap && features.unmapped_reads_zero && features.write_same_frees,
-                    _ => true,
-                };
-                then_flush = matches!(op, Op::WriteZeroes { fua: true, .. }) && geometry.write_cache;
-                let block = vec![0; geometry.block_size as usize];
-                let cdb = cdb::write_same_16(lba, blocks, free, false).padded();
-                (cdb, Data::Out(geometry.block_size), Payload::Bytes(block))
-            }
-            (Op::Flush | Op::Read | Op::Write { .. }, _) => (flush(), Data::None, Payload::None),
-        };
-        let work = Work::Block { unit: self.unit.clone(), op, lba, blocks, then_flush, completion };
-        Ok(Request::new(self.lun, cdb, data, payload, work))
+        // It is a hint, and the unit does not take it.
+        if io.op == Op::Unmap && shape.habits.refuses_unmap {
+            return Err((io, Ok(())));
+        }
+        Request::block(self.lun, &self.unit, shape, io).map_err(|(io, error)| (io, Err(error)))
     }
 }
 
@@ -89,8 +58,8 @@ impl Block for Disk {
         let shape = self.unit.shape();
         let gone = self.unit.gate().is_retired();
         let requests = batch.drain(..).filter_map(|io| {
-            let refused = if gone { Err((io, IoError::Offline)) } else { self.request(io, &shape) };
-            refused.map_err(|(io, error)| io.completion.finish(Err(error), io.buffer)).ok()
+            let request = if gone { Err((io, Err(IoError::Offline))) } else { self.request(io, &shape) };
+            request.map_err(|(io, result)| io.completion.finish(result, io.buffer)).ok()
         });
         self.inbox.put(requests);
     }

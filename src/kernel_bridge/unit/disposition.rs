@@ -8,7 +8,7 @@
 //! | becoming ready, an operation in progress, ALUA transition (2/04/01, 2/04/04–0a, 2/04/14) | wait, issue it again |
 //! | a deferred error: of an earlier command; this one was not executed | it fails, so that somebody hears; a recovered one: issue it again |
 //! | ABORTED COMMAND (b), TASK ABORTED | issue it again, a few times |
-//! | invalid opcode (5/20/00) for a 16-byte command | issue it again with ten bytes |
+//! | a refusal of the command's form (5/20/00, 5/24/00, 5/26/xx, 5/1a/00) | what `refusal.rs` knows instead |
 //! | nothing: task management ended it | issue it again |
 //! | nothing: the connection was lost | issue it again, unless the core says that it must not be |
 //! | RESERVATION CONFLICT and everything else | it fails |
@@ -16,9 +16,10 @@
 use std::time::Duration;
 
 use iscsi_proto::pdu::ScsiStatus;
-use iscsi_proto::scsi::{Sense, SenseKey, cdb};
+use iscsi_proto::scsi::{Sense, SenseKey};
 use iscsi_proto::session::{Outcome, Residual, TaskResult};
 
+use super::refusal::Refusal;
 use super::request::{Request, Work};
 use crate::block::IoError;
 
@@ -63,11 +64,12 @@ fn decide_status(request: &mut Request, status: ScsiStatus, result: &TaskResult,
     }
 }
 
-fn whole(request: &Request, result: &TaskResult) -> Disposition {
+fn whole(request: &mut Request, result: &TaskResult) -> Disposition {
     let is_block = matches!(request.work, Work::Block { .. });
     if is_block && !is_whole(request.data.len(), result) {
         return Disposition::Done(Err(target_error(None)));
     }
+    request.confirm();
     Disposition::Done(Ok(()))
 }
 
@@ -87,6 +89,16 @@ fn decide_sense(request: &mut Request, result: &TaskResult, sense: Sense) -> Dis
             _ => failed,
         };
     }
+    if matches!(request.work, Work::Block { .. })
+        && let Some(refusal) = Refusal::of(&sense)
+    {
+        return match request.refused(refusal) {
+            None => Disposition::Again,
+            Some(Ok(())) => Disposition::Done(Ok(())),
+            Some(Err(error)) if refusal == Refusal::Opcode => Disposition::Done(Err(error)),
+            Some(Err(_)) => failed,
+        };
+    }
     match sense.key {
         SenseKey::RecoveredError => whole(request, result),
         SenseKey::UnitAttention => prompt(request, target_error(Some(sense))),
@@ -94,18 +106,6 @@ fn decide_sense(request: &mut Request, result: &TaskResult, sense: Sense) -> Dis
         SenseKey::NotReady if sense.asc == 0x04 && matches!(sense.ascq, 0x01 | 0x04..=0x0a | 0x14) => {
             patient(request, target_error(Some(sense)))
         }
-        SenseKey::IllegalRequest if sense.invalid_opcode() => match &mut request.work {
-            // A unit that knows no SYNCHRONIZE CACHE has nothing to synchronize.
-            Work::Block { .. } if request.cdb[0] == cdb::opcode::SYNCHRONIZE_CACHE_10 => Disposition::Done(Ok(())),
-            Work::Block { unit, op, lba, blocks, .. } => match unit.without_16(&request.cdb, *op, *lba, *blocks) {
-                Some(cdb) => {
-                    request.cdb = cdb;
-                    Disposition::Again
-                }
-                None => Disposition::Done(Err(IoError::Unsupported)),
-            },
-            Work::Raw { .. } => failed,
-        },
         SenseKey::IllegalRequest if (sense.asc, sense.ascq) == (0x21, 0x00) => {
             Disposition::Done(Err(IoError::OutOfRange))
         }

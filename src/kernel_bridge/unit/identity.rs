@@ -122,6 +122,7 @@ mod tests {
             read_only: false,
             write_cache: false,
             rotational: false,
+            slow_zeroes: false,
         };
         UnitInfo {
             lun: Lun(0),

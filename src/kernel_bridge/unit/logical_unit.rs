@@ -2,13 +2,12 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use iscsi_proto::scsi::cdb;
-
-use super::features::{Commands, Features};
+use super::features::Features;
 use super::gate::Gate;
+use super::habits::{Flush, Habits, Lesson, Zeroes};
 use super::identity::{Identity, Likeness};
 use super::info::{UnitInfo, unit_name};
-use crate::block::{Geometry, Op};
+use crate::block::Geometry;
 use crate::quirks::{Quirk, Seen};
 
 /// What a unit is like.
@@ -16,8 +15,10 @@ use crate::quirks::{Quirk, Seen};
 pub(crate) struct Shape {
     /// What the exports see of it.
     pub(crate) geometry: Geometry,
-    /// How commands for it are built.
+    /// What commands for it may ask for.
     pub(crate) features: Features,
+    /// What its answers have taught.
+    pub(crate) habits: Habits,
 }
 
 /// A disk that a scan has found.
@@ -37,7 +38,7 @@ impl Unit {
     pub(crate) fn new(target: &str, info: &UnitInfo, features: Features) -> Option<Unit> {
         Some(Unit {
             name: unit_name(target, info.lun),
-            shape: RwLock::new(Shape { geometry: info.geometry?, features }),
+            shape: RwLock::new(Shape { geometry: info.geometry?, features, habits: Habits::default() }),
             identity: RwLock::new(Identity::of(info)?),
             gate: Gate::default(),
             seen: Seen::default(),
@@ -68,8 +69,8 @@ impl Unit {
     /// Another scan has found it, perhaps with another size. What its answers have taught us stays.
     pub(crate) fn reshape(&self, geometry: Geometry, features: Features) {
         let mut shape = self.write_shape();
-        let commands = shape.features.commands;
-        *shape = Shape { geometry, features: Features { commands, ..features } };
+        let (slow_zeroes, habits) = (shape.geometry.slow_zeroes, shape.habits);
+        *shape = Shape { geometry: Geometry { slow_zeroes, ..geometry }, features, habits };
         drop(shape);
         self.identity.write().unwrap_or_else(PoisonError::into_inner).resized(geometry.blocks);
     }
@@ -87,40 +88,30 @@ impl Unit {
         self.shape.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same operation with a shorter command, if `refused` was a 16-byte one and it fits; from now
-    /// on all reads and writes go that way.
-    pub(crate) fn without_16(&self, refused: &[u8; 16], op: Op, lba: u64, blocks: u32) -> Option<[u8; 16]> {
-        match refused[0] {
-            cdb::opcode::READ_16 | cdb::opcode::WRITE_16 => {
-                let fua = refused[1] & 0x08 != 0;
-                let shorter = read_or_write(op, lba, blocks, fua, Commands::Ten)?;
-                self.write_shape().features.commands = Commands::Ten;
-                self.shows(Quirk::RefusesReadWrite16, "");
-                Some(shorter)
-            }
-            cdb::opcode::SYNCHRONIZE_CACHE_16 => {
-                self.shows(Quirk::RefusesSynchronizeCache16, "");
-                cdb::synchronize_cache_10(0, 0).map(|cdb| cdb.padded())
-            }
-            _ => None,
+    /// One of its answers has told that about it: commands go that way from now on.
+    pub(crate) fn learn(&self, lesson: Lesson) {
+        let mut shape = self.write_shape();
+        let habits = shape.habits.with(lesson);
+        let is_new = habits != shape.habits;
+        shape.habits = habits;
+        shape.geometry.slow_zeroes = habits.zeroes == Zeroes::Written;
+        drop(shape);
+        if !is_new {
+            return;
         }
+        let quirk = match lesson {
+            Lesson::Ten => Quirk::RefusesReadWrite16,
+            Lesson::WithoutFua => Quirk::RefusesFua,
+            Lesson::Shorter(blocks) => {
+                let detail = format!("more than {blocks} blocks");
+                return self.shows(Quirk::RefusesLongTransfers, &detail);
+            }
+            Lesson::Zeroes(Zeroes::Written) => Quirk::RefusesWriteSame,
+            Lesson::Zeroes(Zeroes::Freed | Zeroes::Kept) => Quirk::RefusesWriteSameUnmap,
+            Lesson::NoUnmap => Quirk::RefusesUnmap,
+            Lesson::Flush(Flush::Nothing) => Quirk::KnowsNoSynchronizeCache,
+            Lesson::Flush(Flush::Sixteen | Flush::Ten { .. }) => Quirk::RefusesSynchronizeCache16,
+        };
+        self.shows(quirk, "");
     }
-}
-
-/// SYNCHRONIZE CACHE of everything: LBA 0 and 0 blocks mean the whole unit (SBC-4 §5.34). Both forms are
-/// optional. The sixteen-byte one goes first, as with reads and writes; a unit that does not know it gets the
-/// ten-byte one ([`Unit::without_16`]), and a unit that knows neither has nothing to synchronize.
-pub(crate) fn flush() -> [u8; 16] {
-    cdb::synchronize_cache_16(0, 0).padded()
-}
-
-/// READ or WRITE, in the form that the unit takes; `None` where that form cannot address the blocks.
-pub(crate) fn read_or_write(op: Op, lba: u64, blocks: u32, fua: bool, commands: Commands) -> Option<[u8; 16]> {
-    let cdb = match (op, commands) {
-        (Op::Read, Commands::Sixteen) => cdb::read_16(lba, blocks, fua),
-        (Op::Read, Commands::Ten) => cdb::read_10(lba, blocks, fua)?,
-        (_, Commands::Sixteen) => cdb::write_16(lba, blocks, fua),
-        (_, Commands::Ten) => cdb::write_10(lba, blocks, fua)?,
-    };
-    Some(cdb.padded())
 }

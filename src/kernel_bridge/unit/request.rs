@@ -1,18 +1,22 @@
 //! A request to the driver of a session, and the queue it waits in.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use iscsi_proto::ids::Lun;
 use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::reissue::{Access, Arrival, Extent};
-use iscsi_proto::scsi::Sense;
+use iscsi_proto::scsi::{Sense, cdb};
 use iscsi_proto::session::{Data, Outcome, TaskResult};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::logical_unit::{Unit, flush};
-use crate::block::{Buffer, Completion, IoError, Op};
+use super::features::Unmap;
+use super::habits::{Habits, Lesson};
+use super::logical_unit::{Shape, Unit};
+use super::refusal::{Instead, Refusal};
+use super::step::Step;
+use crate::block::{Buffer, Completion, Io, IoError, MAX_BUFFER, Op};
 
 /// The bytes a command moves.
 #[derive(Debug)]
@@ -22,29 +26,36 @@ pub(crate) enum Payload {
     Buffer(Buffer),
     /// Parameter lists and answers of everything else.
     Bytes(Vec<u8>),
+    /// As many zeroes as are wanted. They are always the same ones: a command that has to send them waits for no
+    /// buffer, while others wait for it with theirs.
+    Zeroes,
 }
 
+/// A buffer's worth. Memory that was never written to takes none.
+static ZEROES: LazyLock<Box<[u8]>> = LazyLock::new(|| vec![0; MAX_BUFFER].into_boxed_slice());
+
 impl Payload {
-    pub(crate) fn bytes(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         match self {
             Payload::None => &[],
             Payload::Buffer(buffer) => buffer,
             Payload::Bytes(bytes) => bytes,
+            Payload::Zeroes => &ZEROES,
         }
     }
 
     /// How long it is. A buffer without memory need not take any to answer.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Payload::None => 0,
+            Payload::None | Payload::Zeroes => 0,
             Payload::Buffer(buffer) => buffer.len(),
             Payload::Bytes(bytes) => bytes.len(),
         }
     }
 
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+    fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
-            Payload::None => &mut [],
+            Payload::None | Payload::Zeroes => &mut [],
             Payload::Buffer(buffer) => buffer,
             Payload::Bytes(bytes) => bytes,
         }
@@ -53,7 +64,7 @@ impl Payload {
     pub(crate) fn into_buffer(self) -> Option<Buffer> {
         match self {
             Payload::Buffer(buffer) => Some(buffer),
-            Payload::None | Payload::Bytes(_) => None,
+            Payload::None | Payload::Bytes(_) | Payload::Zeroes => None,
         }
     }
 }
@@ -62,17 +73,24 @@ impl Payload {
 #[derive(Debug)]
 pub(crate) enum Work {
     /// An export: one operation on a unit.
-    Block {
-        unit: Arc<Unit>,
-        op: Op,
-        lba: u64,
-        blocks: u32,
-        /// A flush follows: FUA was asked for and the unit does not have it.
-        then_flush: bool,
-        completion: Completion,
-    },
+    Block { unit: Arc<Unit>, op: Op, lba: u64, blocks: u32, progress: Progress, completion: Completion },
     /// The scan: one command, answered as it is.
     Raw { reply: oneshot::Sender<Result<RawDone, IoError>> },
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    /// Blocks done by earlier commands.
+    done: u32,
+    /// Blocks of the command that is under way.
+    step: u32,
+    /// A flush follows: FUA was asked for and the commands do not have it.
+    then_flush: bool,
+    /// What the command was built for.
+    habits: Habits,
+    /// What is tried with it: if it works, the unit is known to be so.
+    lesson: Option<Lesson>,
 }
 
 /// What a unit answered to a command of the scan.
@@ -96,7 +114,7 @@ impl RawDone {
             (Outcome::Status(status), _) => {
                 let mut data = match payload {
                     Payload::Bytes(bytes) => bytes,
-                    Payload::None | Payload::Buffer(_) => Vec::new(),
+                    Payload::None | Payload::Buffer(_) | Payload::Zeroes => Vec::new(),
                 };
                 data.truncate(result.transferred as usize);
                 Ok(RawDone { status, sense, data })
@@ -113,6 +131,8 @@ pub(crate) struct Request {
     pub(crate) cdb: [u8; 16],
     pub(crate) data: Data,
     pub(crate) payload: Payload,
+    /// Where the data of this command begin in the payload.
+    skip: usize,
     pub(crate) work: Work,
     /// Its place among all requests of the session, given by the driver.
     pub(crate) arrival: Arrival,
@@ -133,6 +153,7 @@ impl Request {
             cdb,
             data,
             payload,
+            skip: 0,
             work,
             arrival: Arrival::default(),
             losses: 0,
@@ -140,6 +161,30 @@ impl Request {
             overdue: 0,
             attempts: 0,
         }
+    }
+
+    /// An operation's, with its first command.
+    ///
+    /// # Errors
+    /// If the unit takes no command for it; and the operation back.
+    pub(crate) fn block(lun: Lun, unit: &Arc<Unit>, shape: &Shape, io: Io) -> Result<Request, (Io, IoError)> {
+        let step = match shape.step(io.op, io.lba, io.blocks) {
+            Ok(step) => step,
+            Err(error) => return Err((io, error)),
+        };
+        let Io { op, lba, blocks, buffer, completion } = io;
+        let payload = match (op, buffer) {
+            (Op::Read | Op::Write { .. }, Some(buffer)) => Payload::Buffer(buffer),
+            (Op::Unmap, _) if shape.features.unmap == Unmap::Command => {
+                Payload::Bytes(cdb::unmap_one(lba, blocks).to_vec())
+            }
+            (Op::Unmap | Op::WriteZeroes { .. }, _) => Payload::Zeroes,
+            (Op::Flush | Op::Read | Op::Write { .. }, _) => Payload::None,
+        };
+        let Step { cdb, data, blocks: step, then_flush } = step;
+        let progress = Progress { done: 0, step, then_flush, habits: shape.habits, lesson: None };
+        let work = Work::Block { unit: unit.clone(), op, lba, blocks, progress, completion };
+        Ok(Request::new(lun, cdb, data, payload, work))
     }
 
     /// The blocks it reads or changes, also of UNMAP, whose CDB does not name them; `None` for what has none.
@@ -153,14 +198,88 @@ impl Request {
         Some(Extent::new(self.lun, access, *lba, (*blocks).into()))
     }
 
-    /// Makes a write that was done the flush that is to follow it. Whether one is: then it is not to be answered yet.
-    pub(crate) fn becomes_flush(&mut self) -> bool {
-        let Work::Block { then_flush, .. } = &mut self.work else { return false };
-        let follows = std::mem::take(then_flush);
-        if follows {
-            (self.cdb, self.data) = (flush(), Data::None);
+    /// Makes a command that was done the next one of its operation, or the flush that is to follow. Whether there is
+    /// one: then the operation is not to be answered yet.
+    ///
+    /// # Errors
+    /// If the unit takes no command for what is left.
+    pub(crate) fn goes_on(&mut self) -> Result<bool, IoError> {
+        let Work::Block { unit, op, lba, blocks, progress, .. } = &mut self.work else { return Ok(false) };
+        progress.done += std::mem::take(&mut progress.step);
+        let left = blocks.saturating_sub(progress.done);
+        if left == 0 && !progress.then_flush {
+            return Ok(false);
         }
-        follows
+        let (op, from) = match left {
+            0 => (Op::Flush, 0),
+            _ => (*op, *lba + u64::from(progress.done)),
+        };
+        if left == 0 {
+            progress.then_flush = false;
+        }
+        let shape = unit.shape();
+        self.attempts = 0;
+        self.take(&shape, shape.step(op, from, left)?);
+        Ok(true)
+    }
+
+    /// Makes it the command for the next part of its operation.
+    fn take(&mut self, shape: &Shape, step: Step) {
+        let Work::Block { progress, .. } = &mut self.work else { return };
+        (progress.step, progress.habits) = (step.blocks, shape.habits);
+        progress.then_flush |= step.then_flush;
+        (self.cdb, self.data) = (step.cdb, step.data);
+        self.skip = match self.payload {
+            Payload::Buffer(_) => progress.done as usize * shape.geometry.block_size as usize,
+            Payload::None | Payload::Bytes(_) | Payload::Zeroes => 0,
+        };
+    }
+
+    /// The unit refuses it for its form: changes it into what is to be tried instead. `None` if it is to be issued so.
+    pub(crate) fn refused(&mut self, refusal: Refusal) -> Option<Result<(), IoError>> {
+        let Work::Block { unit, op, lba, blocks, progress, .. } = &mut self.work else {
+            return Some(Err(IoError::Invalid));
+        };
+        match refusal.instead(*op, &self.cdb, progress.step, &progress.habits) {
+            Instead::Try(lesson) => {
+                progress.lesson = Some(lesson);
+                let shape = Shape { habits: progress.habits.with(lesson), ..unit.shape() };
+                let flushes = matches!(lesson, Lesson::Flush(_));
+                let (op, done) = if flushes { (Op::Flush, 0) } else { (*op, progress.done) };
+                match shape.step(op, *lba + u64::from(done), *blocks - done) {
+                    Ok(step) => self.take(&shape, step),
+                    Err(_) => return Some(Err(IoError::Unsupported)),
+                }
+                None
+            }
+            Instead::Done(lesson) => {
+                unit.learn(lesson);
+                progress.step = blocks.saturating_sub(progress.done);
+                Some(Ok(()))
+            }
+            Instead::Fail => Some(Err(IoError::Unsupported)),
+        }
+    }
+
+    /// It worked: what was tried with it is how the unit wants it.
+    pub(crate) fn confirm(&mut self) {
+        if let Work::Block { unit, progress, .. } = &mut self.work
+            && let Some(lesson) = progress.lesson.take()
+        {
+            unit.learn(lesson);
+        }
+    }
+
+    /// The data of the command, for commands that send them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let end = self.skip + self.data.len() as usize;
+        self.payload.bytes().get(self.skip..end).unwrap_or_default()
+    }
+
+    /// Where the data of the command belong, for commands that receive them.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let end = self.skip + self.data.len() as usize;
+        self.payload.bytes_mut().get_mut(self.skip..end).unwrap_or_default()
     }
 
     /// Answers it with an error.

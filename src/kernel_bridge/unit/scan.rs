@@ -19,9 +19,10 @@ use iscsi_proto::scsi::{Cdb, Sense, SenseKey};
 use iscsi_proto::session::Data;
 use tokio::sync::oneshot;
 
-use super::features::{Commands, Features, Unmap};
+use super::features::{Features, Granule, Unmap};
 use super::info::UnitInfo;
 use super::request::{Inbox, Payload, RawDone, Request, Work};
+use super::step::MOST_SAME_BLOCKS;
 use crate::block::{Geometry, IoError, MAX_BUFFER};
 
 /// Room for the list of units at first: 2046 of them.
@@ -29,9 +30,6 @@ const LIST_LEN: u32 = 16 << 10;
 
 /// The longest list that is read: 65534 units.
 const MAX_LIST_LEN: u32 = 512 << 10;
-
-/// Blocks of one WRITE SAME or UNMAP where the unit sets no limit.
-const UNLIMITED_BLOCKS: u32 = 1 << 16;
 
 /// Units asked at the same time.
 pub(crate) const PROBES: usize = 8;
@@ -143,13 +141,7 @@ impl Scanner {
                 product: inquiry.product.clone(),
                 revision: inquiry.revision.clone(),
             },
-            features: Features {
-                fua: false,
-                unmapped_reads_zero: false,
-                write_same_frees: false,
-                unmap: Unmap::None,
-                commands: Commands::Sixteen,
-            },
+            features: Features::default(),
         };
         if inquiry.is_disk() {
             match self.shape(lun, &pages).await {
@@ -231,8 +223,8 @@ fn combine(
     // SBC-4 §6.6.4: MAXIMUM WRITE SAME LENGTH 0 means that no limit is reported.
     let write_same = limits.as_ref().map_or(0, |limits| limits.max_write_same);
     let same_limit = match u32::try_from(write_same) {
-        Ok(0) | Err(_) => UNLIMITED_BLOCKS,
-        Ok(limit) => limit.min(UNLIMITED_BLOCKS),
+        Ok(0) | Err(_) => MOST_SAME_BLOCKS,
+        Ok(limit) => limit.min(MOST_SAME_BLOCKS),
     };
     let has_write_same = write_same > 0 || provisioning.as_ref().is_some_and(|how| how.write_same_16);
     let max_unmap_blocks = match unmap {
@@ -253,6 +245,7 @@ fn combine(
         // A unit that does not say may well have one.
         write_cache: caching.is_none_or(|caching| caching.write_cache),
         rotational: matches!(rotation, Some(RotationRate::Rpm(_))),
+        slow_zeroes: false,
     };
     let reads_zero = capacity.unmapped_reads_zero || provisioning.as_ref().is_some_and(|how| how.unmapped_reads_zero);
     let features = Features {
@@ -260,7 +253,10 @@ fn combine(
         unmapped_reads_zero: reads_zero,
         write_same_frees: provisioning.as_ref().is_some_and(|how| how.write_same_16),
         unmap,
-        commands: Commands::Sixteen,
+        granule: limits.as_ref().map_or(Granule::default(), |limits| {
+            // SBC-4 §6.6.4: without UGAVALID there is no alignment.
+            Granule::new(limits.unmap_granularity, limits.unmap_alignment.unwrap_or(0))
+        }),
     };
     (geometry, features)
 }

@@ -364,10 +364,11 @@ impl Driver {
     }
 
     fn answer(&mut self, mut request: Request, result: &TaskResult, sense: Option<Sense>, done: Result<(), IoError>) {
-        if done.is_ok() && request.becomes_flush() {
-            self.queue.again(request);
-            return;
-        }
+        let done = match done.and_then(|()| request.goes_on()) {
+            Ok(true) => return self.queue.again(request),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
         match request.work {
             Work::Block { op, completion, .. } => {
                 self.count(op, request.payload.len(), done);

@@ -96,6 +96,22 @@ async fn zeroes_are_sent_where_the_unit_has_none() {
     assert!(stage.disk.content() == expected);
 }
 
+// check: nbd-fast-zero
+#[tokio::test]
+async fn zeroes_that_turn_out_to_be_slow_are_not_made_for_those_who_want_them_fast() {
+    let stage = Stage::with(16 * MIB, |_| {});
+    stage.disk.put(0, &[0xff; 16 << 20]);
+    let mut client = stage.structured().await;
+    assert_eq!(client.ask(command::WRITE_ZEROES, flag::FAST_ZERO, 0, 4096).await, ok());
+    stage.disk.become_slow_with_zeroes();
+    let before = stage.disk.asked();
+    let (error, why) = client.ask(command::WRITE_ZEROES, flag::FAST_ZERO, 4096, 4096).await;
+    assert_eq!((error, why.as_str()), (ENOTSUP, "the unit has to be sent zeroes"));
+    assert_eq!(stage.disk.asked(), before, "at once");
+    assert_eq!(client.ask(command::WRITE_ZEROES, 0, 8192, 4096).await, ok());
+    assert_eq!(stage.disk.content()[..12_288], [[0; 4096], [0xff; 4096], [0; 4096]].concat());
+}
+
 #[tokio::test]
 async fn what_does_not_fit_is_refused_and_the_connection_goes_on() {
     let stage = Stage::with(MIB, |geometry| geometry.max_unmap_blocks = 0);

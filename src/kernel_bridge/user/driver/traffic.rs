@@ -45,7 +45,7 @@ impl Driver {
                     && let Some(request) = &slot.request
                 {
                     slot.sending += 1;
-                    buffer = request.payload.bytes();
+                    buffer = request.bytes();
                 }
                 self.outbox.push::<Hardware>(&head, &transmit, buffer);
             }
@@ -55,10 +55,7 @@ impl Driver {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let slots = &self.slots;
             let used = self.outbox.slices(&mut slices, |itt| {
-                slots
-                    .get(itt.slot())
-                    .and_then(|slot| slot.request.as_ref())
-                    .map_or(&[], |request| request.payload.bytes())
+                slots.get(itt.slot()).and_then(|slot| slot.request.as_ref()).map_or(&[], |request| request.bytes())
             });
             let written = stream.try_write_vectored(&slices[..used]);
             add(&self.counters.sends, 1);
@@ -108,7 +105,7 @@ impl Driver {
                     let Some(request) = self.slots.get_mut(itt.slot()).and_then(|slot| slot.request.as_mut()) else {
                         return Err(Lost("data for a task that has no buffer".into()));
                     };
-                    let Some(place) = request.payload.bytes_mut().get_mut(offset..offset + len) else {
+                    let Some(place) = request.bytes_mut().get_mut(offset..offset + len) else {
                         return Err(Lost("data past the end of its buffer".into()));
                     };
                     if !self.ring.filled().is_empty() {
