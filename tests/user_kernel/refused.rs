@@ -31,6 +31,11 @@ fn write_sames(scene: &Scene) -> Vec<(u64, u32, bool)> {
     same.map(|command| (command.lba, command.blocks, command.cdb[1] & 0x08 != 0)).collect()
 }
 
+/// What people are told of the unit, in the end.
+fn told(scene: &Scene) -> Vec<String> {
+    scene.lab.units_now()[0].workarounds.clone()
+}
+
 /// Writes something everywhere in these blocks.
 async fn fill(scene: &Scene, lba: u64, blocks: u32) {
     let most = scene.disk.geometry().max_transfer / scene.disk.geometry().block_size;
@@ -100,6 +105,12 @@ async fn zeroes_are_written_where_write_same_is_refused() {
         zero(&scene, UNMAP, 2300, 1).await;
         assert_eq!(write_sames(&scene).len(), 2, "refused once, not each time");
         assert!(scene.disk.geometry().slow_zeroes, "a scan does not make it forget");
+        let sentences = [
+            "announces WRITE SAME with UNMAP and refuses it; WRITE SAME goes without it",
+            "announces WRITE SAME and refuses it; zeroes are written",
+        ];
+        assert!(told(&scene).iter().all(|told| sentences.contains(&told.as_str())), "{:?}", told(&scene));
+        assert!(told(&scene).iter().any(|told| told == sentences[1]));
         scene.end().await;
     }
 }
@@ -194,6 +205,8 @@ async fn a_trim_that_is_refused_is_a_hint_that_is_not_taken() {
                 run(&*scene.disk, Op::Unmap, 1, 30_000, None).await.expect("a hint");
             }
             assert_eq!(scene.opcodes(), [opcode], "{sense}: refused once, not each time");
+            let sentence = "announces that it frees blocks and refuses to; a trim, which is a hint, is done as it is";
+            assert_eq!(told(&scene), [sentence]);
             let beyond = run(&*scene.disk, Op::Unmap, 131_000, 100, None).await;
             assert_eq!(beyond.map(drop), Err(IoError::OutOfRange), "nonsense is no hint");
             assert_eq!(scene.read(1, 8).await.expect("read"), *scene.filled(1, 8));
@@ -257,6 +270,7 @@ async fn transfers_that_are_refused_for_their_length_go_in_parts() {
     assert_eq!(scene.read(7, 2048).await.expect("read"), *scene.filled(7, 2048));
     scene.write(7, 1000, true).await.expect("written");
     assert_eq!(lengths(&scene), [&[128; 16 + 7][..], &[104]].concat(), "refused once, not each time");
+    assert_eq!(told(&scene), ["refuses long reads and writes (more than 128 blocks); they go to it in parts"]);
     assert!(scene.target.commands().iter().skip(16).all(|command| command.fua));
     // What was submitted together does not get mixed up.
     let completions = Completions::new();

@@ -46,8 +46,7 @@ impl Stage {
     fn connect(&self) -> (Client, JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().expect("socket pair");
         let place = Clients::new(LIMITS).admit(0).map(Arc::new).expect("a place");
-        let server =
-            tokio::spawn(super::converse(theirs, place, self.registry.clone(), self.small.clone(), self.stop.clone()));
+        let server = tokio::spawn(super::converse(theirs, place, self.registry.clone(), self.stop.clone()));
         (Client::new(ours), server)
     }
 
