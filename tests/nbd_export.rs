@@ -197,8 +197,13 @@ async fn qemu_img_repeats_our_sentence_about_a_unit_that_is_not_there() {
         return;
     }
     let server = Server::start();
-    let unknown = output(Command::new("qemu-img").args(["info", &server.uri("iqn.2026-01.example:nothing/0")]));
-    assert!(unknown.code != 0 && unknown.stderr.contains("no unit of that name is logged in"), "{}", unknown.stderr);
+    let unknown = || output(Command::new("qemu-img").args(["info", &server.uri("iqn.2026-01.example:nothing/0")]));
+    let nothing = unknown();
+    assert!(nothing.code != 0 && nothing.stderr.contains("no unit is logged in"), "{}", nothing.stderr);
+    server.add(DISK, Plan::of_bytes(MIB));
+    let (unknown, told) = (unknown(), format!("no unit of that name is logged in; there are: {DISK}"));
+    assert!(unknown.code != 0 && unknown.stderr.contains(&told), "{}", unknown.stderr);
+    assert!(run("qemu-img", ["info", &server.uri("")]).contains("1 MiB"), "no name means the only unit");
     server.end().await;
 }
 

@@ -9,7 +9,7 @@ use crate::block::{Buffer, Geometry, IoError};
 use crate::export::split::{BlockRange, transfer_limit};
 
 /// A request whose pieces are being cut. Dropped before they all are, it fails.
-pub(super) struct Cutting<'a, A: Answer> {
+pub(crate) struct Cutting<'a, A: Answer> {
     bytes: &'a Bytes<A>,
     pub(super) request: usize,
     failed: Option<IoError>,
@@ -22,7 +22,7 @@ impl<'a, A: Answer> Cutting<'a, A> {
     }
 
     /// All pieces are cut.
-    pub(super) fn complete(mut self) {
+    pub(crate) fn complete(mut self) {
         if self.failed == Some(IoError::Aborted) {
             self.failed = None;
         }
@@ -125,7 +125,7 @@ impl<'a, A: Answer> Writing<'a, A> {
     }
 
     /// Cuts all of it, from what is there.
-    pub(super) async fn copy_from(mut self, mut data: &[u8]) -> Cutting<'a, A> {
+    pub(crate) async fn copy_from(mut self, mut data: &[u8]) -> Cutting<'a, A> {
         while let Some(mut filling) = self.next().await {
             let bytes = filling.bytes();
             let Some((now, later)) = data.split_at_checked(bytes.len()) else { break };

@@ -17,11 +17,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::small_blocks::in_small_blocks;
 use super::wire::MAX_PAYLOAD;
 use super::wire::{
     INIT_MAGIC, MAX_STRING, OPTION_MAGIC, OPTION_REPLY_MAGIC, handshake_flag, info, option, reply, transmission_flag,
 };
-use crate::block::{Block, Claim, Geometry, Registry, Use};
+use crate::block::{Block, Claim, Geometry, Registry, UnitName, Use};
 
 /// A client that says nothing for that long during the handshake is let go.
 pub(super) const OPTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,8 +35,6 @@ const MAX_OPTIONS: usize = 1000;
 
 const IN_USE: &str = "a benchmark writes to this unit: it has no other users until that is over";
 
-pub(super) const NO_SUCH_UNIT: &str = "no unit of that name is logged in; the list of exports shows those that are";
-
 /// What the handshake leads to.
 pub(super) struct Agreed {
     /// The unit the client chose.
@@ -44,6 +43,8 @@ pub(super) struct Agreed {
     pub(super) name: String,
     /// Replies are structured.
     pub(super) structured: bool,
+    /// The client has asked how large the blocks are.
+    pub(super) told: bool,
     /// The unit has a client for as long as this is kept.
     pub(super) claim: Claim,
 }
@@ -56,7 +57,8 @@ pub(super) async fn shake_hands<S>(stream: S, registry: &Registry) -> io::Result
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut handshake = Handshake { stream, registry, structured: false, no_zeroes: false, out: Vec::new() };
+    let mut handshake =
+        Handshake { stream, registry, structured: false, no_zeroes: false, told: None, out: Vec::new() };
     match handshake.run().await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         result => result,
@@ -68,6 +70,8 @@ struct Handshake<'a, S> {
     registry: &'a Registry,
     structured: bool,
     no_zeroes: bool,
+    /// The unit of which the client has asked how large the blocks are.
+    told: Option<UnitName>,
     /// What is to be said next.
     out: Vec<u8>,
 }
@@ -160,18 +164,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
 
     /// The old way in, which has no way to say no but to hang up.
     fn export_name(&mut self, data: &[u8]) -> Next {
-        let Some((name, unit)) = std::str::from_utf8(data).ok().and_then(|name| Some((name, self.registry.get(name)?)))
-        else {
-            return Next::Close;
-        };
-        let Ok(claim) = self.registry.claim(name, Use::Client) else { return Next::Close };
-        let geometry = unit.geometry();
+        let found = std::str::from_utf8(data).ok().and_then(|name| self.find(name).ok());
+        let Some((name, unit)) = found else { return Next::Close };
+        let Ok(claim) = self.registry.claim(&name, Use::Client) else { return Next::Close };
+        let (told, geometry) = self.seen_by_the_client(&name, &*unit);
         self.out.extend_from_slice(&geometry.bytes().to_be_bytes());
         self.out.extend_from_slice(&transmission_flags(&geometry, self.structured).to_be_bytes());
         if !self.no_zeroes {
             self.out.extend_from_slice(&[0; 124]);
         }
-        Next::Transmission(Agreed { name: name.to_owned(), unit, structured: self.structured, claim })
+        Next::Transmission(Agreed { name, unit, structured: self.structured, told, claim })
+    }
+
+    /// The unit of that name. No name means the only one there is.
+    ///
+    /// # Errors
+    /// A sentence for people, with the names that there are.
+    fn find(&self, name: &str) -> Result<(UnitName, Arc<dyn Block>), String> {
+        if let Some(unit) = self.registry.get(name) {
+            return Ok((name.to_owned(), unit));
+        }
+        let mut all = self.registry.list();
+        match all.pop() {
+            Some(only) if name.is_empty() && all.is_empty() => Ok(only),
+            Some(last) => {
+                all.push(last);
+                Err(no_such_unit(name, all.iter().map(|(name, _)| name.as_str())))
+            }
+            None => Err("no unit is logged in".to_owned()),
+        }
+    }
+
+    /// Whether the client knows how large the unit's blocks are, and what the unit is like for it.
+    fn seen_by_the_client(&self, name: &str, unit: &dyn Block) -> (bool, Geometry) {
+        let (told, geometry) = (self.told.as_deref() == Some(name), unit.geometry());
+        (told, if told { geometry } else { in_small_blocks(&geometry) })
     }
 
     fn list(&mut self, data: &[u8]) {
@@ -201,19 +228,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
             );
             return Next::Option;
         };
-        let Some(unit) = self.registry.get(name) else {
-            self.refuse(option, reply::ERR_UNKNOWN, NO_SUCH_UNIT);
-            return Next::Option;
+        let (name, unit) = match self.find(name) {
+            Ok(found) => found,
+            Err(why) => {
+                self.refuse(option, reply::ERR_UNKNOWN, &why);
+                return Next::Option;
+            }
         };
-        let Ok(claim) = self.registry.claim(name, Use::Client) else {
+        let Ok(claim) = self.registry.claim(&name, Use::Client) else {
             self.refuse(option, reply::ERR_POLICY, IN_USE);
             return Next::Option;
         };
-        let geometry = unit.geometry();
+        if wanted.contains(&info::BLOCK_SIZE) {
+            self.told = Some(name.clone());
+        }
+        let (told, geometry) = self.seen_by_the_client(&name, &*unit);
         let flags = transmission_flags(&geometry, self.structured);
         self.info(option, info::EXPORT, &[&geometry.bytes().to_be_bytes(), &flags.to_be_bytes()]);
-        // It is sent unasked as well: a client that ignores it gets EINVAL for a request that does not fit.
-        let sizes = block_sizes(&geometry).map(u32::to_be_bytes);
+        // It is sent unasked as well: a client that heeds it is spared the patching of blocks.
+        let sizes = block_sizes(&unit.geometry()).map(u32::to_be_bytes);
         self.info(option, info::BLOCK_SIZE, &[sizes.as_flattened()]);
         if wanted.contains(&info::NAME) {
             self.info(option, info::NAME, &[name.as_bytes()]);
@@ -223,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         }
         self.reply(option, reply::ACK, &[]);
         if option == option::GO {
-            return Next::Transmission(Agreed { name: name.to_owned(), unit, structured: self.structured, claim });
+            return Next::Transmission(Agreed { name, unit, structured: self.structured, told, claim });
         }
         Next::Option
     }
@@ -245,8 +278,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
                 self.refuse(option, reply::ERR_INVALID, "metadata contexts need structured replies first");
             }
             None => self.refuse(option, reply::ERR_INVALID, "the export name or the queries do not fit the option"),
-            Some(name) if self.registry.get(name).is_none() => self.refuse(option, reply::ERR_UNKNOWN, NO_SUCH_UNIT),
-            Some(_) => self.reply(option, reply::ACK, &[]),
+            Some(name) => match self.find(name) {
+                Ok(_) => self.reply(option, reply::ACK, &[]),
+                Err(why) => self.refuse(option, reply::ERR_UNKNOWN, &why),
+            },
         }
     }
 
@@ -266,6 +301,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Handshake<'_, S> {
         self.out.extend_from_slice(&(length as u32).to_be_bytes());
         data.iter().for_each(|part| self.out.extend_from_slice(part));
     }
+}
+
+/// Why there is no unit of that name, with as many names as fit a string of the protocol.
+fn no_such_unit<'a>(name: &str, there: impl Iterator<Item = &'a str>) -> String {
+    let mut why = match name {
+        "" => "there is more than one unit, choose one by its name: ".to_owned(),
+        _ => "no unit of that name is logged in; there are: ".to_owned(),
+    };
+    let rest = " …";
+    for (number, name) in there.enumerate() {
+        let comma = if number > 0 { ", " } else { "" };
+        if why.len() + comma.len() + name.len() + rest.len() > MAX_STRING {
+            why.push_str(rest);
+            break;
+        }
+        why.push_str(comma);
+        why.push_str(name);
+    }
+    why
 }
 
 /// What is left of an option's data.

@@ -15,6 +15,7 @@
 mod connection;
 mod handshake;
 mod request;
+mod small_blocks;
 mod socket;
 mod transmission;
 mod wire;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use self::handshake::Agreed;
+use self::small_blocks::SmallUnits;
 use crate::block::Registry;
 use crate::clients::{self, Limits, Place};
 
@@ -39,12 +41,19 @@ const SOCKET_BUFFER: usize = 1 << 20;
 /// Serves the units of `registry` on `listener`, each under its name, to at most `clients` clients at a time, until
 /// `stop`. Then clients get the answers that are about to come, for two seconds at most, and all is closed.
 pub async fn serve(listener: UnixListener, clients: usize, registry: Arc<Registry>, stop: CancellationToken) {
-    let converse = |stream, place, _uid| converse(stream, place, registry.clone(), stop.clone());
+    let small = Arc::<SmallUnits>::default();
+    let converse = |stream, place, _uid| converse(stream, place, registry.clone(), small.clone(), stop.clone());
     let limits = Limits { all: clients, busy_leave: false };
     clients::serve("NBD", listener, limits, &stop, converse).await;
 }
 
-async fn converse(mut stream: UnixStream, place: Arc<Place>, registry: Arc<Registry>, stop: CancellationToken) {
+async fn converse(
+    mut stream: UnixStream,
+    place: Arc<Place>,
+    registry: Arc<Registry>,
+    small: Arc<SmallUnits>,
+    stop: CancellationToken,
+) {
     let socket = socket2::SockRef::from(&stream);
     if let Err(error) =
         socket.set_send_buffer_size(SOCKET_BUFFER).and_then(|()| socket.set_recv_buffer_size(SOCKET_BUFFER))
@@ -56,7 +65,10 @@ async fn converse(mut stream: UnixStream, place: Arc<Place>, registry: Arc<Regis
         agreed = handshake::shake_hands(&mut stream, &registry) => agreed,
     };
     match agreed {
-        Ok(Some(agreed)) => {
+        Ok(Some(mut agreed)) => {
+            if !agreed.told {
+                agreed.unit = small.of(&agreed.name, agreed.unit);
+            }
             // A client that uses a unit has no way to come back: it does not leave for another.
             place.set_busy(true);
             let name = agreed.name.clone();

@@ -132,6 +132,12 @@ impl Client {
         Ok(export)
     }
 
+    /// Chooses a unit without a question about it.
+    pub(super) async fn go_blindly(&mut self, name: &str) {
+        let replies = self.option(option::GO, &[string(name), vec![0, 0]].concat()).await;
+        assert_eq!(replies.last().map(|(kind, _)| *kind), Some(reply::ACK));
+    }
+
     pub(super) async fn request(&mut self, command: u16, flags: u16, cookie: u64, offset: u64, length: u32) {
         self.send(&request(command, flags, cookie, offset, length)).await;
     }

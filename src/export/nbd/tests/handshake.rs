@@ -80,7 +80,8 @@ async fn an_unknown_export_is_refused_by_a_sentence_and_another_can_be_chosen() 
     client.greet().await;
     for option in [option::INFO, option::GO] {
         let (error, why) = client.describe(option, "iqn.2026-01.example:nothing/0").await.expect_err("not there");
-        assert_eq!((error, why.as_str()), (reply::ERR_UNKNOWN, crate::export::nbd::handshake::NO_SUCH_UNIT));
+        let told = format!("no unit of that name is logged in; there are: {NAME}");
+        assert_eq!((error, why), (reply::ERR_UNKNOWN, told));
     }
     assert_eq!(client.go(NAME).await.size, MIB);
 }
@@ -142,4 +143,47 @@ async fn a_unit_that_comes_later_can_be_had_then() {
     client.describe(option::INFO, "late/1").await.expect_err("not yet");
     stage.registry.insert("late/1".to_owned(), Arc::clone(&stage.disk) as _);
     assert_eq!(client.go("late/1").await.size, MIB);
+}
+
+// check: nbd-no-name
+#[tokio::test]
+async fn no_name_means_the_only_unit() {
+    let stage = Stage::with(MIB, |_| {});
+    let (mut client, _) = stage.connect();
+    client.greet().await;
+    let query = [string(""), 0u32.to_be_bytes().to_vec()].concat();
+    client.structured_replies().await;
+    assert_eq!(client.option(option::SET_META_CONTEXT, &query).await, [(reply::ACK, vec![])]);
+    assert_eq!(client.describe(option::INFO, "").await.expect("the unit").name.as_deref(), Some(NAME));
+    assert_eq!(client.go("").await.size, MIB);
+
+    let (mut old, _) = stage.connect();
+    old.greet().await;
+    old.send_option(option::EXPORT_NAME, b"").await;
+    assert_eq!(old.bytes(10).await[..8], MIB.to_be_bytes());
+    assert_eq!(old.read_simply(0, 512).await, Ok(vec![0; 512]));
+}
+
+// check: nbd-no-name
+#[tokio::test]
+async fn no_name_among_several_units_is_answered_by_their_names() {
+    let stage = Stage::with(MIB, |_| {});
+    stage.registry.insert("eui.0123456789abcdef/7".to_owned(), stage.disk.clone());
+    let (mut client, _) = stage.connect();
+    client.greet().await;
+    let (error, why) = client.describe(option::GO, "").await.expect_err("which one?");
+    assert_eq!(error, reply::ERR_UNKNOWN);
+    assert!(why.contains("eui.0123456789abcdef/7") && why.contains(NAME), "{why}");
+    for number in 0..100 {
+        stage.registry.insert(format!("iqn.2026-01.example:{}/{number}", "x".repeat(190)), stage.disk.clone());
+    }
+    let (_, why) = client.describe(option::GO, "").await.expect_err("which one?");
+    assert!(why.len() <= 4096 && why.ends_with('…'), "{} bytes", why.len());
+
+    let nothing = Stage::with(MIB, |_| {});
+    nothing.registry.remove(NAME);
+    let (mut client, _) = nothing.connect();
+    client.greet().await;
+    let refused = client.describe(option::GO, "").await.expect_err("nothing is there");
+    assert_eq!(refused, (reply::ERR_UNKNOWN, "no unit is logged in".to_owned()));
 }

@@ -176,3 +176,67 @@ async fn a_crowd_that_says_nothing_keeps_no_client_out_and_ends_none() {
     stage.stop.cancel();
     served.await.expect("no panic");
 }
+
+/// A whole conversation, with bytes of it spoilt: the server answers or hangs up, and goes on.
+// check: exports-spoilt-requests
+#[tokio::test]
+async fn a_spoilt_conversation_harms_nobody() {
+    use tokio::io::AsyncWriteExt;
+
+    let option = |number: u32, data: &[u8]| {
+        let length = (data.len() as u32).to_be_bytes();
+        [&OPTION_MAGIC.to_be_bytes()[..], &number.to_be_bytes(), &length, data].concat()
+    };
+    let whole = [
+        3u32.to_be_bytes().to_vec(),
+        option(option::LIST, &[]),
+        option(option::STRUCTURED_REPLY, &[]),
+        option(
+            option::SET_META_CONTEXT,
+            &[string(NAME), 1u32.to_be_bytes().to_vec(), string("base:allocation")].concat(),
+        ),
+        option(option::GO, &[string(NAME), vec![0, 1, 0, 3]].concat()),
+        request(command::WRITE, 1, 1, 512, 1024),
+        vec![7; 1024],
+        request(command::READ, 0, 2, 0, 4096),
+        request(command::WRITE_ZEROES, 2, 3, 8192, 4096),
+        request(command::TRIM, 0, 4, 8192, 4096),
+        request(command::FLUSH, 0, 5, 0, 0),
+        request(command::DISC, 0, 6, 0, 0),
+    ]
+    .concat();
+    let stage = Stage::with(MIB, |_| {});
+    let mut bystander = stage.structured().await;
+    let mut random = fastrand::Rng::with_seed(10_809);
+    for round in 0..2000 {
+        let mut spoilt = whole.clone();
+        for _ in 0..random.usize(..4) {
+            let at = random.usize(..spoilt.len());
+            match random.u8(..4) {
+                0 => spoilt[at] ^= 1 << random.u8(..8),
+                1 => spoilt[at] = 0xff,
+                2 => spoilt.truncate(at.max(1)),
+                _ => spoilt[at..].iter_mut().take(8).for_each(|byte| *byte = random.u8(..)),
+            }
+        }
+        let (client, server) = stage.connect();
+        let (mut from, mut to) = client.stream.into_split();
+        let sender = tokio::spawn(async move {
+            // It may have hung up by now, which is its answer.
+            let sent = to.write_all(&spoilt).await;
+            sent.and(to.shutdown().await)
+        });
+        tokio::time::timeout(Duration::from_secs(60), tokio::io::copy(&mut from, &mut tokio::io::sink()))
+            .await
+            .unwrap_or_else(|_| panic!("round {round} has no end"))
+            .or_else(|error| if error.kind() == std::io::ErrorKind::ConnectionReset { Ok(0) } else { Err(error) })
+            .expect("an end");
+        let sent = sender.await.expect("no panic");
+        assert!(
+            sent.is_ok() || sent.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe),
+            "round {round}"
+        );
+        server.await.expect("no panic");
+    }
+    assert_eq!(bystander.read(0, 4096, 512).await.expect("it is read").0.len(), 512);
+}

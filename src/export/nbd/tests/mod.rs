@@ -5,6 +5,7 @@ mod handshake;
 mod hostile;
 mod pressure;
 mod requests;
+mod small_blocks;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
+use super::small_blocks::SmallUnits;
 use crate::block::testing::{Plan, RamDisk};
 use crate::block::{Geometry, Registry};
 use crate::clients::{Clients, Limits};
@@ -25,6 +27,7 @@ const LIMITS: Limits = Limits { all: 8, busy_leave: false };
 struct Stage {
     disk: Arc<RamDisk>,
     registry: Arc<Registry>,
+    small: Arc<SmallUnits>,
     stop: CancellationToken,
 }
 
@@ -33,7 +36,7 @@ impl Stage {
         let disk = RamDisk::start(plan);
         let registry = Arc::new(Registry::default());
         registry.insert(NAME.to_owned(), disk.clone());
-        Stage { disk, registry, stop: CancellationToken::new() }
+        Stage { disk, registry, small: Arc::default(), stop: CancellationToken::new() }
     }
 
     fn with(bytes: u64, change: impl FnOnce(&mut Geometry)) -> Stage {
@@ -46,7 +49,8 @@ impl Stage {
     fn connect(&self) -> (Client, JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().expect("socket pair");
         let place = Clients::new(LIMITS).admit(0).map(Arc::new).expect("a place");
-        let server = tokio::spawn(super::converse(theirs, place, self.registry.clone(), self.stop.clone()));
+        let server =
+            tokio::spawn(super::converse(theirs, place, self.registry.clone(), self.small.clone(), self.stop.clone()));
         (Client::new(ours), server)
     }
 
