@@ -22,8 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::mac_tools::{
-    Image, MacTools, Program, Tool, attached_device, dissenters, holders, images, nfs_mounts, nfs_options, shape,
+    Image, MacTools, Tool, attached_device, dissenters, holders, images, nfs_mounts, nfs_options, shape,
 };
+use super::program::Program;
 use super::runner::{Outcome, Runner, System};
 use super::{AttachError, Way};
 use crate::block::{Block, Geometry, UnitName};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::AttachError;
 use super::disk_images::{CHANGE_LIMIT, to_the_end};
-use super::mac_tools::{MacTools, Program, dissenters};
+use super::mac_tools::{MacTools, dissenters};
+use super::program::Program;
 use super::runner::{Runner, System};
 
 /// Unmounts whole disks.

@@ -18,16 +18,18 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::mounts::{Disk, mounts};
+use super::program::Program;
+use super::runner::Linux;
 use super::unmount::{unmount, unmount_lazily, write_back};
 use super::{AttachError, Lost, Way, loop_device};
 use crate::block::{Block, UnitName};
@@ -237,7 +239,7 @@ impl Inner {
             end_mount(present.mounted, false).await?;
         }
         if let Some(Attached { node, mounted }) = &*attached {
-            loop_device::fit(node, &mounted.file(), geometry.bytes()).await?;
+            loop_device::fit(&Linux, node, &mounted.file(), geometry.bytes()).await?;
             return Ok(node.clone());
         }
 
@@ -253,21 +255,15 @@ impl Inner {
         })
         .await?;
         let file = mounted.file();
-        match loop_device::set_up(&file, geometry.block_size, geometry.read_only).await {
+        match loop_device::set_up(&Linux, &file, geometry.block_size, geometry.read_only).await {
             Ok(node) => {
                 *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Shown { node: node.clone(), file });
                 *attached = Some(Attached { node: node.clone(), mounted });
                 Ok(node)
             }
             Err(error) => {
-                // It may have failed after the device was set up.
-                for (node, backing) in loop_device::list().unwrap_or_default() {
-                    if backing == file
-                        && let Err(error) = loop_device::detach(&node).await
-                    {
-                        tracing::warn!("{}: {error}", node.display());
-                    }
-                }
+                // It may have ended without an answer, after the device was set up.
+                loop_device::undo(&Linux, &file).await;
                 end_mount(mounted, true).await?;
                 Err(error)
             }
@@ -287,7 +283,7 @@ impl Inner {
             } else {
                 refuse_if_used(&node).await?;
             }
-            if let Err(error) = loop_device::detach(&node).await
+            if let Err(error) = loop_device::detach(&Linux, &node).await
                 && loop_device::backs(&node, &file)
                 && !force
             {
@@ -398,9 +394,9 @@ impl Drop for Inner {
             };
             // Processes of their own go on if this one ends now. They are not waited for here, because
             // they may wait for I/O that needs this thread.
-            for command in [loop_device::forget_read_ahead(&node), loop_device::let_go(&node)] {
-                let mut command = command.into_std();
-                match command.spawn() {
+            for (program, words) in [loop_device::forget_read_ahead(&node), loop_device::let_go(&node)] {
+                let mut command = Command::new(program.on_linux());
+                match command.args(words).spawn() {
                     Ok(mut process) => {
                         let reaper = std::thread::Builder::new().name("losetup".to_owned());
                         if let Err(error) = reaper.spawn(move || process.wait()) {
@@ -489,10 +485,9 @@ async fn release(node: &Path) -> Result<Vec<String>, AttachError> {
     let disk = Disk::at(node);
     let mut said = Vec::new();
     for swap in disk.swaps() {
-        let mut command = Command::new("swapoff");
-        command.arg(&swap);
-        match loop_device::run(command).await {
-            Ok(_) => said.push(format!("{} is switched off as swap space", swap.display())),
+        let words = vec![swap.to_string_lossy().into_owned()];
+        match loop_device::run(&Linux, Program::Swapoff, words).await {
+            Ok(()) => said.push(format!("{} is switched off as swap space", swap.display())),
             Err(error) => said.push(format!("{} is swap space that is lost now: {error}", swap.display())),
         }
     }
@@ -606,7 +601,7 @@ async fn clean_point(point: &Path) -> Result<Cleaned, AttachError> {
         for (node, uses) in devices {
             // One that is in use is asked once to go with its last user.
             if !loop_device::lets_go(&node) {
-                loop_device::detach(&node).await?;
+                loop_device::detach(&Linux, &node).await?;
             }
             if uses.is_empty() {
                 cleaned.done.push(format!("detached {}", node.display()));

@@ -16,36 +16,8 @@ use std::path::{Path, PathBuf};
 
 use plist::{Dictionary, Value};
 
+use super::program::Program;
 use crate::block::Geometry;
-
-/// A tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Program {
-    Diskutil,
-    Hdiutil,
-    Lsof,
-    Mount,
-    MountNfs,
-    Stat,
-    Sync,
-    Umount,
-}
-
-impl Program {
-    /// Where macOS has it.
-    pub(super) const fn path(self) -> &'static str {
-        match self {
-            Program::Diskutil => "/usr/sbin/diskutil",
-            Program::Hdiutil => "/usr/bin/hdiutil",
-            Program::Lsof => "/usr/sbin/lsof",
-            Program::Mount => "/sbin/mount",
-            Program::MountNfs => "/sbin/mount_nfs",
-            Program::Stat => "/usr/bin/stat",
-            Program::Sync => "/bin/sync",
-            Program::Umount => "/sbin/umount",
-        }
-    }
-}
 
 /// Where the tools are: where macOS has them, or all in one directory, where a test has stand-ins of the same names.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +72,10 @@ impl Tool {
         let mut put = |word: &str| words.push(word.to_owned());
         match self {
             Tool::Hdiutil => {
-                for word in ["attach", "-plist", "-imagekey", "diskimage-class=CRawDiskImage", "-noverify"] {
+                // Without owners the system gives all that is on the disk to whoever asks for it.
+                for word in
+                    ["attach", "-plist", "-imagekey", "diskimage-class=CRawDiskImage", "-noverify", "-owners", "on"]
+                {
                     put(word);
                 }
                 if geometry.block_size != 512 {

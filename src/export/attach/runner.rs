@@ -10,7 +10,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::AttachError;
-use super::mac_tools::{MacTools, Program};
+use super::mac_tools::MacTools;
+use super::program::Program;
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,31 @@ impl Runner for System {
 
     fn has(&self, program: Program) -> bool {
         self.tools.path(program).exists()
+    }
+
+    fn is_root(&self) -> bool {
+        nix::unistd::geteuid().is_root()
+    }
+}
+
+/// Linux, with the programs of util-linux.
+#[derive(Debug)]
+pub(super) struct Linux;
+
+impl Runner for Linux {
+    fn run(&self, program: Program, arguments: Vec<String>, limit: Duration) -> Running<'_> {
+        let path = program.on_linux();
+        Box::pin(async move {
+            if !path.is_file() {
+                let why = format!("{} is not there: install util-linux", path.display());
+                return Err(AttachError::Failed(why));
+            }
+            run(&path, &arguments, limit).await
+        })
+    }
+
+    fn has(&self, program: Program) -> bool {
+        program.on_linux().is_file()
     }
 
     fn is_root(&self) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{DiskImages, NfsDoor};
 use crate::block::testing::{Plan, RamDisk};
-use crate::export::attach::mac_tools::Program;
+use crate::export::attach::program::Program;
 use crate::export::attach::runner::{Outcome, Runner, Running};
 use crate::export::attach::{AttachError, Diskutil, Way};
 
@@ -159,7 +159,7 @@ impl Mac {
 
 fn hdiutil_attach(more: &str) -> String {
     format!(
-        "/usr/bin/hdiutil attach -plist -imagekey diskimage-class=CRawDiskImage -noverify {more}%/luns/{NAME}/{NAME}"
+        "/usr/bin/hdiutil attach -plist -imagekey diskimage-class=CRawDiskImage -noverify -owners on {more}%/luns/{NAME}/{NAME}"
     )
 }
 

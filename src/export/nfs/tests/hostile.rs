@@ -76,6 +76,7 @@ async fn arguments_that_lie_about_their_lengths_are_refused() {
 }
 
 /// Every call there is, cut off and with every byte spoilt in turn: the server answers or hangs up, and goes on.
+// check: exports-spoilt-requests
 #[tokio::test]
 async fn spoilt_calls_harm_nobody() {
     let stage = Stage::with(MIB, |_| {});
