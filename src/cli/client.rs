@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
@@ -38,7 +40,11 @@ impl Client {
         let mut failure = None;
         for directory in runtime_dirs {
             let socket = directory.join("control.sock");
-            match trusted(directory).and_then(|()| UnixStream::connect(&socket)) {
+            let connected = trusted(directory).and_then(|()| UnixStream::connect(&socket)).and_then(|stream| {
+                server_is_trusted(&stream)?;
+                Ok(stream)
+            });
+            match connected {
                 Ok(stream) => {
                     let mut client = Client { stream, socket };
                     client.send(&Hello { version: VERSION })?;
@@ -136,15 +142,41 @@ impl Client {
     }
 }
 
-/// Whether a runtime directory is root's or one's own: a stranger's daemon would be told secrets.
+/// Whether a runtime directory is root's or one's own, and nobody else puts sockets in it: a stranger's daemon would be
+/// told secrets.
 fn trusted(directory: &Path) -> io::Result<()> {
     // The link itself: in a directory for everybody anybody may have made it.
-    let owner = std::fs::symlink_metadata(directory)?.uid();
-    if owner == 0 || owner == geteuid().as_raw() {
-        return Ok(());
+    let link = std::fs::symlink_metadata(directory)?;
+    let itself = std::fs::metadata(directory)?;
+    for owner in [link.uid(), itself.uid()] {
+        if !is_trusted(owner) {
+            return Err(untrusted(format!("its directory belongs to user {owner}, neither root nor you")));
+        }
     }
-    let why = format!("its directory belongs to user {owner}, neither root nor you");
-    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+    match itself.mode() & 0o022 {
+        0 => Ok(()),
+        _ => Err(untrusted(format!("others may write to its directory, which has mode {:o}", itself.mode() & 0o7777))),
+    }
+}
+
+/// Whether who listens is root or oneself.
+fn server_is_trusted(stream: &UnixStream) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    let server = getsockopt(stream, PeerCredentials)?.uid();
+    #[cfg(not(target_os = "linux"))]
+    let server = nix::unistd::getpeereid(stream)?.0.as_raw();
+    match is_trusted(server) {
+        true => Ok(()),
+        false => Err(untrusted(format!("it runs as user {server}, neither root nor you"))),
+    }
+}
+
+fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == geteuid().as_raw()
+}
+
+fn untrusted(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
 fn not_connected(socket: &Path, error: &io::Error) -> Failure {

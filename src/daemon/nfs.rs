@@ -170,4 +170,26 @@ mod tests {
         assert!(NfsExport::prepare(Nfs::Auto, false, &config).expect("nothing to do").is_none());
         assert!(!identity_path(&config).exists());
     }
+
+    // check: nfs-ports-of-others
+    #[tokio::test]
+    async fn who_has_the_ports_of_another_nfs_server_and_of_the_portmapper_does_not_matter() {
+        // Where they cannot be had, somebody has them already, or may not: the same to us.
+        let _others: Vec<_> = [2049, 111].map(|port| std::net::TcpListener::bind(("0.0.0.0", port))).into();
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let config = scratch.path().join("iscsid.plist");
+        let export = NfsExport::prepare(Nfs::Yes, false, &config).expect("a port").expect("wanted");
+        assert!(export.place.port >= 20_000, "{}", export.place.port);
+        let uri = export.place.uri("iqn.2026-11.org.example:a/0");
+        if let Some(uri) = uri {
+            let ports = format!("?nfsport={port}&mountport={port}", port = export.place.port);
+            assert!(uri.ends_with(&ports), "{uri}");
+        }
+
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = taken.local_addr().expect("bound").port();
+        let refusal = NfsExport::prepare(Nfs::Port(port), false, &config).map(drop).expect_err("it is taken");
+        assert_eq!(refusal.code, ExitCode::Unavailable);
+        assert!(refusal.to_string().contains(&format!("at port {port}")), "{refusal}");
+    }
 }

@@ -11,6 +11,9 @@ use tokio::net::UnixListener;
 
 use crate::ipc::{ExitCode, Failure};
 
+/// The longest name of a socket in it.
+const LONGEST: &str = "control.sock";
+
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
@@ -29,9 +32,12 @@ impl RuntimeDir {
     ///
     /// # Errors
     /// [`ExitCode::TryAgain`] if another daemon has it, [`ExitCode::NotPermitted`] if it may not be
-    /// written, [`ExitCode::Configuration`] if it cannot be a runtime directory for another reason.
+    /// written or others may write to it, [`ExitCode::Configuration`] if it cannot be a runtime directory for another
+    /// reason, such as a path too long for its sockets.
     pub(crate) fn take(path: &Path) -> Result<RuntimeDir, Failure> {
         let own = nix::unistd::geteuid();
+        check_length(path)?;
+        refuse_a_stranger_s_link(path)?;
         if !path.is_dir() {
             let mode = if own.is_root() { 0o755 } else { 0o700 };
             std::fs::DirBuilder::new()
@@ -42,17 +48,26 @@ impl RuntimeDir {
                 .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
                 .map_err(|error| unusable(path, "created", &error))?;
         }
-        let owner = std::fs::metadata(path).map_err(|error| unusable(path, "used", &error))?.uid();
-        if owner != 0 && owner != own.as_raw() {
+        let directory = std::fs::metadata(path).map_err(|error| unusable(path, "used", &error))?;
+        if !is_trusted(directory.uid()) {
             // The directory's owner could put his own socket in the place of ours.
             let message = format!("the runtime directory {} belongs to another user", path.display());
             return Err(Failure::new(ExitCode::NotPermitted, message).advice("give one of your own by --runtime-dir"));
+        }
+        let mode = directory.mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            // And so could everybody who may write to it.
+            let path = path.display();
+            let message = format!("other users may write to the runtime directory {path}, which has mode {mode:o}");
+            return Err(Failure::new(ExitCode::NotPermitted, message)
+                .advice(format!("give one of your own by --runtime-dir, or say `chmod go-w {path}`")));
         }
         let file = std::fs::OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
             .open(path.join("iscsid.lock"))
             .map_err(|error| unusable(path, "written", &error))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
@@ -79,11 +94,7 @@ impl RuntimeDir {
     pub(crate) fn listen(&mut self, name: &str, mode: u32) -> Result<UnixListener, Failure> {
         let path = self.path.join(name);
         let listener = bind(&path, mode).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => Failure::new(
-                ExitCode::Configuration,
-                format!("the path of the socket {} is too long for a socket", path.display()),
-            )
-            .advice("give a shorter --runtime-dir"),
+            io::ErrorKind::InvalidInput => too_long(&path),
             _ => unusable(&self.path, &format!("given the socket {name}"), &error),
         })?;
         self.sockets.push(path);
@@ -125,6 +136,37 @@ impl Drop for RuntimeDir {
             }
         }
     }
+}
+
+/// Before anything is made: whether the longest name of a socket in it fits the system's addresses.
+fn check_length(path: &Path) -> Result<(), Failure> {
+    let longest = path.join(LONGEST);
+    SockAddr::unix(&longest).map(drop).map_err(|_| too_long(&longest))
+}
+
+fn too_long(socket: &Path) -> Failure {
+    let message = format!("the path of the socket {} is too long for a socket", socket.display());
+    Failure::new(ExitCode::Configuration, message).advice("give a shorter --runtime-dir")
+}
+
+/// In a directory for everybody, such as /tmp, anybody may have put a link where ours is to be.
+fn refuse_a_stranger_s_link(path: &Path) -> Result<(), Failure> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() && !is_trusted(found.uid()) => {
+            let message = format!("the runtime directory {} is a link that another user has made", path.display());
+            Err(Failure::new(ExitCode::NotPermitted, message).advice("remove it, or give another by --runtime-dir"))
+        }
+        Ok(found) if found.is_symlink() => {
+            let leads = std::fs::read_link(path).unwrap_or_default();
+            tracing::info!("the runtime directory {} is a link to {}", path.display(), leads.display());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }
 
 fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
@@ -224,13 +266,56 @@ mod tests {
         assert!(refusal.to_string().contains(&path.display().to_string()), "{refusal}");
     }
 
-    #[tokio::test]
-    async fn a_path_too_long_for_a_socket_is_said_so() {
+    // check: runtime-dir-too-long
+    #[test]
+    fn a_path_too_long_for_a_socket_is_said_before_anything_is_made() {
         let scratch = scratch();
         let path = scratch.path().join("x".repeat(120));
-        let mut runtime = RuntimeDir::take(&path).expect("the directory");
-        let refusal = runtime.listen("control.sock", 0o666).expect_err("too long");
+        let refusal = RuntimeDir::take(&path).expect_err("too long");
         assert_eq!(refusal.code, ExitCode::Configuration);
         assert!(refusal.to_string().contains("too long"), "{refusal}");
+        assert!(!path.exists());
+    }
+
+    // check: runtime-dir-of-everybody
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused() {
+        let scratch = scratch();
+        for mode in [0o777, 0o1777, 0o775, 0o702] {
+            let path = scratch.path().join(format!("{mode:o}"));
+            std::fs::create_dir(&path).expect("a directory");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+            let refusal = RuntimeDir::take(&path).expect_err("anybody's");
+            assert_eq!(refusal.code, ExitCode::NotPermitted);
+            assert!(refusal.to_string().contains(&format!("mode {mode:o}")), "{refusal}");
+            assert_eq!(std::fs::read_dir(&path).expect("a directory").count(), 0, "something was made in it");
+        }
+    }
+
+    // check: runtime-dir-stranger-s-link
+    #[test]
+    fn a_link_of_another_user_is_refused_and_ones_own_is_followed() {
+        let scratch = scratch();
+        let (there, link) = (scratch.path().join("there"), scratch.path().join("link"));
+        std::fs::DirBuilder::new().mode(0o700).create(&there).expect("a directory");
+        std::os::unix::fs::symlink(&there, &link).expect("a link");
+        drop(RuntimeDir::take(&link).expect("it is ours"));
+        if !nix::unistd::geteuid().is_root() {
+            crate::testing::skip("needs root");
+            return;
+        }
+        std::os::unix::fs::lchown(&link, Some(54_321), None).expect("root may");
+        let refusal = RuntimeDir::take(&link).expect_err("a stranger's link");
+        assert_eq!(refusal.code, ExitCode::NotPermitted);
+        assert!(refusal.to_string().contains("another user"), "{refusal}");
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_not_followed() {
+        let scratch = scratch();
+        std::os::unix::fs::symlink(scratch.path().join("elsewhere"), scratch.path().join("iscsid.lock"))
+            .expect("a link");
+        RuntimeDir::take(scratch.path()).expect_err("a trap");
+        assert!(!scratch.path().join("elsewhere").exists());
     }
 }

@@ -718,6 +718,62 @@ pub(crate) const GROUPS: &[Group] = &[
                 "NBD protocol",
             ),
             (
+                "strangers-see-no-keys",
+                "Paths that stay good, ISID and TSIH of a session and CHAP names are shown to root and the daemon's user alone.",
+                "none",
+            ),
+            (
+                "runtime-dir-too-long",
+                "A runtime directory whose path is too long for its sockets is refused at the start, before anything is made.",
+                "none; unix(7)",
+            ),
+            ("runtime-dir-of-everybody", "A runtime directory that others may write to is refused.", "none"),
+            (
+                "runtime-dir-stranger-s-link",
+                "A link that another user has made is not taken for the runtime directory.",
+                "none",
+            ),
+            (
+                "client-directory-of-everybody",
+                "The command line tells nothing to a socket in a directory that others may write to.",
+                "none",
+            ),
+            (
+                "client-server-of-a-stranger",
+                "The command line tells nothing to a server that runs as another user than root and its own.",
+                "none; unix(7)",
+            ),
+            (
+                "tools-by-absolute-path",
+                "The programs that root runs are those of the system, whatever PATH says, also where there is none.",
+                "none",
+            ),
+            (
+                "losetup-busy",
+                "A loop device that the kernel has no time for is asked for again, then without direct I/O; nothing stays behind.",
+                "none; loop(4)",
+            ),
+            (
+                "nfs-ports-of-others",
+                "The NFS export has a port of its own and needs no portmapper: ports 2049 and 111 may be anybody's.",
+                "RFC 1813",
+            ),
+            (
+                "exports-spoilt-requests",
+                "No bytes that a client of an export can send make it panic, hang, or end another client.",
+                "RFC 1813, NBD protocol",
+            ),
+            (
+                "nbd-no-name",
+                "An NBD client that names no export gets the only unit; among several, the answer is their names.",
+                "NBD protocol",
+            ),
+            (
+                "nbd-block-size-not-asked",
+                "An NBD client that did not ask for block sizes may use multiples of 512 bytes of a unit of larger blocks; no neighbour's bytes are lost.",
+                "NBD protocol",
+            ),
+            (
                 "nfs-closed-client-is-nobody-s",
                 "A connection that its client has closed is nobody's, whatever user the system shows for its remains.",
                 "RFC 1813",

@@ -159,3 +159,66 @@ fn a_stranger_s_runtime_directory_is_told_nothing() {
     assert!(failure.to_string().contains("belongs to user 65534"), "{failure}");
     assert_eq!(listener.accept().expect_err("nobody came").kind(), io::ErrorKind::WouldBlock);
 }
+
+// check: client-directory-of-everybody
+#[test]
+fn a_directory_that_everybody_may_write_to_is_told_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let listener = UnixListener::bind(directory.path().join("control.sock")).expect("a socket");
+    listener.set_nonblocking(true).expect("a listener that does not wait");
+    for mode in [0o777, 0o1777, 0o720] {
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(mode)).expect("it is ours");
+        let failure = Client::connect(&[directory.path().to_owned()]).expect_err("not trusted");
+        assert_eq!(failure.code, ExitCode::NotPermitted);
+        assert!(failure.to_string().contains("others may write"), "{failure}");
+    }
+    assert_eq!(listener.accept().expect_err("nobody came").kind(), io::ErrorKind::WouldBlock);
+}
+
+/// Listens at the path it is given until its standard input ends.
+const STRANGER: &str = r#"
+    use Socket;
+    $| = 1;
+    socket(my $here, PF_UNIX, SOCK_STREAM, 0) or die $!;
+    bind($here, sockaddr_un($ARGV[0])) or die $!;
+    listen($here, 5) or die $!;
+    print "up\n";
+    <STDIN>;
+"#;
+
+// check: client-server-of-a-stranger
+#[test]
+fn a_stranger_who_listens_in_a_directory_of_ours_is_told_nothing() {
+    use std::io::BufRead;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::{Command, Stdio};
+
+    if !geteuid().is_root() {
+        skip("only root can become another user");
+        return;
+    }
+    if !crate::testing::need(&["perl", "setpriv"]) {
+        return;
+    }
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let (theirs, ours) = (scratch.path().join("theirs"), scratch.path().join("ours"));
+    for (directory, mode) in [(scratch.path(), 0o755), (&theirs, 0o777), (&ours, 0o755)] {
+        std::fs::create_dir_all(directory).expect("a directory");
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+    let mut stranger = Command::new("setpriv");
+    stranger.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/perl", "-e", STRANGER]);
+    stranger.arg(theirs.join("control.sock")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut stranger = stranger.spawn().expect("another user's process");
+    let mut up = String::new();
+    io::BufReader::new(stranger.stdout.take().expect("a pipe")).read_line(&mut up).expect("a line");
+    assert_eq!(up, "up\n");
+    std::fs::rename(theirs.join("control.sock"), ours.join("control.sock")).expect("its socket");
+    let failure = Client::connect(&[ours]).expect_err("not trusted");
+    drop(stranger.stdin.take());
+    stranger.wait().expect("its end");
+    assert_eq!(failure.code, ExitCode::NotPermitted);
+    assert!(failure.to_string().contains("runs as user 65534"), "{failure}");
+}

@@ -7,6 +7,7 @@
 //! ```
 
 pub(crate) mod bench;
+mod redact;
 pub(crate) mod requests;
 pub(crate) mod socket;
 pub(crate) mod view;

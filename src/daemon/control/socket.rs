@@ -24,6 +24,7 @@ use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::redact::redacted;
 use crate::clients::{self, Limits, Place};
 use crate::daemon::progress::Progress;
 use crate::ipc::{ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
@@ -125,6 +126,7 @@ impl Client {
                 )
                 .advice("try it with sudo"))
             };
+            let reply = if self.may_change { reply } else { reply.map(redacted) };
             self.send(&Frame::Reply(reply)).await?;
             self.place.set_busy(false);
         }
