@@ -26,6 +26,10 @@ use crate::transfer::Burst;
 /// brings in, so that it does not matter how many of them come at once.
 const MAX_PONGS: usize = 1 << 20;
 
+/// Asynchronous messages and rejects that a target may send in a second. Each makes somebody log or look; a target that
+/// rejects everything of the greatest depth at once, or tells of a thousand units, is far below.
+const MAX_UNASKED: u32 = 2048;
+
 /// What the connection may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -94,8 +98,12 @@ pub(crate) struct Connection {
     last_received: Instant,
     pulse: Pulse,
     timers: PingTimers,
-    /// The target takes no more commands over it: it waits for a logout.
-    pub(crate) held: bool,
+    /// The target takes no more commands over it: it waits for a logout, or will drop it.
+    held: bool,
+    /// It has been told that the target wants a logout, and that it will drop the connection.
+    told: (bool, bool),
+    /// Asynchronous messages and rejects in the second that began then.
+    unasked: (Instant, u32),
     pub(crate) urgent: VecDeque<Urgent>,
     /// Memory that the answers to pings among them take, in bytes.
     pong_bytes: usize,
@@ -127,6 +135,8 @@ impl Connection {
             pulse: Pulse::Quiet,
             timers,
             held: false,
+            told: (false, false),
+            unasked: (now, 0),
             urgent: VecDeque::with_capacity(urgent),
             pong_bytes: 0,
             bursts: VecDeque::with_capacity(bursts),
@@ -141,7 +151,7 @@ impl Connection {
     /// The connection is gone: drops everything that was due over it.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Down;
-        self.held = false;
+        (self.held, self.told) = (false, (false, false));
         self.urgent.clear();
         self.pong_bytes = 0;
         self.bursts.clear();
@@ -156,8 +166,44 @@ impl Connection {
         self.phase = Phase::FullFeature;
         self.exp_stat_sn = params.exp_stat_sn;
         self.last_received = now;
+        self.unasked = (now, 0);
         self.pulse = Pulse::Quiet;
         self.next_header();
+    }
+
+    /// Whether the target takes no more commands over it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// The target wants a logout: nothing new goes to it before that. Whether this is the first time it says so: how
+    /// often it repeats that is nobody's business.
+    pub(crate) fn wants_logout(&mut self) -> bool {
+        self.held = true;
+        !core::mem::replace(&mut self.told.0, true)
+    }
+
+    /// The target will drop the connection: nothing new goes to it before that. Whether this is the first time it says
+    /// so.
+    pub(crate) fn announces_drop(&mut self) -> bool {
+        self.held = true;
+        !core::mem::replace(&mut self.told.1, true)
+    }
+
+    /// A message has arrived that answers nothing.
+    ///
+    /// # Errors
+    /// There are too many of them.
+    pub(crate) fn unasked(&mut self) -> Result<(), Error> {
+        let (since, count) = &mut self.unasked;
+        if self.last_received - *since >= Duration::from_secs(1) {
+            (*since, *count) = (self.last_received, 0);
+        }
+        *count += 1;
+        if *count > MAX_UNASKED {
+            return Err(PeerMisbehaved::Rule("a flood of asynchronous messages or rejects").into());
+        }
+        Ok(())
     }
 
     /// The stream goes on with a header.

@@ -10,6 +10,7 @@ use crate::pdu::{
     is_immediate, opcode, residual,
 };
 use crate::rx::{self, Framing, RxPlan};
+use crate::scsi::{Sense, SenseKey};
 use crate::session::{Event, Session};
 use crate::sn::{CmdSn, DataSn};
 use crate::task::{Data, Kind, Outcome, Residual, State, Task, Transfer};
@@ -257,6 +258,7 @@ impl<D: Crc32c> Session<D> {
             self.tasks.set_sense(pdu.itt, bytes.get(..length).unwrap_or(bytes));
         }
         let outcome = match pdu.response {
+            0 if self.is_refused_for_logout(pdu) => Outcome::Lost { again: true },
             0 => Outcome::Status(ScsiStatus::from(pdu.status)),
             failure => Outcome::TargetFailure(failure),
         };
@@ -267,6 +269,16 @@ impl<D: Crc32c> Session<D> {
             sent: (pdu.response == 0).then_some(pdu.exp_data_sn),
         };
         self.complete(pdu.itt, ending)
+    }
+
+    /// Whether a command was refused only because the target wants an end of the connection (§11.9.1): it takes no units
+    /// to be there any more, LOGICAL UNIT NOT SUPPORTED, and has not begun the command.
+    fn is_refused_for_logout(&self, pdu: &ScsiResponse) -> bool {
+        self.connection.is_held()
+            && ScsiStatus::from(pdu.status) == ScsiStatus::CheckCondition
+            && Sense::parse(self.sense(pdu.itt)).is_some_and(|sense| {
+                !sense.deferred && (sense.key, sense.asc, sense.ascq) == (SenseKey::IllegalRequest, 0x25, 0x00)
+            })
     }
 
     fn r2t(&mut self, pdu: &R2t) -> Result<(), Error> {
@@ -342,7 +354,8 @@ impl<D: Crc32c> Session<D> {
 
     fn async_message(&mut self, pdu: &AsyncMessage, segment: &[u8]) -> Result<(), Error> {
         self.connection.accept_status(pdu.stat_sn)?;
-        self.tell(match AsyncEvent::from(pdu.event) {
+        self.connection.unasked()?;
+        let event = match AsyncEvent::from(pdu.event) {
             AsyncEvent::ScsiEvent => {
                 let sense = match segment.split_first_chunk::<2>() {
                     Some((length, bytes)) => {
@@ -354,15 +367,22 @@ impl<D: Crc32c> Session<D> {
             }
             // We do not renegotiate in full feature: §11.9.1 leaves the logout.
             AsyncEvent::LogoutRequest | AsyncEvent::NegotiationRequest => {
+                if !self.connection.wants_logout() {
+                    return Ok(());
+                }
                 Event::LogoutRequested { seconds: pdu.parameter3 }
             }
             AsyncEvent::ConnectionDrop | AsyncEvent::SessionDrop => {
+                if !self.connection.announces_drop() {
+                    return Ok(());
+                }
                 Event::DropAnnounced { time2wait: pdu.parameter2, time2retain: pdu.parameter3 }
             }
             AsyncEvent::TaskTermination | AsyncEvent::VendorSpecific | AsyncEvent::Unknown(_) => {
                 Event::Notice { event: pdu.event, vendor_code: pdu.vendor_code }
             }
-        });
+        };
+        self.tell(event);
         Ok(())
     }
 
@@ -371,9 +391,9 @@ impl<D: Crc32c> Session<D> {
     /// the command has not begun: it waits, as if it had not been sent, and so do all that follow.
     fn reject(&mut self, pdu: &Reject, segment: &[u8]) -> Result<(), Error> {
         self.connection.accept_status(pdu.stat_sn)?;
+        self.connection.unasked()?;
         let reason = RejectReason::from(pdu.reason);
-        if reason == RejectReason::WaitingForLogout {
-            self.connection.held = true;
+        if reason == RejectReason::WaitingForLogout && self.connection.wants_logout() {
             self.tell(Event::LogoutRequested { seconds: 0 });
         }
         let rejected = segment.first_chunk::<48>();

@@ -76,12 +76,14 @@ pub enum Event {
         /// What became of it.
         outcome: LogoutOutcome,
     },
-    /// The target wants us to log out within that many seconds (event 1, 4 or Reject 0x0c).
+    /// The target wants us to log out within that many seconds (event 1, 4 or Reject 0x0c). Told once of a
+    /// connection: it [is held](Session::is_held) from then on.
     LogoutRequested {
         /// Parameter3.
         seconds: u16,
     },
-    /// The target will drop this connection or the session (events 2 and 3).
+    /// The target will drop this connection or the session (events 2 and 3). Told once of a connection, which
+    /// [is held](Session::is_held) from then on.
     DropAnnounced {
         /// Parameter2: seconds before a login may follow.
         time2wait: u16,
@@ -194,6 +196,18 @@ impl<D: Crc32c> Session<D> {
     /// Commands that have not retired.
     pub fn in_flight(&self) -> usize {
         self.commands
+    }
+
+    /// Those of them that have gone out.
+    pub fn gone_out(&self) -> usize {
+        let waits = |itt: &&Itt| self.tasks.get(**itt).is_some_and(|task| task.state == State::Waiting);
+        self.commands - self.waiting.iter().filter(waits).count()
+    }
+
+    /// Whether no more commands go out over the connection: the target wants a logout, or will drop it (RFC 7143
+    /// §11.9.1, §11.17.1). Those that are submitted wait for the next one.
+    pub fn is_held(&self) -> bool {
+        self.connection.is_held()
     }
 
     /// Takes a command. Its buffer stays with the caller under the tag, untouched until the task has

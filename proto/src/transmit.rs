@@ -26,7 +26,7 @@ impl<D: Crc32c> Session<D> {
         if let Some(payload) = self.send_data_out(head) {
             return Some(payload);
         }
-        if self.connection.held { None } else { self.send_command(head) }
+        if self.connection.is_held() { None } else { self.send_command(head) }
     }
 
     /// Whether [`poll_transmit`](Self::poll_transmit) would have something, window permitting.
@@ -34,7 +34,7 @@ impl<D: Crc32c> Session<D> {
         self.connection.phase == Phase::FullFeature
             && (!self.connection.urgent.is_empty()
                 || !self.connection.bursts.is_empty()
-                || (!self.connection.held && !self.waiting.is_empty() && self.window.is_open()))
+                || (!self.connection.is_held() && !self.waiting.is_empty() && self.window.is_open()))
     }
 
     fn send_data_out(&mut self, head: &mut Head) -> Option<Transmit<'static>> {

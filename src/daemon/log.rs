@@ -4,7 +4,9 @@
 //!   event ── fields, each cleaned ──► "2026-11-21T06:00:00Z  WARN iscsid::daemon: …"
 //! ```
 //! Many events quote text of a target. Such text must not end the event's line, nor rewrite the reader's
-//! terminal.
+//! terminal; and no target may fill a disk with them (`limit`).
+
+mod limit;
 
 use std::io::IsTerminal;
 
@@ -16,6 +18,7 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::limit::Limit;
 use crate::ipc::{ExitCode, Failure};
 use crate::printable::clean;
 
@@ -32,7 +35,7 @@ pub(super) fn start(filter: &str) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .fmt_fields(fields());
-    let log = tracing_subscriber::registry().with(env_filter).with(lines);
+    let log = tracing_subscriber::registry().with(env_filter).with(lines).with(Limit::default());
     // No text can end a record of os_log.
     #[cfg(all(target_os = "macos", feature = "oslog"))]
     let log = log.with(tracing_oslog::OsLogger::new("org.iscsid.iscsid", "daemon"));
@@ -42,12 +45,15 @@ pub(super) fn start(filter: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the message, and other fields as `name=value`.
+/// Writes the message, how many like it were left out before, and other fields as `name=value`.
 fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     let one = |writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug| {
         let value = clean(&format!("{value:?}"));
         match field.name() {
-            "message" => write!(writer, "{value}"),
+            "message" => match limit::left_out() {
+                0 => write!(writer, "{value}"),
+                times => write!(writer, "{value} (and {times} times more since this was last said)"),
+            },
             name => write!(writer, "{name}={value}"),
         }
     };
@@ -73,6 +79,31 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    // check: log-flood
+    #[test]
+    fn what_a_target_makes_us_say_again_and_again_is_counted_instead() {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .fmt_fields(fields());
+        let log = tracing_subscriber::registry().with(lines).with(Limit::default());
+        tracing::subscriber::with_default(log, || {
+            for vendor_code in 0..100_000 {
+                tracing::warn!(target = "iqn.a:1", vendor_code, "an event");
+                tracing::debug!(target = "iqn.a:1", vendor_code, "for whoever asks for it");
+            }
+            tracing::warn!(target = "iqn.a:1", "another event");
+        });
+        let written = String::from_utf8_lossy(&written.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+        let of = |text: &str| written.lines().filter(|line| line.contains(text)).count();
+        assert!((20..25).contains(&of("an event target")), "{}", of("an event target"));
+        assert_eq!((of("another event"), of("for whoever asks")), (1, 100_000), "nothing else is hidden by it");
     }
 
     #[test]

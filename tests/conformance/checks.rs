@@ -470,6 +470,26 @@ pub(crate) const GROUPS: &[Group] = &[
         checks: &[
             ("async-logout", "Event 1: we log out within Parameter3.", "11.9.1"),
             ("async-drop", "Events 2 and 3: we wait Parameter2 and log in again.", "11.9.1"),
+            (
+                "async-logout-holds",
+                "After events 1 to 4 nothing goes to the target but what is under way, and the logout.",
+                "11.9.1",
+            ),
+            (
+                "async-logout-refused",
+                "A command that is refused with 05/25/00 after the target has asked for an end is issued again over the next connection.",
+                "11.9.1, SPC-5",
+            ),
+            (
+                "async-flood",
+                "How often a target repeats that it wants an end takes no memory; more than 2048 asynchronous messages or rejects in a second end the connection.",
+                "11.9, 11.17",
+            ),
+            (
+                "log-flood",
+                "What a target makes us say again and again is counted in the log, and not said each time.",
+                "11.9, 11.17",
+            ),
             ("async-negotiation", "Event 4: we log out, since we do not negotiate in full feature.", "11.9.1"),
             ("async-luns-changed", "Event 0 with 3F/0E: units are looked for again.", "11.9.1, SPC-5"),
             ("async-capacity", "Event 0 with 2A/09: the capacity is read again.", "11.9.1, SBC-4"),

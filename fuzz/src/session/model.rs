@@ -87,6 +87,8 @@ pub(super) struct Model {
     over: bool,
     pub(super) logged_out: bool,
     pub(super) held: bool,
+    /// Asynchronous messages and rejects over this connection.
+    pub(super) unasked: u32,
     /// See the module above.
     pub(super) wild: bool,
     pub(super) stat_sn: StatSn,
@@ -135,6 +137,7 @@ impl Model {
             over: false,
             logged_out: false,
             held: false,
+            unasked: 0,
             wild: false,
             stat_sn: connection.exp_stat_sn,
             next_cmd_sn: params.cmd_sn,
@@ -374,6 +377,7 @@ impl Model {
         self.session.reinstate(handoff, self.now).expect("a handoff");
         (self.params, self.connection) = handoff.params().expect("a handoff");
         (self.up, self.lost, self.logged_out, self.held, self.wild) = (true, false, false, false, false);
+        self.unasked = 0;
         self.stat_sn = self.connection.exp_stat_sn;
         self.next_cmd_sn = self.params.cmd_sn;
         self.max_cmd_sn = self.params.max_cmd_sn;
@@ -433,7 +437,9 @@ impl Model {
         assert!(result.transferred <= expected);
         if let Outcome::Lost { again } = result.outcome {
             let harmless = task.sent.is_none() || replay(task.command.cdb[0]) == Replay::Again;
-            assert!(wild || again == (harmless && !self.over), "whether it may be issued again");
+            // One that the target refused because it wants a logout has not begun.
+            let refused = again && self.held && !self.over;
+            assert!(wild || refused || again == (harmless && !self.over), "whether it may be issued again");
         }
         if let Outcome::Status(_) = result.outcome {
             assert!(task.sent.is_some(), "an answer to a command that was not sent");

@@ -60,7 +60,7 @@ pub(super) fn say(model: &mut Model, u: &mut Unstructured<'_>) -> arbitrary::Res
         9 => manage_response(model, u, head)?,
         10 => text_response(model, u, head)?,
         11 => logout_response(model, u, head)?,
-        12 => async_message(u, head)?,
+        12 => async_message(model, u, head)?,
         _ => reject(model, u, picked, head)?,
     };
     if saying.status && stat_sn != model.stat_sn {
@@ -298,7 +298,7 @@ fn logout_response(model: &mut Model, u: &mut Unstructured<'_>, head: Numbers) -
     Ok(Saying { bhs: bhs.encode(), data: Vec::new(), status: true, due })
 }
 
-fn async_message(u: &mut Unstructured<'_>, head: Numbers) -> arbitrary::Result<Saying> {
+fn async_message(model: &mut Model, u: &mut Unstructured<'_>, head: Numbers) -> arbitrary::Result<Saying> {
     let bhs = AsyncMessage {
         flags: FINAL,
         lun: Lun(u.arbitrary()?),
@@ -312,7 +312,13 @@ fn async_message(u: &mut Unstructured<'_>, head: Numbers) -> arbitrary::Result<S
         parameter2: 2,
         parameter3: 20,
     };
-    Ok(Saying { bhs: bhs.encode(), data: segment(u)?, status: true, due: Due::Taken })
+    Ok(Saying { bhs: bhs.encode(), data: segment(u)?, status: true, due: unasked(model) })
+}
+
+/// More of them in a second than that may end the connection; how much time has passed does not count here.
+fn unasked(model: &mut Model) -> Due {
+    model.unasked += 1;
+    if model.unasked > 2048 { Due::Either } else { Due::Taken }
 }
 
 fn reject(model: &mut Model, u: &mut Unstructured<'_>, itt: Itt, head: Numbers) -> arbitrary::Result<Saying> {
@@ -337,7 +343,7 @@ fn reject(model: &mut Model, u: &mut Unstructured<'_>, itt: Itt, head: Numbers) 
     let due = match (reason == 0x02 && numbered && data.len() == BHS_LEN, model.knows(itt)) {
         (true, true) => Due::Refused,
         (true, false) => Due::Either,
-        (false, _) => Due::Taken,
+        (false, _) => unasked(model),
     };
     Ok(Saying { bhs: bhs.encode(), data, status: true, due })
 }
@@ -408,6 +414,8 @@ fn about_to(model: &mut Model, saying: &Saying) {
             }
         }
         Opcode::Reject => rejected(model, saying),
+        // The target wants an end: no command goes out after it (RFC 7143 §11.9.1).
+        Opcode::AsyncMessage if (1..=4).contains(&AsyncMessage::decode(&saying.bhs).event) => model.held = true,
         _ => {}
     }
 }
@@ -473,7 +481,11 @@ pub(super) fn flood(model: &mut Model, u: &mut Unstructured<'_>) -> arbitrary::R
     model.floods = floods;
     let kind = u.int_in_range(0..=2)?;
     let data = vec![0x42; u.int_in_range(0..=512)?];
-    for _ in 0..u.int_in_range(0..=200)? {
+    // The same each time: a logout wanted, a drop announced, a vendor's event.
+    let mut which = [0; 9];
+    which[8] = u.arbitrary()?;
+    let times = if u.ratio(1, 8)? { 3000 } else { 200 };
+    for _ in 0..u.int_in_range(0..=times)? {
         if model.session.rx_plan() == RxPlan::Stop {
             break;
         }
@@ -481,8 +493,9 @@ pub(super) fn flood(model: &mut Model, u: &mut Unstructured<'_>) -> arbitrary::R
         let head = Numbers { stat_sn, exp_cmd_sn, max_cmd_sn: exp_cmd_sn };
         let data = data.clone();
         let mut rest = Unstructured::new(&[]);
+        let mut same = Unstructured::new(&which);
         let saying = match kind {
-            0 => Saying { data, ..async_message(&mut rest, head)? },
+            0 => Saying { data, ..async_message(model, &mut same, head)? },
             1 => Saying { data, ..reject(model, &mut rest, Itt::RESERVED, head)? },
             _ => {
                 let (itt, ttt, max_cmd_sn) = (Itt::RESERVED, Ttt(1), exp_cmd_sn);

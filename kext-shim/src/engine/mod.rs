@@ -153,7 +153,8 @@ impl Engine {
 
     /// Gives the core what it has room for.
     fn issue(&mut self) {
-        while self.link == Link::Up && self.session.room() > 0 {
+        // Where the target wants an end of the connection, they wait for the next one.
+        while self.link == Link::Up && !self.session.is_held() && self.session.room() > 0 {
             let Some(index) = self.commands.next(self.held) else { return };
             let Some(entry) = self.commands.get(index) else { return };
             let Ok(itt) = self.session.submit(entry.command) else { return };
@@ -222,7 +223,8 @@ impl Engine {
 
     /// Whether [`transmit`](Self::transmit) may have something.
     pub(crate) fn wants_to_transmit(&self) -> bool {
-        let issues = self.link == Link::Up && self.session.room() > 0 && self.commands.next(self.held).is_some();
+        let takes = self.link == Link::Up && !self.session.is_held() && self.session.room() > 0;
+        let issues = takes && self.commands.next(self.held).is_some();
         issues || self.session.wants_to_transmit()
     }
 

@@ -231,7 +231,7 @@ impl Driver {
     /// Whether the session takes commands. While it does not, they wait outside: over the next connection
     /// their units are looked at first.
     fn may_issue(&self) -> bool {
-        matches!(self.link, Link::Up(_)) && self.leaving.lets_issue()
+        matches!(self.link, Link::Up(_)) && !self.session.is_held() && self.leaving.lets_issue()
     }
 
     /// Takes requests in, as many as the session has room for.

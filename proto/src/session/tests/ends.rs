@@ -217,6 +217,95 @@ fn a_target_that_waits_for_a_logout_gets_one() {
     bench.session.retire(itt).expect("finished");
 }
 
+// check: async-logout-holds
+#[test]
+fn after_the_target_has_asked_for_an_end_nothing_goes_to_it_but_what_is_under_way_and_the_logout() {
+    for event in 1..=4 {
+        let mut bench = Bench::new(handoff());
+        let written = bench.write(vec![1; 9000]);
+        bench.sent();
+        let wire = async_message(&mut bench, event, [0, 2, 30], &[]);
+        bench.feed(&wire).expect("legal");
+        assert!(bench.session.poll_event().is_some());
+        let waiting = bench.read(512);
+        assert!(bench.sent().is_empty() && !bench.session.wants_to_transmit(), "event {event}");
+        assert_eq!((bench.session.in_flight(), bench.session.gone_out(), bench.session.is_held()), (2, 1, true));
+        let response = bench.good(written);
+        bench.feed(&response).expect("legal");
+        assert_eq!(bench.done().0, written);
+        bench.session.logout(LogoutReason::CloseSession).expect("connected");
+        assert_eq!(bench.one().is::<LogoutRequest>().reason, FINAL);
+        assert_eq!(bench.done(), (waiting, lost(true)));
+        bench.session.connection_lost();
+        bench.session.reinstate(&handoff(), Instant::ZERO).expect("another connection");
+        assert!(!bench.session.is_held(), "the next connection is another matter");
+    }
+}
+
+// check: async-logout-refused
+#[test]
+fn what_is_refused_because_the_target_wants_a_logout_is_issued_again_and_what_is_refused_otherwise_is_not() {
+    let not_supported = [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0];
+    let medium_error = [0x70, 0, 3, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x11, 0, 0, 0, 0, 0];
+    let refused = Outcome::Status(ScsiStatus::CheckCondition);
+    for (asked, sense, due) in [
+        (true, &not_supported, Outcome::Lost { again: true }),
+        (true, &medium_error, refused),
+        (false, &not_supported, refused),
+    ] {
+        let mut bench = Bench::new(handoff());
+        let itt = bench.read(512);
+        bench.sent();
+        if asked {
+            let wire = async_message(&mut bench, 1, [0, 0, 30], &[]);
+            bench.feed(&wire).expect("legal");
+            bench.session.poll_event();
+        }
+        let response = bench.respond(itt, 0x02, 0, 0, sense);
+        bench.feed(&response).expect("legal");
+        assert_eq!(bench.done().1.outcome, due, "asked: {asked}");
+    }
+}
+
+// check: async-flood
+#[test]
+fn how_often_a_target_repeats_that_it_wants_an_end_is_not_told() {
+    let mut bench = Bench::new(handoff());
+    for _ in 0..500 {
+        for event in 1..=4 {
+            let wire = async_message(&mut bench, event, [0, 2, 30], &[]);
+            bench.feed(&wire).expect("legal");
+        }
+    }
+    let told = [Event::LogoutRequested { seconds: 30 }, Event::DropAnnounced { time2wait: 2, time2retain: 30 }];
+    assert_eq!([bench.session.poll_event(), bench.session.poll_event()], told.map(Some));
+    assert_eq!(bench.session.poll_event(), None);
+}
+
+// check: async-flood
+#[test]
+fn a_flood_of_messages_that_nobody_asked_for_ends_the_connection_and_many_of_them_do_not() {
+    for rejects in [false, true] {
+        let mut bench = Bench::new(handoff());
+        let unasked = |bench: &mut Bench| match rejects {
+            true => reject(bench, 0x09, &[0; BHS_LEN]),
+            false => async_message(bench, 255, [0; 3], &[]),
+        };
+        for second in 0..10 {
+            bench.now = Instant::from_millis(1000 * second);
+            for _ in 0..2000 {
+                let wire = unasked(&mut bench);
+                bench.feed(&wire).expect("legal");
+                while bench.session.poll_event().is_some() {}
+            }
+        }
+        let wires: Vec<Vec<u8>> = (0..100).map(|_| unasked(&mut bench)).collect();
+        let taken = wires.iter().take_while(|wire| bench.feed(wire).is_ok()).count();
+        assert_eq!(taken, 48, "2048 in a second");
+        assert_eq!(bench.session.rx_plan(), RxPlan::Stop);
+    }
+}
+
 // Ends of connections.
 
 // check: stream-segments, logout-nothing-after

@@ -229,6 +229,18 @@ impl Sessions {
         self.all(|line| line.session.in_flight())
     }
 
+    pub(super) fn gone_out(&mut self) -> usize {
+        self.all(|line| line.session.gone_out())
+    }
+
+    pub(super) fn is_held(&mut self) -> bool {
+        self.all(|line| line.session.is_held())
+    }
+
+    pub(super) fn wants_to_transmit(&mut self) -> bool {
+        self.all(|line| line.session.wants_to_transmit())
+    }
+
     pub(super) fn connection_params(&self) -> &ConnectionParams {
         self.whole.session.connection_params()
     }

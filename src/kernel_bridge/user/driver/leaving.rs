@@ -43,8 +43,10 @@ impl Driver {
     /// Whether there is nothing to wait for before the logout.
     pub(super) fn is_idle(&self) -> bool {
         match &self.leaving {
-            // What waits outside the session waits for the next connection.
-            Leaving::Draining(departure) if departure.purpose == Purpose::Return => self.session.in_flight() == 0,
+            // What was not sent waits for the next connection.
+            Leaving::Draining(departure) if departure.purpose == Purpose::Return => self.session.gone_out() == 0,
+            // The target takes nothing more: what was not sent can only fail.
+            _ if self.session.is_held() => self.session.gone_out() == 0,
             _ => self.session.in_flight() == 0 && self.queue.is_empty(),
         }
     }
