@@ -62,6 +62,10 @@ pub struct Options {
     #[arg(long, value_name = "DIRECTORY", hide = true)]
     pub mac_tools: Option<PathBuf>,
 
+    /// A connection that lasts less counts as a login that failed, in seconds: for tests that lose many
+    #[arg(long, value_name = "SECONDS", env = "ISCSID_SHORT_LIFE", hide = true)]
+    pub short_life: Option<u64>,
+
     /// What to log to standard error
     ///
     /// error, warn, info, debug or trace, or a list of module=level.

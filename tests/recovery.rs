@@ -407,6 +407,68 @@ async fn a_target_that_wants_a_logout_is_heard() {
     scene.end().await;
 }
 
+// check: async-logout-holds, async-logout-refused
+#[tokio::test]
+async fn what_a_target_refuses_after_it_has_asked_for_an_end_is_done_over_the_next_connection() {
+    for event in [AsyncEvent::LogoutRequest, AsyncEvent::ConnectionDrop, AsyncEvent::SessionDrop] {
+        let mut scene = Scene::new().await;
+        let hold = Hold::new();
+        let (held, count) = (hold.clone(), AtomicU32::new(0));
+        // The first write is under way when the target asks, the second one crosses that on its way.
+        scene.target.on_command(move |command| match is_write(command).then(|| count.fetch_add(1, Ordering::SeqCst)) {
+            Some(0) => Action::Hold(held.clone()),
+            Some(1) => Action::AskForEnd(event),
+            _ => Action::Proceed,
+        });
+        let under_way = scene.write(1, 1);
+        hold.reached(1).await;
+        let crossing = scene.write(2, 2);
+        scene
+            .until(|event| matches!(event, BridgeEvent::LogoutRequested { .. } | BridgeEvent::DropAnnounced { .. }))
+            .await;
+        let later = scene.write(3, 3);
+        hold.release();
+        assert_eq!(under_way.await, Ok(()), "{event:?}: what is under way may end");
+        scene.target.disconnect_all(false);
+        scene.until(|event| matches!(event, BridgeEvent::ConnectionLost { .. })).await;
+        assert_eq!(scene.writes(), [1, 2], "{event:?}: nothing new has gone there");
+        scene.lab.log_in_again().await.expect("a login");
+        assert_eq!((crossing.await, later.await), (Ok(()), Ok(())), "{event:?}");
+        assert_eq!(scene.writes(), [1, 2, 2, 3]);
+        scene.end().await;
+    }
+}
+
+// check: scan-flood
+#[tokio::test]
+async fn a_unit_whose_target_says_at_each_look_that_units_have_changed_is_looked_at_less_and_less_often() {
+    let scene = Scene::new().await;
+    let changed = Sense::new(SenseKey::UnitAttention, 0x3f, 0x0e);
+    scene.target.on_command(move |command| match command.opcode() {
+        opcode::TEST_UNIT_READY => Action::CheckCondition(changed),
+        _ => Action::Proceed,
+    });
+    // Its answer puts the unit in doubt, as that of each look does.
+    assert!(scene.lab.rescan().await.is_ok());
+    let looks = || scene.target.commands().iter().filter(|command| command.opcode() == opcode::INQUIRY).count();
+    scene.target.forget_commands();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let looks = looks();
+    assert!(looks < 100, "{looks} questions in three seconds");
+    scene.lab.abandon();
+}
+
+// check: async-logout
+#[tokio::test]
+async fn a_logout_by_hand_waits_for_no_flush_where_the_target_takes_no_more_commands() {
+    let mut scene = Scene::new().await;
+    scene.target.send_async(AsyncEvent::LogoutRequest, Lun(0), [0, 0, 60], &[]);
+    scene.until(|event| matches!(event, BridgeEvent::LogoutRequested { .. })).await;
+    let started = std::time::Instant::now();
+    scene.end().await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
 // check: status-busy, recovery-replay-order
 #[tokio::test]
 async fn a_later_write_does_not_overtake_one_that_has_to_wait() {

@@ -100,8 +100,8 @@ pub(crate) struct Connection {
     timers: PingTimers,
     /// The target takes no more commands over it: it waits for a logout, or will drop it.
     held: bool,
-    /// It has been told that the target wants a logout, and that it will drop the connection.
-    told: (bool, bool),
+    /// When it was told that the target wants a logout, and that it will drop the connection.
+    told: (Option<Instant>, Option<Instant>),
     /// Asynchronous messages and rejects in the second that began then.
     unasked: (Instant, u32),
     pub(crate) urgent: VecDeque<Urgent>,
@@ -116,6 +116,16 @@ pub(crate) struct Connection {
     /// Fewer bytes than that make no progress.
     pub(crate) scratch_need: usize,
     pub(crate) collected: Collected,
+}
+
+/// Whether something that a target may repeat is to be told again: once a second. Not only once, for who is told may not
+/// have heard it.
+fn is_news(told: &mut Option<Instant>, now: Instant) -> bool {
+    let news = told.is_none_or(|told| now - told >= Duration::from_secs(1));
+    if news {
+        *told = Some(now);
+    }
+    news
 }
 
 impl Connection {
@@ -135,7 +145,7 @@ impl Connection {
             pulse: Pulse::Quiet,
             timers,
             held: false,
-            told: (false, false),
+            told: (None, None),
             unasked: (now, 0),
             urgent: VecDeque::with_capacity(urgent),
             pong_bytes: 0,
@@ -151,7 +161,7 @@ impl Connection {
     /// The connection is gone: drops everything that was due over it.
     pub(crate) fn close(&mut self) {
         self.phase = Phase::Down;
-        (self.held, self.told) = (false, (false, false));
+        (self.held, self.told) = (false, (None, None));
         self.urgent.clear();
         self.pong_bytes = 0;
         self.bursts.clear();
@@ -176,18 +186,16 @@ impl Connection {
         self.held
     }
 
-    /// The target wants a logout: nothing new goes to it before that. Whether this is the first time it says so: how
-    /// often it repeats that is nobody's business.
+    /// The target wants a logout: nothing new goes to it before that. Whether this is to be told.
     pub(crate) fn wants_logout(&mut self) -> bool {
         self.held = true;
-        !core::mem::replace(&mut self.told.0, true)
+        is_news(&mut self.told.0, self.last_received)
     }
 
-    /// The target will drop the connection: nothing new goes to it before that. Whether this is the first time it says
-    /// so.
+    /// The target will drop the connection: nothing new goes to it before that. Whether this is to be told.
     pub(crate) fn announces_drop(&mut self) -> bool {
         self.held = true;
-        !core::mem::replace(&mut self.told.1, true)
+        is_news(&mut self.told.1, self.last_received)
     }
 
     /// A message has arrived that answers nothing.

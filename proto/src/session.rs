@@ -76,14 +76,14 @@ pub enum Event {
         /// What became of it.
         outcome: LogoutOutcome,
     },
-    /// The target wants us to log out within that many seconds (event 1, 4 or Reject 0x0c). Told once of a
-    /// connection: it [is held](Session::is_held) from then on.
+    /// The target wants us to log out within that many seconds (event 1, 4 or Reject 0x0c). Told once a second
+    /// at most; the connection [is held](Session::is_held) from then on.
     LogoutRequested {
         /// Parameter3.
         seconds: u16,
     },
-    /// The target will drop this connection or the session (events 2 and 3). Told once of a connection, which
-    /// [is held](Session::is_held) from then on.
+    /// The target will drop this connection or the session (events 2 and 3). Told once a second at most; the
+    /// connection [is held](Session::is_held) from then on.
     DropAnnounced {
         /// Parameter2: seconds before a login may follow.
         time2wait: u16,

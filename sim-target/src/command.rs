@@ -15,6 +15,7 @@ use iscsi_proto::sn::DataSn;
 
 use crate::decode::{self, Kind};
 use crate::disk::Unit;
+use crate::event::asynchronous;
 use crate::execute::Ending;
 use crate::inbox::Pdu;
 use crate::lock::lock;
@@ -44,6 +45,10 @@ impl Session {
             Action::Hold(on) => hold = Some(on),
             Action::Ignore => is_ignored = true,
             Action::Twist(with) => twist = with,
+            Action::AskForEnd(event) => {
+                self.asynchronous(asynchronous(event, command.lun, [0, 0, 3]), &[], out);
+                early = Some(Early::Check(decode::NO_UNIT));
+            }
             Action::Disconnect => return Flow::Close,
             Action::Reject(reason) => {
                 self.settle(&command);

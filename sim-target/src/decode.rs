@@ -21,7 +21,7 @@ pub(crate) enum Kind {
 pub(crate) const INVALID_OPCODE: Sense = Sense::new(SenseKey::IllegalRequest, 0x20, 0);
 pub(crate) const INVALID_FIELD: Sense = Sense::new(SenseKey::IllegalRequest, 0x24, 0);
 pub(crate) const INVALID_PARAMETER: Sense = Sense::new(SenseKey::IllegalRequest, 0x26, 0);
-const NO_UNIT: Sense = Sense::new(SenseKey::IllegalRequest, 0x25, 0);
+pub(crate) const NO_UNIT: Sense = Sense::new(SenseKey::IllegalRequest, 0x25, 0);
 const OUT_OF_RANGE: Sense = Sense::new(SenseKey::IllegalRequest, 0x21, 0);
 const WRITE_PROTECTED: Sense = Sense::new(SenseKey::DataProtect, 0x27, 0);
 

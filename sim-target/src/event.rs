@@ -1,6 +1,26 @@
 //! What the target, a test or a hold tells a connection.
 
-use iscsi_proto::pdu::AsyncMessage;
+use iscsi_proto::ids::{Itt, Lun};
+use iscsi_proto::pdu::{AsyncEvent, AsyncMessage, FINAL};
+use iscsi_proto::sn::{CmdSn, StatSn};
+
+/// An asynchronous message (RFC 7143 §11.9); its numbers are the connection's to fill in.
+pub(crate) fn asynchronous(event: AsyncEvent, lun: Lun, parameters: [u16; 3]) -> AsyncMessage {
+    let [parameter1, parameter2, parameter3] = parameters;
+    AsyncMessage {
+        flags: FINAL,
+        lun,
+        itt: Itt::RESERVED,
+        stat_sn: StatSn(0),
+        exp_cmd_sn: CmdSn(0),
+        max_cmd_sn: CmdSn(0),
+        event: event.into(),
+        vendor_code: 0,
+        parameter1,
+        parameter2,
+        parameter3,
+    }
+}
 
 /// What reaches a connection from elsewhere than the socket.
 #[derive(Debug)]

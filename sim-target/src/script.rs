@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iscsi_proto::ids::Lun;
-use iscsi_proto::pdu::{RejectReason, ScsiCommand, ScsiStatus, TaskFunction};
+use iscsi_proto::pdu::{AsyncEvent, RejectReason, ScsiCommand, ScsiStatus, TaskFunction};
 use iscsi_proto::scsi::Sense;
 use tokio::sync::{Notify, mpsc};
 
@@ -28,6 +28,9 @@ pub enum Action {
     Ignore,
     /// Answer with a Reject PDU that has its header, and forget it.
     Reject(RejectReason),
+    /// Ask for an end of the connection by that asynchronous event, within 3 s, and refuse this command because of that:
+    /// no unit is there any more (LOGICAL UNIT NOT SUPPORTED).
+    AskForEnd(AsyncEvent),
     /// Close the connection, all earlier answers sent.
     Disconnect,
     /// Proceed, but answer in another way.

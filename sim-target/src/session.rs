@@ -11,8 +11,8 @@ use std::sync::Arc;
 use iscsi_proto::ids::Lun;
 use iscsi_proto::ids::{Itt, Ttt};
 use iscsi_proto::pdu::{
-    Bhs, DataOut, FINAL, LogoutRequest, NopIn, NopOut, Opcode, Reject, ScsiCommand, TaskManagementRequest, TextRequest,
-    Wire, is_immediate, opcode,
+    AsyncMessage, Bhs, DataOut, FINAL, LogoutRequest, NopIn, NopOut, Opcode, Reject, ScsiCommand,
+    TaskManagementRequest, TextRequest, Wire, is_immediate, opcode,
 };
 use iscsi_proto::sn::{CmdSn, StatSn};
 use tokio::sync::mpsc;
@@ -290,6 +290,11 @@ impl Session {
         out.pdu(reject.encode(), bhs);
     }
 
+    pub(crate) fn asynchronous(&mut self, message: AsyncMessage, data: &[u8], out: &mut Outbox) {
+        let (stat_sn, exp_cmd_sn, max_cmd_sn) = (self.take_stat_sn(), self.cmd_sn, self.max_cmd_sn());
+        out.pdu(AsyncMessage { stat_sn, exp_cmd_sn, max_cmd_sn, ..message }.encode(), data);
+    }
+
     pub(crate) fn on_event(&mut self, event: Event, out: &mut Outbox) -> Flow {
         let is_full = matches!(self.phase, Phase::Full);
         match event {
@@ -297,12 +302,7 @@ impl Session {
             Event::Close { .. } => return Flow::Close,
             Event::Raw(bytes) => out.raw(&bytes),
             _ if !is_full => {}
-            Event::Async(mut message, data) => {
-                message.stat_sn = self.take_stat_sn();
-                message.exp_cmd_sn = self.cmd_sn;
-                message.max_cmd_sn = self.max_cmd_sn();
-                out.pdu(message.encode(), &data);
-            }
+            Event::Async(message, data) => self.asynchronous(message, &data, out),
             Event::Ping(data) => {
                 let ttt = self.new_ttt();
                 self.nop_in(ttt, &data, out);

@@ -5,17 +5,16 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use iscsi_proto::ids::{Itt, Lun};
-use iscsi_proto::pdu::{AsyncEvent, AsyncMessage, FINAL};
+use iscsi_proto::ids::Lun;
+use iscsi_proto::pdu::AsyncEvent;
 use iscsi_proto::scsi::Sense;
-use iscsi_proto::sn::{CmdSn, StatSn};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::builder::Builder;
 use crate::connection;
 use crate::disk::{SimDisk, Unit};
-use crate::event::Event;
+use crate::event::{Event, asynchronous};
 use crate::lock::{lock, read, write};
 use crate::script::{Action, Command, LoginAction, LoginAttempt, LoginRecord, Tmf, TmfAction};
 use crate::sense::fixed_sense;
@@ -235,19 +234,7 @@ impl SimTarget {
 
     /// Sends an asynchronous message to every session (RFC 7143 §11.9).
     pub fn send_async(&self, event: AsyncEvent, lun: Lun, parameters: [u16; 3], data: &[u8]) {
-        let message = AsyncMessage {
-            flags: FINAL,
-            lun,
-            itt: Itt::RESERVED,
-            stat_sn: StatSn(0),
-            exp_cmd_sn: CmdSn(0),
-            max_cmd_sn: CmdSn(0),
-            event: event.into(),
-            vendor_code: 0,
-            parameter1: parameters[0],
-            parameter2: parameters[1],
-            parameter3: parameters[2],
-        };
+        let message = asynchronous(event, lun, parameters);
         self.send_all(|| Event::Async(message, data.to_vec()));
     }
 

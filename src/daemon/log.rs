@@ -6,6 +6,7 @@
 //! Many events quote text of a target. Such text must not end the event's line, nor rewrite the reader's
 //! terminal; and no target may fill a disk with them (`limit`).
 
+pub(super) mod file;
 mod limit;
 
 use std::io::IsTerminal;

@@ -27,7 +27,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,7 @@ use self::descriptors::Shares;
 use self::nfs::NfsExport;
 use self::runtime_dir::RuntimeDir;
 use self::service_manager::{Moment, tell};
+use self::session::lives::SHORT_LIFE;
 use self::session::logout;
 use self::settings::Settings;
 use self::state::{Daemon, Partners};
@@ -103,6 +104,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// The log, where it is a file.
+    log: Option<PathBuf>,
 }
 
 impl Signals {
@@ -111,17 +114,22 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            log: log::file::behind_standard_error(),
         })
     }
 
-    /// The name of the next signal to end. A hang-up is none: there is nothing to read again, since
-    /// the configuration has one writer.
+    /// The name of the next signal to end. A hang-up is none: the log is opened again, which may have been put aside;
+    /// there is nothing to read again, since the configuration has one writer.
     async fn end(&mut self) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return INTERRUPT,
-                _ = self.hangup.recv() => info!("SIGHUP changes nothing: settings are changed by iscsictl"),
+                _ = self.hangup.recv() => match self.log.as_deref().map(log::file::open_again) {
+                    Some(Ok(())) => info!("SIGHUP: the log is opened again"),
+                    Some(Err(error)) => warn!("SIGHUP: the log cannot be opened again: {error}"),
+                    None => info!("SIGHUP changes nothing: settings are changed by iscsictl"),
+                },
             }
         }
     }
@@ -163,6 +171,7 @@ async fn serve(
         disks,
         registry: registry.clone(),
         nfs: nfs.as_ref().map(NfsExport::place).cloned(),
+        short_life: options.short_life.map_or(SHORT_LIFE, Duration::from_secs),
     };
     let daemon = Daemon::new(settings, partners, runtime_dir.path().to_owned());
     tokio::spawn(route(daemon.clone(), events));

@@ -1,6 +1,6 @@
 //! The runtime directory: one daemon's at a time, with its sockets in it.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -78,6 +78,9 @@ impl RuntimeDir {
             .advice("stop it first, or give this one another by --runtime-dir"),
             errno => unusable(path, "locked", &errno.into()),
         })?;
+        // For who sends signals, such as newsyslog. Who cannot read it finds the process by its name.
+        let told = lock.set_len(0).and_then(|()| (&*lock).write_all(format!("{}\n", std::process::id()).as_bytes()));
+        told.map_err(|error| unusable(path, "written", &error))?;
         Ok(RuntimeDir { path: path.to_owned(), sockets: Vec::new(), _lock: lock })
     }
 

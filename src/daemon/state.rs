@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -21,6 +22,9 @@ use crate::block::Registry;
 use crate::config::Portal;
 use crate::kernel_bridge::KernelBridge;
 use crate::login::plan::Opener;
+
+/// Places of targets that are kept though nothing happens there.
+const IDLE_SLOTS: usize = 256;
 
 /// The daemon.
 pub(crate) struct Daemon {
@@ -45,6 +49,8 @@ pub(crate) struct Daemon {
     pub(crate) nfs: Option<NfsPlace>,
     /// Where the sockets are.
     pub(crate) runtime_dir: PathBuf,
+    /// A connection that lasts less counts as a login that failed.
+    pub(crate) short_life: Duration,
     /// What tells this installation from another one on the same machine.
     pub(crate) seed: String,
     /// The daemon is to end.
@@ -78,6 +84,7 @@ pub(crate) struct Partners {
     pub(crate) disks: Arc<dyn Disks>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) nfs: Option<NfsPlace>,
+    pub(crate) short_life: Duration,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,7 +94,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Daemon {
     /// A daemon that has not begun anything yet.
     pub(crate) fn new(settings: Settings, partners: Partners, runtime_dir: PathBuf) -> Arc<Daemon> {
-        let Partners { bridge, opener, disks, registry, nfs } = partners;
+        let Partners { bridge, opener, disks, registry, nfs, short_life } = partners;
         let path = settings.path();
         let seed = path.canonicalize().unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
         let (survivors, mut left_by_last) = Survivors::open(&runtime_dir);
@@ -103,6 +110,7 @@ impl Daemon {
             nfs,
             router: Router::default(),
             runtime_dir,
+            short_life,
             seed,
             stop: CancellationToken::new(),
             discovery_changed: Notify::new(),
@@ -117,7 +125,12 @@ impl Daemon {
 
     /// The place of a target's session, by its normalised name.
     pub(crate) fn slot(&self, target: &str) -> Arc<Slot> {
-        lock(&self.slots).entry(target.to_owned()).or_default().clone()
+        let mut slots = lock(&self.slots);
+        if slots.len() >= IDLE_SLOTS && !slots.contains_key(target) {
+            // Discovery may name others each time. Whoever else holds one may be about to use it.
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.is_busy());
+        }
+        slots.entry(target.to_owned()).or_default().clone()
     }
 
     /// All places there are, by their target's name.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::bridge::BridgeError;
@@ -23,6 +23,8 @@ pub(super) struct Handle {
     pub(super) counters: Arc<Counters>,
     pub(super) control: mpsc::UnboundedSender<Control>,
     pub(super) units: Arc<Units>,
+    /// Whether the target takes no more commands over the connection.
+    pub(super) held: watch::Receiver<bool>,
     /// One scan at a time.
     pub(super) scanning: Semaphore,
     /// Where its driver runs.

@@ -151,12 +151,14 @@ impl Sessions {
         let stream = adopt(stream, &lane)?;
         let disks = Disks::default();
         let (doubted, doubts) = watch::channel(Instant::now());
+        let (hold, held) = watch::channel(false);
         let start = Start {
             notices: Notices {
                 id,
                 events: self.events.clone(),
                 disks: disks.clone(),
                 doubted,
+                held: hold,
                 replacement_timeout: spec.replacement_timeout,
             },
             spec,
@@ -180,6 +182,7 @@ impl Sessions {
             counters,
             control,
             units: Arc::new(Units::new(target, disks)),
+            held,
             scanning: Semaphore::new(1),
             lane: lane.clone(),
             in_kext,
@@ -389,8 +392,18 @@ impl KernelBridge for Sessions {
         Box::pin(async move {
             let deadline = Instant::now() + within;
             let handle = self.session(session)?;
-            if tokio::time::timeout_at(deadline, self.flush_all(&handle)).await.is_err() {
-                tracing::warn!(target = handle.target(), "its units were not flushed in time before the logout");
+            let mut held = handle.held.clone();
+            tokio::select! {
+                flushed = tokio::time::timeout_at(deadline, self.flush_all(&handle)) => if flushed.is_err() {
+                    tracing::warn!(target = handle.target(), "its units were not flushed in time before the logout");
+                },
+                // A driver that has ended flushes nothing either.
+                _ = held.wait_for(|held| *held) => {
+                    tracing::warn!(
+                        target = handle.target(),
+                        "the target wants a logout and takes no more commands: its units were not flushed before it"
+                    );
+                }
             }
             self.forget(session);
             handle.log_out(Purpose::End, deadline).await

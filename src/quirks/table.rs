@@ -63,6 +63,13 @@ quirks! {
     RefusesWriteSame: Warned, "announces WRITE SAME and refuses it" => "zeroes are written";
     /// LBPU or LBPWS (SBC-4 §6.6.6).
     RefusesUnmap: Warned, "announces that it frees blocks and refuses to" => "a trim, which is a hint, is done as it is";
+    /// Two machines with the same InitiatorName and ISID are one initiator port: the login of each ends the session of the
+    /// other (RFC 7143 §6.3.5).
+    EndsConnectionsEarly: Warned, "ends connections soon after their login, as if another machine logged in with the same InitiatorName" => "logins are further and further apart; if there is such a machine, such as a copy of this one, give one of them another name by `iscsictl modify initiator --name`";
+    /// DefaultTime2Wait goes up to an hour (RFC 7143 §13.15), and an announcement has room for eighteen.
+    AsksForALongWait: Warned, "asks for a wait of more than a minute before the next login (Time2Wait)" => "it gets it, but an hour at most; `iscsictl login` does not wait";
+    /// Each look at the units brings the same news again.
+    ChangesWithoutEnd: Warned, "says without end that its units have changed" => "they are looked for once a minute at most";
 }
 
 #[cfg(test)]

@@ -63,6 +63,8 @@ impl Home {
         let mut command = self.command(ISCSID);
         command.arg("--config").arg(self.config()).arg("--runtime-dir").arg(self.runtime_dir());
         command.env("ISCSID_LOG", "debug").env("ISCSID_NFS", "yes");
+        // Connections are lost on purpose, many a minute: no login waits because of that.
+        command.env("ISCSID_SHORT_LIFE", "0");
         if kernel_sim::is_wanted() {
             let kernel = self.kernel.get_or_init(|| KernelSim::start(self.dir()));
             command.args(["--bridge", "kext"]).env("ISCSID_KERNEL_SIM", kernel.socket());

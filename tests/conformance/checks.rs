@@ -492,6 +492,11 @@ pub(crate) const GROUPS: &[Group] = &[
             ),
             ("async-negotiation", "Event 4: we log out, since we do not negotiate in full feature.", "11.9.1"),
             ("async-luns-changed", "Event 0 with 3F/0E: units are looked for again.", "11.9.1, SPC-5"),
+            (
+                "scan-flood",
+                "A target that says without end that its units have changed is looked at less and less often, at most a minute apart.",
+                "11.9.1, SPC-5",
+            ),
             ("async-capacity", "Event 0 with 2A/09: the capacity is read again.", "11.9.1, SBC-4"),
             ("async-vendor", "Event 255, and events nobody knows, are logged and otherwise ignored.", "11.9.1"),
             ("async-sense-bounds", "A sense length beyond what arrived, or none, does no harm.", "11.9.4"),
@@ -539,6 +544,11 @@ pub(crate) const GROUPS: &[Group] = &[
             ),
             ("discovery-no-address", "A target without an address is where we asked.", "Appendix C"),
             ("discovery-ipv6", "IPv6 addresses come in brackets.", "13.8"),
+            (
+                "discovery-churn",
+                "Targets that discovery names once and never again leave no memory behind.",
+                "Appendix C",
+            ),
             ("discovery-malformed", "A malformed list is told and nothing of it is used.", "Appendix C"),
             (
                 "discovery-session",
@@ -554,6 +564,16 @@ pub(crate) const GROUPS: &[Group] = &[
                 "recovery-time2wait",
                 "After a loss: DefaultTime2Wait, then a login with the same ISID and TSIH 0.",
                 "6.3.5, 13.15",
+            ),
+            (
+                "recovery-time2wait-long",
+                "A longer Time2Wait than a minute is kept to, at most an hour, and a login by hand cuts it short.",
+                "6.3.5, 13.15",
+            ),
+            (
+                "recovery-short-lives",
+                "A connection that ends soon after its login counts as a login that failed: attempts back off, and the third time it is said what it looks like.",
+                "6.3.5, 10.1.1",
             ),
             (
                 "recovery-replay-order",
@@ -601,6 +621,16 @@ pub(crate) const GROUPS: &[Group] = &[
                 "scan-incomplete",
                 "A target that cannot list its units now is not taken for one that has none: disks stay.",
                 "SPC-5 6.34",
+            ),
+            (
+                "attach-cap",
+                "How many units are attached without being named is bounded, per target and in all; the others are named in a sentence.",
+                "SPC-5",
+            ),
+            (
+                "login-logged-out",
+                "A login that is logged out of while its units are looked for is no success.",
+                "11.14",
             ),
             ("recovery-forced-removal", "A dead target is removed by force in less than a second.", ""),
             ("recovery-restart", "A daemon that is killed and started again logs in again without a command.", "6.3.5"),

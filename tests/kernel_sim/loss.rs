@@ -157,6 +157,50 @@ async fn a_target_that_does_not_answer_a_task_is_asked_to_abort_it() {
     sim.end(&mut daemon);
 }
 
+// check: async-logout-holds, async-logout-refused
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_target_refuses_after_it_has_asked_for_a_logout_is_done_over_the_next_connection() {
+    let target = target().await;
+    let sim = Sim::start();
+    let mut daemon = sim.daemon();
+    let created = daemon.create(&log_in(&target, "CRC32C").await, 0).expect("a session");
+    disk(&mut daemon);
+    let hold = Hold::new();
+    let (held, count) = (hold.clone(), std::sync::atomic::AtomicU32::new(0));
+    target.forget_commands();
+    target.on_command(move |command| {
+        let write = command.opcode() == opcode::WRITE_16;
+        match write.then(|| count.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
+            Some(0) => Action::Hold(held.clone()),
+            Some(1) => Action::AskForEnd(iscsi_proto::pdu::AsyncEvent::LogoutRequest),
+            _ => Action::Proceed,
+        }
+    });
+    let lbas = || -> Vec<u64> {
+        let writes = target.commands().into_iter().filter(|command| command.opcode() == opcode::WRITE_16);
+        writes.map(|command| command.lba).collect()
+    };
+    let write = |daemon: &mut Client, lba| daemon.begin_task(&io(created.target, [0; 8], true, lba, 8), &[7; 8 * 512]);
+    let under_way = write(&mut daemon, 100);
+    hold.reached(1).await;
+    let crossing = write(&mut daemon, 200);
+    daemon.notice(ISCSI_NOTICE_LOGOUT_REQUESTED);
+    let later = write(&mut daemon, 300);
+    hold.release();
+    assert!(daemon.task_end(under_way).0.is_good(), "what is under way may end");
+    target.disconnect_all(false);
+    daemon.notice(ISCSI_NOTICE_CONNECTION_LOST);
+    assert_eq!(lbas(), [100, 200], "nothing new has gone there");
+    daemon.replace(created.session, &log_in(&target, "CRC32C").await, 0).expect("a session");
+    for id in [crossing, later] {
+        assert!(daemon.task_end(id).0.is_good());
+    }
+    assert_eq!(lbas(), [100, 200, 200, 300]);
+    daemon.log_out(created.session);
+    sim.end(&mut daemon);
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_that_the_target_asks_for_is_told() {
     let target = target().await;

@@ -70,6 +70,24 @@ fn the_socket_is_the_one_the_command_line_looks_for() {
 }
 
 #[test]
+fn the_log_does_not_grow_without_end() {
+    let rule = std::fs::read_to_string("packaging/newsyslog/org.iscsid.iscsid.conf").expect("the rule");
+    let lines: Vec<&str> = rule.lines().filter(|line| !line.starts_with('#')).collect();
+    let [line] = lines.as_slice() else { panic!("one rule: {rule}") };
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let job = job();
+    assert_eq!(fields[0], text(&job, "StandardErrorPath"));
+    // newsyslog.conf(5): the size in KB, the file that names the process, and the signal at which it opens its log again.
+    assert!(fields[3].parse::<u32>().is_ok_and(|size| size > 0), "{line}");
+    let sockets = job.get("Sockets").and_then(Value::as_dictionary).expect("sockets");
+    let control = sockets.get("Control").and_then(Value::as_dictionary).expect("the socket");
+    let runtime_dir = Path::new(text(control, "SockPathName")).parent().expect("a directory");
+    assert_eq!((Path::new(fields[6]), fields[7]), (runtime_dir.join("iscsid.lock").as_path(), "1"));
+    let build = std::fs::read_to_string("packaging/installer/build").expect("the build");
+    assert!(build.contains("packaging/newsyslog/org.iscsid.iscsid.conf"), "it is in the package");
+}
+
+#[test]
 fn nothing_of_it_is_where_the_configuration_is() {
     let job = job();
     let arguments = job.get("ProgramArguments").and_then(Value::as_array).expect("arguments");

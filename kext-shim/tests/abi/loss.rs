@@ -43,6 +43,48 @@ fn what_was_under_way_is_issued_again_in_its_order_before_anything_new() {
     assert_eq!(rig.state().reconnects, 1);
 }
 
+// check: async-logout-holds, async-logout-refused
+#[test]
+fn what_a_target_refuses_after_it_has_asked_for_an_end_is_issued_again_over_the_next_connection() {
+    for event in 1..=4 {
+        let mut rig = Rig::new();
+        rig.write_at(100, 8);
+        rig.write_at(200, 8);
+        let sent = rig.sent();
+        let itts: Vec<_> = sent
+            .iter()
+            .filter(|pdu| opcode(&pdu.bhs) == ScsiCommand::OPCODE)
+            .map(|pdu| pdu.is::<ScsiCommand>().itt)
+            .collect();
+        let stat_sn = rig.next_stat_sn();
+        let asked = AsyncMessage {
+            flags: FINAL,
+            lun: iscsi_proto::ids::Lun(0),
+            itt: iscsi_proto::ids::Itt::RESERVED,
+            stat_sn,
+            exp_cmd_sn: iscsi_proto::sn::CmdSn(10),
+            max_cmd_sn: iscsi_proto::sn::CmdSn(41),
+            event,
+            vendor_code: 0,
+            parameter1: 0,
+            parameter2: 0,
+            parameter3: 3,
+        };
+        assert_eq!(rig.arrives(asked.encode(), &[]), ISCSI_OK);
+        rig.write_at(300, 8);
+        assert!(rig.sent().is_empty() && !rig.wants_transmit(), "nothing new goes there");
+        let not_supported = [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0];
+        assert_eq!(rig.responds(itts[0], 0x02, &not_supported), ISCSI_OK);
+        assert_eq!(rig.responds(itts[1], 0, &[]), ISCSI_OK);
+        let told: Vec<u32> = rig.events().iter().map(|event| event.kind).collect();
+        let wanted = if matches!(event, 1 | 4) { ISCSI_EVENT_LOGOUT_REQUESTED } else { ISCSI_EVENT_DROP_ANNOUNCED };
+        assert_eq!(told, [wanted, ISCSI_EVENT_TASK_DONE], "the stack hears of no failure");
+        rig.lost();
+        assert_eq!(rig.reinstate(0), ISCSI_OK);
+        assert_eq!(lbas(&rig.sent()), [100, 300]);
+    }
+}
+
 #[test]
 fn a_later_command_to_the_same_blocks_waits_until_one_that_is_issued_again_is_through() {
     let mut rig = Rig::new();

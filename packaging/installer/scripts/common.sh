@@ -66,6 +66,7 @@ is_ours() {
     usr/local/share/zsh/site-functions/_iscsictl | usr/local/etc/bash_completion.d/iscsictl) ;;
     usr/local/share/fish/vendor_completions.d/iscsictl.fish | usr/local/share/iscsid/*) ;;
     Library/LaunchDaemons/org.iscsid.iscsid.plist | Library/Extensions/iscsi.kext/*) ;;
+    private/etc/newsyslog.d/org.iscsid.iscsid.conf) ;;
     *) return 1 ;;
     esac
 }

@@ -20,7 +20,8 @@ pub(super) fn daemon(command: &Command) -> String {
         "SIGTERM and SIGINT end it: what is written is flushed and all targets are logged out of, in ten seconds at most; \
          another signal meanwhile ends it at once. SIGINT (Ctrl-C) waits while a disk is in use that would fail without iscsid, \
          as loop devices do, and the log says who uses it; a second one does not wait. If iscsid has ended under such a disk, its \
-         exit status is 75, and the next iscsid logs in to its target again. SIGHUP changes nothing.",
+         exit status is 75, and the next iscsid logs in to its target again. At SIGHUP iscsid opens its log \
+         again, where that is a file: it may have been put aside.",
     );
     examples(
         &mut page,

@@ -9,6 +9,7 @@
 //! What is for whoever looks for a bug (`debug`, `trace`) is said in full: it was asked for.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::{Debug, Write};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -55,10 +56,6 @@ impl Purse {
         // What is left of the time counts towards the next line.
         self.since = if self.left == rate.at_once { now } else { self.since + rate.every * more };
     }
-
-    fn is_full(&self, rate: Rate) -> bool {
-        self.left == rate.at_once && self.left_out == 0
-    }
 }
 
 /// A place in the source that logs.
@@ -66,30 +63,36 @@ impl Purse {
 struct Place {
     all: Purse,
     subjects: HashMap<u64, Purse>,
+    /// When those of which nothing was said for long were forgotten.
+    cleared: Instant,
 }
 
 impl Place {
     fn new(now: Instant) -> Place {
-        Place { all: Purse::full(OF_A_PLACE, now), subjects: HashMap::new() }
+        Place { all: Purse::full(OF_A_PLACE, now), subjects: HashMap::new(), cleared: now }
     }
 
     /// Whether a line is written, and how many like it were not since the last one.
     fn take(&mut self, subject: u64, now: Instant) -> Option<u64> {
-        if self.subjects.len() >= SUBJECTS && !self.subjects.contains_key(&subject) {
+        let full = self.subjects.len() >= SUBJECTS && !self.subjects.contains_key(&subject);
+        if full && now.saturating_duration_since(self.cleared) >= OF_A_SUBJECT.every {
+            self.cleared = now;
             self.subjects.retain(|_, purse| {
                 purse.refill(OF_A_SUBJECT, now);
-                !purse.is_full(OF_A_SUBJECT)
+                let quiet = purse.left == OF_A_SUBJECT.at_once;
+                if quiet {
+                    self.all.left_out += purse.left_out;
+                }
+                !quiet
             });
         }
         self.all.refill(OF_A_PLACE, now);
         let room = self.subjects.len() < SUBJECTS;
         let mut of_it = match self.subjects.entry(subject) {
-            std::collections::hash_map::Entry::Occupied(known) => Some(known.into_mut()),
-            std::collections::hash_map::Entry::Vacant(new) if room => {
-                Some(new.insert(Purse::full(OF_A_SUBJECT, now)))
-            }
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(new) if room => Some(new.insert(Purse::full(OF_A_SUBJECT, now))),
             // Of so many at once, only the place counts.
-            std::collections::hash_map::Entry::Vacant(_) => None,
+            Entry::Vacant(_) => None,
         };
         if let Some(purse) = &mut of_it {
             purse.refill(OF_A_SUBJECT, now);
@@ -216,8 +219,8 @@ mod tests {
         assert_eq!(written, 1000);
         assert!(place.subjects.len() <= SUBJECTS);
         let hour = start + Duration::from_secs(3600);
-        assert_eq!(place.take(7, hour), Some(99_000));
-        assert!(place.subjects.len() < SUBJECTS, "those that are quiet again are forgotten");
+        assert_eq!(place.take(100_000, hour), Some(99_000));
+        assert_eq!(place.subjects.len(), 1, "those that are quiet again are forgotten");
     }
 
     #[test]

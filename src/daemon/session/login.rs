@@ -13,7 +13,7 @@ use super::units::scan_and_attach;
 use crate::config::Portal;
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
-use crate::ipc::{ExitCode, Failure};
+use crate::ipc::{ExitCode, Failure, SessionState};
 use crate::login::failure::{Again, Cause, Failed};
 use crate::login::plan::{Opened, Plan, TargetLogin, open_any};
 
@@ -44,7 +44,9 @@ pub(crate) async fn log_in(
     progress: &Progress,
 ) -> Result<Vec<String>, NoLogin> {
     let slot = daemon.slot(target);
-    let attempt = slot.begin().map_err(|busy| NoLogin { failure: refusal(target, busy), again: Again::Later })?;
+    let attempt = slot
+        .begin()
+        .map_err(|busy| NoLogin { failure: refusal(target, busy, slot.live().as_deref()), again: Again::Later })?;
     let current = daemon.settings.current();
     let TargetLogin { plan, effective, portals } = TargetLogin::new(&current, target, &daemon.seed)?;
     let portals = only.map_or(portals, |only| vec![only.clone()]);
@@ -71,8 +73,14 @@ pub(crate) async fn log_in(
     tokio::spawn(recovery::recover(daemon.clone(), live.clone(), sender, events));
     info!("logged in to {target} over {portal}");
     progress.say(format!("logged in to {target} over {portal}"));
+    let found = scan_and_attach(daemon, &live, effective.attach, progress).await;
+    if live.is_leaving(&slot) {
+        let message = format!("{target} was logged in to, and logged out of again before its units were looked for");
+        let failure = Failure::new(ExitCode::TryAgain, message).advice("log in again if that was not meant");
+        return Err(NoLogin { failure, again: Again::Later });
+    }
     // The login has worked, also where the units cannot be used.
-    Ok(scan_and_attach(daemon, &live, effective.attach, progress).await.unwrap_or_else(|failure| {
+    Ok(found.unwrap_or_else(|failure| {
         warn!("{failure}");
         vec![failure.to_string()]
     }))
@@ -102,8 +110,14 @@ async fn open_patiently(
 }
 
 /// Why a target cannot be logged in to now.
-fn refusal(target: &str, busy: Busy) -> Failure {
+fn refusal(target: &str, busy: Busy, live: Option<&Live>) -> Failure {
     match busy {
+        Busy::Up if live.is_some_and(|live| live.facts().state == SessionState::Recovering) => {
+            // Whoever asks has a reason to believe that it works now.
+            live.inspect(|live| live.look.notify_one());
+            let message = format!("the connection to {target} is lost, and iscsid tries at once to replace it");
+            Failure::new(ExitCode::TryAgain, message).advice("`iscsictl list sessions` shows when it is active again")
+        }
         Busy::Idle => Failure::new(ExitCode::Internal, format!("{target} is idle, yet not to be logged in to")),
         Busy::Up => {
             let message = format!("{target} is logged in already");

@@ -8,8 +8,10 @@
 
 pub(crate) mod auto_login;
 pub(crate) mod back_off;
+pub(crate) mod lives;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod pace;
 pub(crate) mod recovery;
 pub(crate) mod router;
 pub(crate) mod slot;

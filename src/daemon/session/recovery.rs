@@ -13,6 +13,9 @@
 //!                  └──────────────────────────────────┘ │ no login
 //!                  ▲────────────────────────────────────┘
 //! ```
+//! A connection that ends soon after its login counts as a login that failed (`lives`), and a target that says without
+//! end that its units have changed is looked at less and less often (`pace`).
+//!
 //! A session is reinstated with the same ISID and TSIH 0 (RFC 7143 §6.3.5), over a portal of the same
 //! portal group. The bridge holds the I/O meanwhile; when it has waited long enough, it fails it, and
 //! recovery goes on trying. It ends when the session is to be closed.
@@ -21,10 +24,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::back_off::back_off;
+use super::lives::{Lives, PATTERN};
+use super::pace::Pace;
 use super::slot::{Facts, Live};
 use super::spec::spec;
 use super::units;
@@ -35,9 +41,17 @@ use crate::ipc::SessionState;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
 use crate::login::failure::{Again, Cause, Failed};
 use crate::login::plan::{Opened, TargetLogin, open_any};
+use crate::quirks::Quirk;
 
 /// How long a target may take to answer when there is reason to doubt that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
+/// The longest time that is waited because a target asks for it (DefaultTime2Wait, RFC 7143 §13.15): an announcement has
+/// room for eighteen hours.
+const LONGEST_TIME2WAIT: Duration = Duration::from_secs(3600);
+
+/// A wait that somebody may want to cut short.
+const LONG_WAIT: Duration = Duration::from_secs(60);
 
 /// Keeps a session alive until it is to be closed. `sender` is the other end of `events`, for the case that
 /// the session gets another number.
@@ -51,7 +65,8 @@ pub(crate) async fn recover(
     let stop = live.stop.clone();
     let changed = Arc::new(Notify::new());
     let _scans = AbortOnDropHandle::new(tokio::spawn(scans(daemon.clone(), live.clone(), changed.clone())));
-    let mut recovery = Recovery { daemon, live, sender, events, changed, gone: false };
+    let lives = Lives::begin(daemon.short_life);
+    let mut recovery = Recovery { daemon, live, sender, events, changed, lives, gone: false };
     let mut step = Step::Watch;
     loop {
         // A hand-over to the bridge is not interrupted: the step itself looks at the token.
@@ -76,11 +91,17 @@ pub(crate) async fn recover(
 /// Looks for units whenever they may have changed. A task of its own: a scan over a connection that
 /// is lost meanwhile waits for the recovery to replace it.
 async fn scans(daemon: Arc<Daemon>, live: Arc<Live>, changed: Arc<Notify>) {
+    let mut pace = Pace::default();
     loop {
         changed.notified().await;
+        let asked = Instant::now();
+        tokio::time::sleep_until(pace.due()).await;
         let attach = daemon.settings.current().effective(&live.target).attach;
         if let Err(failure) = units::scan_and_attach(&daemon, &live, attach, &Progress::default()).await {
             warn!("{failure}");
+        }
+        if pace.looked(asked) {
+            live.seen.note(&live.target, Quirk::ChangesWithoutEnd, "");
         }
     }
 }
@@ -105,6 +126,7 @@ struct Recovery {
     events: mpsc::UnboundedReceiver<BridgeEvent>,
     /// Tells the task that looks for units.
     changed: Arc<Notify>,
+    lives: Lives,
     /// The bridge does not have the session any more: there is nothing to reinstate.
     gone: bool,
 }
@@ -116,22 +138,24 @@ impl Recovery {
             event = self.events.recv() => event,
             () = self.live.look.notified() => return self.check().await,
         };
-        let target = &self.live.target;
+        let Some(event) = event else { return Step::End };
+        self.daemon.router.taken(&event);
+        let target = self.live.target.clone();
         match event {
-            None => Step::End,
-            Some(BridgeEvent::ConnectionLost { why, .. }) => {
-                let wait = Duration::from_secs(self.live.facts().handoff.default_time2wait.into());
-                warn!("the connection to {target} is lost: {why}; logging in again in {} s", wait.as_secs());
+            BridgeEvent::ConnectionLost { why, .. } => {
                 self.live.set_state(SessionState::Recovering);
+                let wait = self.rest(&why, self.default_time2wait());
+                warn!("the connection to {target} is lost: {why}; {}", again_in(wait));
                 Step::Wait { failures: 0, wait }
             }
-            Some(BridgeEvent::DropAnnounced { time2wait, .. }) => {
-                warn!("{target} announces that it will drop the connection; logging in again in {time2wait} s");
-                self.live.set_state(SessionState::Recovering);
-                Step::Wait { failures: 0, wait: Duration::from_secs(time2wait.into()) }
+            BridgeEvent::DropAnnounced { time2wait, .. } => {
+                let ours = self.daemon.settings.current().effective(&target).timers.logout;
+                warn!("{target} announces that it will drop the connection; logging out before it does");
+                let wait = self.log_out("it has announced that it drops the connection", ours, time2wait.into()).await;
+                Step::Wait { failures: 0, wait }
             }
-            Some(BridgeEvent::LogoutRequested { seconds, .. }) => self.log_out_as_asked(seconds).await,
-            Some(BridgeEvent::UnitsChanged { .. }) => {
+            BridgeEvent::LogoutRequested { seconds, .. } => self.log_out_as_asked(seconds).await,
+            BridgeEvent::UnitsChanged { .. } => {
                 info!("the units of {target} may have changed");
                 self.changed.notify_one();
                 Step::Watch
@@ -162,15 +186,43 @@ impl Recovery {
     async fn log_out_as_asked(&mut self, seconds: u16) -> Step {
         let target = &self.live.target;
         info!("{target} wants a logout; logging out and in again");
-        self.live.set_state(SessionState::Recovering);
         // The target may give more time than that; no logout gets more than its timer.
         let ours = self.daemon.settings.current().effective(target).timers.logout;
         let within = ours.min(Duration::from_secs(seconds.max(1).into()));
-        if let Err(error) = self.daemon.bridge.suspend(self.live.id(), within).await {
-            warn!("{target} did not confirm the logout it wanted: {error}");
-        }
-        let wait = Duration::from_secs(self.live.facts().handoff.default_time2wait.into());
+        let wait = self.log_out("it has asked for a logout", within, self.default_time2wait()).await;
         Step::Wait { failures: 0, wait }
+    }
+
+    /// Logs out of a connection that the target will end, and keeps the units. What is under way is waited for; what is
+    /// not waits for the next connection. How long to wait for that.
+    async fn log_out(&mut self, why: &str, within: Duration, time2wait: u64) -> Duration {
+        let target = self.live.target.clone();
+        self.live.set_state(SessionState::Recovering);
+        let wait = self.rest(why, time2wait);
+        if let Err(error) = self.daemon.bridge.suspend(self.live.id(), within).await {
+            warn!("{target} did not confirm the logout: {error}");
+        }
+        info!("the connection to {target} is left; {}", again_in(wait));
+        wait
+    }
+
+    fn default_time2wait(&self) -> u64 {
+        self.live.facts().handoff.default_time2wait.into()
+    }
+
+    /// The connection is over: how long to wait before the next login.
+    fn rest(&mut self, why: &str, time2wait: u64) -> Duration {
+        let target = &self.live.target;
+        if self.lives.over() == PATTERN {
+            let name = self.daemon.settings.current().config.initiator.name.clone();
+            let detail = format!("{PATTERN} in a row, the last because {why}; our name is {name}");
+            self.live.seen.note(target, Quirk::EndsConnectionsEarly, &detail);
+        }
+        let time2wait = Duration::from_secs(time2wait);
+        if time2wait > LONG_WAIT {
+            self.live.seen.note(target, Quirk::AsksForALongWait, &format!("{} s", time2wait.as_secs()));
+        }
+        time2wait.min(LONGEST_TIME2WAIT).max(self.lives.wait())
     }
 
     async fn replace(&mut self, failures: u32) -> Step {
@@ -215,6 +267,7 @@ impl Recovery {
         let (stream, facts) = opened.split();
         // Earlier events of the connection do not concern the new one. Those of the units do.
         while let Ok(event) = self.events.try_recv() {
+            self.daemon.router.taken(&event);
             if matches!(event, BridgeEvent::UnitsChanged { .. }) {
                 self.changed.notify_one();
             }
@@ -223,6 +276,7 @@ impl Recovery {
         match self.daemon.bridge.handoff(spec(&target, effective), facts.handoff, stream, replaces).await {
             Ok(id) => {
                 self.live.set_facts(Facts::new(id, facts));
+                self.lives.reborn();
                 if id != before {
                     self.daemon.router.forget(before);
                     self.daemon.router.subscribe(id, self.sender.clone());
@@ -240,6 +294,12 @@ impl Recovery {
             }
         }
     }
+}
+
+/// When the next login is, in words.
+fn again_in(wait: Duration) -> String {
+    let when = format!("logging in again in {} s", wait.as_secs());
+    if wait < LONG_WAIT { when } else { format!("{when}; `iscsictl login` does it at once") }
 }
 
 /// The portals to try for a session that was connected with these facts: the one it used, then the

@@ -286,6 +286,11 @@ impl Live {
         self.lock().id
     }
 
+    /// Whether it is on its way out of its place, or is not there any more.
+    pub(crate) fn is_leaving(self: &Arc<Self>, slot: &Slot) -> bool {
+        !matches!(&*slot.lock(), Phase::Up(live) if Arc::ptr_eq(live, self))
+    }
+
     /// Says what it is doing.
     pub(crate) fn set_state(&self, state: SessionState) {
         self.lock().state = state;

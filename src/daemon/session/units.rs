@@ -14,6 +14,16 @@ use crate::kernel_bridge::{UnitInfo, unit_name};
 /// How long the search for units may take.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Units of a target that are attached without being named. Each takes a mount, threads and memory, and how many there
+/// are is the target's to say.
+pub(crate) const MOST_OF_A_TARGET: usize = 64;
+
+/// Units of all targets that are attached without being named.
+pub(crate) const MOST_IN_ALL: usize = 256;
+
+/// Sentences about units of one look: who reads more of them?
+const MOST_NOTES: usize = 32;
+
 /// Looks for the units of a session and attaches them. A unit that cannot be used is only reported.
 pub(crate) async fn scan_and_attach(
     daemon: &Daemon,
@@ -23,22 +33,34 @@ pub(crate) async fn scan_and_attach(
 ) -> Result<Vec<String>, Failure> {
     let target = &live.target;
     let mut notes = Vec::new();
+    let mut unsaid = 0_usize;
     let mut note = |sentence: String| {
+        if notes.len() == MOST_NOTES {
+            unsaid += 1;
+            return;
+        }
         warn!("{sentence}");
         notes.push(sentence);
     };
     let units = scan(daemon, live).await?;
+    let of_target = attached(daemon, target, &units);
+    let mut room = MOST_OF_A_TARGET.saturating_sub(of_target).min(MOST_IN_ALL.saturating_sub(attached_in_all(daemon)));
+    let mut left = 0_usize;
     progress.say(format!("{target} has {} units", units.len()));
     for unit in units {
         if let Some(problem) = &unit.problem {
             note(format!("unit {} of {target} cannot be used: {problem}", unit.lun));
         }
         // One that is attached already gets the size that the unit has now.
-        let attach =
-            daemon.disks.attach_at_login() && (attach || daemon.disks.device(&unit_name(target, unit.lun)).is_some());
-        if attach && unit.geometry.is_some() {
+        let is_attached = daemon.disks.device(&unit_name(target, unit.lun)).is_some();
+        if daemon.disks.attach_at_login() && (attach || is_attached) && unit.geometry.is_some() {
+            if !is_attached && room == 0 {
+                left += 1;
+                continue;
+            }
             match attach_unit(daemon, live, &unit).await {
                 Ok(device) => {
+                    room = room.saturating_sub(usize::from(!is_attached));
                     info!("{} is attached as {device}", unit_name(target, unit.lun));
                     progress.say(format!("unit {} of {target} is {device}", unit.lun));
                 }
@@ -46,7 +68,30 @@ pub(crate) async fn scan_and_attach(
             }
         }
     }
+    if unsaid > 0 {
+        notes.push(format!(
+            "{unsaid} more things could be said of units of {target}; `iscsictl list luns` has them all"
+        ));
+    }
+    if left > 0 {
+        let sentence = format!(
+            "{left} more units of {target} are not attached: by themselves, {MOST_OF_A_TARGET} of a target and \
+             {MOST_IN_ALL} in all are; `iscsictl attach {target} --lun NUMBER` attaches another one"
+        );
+        warn!("{sentence}");
+        notes.push(sentence);
+    }
     Ok(notes)
+}
+
+/// How many of these units of a target are attached.
+fn attached(daemon: &Daemon, target: &str, units: &[UnitInfo]) -> usize {
+    units.iter().filter(|unit| daemon.disks.device(&unit_name(target, unit.lun)).is_some()).count()
+}
+
+fn attached_in_all(daemon: &Daemon) -> usize {
+    let lives = daemon.slots().into_iter().filter_map(|(_, slot)| slot.live());
+    lives.map(|live| attached(daemon, &live.target, &daemon.bridge.units(live.id()))).sum()
 }
 
 /// Looks for the units of a session, within a bound.

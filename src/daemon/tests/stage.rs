@@ -17,6 +17,7 @@ use crate::daemon::control::socket::Answer;
 use crate::daemon::disks::{Afterlife, DiskFuture, Disks, Release, SystemDisks};
 use crate::daemon::progress::Progress;
 use crate::daemon::route;
+use crate::daemon::session::lives::SHORT_LIFE;
 use crate::daemon::settings::Settings;
 use crate::daemon::state::{Daemon, Partners};
 use crate::ipc::{ExitCode, Failure, Reply, Request, Session, SessionState, TargetChanges, Which};
@@ -137,6 +138,10 @@ pub(crate) struct ScriptedKernel {
     pub(crate) events: mpsc::UnboundedSender<BridgeEvent>,
     answers_logout: bool,
     pub(crate) scans: AtomicBool,
+    /// How many units a scan finds.
+    pub(crate) count: AtomicU32,
+    /// How long a scan takes, in seconds.
+    pub(crate) scan_takes: AtomicU32,
     /// Whether the targets answer a ping.
     pub(crate) alive: AtomicBool,
     /// Whether the unit has a write cache.
@@ -152,9 +157,14 @@ impl ScriptedKernel {
         self.told.lock().expect("sound").clone()
     }
 
-    fn unit(&self) -> UnitInfo {
+    fn found(&self) -> Vec<UnitInfo> {
+        (0..self.count.load(Ordering::Relaxed)).map(|lun| self.unit(lun.into())).collect()
+    }
+
+    fn unit(&self, lun: u64) -> UnitInfo {
         UnitInfo {
-            lun: Lun(0),
+            // Flat addressing (SAM-5 §4.7.7.3) where one byte is too small.
+            lun: Lun(if lun < 256 { lun << 48 } else { (0x4000 | lun) << 48 }),
             device_type: 0,
             vendor: "ACME".into(),
             product: "DISK".into(),
@@ -203,12 +213,13 @@ impl KernelBridge for ScriptedKernel {
     fn scan(&self, session: SessionId) -> BridgeFuture<'_, Vec<UnitInfo>> {
         self.tell(Told::Scan(session));
         Box::pin(async {
-            if self.scans.load(Ordering::Relaxed) { Ok(vec![self.unit()]) } else { Err(BridgeError::TimedOut) }
+            tokio::time::sleep(Duration::from_secs(self.scan_takes.load(Ordering::Relaxed).into())).await;
+            if self.scans.load(Ordering::Relaxed) { Ok(self.found()) } else { Err(BridgeError::TimedOut) }
         })
     }
 
     fn units(&self, _session: SessionId) -> Vec<UnitInfo> {
-        vec![self.unit()]
+        self.found()
     }
 
     fn workarounds(&self, _session: SessionId) -> Vec<String> {
@@ -276,6 +287,13 @@ pub(crate) struct Desk {
     pub(crate) released: Mutex<Vec<String>>,
     pub(crate) written_back: Mutex<Vec<String>>,
     pub(crate) outlives: Mutex<bool>,
+}
+
+impl Desk {
+    /// How many units are attached.
+    pub(crate) fn count(&self) -> usize {
+        self.attached.lock().expect("sound").len()
+    }
 }
 
 impl Disks for Desk {
@@ -352,6 +370,8 @@ async fn stage_of(answers_logout: bool, by_the_system: bool) -> Stage {
         events,
         answers_logout,
         scans: true.into(),
+        count: 1.into(),
+        scan_takes: 0.into(),
         alive: answers_logout.into(),
         cached: false.into(),
     });
@@ -364,8 +384,14 @@ async fn stage_of(answers_logout: bool, by_the_system: bool) -> Stage {
         registry.insert(UNIT.into(), Arc::new(Idle(Pool::new(1 << 20))));
         desk.clone()
     };
-    let partners =
-        Partners { bridge: kernel.clone(), opener: script.clone(), disks, registry: registry.clone(), nfs: None };
+    let partners = Partners {
+        bridge: kernel.clone(),
+        opener: script.clone(),
+        disks,
+        registry: registry.clone(),
+        nfs: None,
+        short_life: SHORT_LIFE,
+    };
     let daemon = Daemon::new(Settings::new(store), partners, scratch.path().to_owned());
     tokio::spawn(route(daemon.clone(), heard));
     let stage = Stage { daemon, script, kernel, desk, _scratch: scratch };

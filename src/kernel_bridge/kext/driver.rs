@@ -241,6 +241,8 @@ impl Driver {
             Some(Heard::Notice(notice)) => notice,
             Some(Heard::Gap) => {
                 self.watch_connection().await;
+                // What is missing may have been about units.
+                self.notices.tell(BridgeEvent::UnitsChanged { session });
                 return Then::GoOn;
             }
             None => {

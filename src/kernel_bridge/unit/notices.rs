@@ -26,12 +26,17 @@ pub(crate) struct Notices {
     pub(crate) disks: Disks,
     /// Changes with each doubt about a unit; how long its I/O may wait.
     pub(crate) doubted: watch::Sender<Instant>,
+    /// Whether the target wants an end of the connection, and takes no more commands over it.
+    pub(crate) held: watch::Sender<bool>,
     /// How long I/O waits for a connection.
     pub(crate) replacement_timeout: Duration,
 }
 
 impl Notices {
     pub(crate) fn tell(&self, event: BridgeEvent) {
+        if matches!(event, BridgeEvent::LogoutRequested { .. } | BridgeEvent::DropAnnounced { .. }) {
+            self.held.send_replace(true);
+        }
         if self.events.send(event).is_err() {
             tracing::debug!("the daemon does not listen any more");
         }
@@ -58,6 +63,7 @@ impl Notices {
     /// There is another connection, in place of one that was lost `since` then: each unit is looked at before
     /// its I/O goes on.
     pub(crate) fn doubt_all(&self, since: Instant) {
+        self.held.send_replace(false);
         for disk in self.disks.lock().values() {
             disk.unit.gate().doubt(Size::Must);
         }

@@ -96,6 +96,8 @@ impl Check {
         let gate = unit.gate();
         let mut doubted = self.doubted.clone();
         let mut wait = FIRST_WAIT;
+        // A look at whose end the unit was in doubt again was made.
+        let mut doubted_again = false;
         while gate.in_doubt() {
             let doubt = gate.doubts();
             let deadline = *doubted.borrow_and_update();
@@ -124,13 +126,20 @@ impl Check {
                             self.recheck();
                             return;
                         }
-                        // It was put in doubt again meanwhile.
-                        continue;
+                        // It was put in doubt again meanwhile: once is an accident.
+                        if !std::mem::replace(&mut doubted_again, true) {
+                            continue;
+                        }
+                        "its target says again and again that its units have changed".to_owned()
                     }
                     Likeness::Other(why) => {
-                        self.refuse(&other_disk(&why));
+                        let why = other_disk(&why);
+                        self.refuse(&why);
                         gate.settle(doubt);
-                        continue;
+                        if !gate.in_doubt() {
+                            return;
+                        }
+                        why
                     }
                     Likeness::Unclear(why) => why,
                 },
@@ -140,6 +149,15 @@ impl Check {
             };
             if Instant::now() >= deadline {
                 self.refuse(&unclear);
+            }
+            if gate.doubts() != doubt {
+                // A target that says at each command that its units have changed says so to this look as well, and would
+                // be asked without end.
+                let target = &self.units.target;
+                tracing::warn!(%target, lun = %self.lun, why = unclear, "a unit is in doubt again and again");
+                sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+                continue;
             }
             tokio::select! {
                 () = sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
