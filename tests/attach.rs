@@ -777,7 +777,7 @@ async fn a_killed_process_s_disk_that_is_mounted_stays_mounted_and_fails_until_i
     assert_eq!(bench.attachments.clean_stale().await, Ok(vec![]), "nothing is taken from under its users");
     let uses = vec![format!("mounted on {}", bench.mount_point().display())];
     let lost = Lost { unit: UNIT.into(), device: node.clone(), uses };
-    assert_eq!(bench.attachments.lost().await, [lost.clone()]);
+    assert_eq!(bench.attachments.lost().await, std::slice::from_ref(&lost));
     assert!(written(&bench.mount_point().join("late")).is_err(), "it fails, and does not land elsewhere");
 
     // The unit can be a disk again at once.
