@@ -558,7 +558,10 @@ async fn units_stay_when_the_target_cannot_list_them_now() {
         opcode::REPORT_LUNS => Action::CheckCondition(standby),
         _ => Action::Proceed,
     });
+    assert_eq!(scene.lab.rescan().await.expect("a scan").len(), 2, "they answer for themselves");
+    scene.target.on_command(move |_| Action::CheckCondition(standby));
     assert!(scene.lab.rescan().await.is_err(), "it is not known what there is");
+    scene.target.clear_command_hook();
     assert!(scene.lab.registry().get(&format!("{TARGET}/1")).is_some());
     assert_eq!(scene.lab.units_now().len(), 2);
     scene.end().await;

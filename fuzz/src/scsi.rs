@@ -64,6 +64,9 @@ pub fn run(data: &[u8]) {
             if let Some(report) = ReportLuns::parse(answer) {
                 let luns: Vec<Lun> = report.luns().collect();
                 assert!(luns.len() * 8 + 8 <= answer.len().max(8), "more units than arrived");
+                let beyond = report.beyond().count();
+                assert!((luns.len() + beyond) * 8 + 8 <= answer.len().max(8), "more behind the list than arrived");
+                assert!(beyond == 0 || !report.is_well_formed());
                 for lun in luns {
                     shown(&lun.to_string());
                     if let Some(number) = lun.number() {

@@ -47,6 +47,9 @@ impl Ttt {
 pub struct Lun(pub u64);
 
 impl Lun {
+    /// The REPORT LUNS well-known unit (SPC-4 §8.2): a target without unit 0 has it (SAM-5 §4.7.4).
+    pub const REPORT_LUNS: Lun = Lun(0xc101_0000_0000_0000);
+
     /// The unit that a person calls `number`, encoded as targets report it: peripheral device
     /// addressing up to 255, flat space up to 16383, extended flat space (24 bits) above
     /// (SAM-5 §4.7.5–4.7.9). `None` above 2^24 - 1.
@@ -71,6 +74,11 @@ impl Lun {
             0b11 if first >> 8 == 0xd2 && self.0 << 32 == 0 => Some(((self.0 >> 32) & 0xff_ffff) as u32),
             _ => None,
         }
+    }
+
+    /// Whether it is the address of a well-known unit, which is for questions and has no medium (SAM-5 §4.7.7.5).
+    pub const fn is_well_known(self) -> bool {
+        self.0 >> 56 == 0xc1
     }
 
     /// Whether both are addresses of one unit, which may be written in several ways (SAM-5 §4.7).
@@ -147,5 +155,6 @@ mod tests {
         for raw in [0x0001_0002_0000_0000, 0xc101_0000_0000_0000, 0x8001_0000_0000_0000] {
             assert_eq!(Lun(raw).number(), None, "{raw:#x}");
         }
+        assert!(Lun::REPORT_LUNS.is_well_known() && !Lun(0xd200_4000_0000_0000).is_well_known());
     }
 }

@@ -41,6 +41,7 @@ impl Session {
             Action::Proceed => {}
             Action::CheckCondition(sense) => early = Some(Early::Check(sense)),
             Action::Status(status) => early = Some(Early::Status(status.into())),
+            Action::Answer(bytes) => early = Some(Early::Answer(bytes)),
             Action::TargetFailure => early = Some(Early::TargetFailure),
             Action::Hold(on) => hold = Some(on),
             Action::Ignore => is_ignored = true,
@@ -298,6 +299,7 @@ impl Session {
         match early {
             Some(Early::Check(sense)) => self.check_condition(ready, sense, out),
             Some(Early::Status(status)) => self.respond(ready, &Ending { status: *status, ..ending }, out),
+            Some(Early::Answer(bytes)) => self.answer(ready, bytes, out),
             Some(Early::TargetFailure) => self.respond(ready, &Ending { response: 1, ..ending }, out),
             None => self.execute(ready, out),
         }

@@ -50,24 +50,26 @@ fn inquiry(session: &Session, command: &Command, unit: Option<&Unit>) -> Result<
     let (vital, page) = (cdb[1] & 1 != 0, cdb[2]);
     let Some(unit) = unit else {
         // There is no unit and there can be none (SPC-5 table 146).
-        return if vital { Err(INVALID_FIELD) } else { Ok(standard([0x7f, 0], ["SIM", "", ""])) };
+        return if vital { Err(INVALID_FIELD) } else { Ok(standard([0x7f, 0, 0], ["SIM", "", ""])) };
     };
     let disk = &unit.disk;
     if !vital {
         if page != 0 {
             return Err(INVALID_FIELD);
         }
-        return Ok(standard([disk.device_type, 2], [&disk.vendor, &disk.product, &disk.revision]));
+        // LU_CONG.
+        let conglomerate = u8::from(disk.administrative) << 6;
+        return Ok(standard([disk.peripheral(), conglomerate, 2], [&disk.vendor, &disk.product, &disk.revision]));
     }
     let contents = vital_page(session, command, unit, page).ok_or(INVALID_FIELD)?;
-    let mut data = vec![disk.device_type, page];
+    let mut data = vec![disk.peripheral(), page];
     data.extend((contents.len() as u16).to_be_bytes());
     data.extend(contents);
     Ok(data)
 }
 
-fn standard([peripheral, queuing]: [u8; 2], names: [&str; 3]) -> Vec<u8> {
-    let mut data = vec![peripheral, 0, 6, 0x12, 0, 0, 0, queuing];
+fn standard([peripheral, conglomerate, queuing]: [u8; 3], names: [&str; 3]) -> Vec<u8> {
+    let mut data = vec![peripheral, conglomerate, 6, 0x12, 0, 0, 0, queuing];
     for (name, width) in names.into_iter().zip([8, 16, 4]) {
         let end = data.len() + width;
         data.extend(name.bytes().take(width));

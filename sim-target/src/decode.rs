@@ -84,7 +84,8 @@ pub(crate) fn data_wanted(command: &Command, kind: Kind, unit: Option<&Unit>) ->
         return if matches!(opcode, 0x12 | 0xa0 | 0x03) { Ok(0) } else { Err(NO_UNIT) };
     };
     let disk = &unit.disk;
-    if disk.device_type != 0 && !matches!(opcode, 0x00 | 0x03 | 0x12 | 0xa0) {
+    let has_medium = disk.device_type == 0 && !disk.administrative;
+    if !has_medium && !matches!(opcode, 0x00 | 0x03 | 0x12 | 0xa0) {
         return Err(INVALID_OPCODE);
     }
     if disk.only_short_commands && (0x80..0xa0).contains(&opcode) {

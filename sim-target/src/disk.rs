@@ -17,6 +17,8 @@ pub struct SimDisk {
     pub(crate) block_size: u32,
     pub(crate) physical_exponent: u8,
     pub(crate) device_type: u8,
+    pub(crate) qualifier: u8,
+    pub(crate) administrative: bool,
     pub(crate) read_only: bool,
     pub(crate) write_cache: bool,
     pub(crate) fua: bool,
@@ -51,6 +53,8 @@ impl SimDisk {
             block_size,
             physical_exponent: 0,
             device_type: 0,
+            qualifier: 0,
+            administrative: false,
             read_only: false,
             write_cache: true,
             fua: true,
@@ -77,6 +81,24 @@ impl SimDisk {
     /// UNIT READY and REQUEST SENSE only.
     pub fn not_a_disk(device_type: u8) -> SimDisk {
         SimDisk { device_type, ..SimDisk::new(1, 512) }
+    }
+
+    /// The unit of a conglomerate that administers the others (SAM-5 §4.7.6): a disk by its device type, but without a
+    /// medium. It knows INQUIRY, REPORT LUNS, TEST UNIT READY and REQUEST SENSE only.
+    pub fn administrative() -> SimDisk {
+        SimDisk { administrative: true, ..SimDisk::new(1, 512) }
+    }
+
+    /// The peripheral qualifier of its INQUIRY data, 0 to 7: 1 says that nothing is connected at this address, 3 that
+    /// nothing can be (SPC-5 table 146).
+    #[must_use]
+    pub fn peripheral_qualifier(self, qualifier: u8) -> SimDisk {
+        SimDisk { qualifier, ..self }
+    }
+
+    /// What every answer to INQUIRY begins with.
+    pub(crate) fn peripheral(&self) -> u8 {
+        self.qualifier << 5 | self.device_type
     }
 
     /// Two to this power logical blocks are a physical one, 0 to 15.

@@ -48,7 +48,7 @@ impl Session {
             return match control::execute(self, command, ready.unit.map(Arc::as_ref)) {
                 Outcome::Done => self.respond(ready, &good, out),
                 Outcome::Check(sense) => self.check_condition(ready, &sense, out),
-                Outcome::Data(data) => self.send_data(ready, &Source::Bytes(&data), data.len() as u64, out),
+                Outcome::Data(data) => self.answer(ready, &data, out),
             };
         };
         let at = command.lba * unit.block_size();
@@ -122,6 +122,11 @@ impl Session {
             pdu.stat_sn = self.take_stat_sn();
             out.pdu(pdu.encode(), ending.segment);
         }
+    }
+
+    /// Data-In with these bytes, and GOOD.
+    pub(crate) fn answer(&mut self, ready: &Ready<'_>, bytes: &[u8], out: &mut Outbox) {
+        self.send_data(ready, &Source::Bytes(bytes), bytes.len() as u64, out);
     }
 
     /// Sends `total` bytes, or as many of them as are expected, and the status.

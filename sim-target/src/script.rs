@@ -31,6 +31,8 @@ pub enum Action {
     /// Ask for an end of the connection by that asynchronous event, within 3 s, and refuse this command because of that:
     /// no unit is there any more (LOGICAL UNIT NOT SUPPORTED).
     AskForEnd(AsyncEvent),
+    /// Answer with these bytes and GOOD, whatever was asked.
+    Answer(Arc<[u8]>),
     /// Close the connection, all earlier answers sent.
     Disconnect,
     /// Proceed, but answer in another way.

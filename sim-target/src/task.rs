@@ -11,10 +11,11 @@ use crate::disk::Unit;
 use crate::script::{Command, Hold, Twist};
 
 /// How a command ends without being executed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Early {
     Check(Sense),
     Status(u8),
+    Answer(Arc<[u8]>),
     TargetFailure,
 }
 

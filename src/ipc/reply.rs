@@ -141,6 +141,9 @@ pub struct Lun {
     pub session: u32,
     /// Peripheral device type.
     pub r#type: u8,
+    /// It administers other units and has no medium, whatever its type.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub administrative: bool,
     /// Vendor.
     pub vendor: String,
     /// Product.

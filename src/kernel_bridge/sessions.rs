@@ -35,6 +35,7 @@ use super::session::Handle;
 use super::unit::disk::{Disk, Disks};
 use super::unit::identity::{Likeness, Size, other_disk};
 use super::unit::info::{UnitInfo, unit_name};
+use super::unit::listing::{Listing, Way};
 use super::unit::notices::Notices;
 use super::unit::request::Inbox;
 use super::unit::scan::{self, Found, PROBES, Scanner};
@@ -214,7 +215,13 @@ impl Sessions {
         let connection = handle.counters.reconnects.load(Ordering::Relaxed);
         let doubts: BTreeMap<Lun, u64> =
             handle.units.disks().iter().map(|(lun, disk)| (*lun, disk.unit.gate().doubts())).collect();
-        let luns = scanner.list().await.map_err(cannot)?;
+        let listing = scanner.list().await.map_err(cannot)?;
+        tell_of(handle.target(), &listing);
+        let known: Vec<Lun> = handle.units.disks().keys().copied().collect();
+        let listed = listing.luns.iter().map(|lun| *known.iter().find(|known| known.is_same_unit(*lun)).unwrap_or(lun));
+        // A unit vanishes by a list without it, and by nothing else.
+        let unlisted = known.iter().filter(|_| !listing.whole);
+        let luns: BTreeSet<Lun> = listed.chain(unlisted.copied()).collect();
         let gate = Arc::new(Semaphore::new(PROBES));
         let mut probes = JoinSet::new();
         for lun in luns {
@@ -224,17 +231,23 @@ impl Sessions {
                 (lun, scanner.probe(lun).await)
             });
         }
-        let (mut found, mut silent) = (BTreeMap::new(), BTreeSet::new());
+        let (mut found, mut silent) = (BTreeMap::new(), BTreeMap::new());
         while let Some(probe) = probes.join_next().await {
             let (lun, probe) = probe.map_err(|error| BridgeError::Failed(format!("a scan ended early: {error}")))?;
             match probe {
                 Ok(Some(unit)) => drop(found.insert(lun, unit)),
+                Ok(None) if known.contains(&lun) => drop(
+                    silent.insert(lun, "the target says that there is no such unit now, and does not say so in a list"),
+                ),
                 Ok(None) => {}
                 Err(why) => {
                     tracing::warn!(target = handle.target(), %lun, why = why.sentence(), "a unit did not answer the scan");
-                    silent.insert(lun);
+                    silent.insert(lun, "it did not answer the last scan");
                 }
             }
+        }
+        if listing.way == Way::Tried {
+            drop_echoes(handle.target(), &mut found, &known);
         }
         let units = self.publish(&handle, found, &silent, &doubts);
         if handle.counters.reconnects.load(Ordering::Relaxed) != connection {
@@ -260,12 +273,12 @@ impl Sessions {
         &self,
         handle: &Handle,
         mut found: BTreeMap<Lun, Found>,
-        silent: &BTreeSet<Lun>,
+        silent: &BTreeMap<Lun, &str>,
         doubts: &BTreeMap<Lun, u64>,
     ) -> Vec<UnitInfo> {
         let mut disks = handle.units.disks();
         disks.retain(|lun, disk| {
-            let stays = found.contains_key(lun) || silent.contains(lun);
+            let stays = found.contains_key(lun) || silent.contains_key(lun);
             if !stays {
                 disk.unit.gate().retire();
                 self.registry.remove(&unit_name(handle.target(), *lun));
@@ -300,8 +313,8 @@ impl Sessions {
         let before = std::mem::take(&mut *handle.units.found());
         let unheard = before
             .into_iter()
-            .filter(|unit| silent.contains(&unit.lun))
-            .map(|unit| UnitInfo { problem: Some("it did not answer the last scan".to_owned()), ..unit });
+            .filter_map(|unit| Some((*silent.get(&unit.lun)?, unit)))
+            .map(|(why, unit)| UnitInfo { problem: Some(why.to_owned()), ..unit });
         let mut units: Vec<UnitInfo> = found.into_values().map(|found| found.info).chain(unheard).collect();
         units.sort_by_key(|unit| unit.lun);
         handle.units.found().clone_from(&units);
@@ -320,6 +333,39 @@ impl Sessions {
             }
         }
     }
+}
+
+/// Says what is unusual about a target's list of units.
+fn tell_of(target: &str, listing: &Listing) {
+    match listing.way {
+        Way::Usual => {}
+        Way::OnlyZero => tracing::info!(target, "the target does not know REPORT LUNS: unit 0 is its only one"),
+        Way::Elsewhere(lun) => tracing::warn!(target, %lun, "unit 0 does not list the units, but this one does"),
+        Way::Tried => tracing::warn!(target, "no unit lists the units: each number up to 255 was tried"),
+    }
+    if let Some(wrong) = &listing.wrong {
+        tracing::warn!(target, wrong, "the list of units is not what it should be: units that are known stay");
+    }
+    if let Some(lun) = listing.repeated.first() {
+        let times = listing.repeated.len();
+        tracing::warn!(target, %lun, times, "units are listed more than once, such as this one, and used once");
+    }
+}
+
+/// Where each number was tried: a target that does not look at the number shows one unit everywhere, and as two disks
+/// it would be destroyed. Of those that cannot be told apart by their names, only the first one is used.
+fn drop_echoes(target: &str, found: &mut BTreeMap<Lun, Found>, known: &[Lun]) {
+    let mut names = BTreeSet::new();
+    found.retain(|lun, found| {
+        let UnitInfo { identifier, serial, vendor, product, .. } = &found.info;
+        let unnamed = identifier.is_none() && serial.is_none();
+        let called = unnamed.then(|| (vendor.clone(), product.clone()));
+        let new = names.insert((identifier.clone(), serial.clone(), called));
+        if !new && !known.contains(lun) {
+            tracing::warn!(target, %lun, "a unit that has the names of another one is left out");
+        }
+        new || known.contains(lun)
+    });
 }
 
 /// Makes a connection one of the tasks on `lane`.

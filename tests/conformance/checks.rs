@@ -670,6 +670,43 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "Finding units",
+        checks: &[
+            (
+                "scan-no-unit-zero",
+                "Without unit 0 the units are found all the same: by the well-known unit, by unit 1, or by trying each number up to 255.",
+                "SAM-5 4.7.4, SPC-4 8.2",
+            ),
+            (
+                "scan-refused",
+                "A REPORT LUNS that is refused, for any reason, is asked elsewhere; invalid opcode alone means one unit.",
+                "SPC-5 6.34",
+            ),
+            ("scan-known-stay", "A known unit goes by a list that leaves it out, and by no refusal.", "SPC-5 6.34"),
+            (
+                "scan-list-malformed",
+                "A list whose length is wrong, or that has more than is read, hides no unit and takes none away.",
+                "SPC-5 6.34",
+            ),
+            (
+                "scan-unit-twice",
+                "One unit is one disk, however often it is listed, however it is written, and where a target shows it at every number.",
+                "SAM-5 4.7",
+            ),
+            (
+                "scan-no-disk",
+                "Administrative and well-known units, vacant addresses and tapes are neither disks nor problems.",
+                "SPC-5 6.6.2, SAM-5 4.7.6",
+            ),
+            (
+                "scan-not-ready",
+                "A unit without a medium is listed with the reason; login, logout and the units next to it work.",
+                "SPC-5 6.47",
+            ),
+            ("unit-same-name", "Units of two targets are two disks, also where both have one name.", "SPC-5 7.7.6"),
+        ],
+    },
+    Group {
         title: "Texts and names",
         checks: &[
             ("text-key-form", "A key has up to 63 bytes of the allowed characters and begins with a letter.", "6.1"),

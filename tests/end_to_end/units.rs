@@ -1,6 +1,9 @@
 //! More than one unit, and more than one target.
 
+use iscsi_proto::scsi::{Sense, SenseKey, cdb::opcode};
 use iscsid::ipc;
+use sim_target::{Action, Builder, SimDisk, SimTarget};
+use tokio::runtime::Runtime;
 
 use crate::common::daemon::uri;
 use crate::common::{Daemon, RandomFile, need, run};
@@ -71,4 +74,67 @@ fn a_unit_with_4096_byte_blocks_keeps_its_data() {
     let content = RandomFile::of_bytes(disks[0].bytes);
     run("nbdcopy", ["--flush", content.name(), uri(&disks[0])]);
     content.assert_same_as(&tgt.disks[0].file, "the unit");
+}
+
+fn sim(runtime: &Runtime, name: &str, shape: impl FnOnce(Builder) -> Builder) -> SimTarget {
+    runtime.block_on(shape(SimTarget::builder(name).own_thread()).start()).expect("a free port")
+}
+
+fn disk() -> SimDisk {
+    SimDisk::new(2048, 512)
+}
+
+// check: scan-no-unit-zero
+#[test]
+fn units_of_a_target_that_lists_none_and_has_no_unit_0_are_listed() {
+    const TARGET: &str = "iqn.2026-11.test.sim:gap";
+    let (runtime, daemon) = (Runtime::new().expect("a runtime"), Daemon::start());
+    let target = sim(&runtime, TARGET, |builder| {
+        builder.lun(1, disk()).lun(100, disk()).on_command(|command| match command.opcode() {
+            opcode::REPORT_LUNS => Action::CheckCondition(Sense::new(SenseKey::IllegalRequest, 0x25, 0)),
+            _ => Action::Proceed,
+        })
+    });
+    let disks = daemon.log_in(TARGET, &target.address().to_string());
+    let found: Vec<_> = disks.iter().map(|disk| (disk.lun, disk.bytes, disk.problem.clone())).collect();
+    assert_eq!(found, [(1, 1 << 20, None), (100, 1 << 20, None)]);
+    daemon.ctl_ok(["logout", TARGET]);
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: scan-no-disk
+#[test]
+fn an_administrative_unit_is_listed_as_what_it_is() {
+    const TARGET: &str = "iqn.2026-11.test.sim:conglomerate";
+    let (runtime, daemon) = (Runtime::new().expect("a runtime"), Daemon::start());
+    let target = sim(&runtime, TARGET, |builder| builder.lun(0, SimDisk::administrative()).lun(1, disk()));
+    let units = daemon.log_in(TARGET, &target.address().to_string());
+    let found: Vec<_> =
+        units.iter().map(|unit| (unit.lun, unit.administrative, unit.bytes, unit.problem.clone())).collect();
+    assert_eq!(found, [(0, true, 0, None), (1, false, 1 << 20, None)]);
+    let table = daemon.ctl_ok(["list", "luns"]);
+    assert!(table.contains("lun 0: type 0x00 (Administrative unit)"), "{table}");
+}
+
+// check: unit-same-name
+#[test]
+fn units_of_two_targets_that_have_one_name_are_two_disks() {
+    if !need(&["nbdcopy"]) {
+        return;
+    }
+    let (runtime, daemon) = (Runtime::new().expect("a runtime"), Daemon::start());
+    let names = ["iqn.2026-11.test.sim:one", "iqn.2026-11.test.sim:two"];
+    let targets =
+        names.map(|name| sim(&runtime, name, |builder| builder.lun(0, disk().serial("SAME").naa([0x60; 16]))));
+    let disks: Vec<_> = std::iter::zip(&names, &targets)
+        .map(|(name, target)| daemon.log_in(name, &target.address().to_string()).remove(0))
+        .collect();
+    assert_ne!(uri(&disks[0]), uri(&disks[1]));
+    let contents: Vec<_> = disks.iter().map(|disk| (disk, RandomFile::of_bytes(disk.bytes))).collect();
+    for (disk, content) in &contents {
+        run("nbdcopy", ["--flush", content.name(), uri(disk)]);
+    }
+    for ((disk, content), target) in contents.iter().zip(&targets) {
+        assert!(target.content(0, 0, disk.bytes) == content.bytes(), "{}", disk.target);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!    0| qualifier | device type        |      8| T10 vendor identification (8)   |
-//!    1| RMB                            |     16| product identification (16)     |
+//!    1| RMB | LU_CONG                  |     16| product identification (16)     |
 //!    2| version                        |     32| product revision level (4)      |
 //!    3| HiSup | response data format   |
 //!    4| additional length              |
@@ -26,6 +26,9 @@ pub struct StandardInquiry {
     pub device_type: u8,
     /// The medium can be taken out.
     pub removable: bool,
+    /// LU_CONG: it is part of a conglomerate, of which one unit administers the others (SAM-5 §4.7.6). The bit is the
+    /// same in both kinds: one that administers has no medium.
+    pub conglomerate: bool,
     /// The version of SPC it claims (0 none, 5 SPC-3, 6 SPC-4, 7 SPC-5).
     pub version: u8,
     /// TPGS: 0 no asymmetric access, 1 implicit, 2 explicit, 3 both.
@@ -74,6 +77,7 @@ impl StandardInquiry {
             },
             device_type: peripheral & 0x1f,
             removable: removable & 0x80 != 0,
+            conglomerate: removable & 0x40 != 0,
             version,
             target_port_groups: byte(5) >> 4 & 3,
             third_party_copy: byte(5) & 0x08 != 0,
@@ -159,6 +163,15 @@ mod tests {
         let inquiry = StandardInquiry::parse(&data).unwrap();
         assert_eq!((inquiry.qualifier, inquiry.device_type), (Qualifier::Incapable, 0x1f));
         assert!(!inquiry.is_disk());
+    }
+
+    #[test]
+    fn a_part_of_a_conglomerate_says_so() {
+        let data = answer([0, 0x40, 7, 2, 31, 0, 0, 2], b"ACME    ENDPOINT        1   ");
+        let inquiry = StandardInquiry::parse(&data).unwrap();
+        assert!(inquiry.conglomerate && !inquiry.removable && inquiry.is_disk());
+        let data = answer([0, 0x80, 7, 2, 31, 0, 0, 2], b"ACME    STICK           1   ");
+        assert!(!StandardInquiry::parse(&data).unwrap().conglomerate);
     }
 
     #[test]

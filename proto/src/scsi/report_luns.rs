@@ -17,6 +17,7 @@ const HEADER: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportLuns<'a> {
     list: &'a [[u8; 8]],
+    beyond: &'a [[u8; 8]],
     list_length: u32,
 }
 
@@ -24,15 +25,29 @@ impl<'a> ReportLuns<'a> {
     /// Reads it. `None` if not even the header has arrived.
     pub fn parse(data: &'a [u8]) -> Option<ReportLuns<'a>> {
         let list_length = be32(data, 0)?;
-        let list = data.get(HEADER..)?;
-        let list = usize::try_from(list_length).ok().and_then(|length| list.get(..length)).unwrap_or(list);
-        Some(ReportLuns { list: list.as_chunks().0, list_length })
+        let arrived = data.get(HEADER..)?.as_chunks().0;
+        let announced = usize::try_from(list_length / 8).unwrap_or(usize::MAX);
+        let (list, beyond) = arrived.split_at(announced.min(arrived.len()));
+        // Zeroes at the end are padding.
+        let padding = beyond.iter().rev().take_while(|address| **address == [0; 8]).count();
+        let beyond = beyond.get(..beyond.len() - padding).unwrap_or(beyond);
+        Some(ReportLuns { list, beyond, list_length })
     }
 
     /// The units whose addresses have arrived, in the target's order, of any address method
     /// (SAM-5 §4.7): see [`Lun::number`].
     pub fn luns(&self) -> impl Iterator<Item = Lun> + 'a {
         self.list.iter().map(|bytes| Lun(u64::from_be_bytes(*bytes)))
+    }
+
+    /// What has arrived behind the announced list, padding aside: nothing, if the target counts right.
+    pub fn beyond(&self) -> impl Iterator<Item = Lun> + 'a {
+        self.beyond.iter().map(|bytes| Lun(u64::from_be_bytes(*bytes)))
+    }
+
+    /// Whether the announced length is one that a list of addresses can have, and nothing but padding is behind it.
+    pub fn is_well_formed(&self) -> bool {
+        self.list_length.is_multiple_of(8) && self.beyond.is_empty()
     }
 
     /// Whether all units that the target has are among them.
@@ -102,5 +117,16 @@ mod tests {
         let odd = answer(12, &[0, 1 << 48]);
         assert_eq!(ReportLuns::parse(&odd).unwrap().luns().count(), 1);
         assert!(ReportLuns::parse(&answer(0, &[])).unwrap().is_complete());
+    }
+
+    #[test]
+    fn a_wrong_length_shows_and_hides_nothing() {
+        let counts_units = answer(2, &[0, 1 << 48, 0]);
+        let report = ReportLuns::parse(&counts_units).unwrap();
+        assert!(!report.is_well_formed() && report.luns().next().is_none());
+        assert_eq!(report.beyond().collect::<Vec<_>>(), [Lun(0), Lun(1 << 48)], "zeroes at the end are padding");
+        let padded = answer(8, &[1 << 48, 0, 0]);
+        assert!(ReportLuns::parse(&padded).unwrap().is_well_formed());
+        assert!(!ReportLuns::parse(&answer(12, &[0])).unwrap().is_well_formed());
     }
 }

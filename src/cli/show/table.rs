@@ -118,7 +118,8 @@ fn luns(list: &[Lun]) -> String {
             out.line(format_args!("\tSerial Number {}", lun.serial.as_deref().map_or("n/a".to_owned(), clean)));
             last_unit = Some(unit);
         }
-        out.line(format_args!("\tlun {}: type 0x{:02x} ({})", lun.lun, lun.r#type, device_type(lun.r#type)));
+        let kind = if lun.administrative { "Administrative unit" } else { device_type(lun.r#type) };
+        out.line(format_args!("\tlun {}: type 0x{:02x} ({kind})", lun.lun, lun.r#type));
         if lun.bytes > 0 {
             let device = lun.device.as_deref().map_or("not attached".to_owned(), clean);
             let device = device.strip_prefix("/dev/").unwrap_or(&device);

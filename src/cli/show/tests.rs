@@ -45,6 +45,7 @@ fn lun(number: u64) -> Lun {
         lun: number,
         session: 0,
         r#type: 0,
+        administrative: false,
         vendor: "ACME".into(),
         product: "Disk".into(),
         revision: "1.0".into(),

@@ -155,6 +155,7 @@ fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo, lost: 
         lun: unit.lun.number().map_or(unit.lun.0, u64::from),
         session: session.0,
         r#type: unit.device_type,
+        administrative: unit.administrative,
         vendor: unit.vendor,
         product: unit.product,
         revision: unit.revision,

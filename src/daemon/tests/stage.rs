@@ -166,6 +166,7 @@ impl ScriptedKernel {
             // Flat addressing (SAM-5 §4.7.7.3) where one byte is too small.
             lun: Lun(if lun < 256 { lun << 48 } else { (0x4000 | lun) << 48 }),
             device_type: 0,
+            administrative: false,
             vendor: "ACME".into(),
             product: "DISK".into(),
             revision: "1".into(),

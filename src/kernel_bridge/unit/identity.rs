@@ -127,6 +127,7 @@ mod tests {
         UnitInfo {
             lun: Lun(0),
             device_type: 0,
+            administrative: false,
             vendor: "ACME".into(),
             product: "DISK".into(),
             revision: "1".into(),

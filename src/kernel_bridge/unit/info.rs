@@ -11,6 +11,9 @@ pub struct UnitInfo {
     pub lun: Lun,
     /// Peripheral device type of its INQUIRY data: 0 is a disk.
     pub device_type: u8,
+    /// It administers others, the subsidiary units of its conglomerate (SAM-5 §4.7.6), and has no medium itself,
+    /// whatever its device type.
+    pub administrative: bool,
     /// T10 vendor identification, trimmed.
     pub vendor: String,
     /// Product identification, trimmed.

@@ -15,6 +15,7 @@ pub(crate) mod gate;
 pub(crate) mod habits;
 pub(crate) mod identity;
 pub(crate) mod info;
+pub(crate) mod listing;
 pub(crate) mod logical_unit;
 pub(crate) mod notices;
 pub(crate) mod refusal;

@@ -1,21 +1,21 @@
-//! Finding the units of a target, and what they are like.
+//! What the units of a target are like.
 //!
 //! ```text
-//!   REPORT LUNS ──► per unit: INQUIRY ──► VPD 00, 80, 83, B0, B1, B2
+//!   listing ──► per unit: INQUIRY ──► VPD 00, 80, 83, B0, B1, B2
 //!                                    └──► READ CAPACITY (16, else 10), MODE SENSE (6, else 10)
 //! ```
 
+use std::fmt;
 use std::sync::Arc;
 
 use iscsi_proto::ids::Lun;
 use iscsi_proto::pdu::ScsiStatus;
 use iscsi_proto::scsi::capacity::{Capacity, Capacity10};
-use iscsi_proto::scsi::cdb::{self, SelectReport};
-use iscsi_proto::scsi::inquiry::StandardInquiry;
+use iscsi_proto::scsi::cdb;
+use iscsi_proto::scsi::inquiry::{Qualifier, StandardInquiry};
 use iscsi_proto::scsi::mode::{CACHING_PAGE, ModeParameters};
-use iscsi_proto::scsi::report_luns::ReportLuns;
 use iscsi_proto::scsi::vpd::{self, BlockLimits, Provisioning, RotationRate, page};
-use iscsi_proto::scsi::{Cdb, Sense, SenseKey};
+use iscsi_proto::scsi::{Cdb, Malformed, Sense, SenseKey};
 use iscsi_proto::session::Data;
 use tokio::sync::oneshot;
 
@@ -24,12 +24,6 @@ use super::info::UnitInfo;
 use super::request::{Inbox, Payload, RawDone, Request, Work};
 use super::step::MOST_SAME_BLOCKS;
 use crate::block::{Geometry, IoError, MAX_BUFFER};
-
-/// Room for the list of units at first: 2046 of them.
-const LIST_LEN: u32 = 16 << 10;
-
-/// The longest list that is read: 65534 units.
-const MAX_LIST_LEN: u32 = 512 << 10;
 
 /// Units asked at the same time.
 pub(crate) const PROBES: usize = 8;
@@ -55,6 +49,21 @@ pub(crate) enum NoAnswer {
 }
 
 impl NoAnswer {
+    /// Whether the target is there, and only does not do this.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, NoAnswer::Refused(_) | NoAnswer::Failed(IoError::Target { .. }))
+    }
+
+    /// Whether a field of the command is not to its liking.
+    pub(crate) fn is_invalid_field(&self) -> bool {
+        matches!(self, NoAnswer::Refused(Some(sense)) if sense.invalid_field())
+    }
+
+    /// Whether it says that no such command is for it.
+    fn is_illegal(&self) -> bool {
+        matches!(self, NoAnswer::Refused(Some(sense)) if sense.key == SenseKey::IllegalRequest)
+    }
+
     pub(crate) fn sentence(&self) -> String {
         match self {
             NoAnswer::Refused(Some(sense)) => format!("the unit answered: {sense}"),
@@ -64,12 +73,46 @@ impl NoAnswer {
     }
 }
 
+/// Why a disk has no size.
+enum NoShape {
+    /// It says so itself.
+    NotReady(NoAnswer),
+    /// It does not know the questions that every disk knows.
+    NoMedium(NoAnswer),
+    NoCapacity(NoAnswer),
+    Malformed(Malformed),
+    /// More blocks than READ CAPACITY (10) can tell, and READ CAPACITY (16) is refused.
+    Beyond10,
+    /// So many blocks.
+    TooLarge(u64),
+}
+
+impl fmt::Display for NoShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoShape::NotReady(why) => write!(f, "it is not ready: {}", why.sentence()),
+            NoShape::NoMedium(why) | NoShape::NoCapacity(why) => {
+                write!(f, "its capacity cannot be read: {}", why.sentence())
+            }
+            NoShape::Malformed(why) => why.fmt(f),
+            NoShape::Beyond10 => f.write_str("it has more than 2^32 blocks but refuses READ CAPACITY (16)"),
+            NoShape::TooLarge(blocks) => write!(f, "it says that it has {blocks} blocks, which nobody could address"),
+        }
+    }
+}
+
+/// Standard INQUIRY data of a unit; `None` where they say that there is none at the address, be it for now or for
+/// ever (SPC-5 table 146). What the other codes mean is the vendor's secret: no unit for us.
+pub(super) fn inquired(data: &[u8]) -> Option<StandardInquiry> {
+    StandardInquiry::parse(data).filter(|unit| unit.qualifier == Qualifier::Connected && unit.device_type != 0x1f)
+}
+
 impl Scanner {
     pub(crate) fn new(inbox: Arc<Inbox>) -> Scanner {
         Scanner { inbox }
     }
 
-    async fn ask(&self, lun: Lun, cdb: Cdb, room: u32) -> Result<Vec<u8>, NoAnswer> {
+    pub(super) async fn ask(&self, lun: Lun, cdb: Cdb, room: u32) -> Result<Vec<u8>, NoAnswer> {
         let (reply, answer) = oneshot::channel();
         let (data, payload) = match room {
             0 => (Data::None, Payload::None),
@@ -97,33 +140,10 @@ impl Scanner {
         !matches!(self.ask(Lun(0), cdb::inquiry(36), 36).await, Err(NoAnswer::Failed(_)))
     }
 
-    /// The units' addresses. A target that does not know the question has unit 0; one that only cannot
-    /// answer it now must not be taken for that, or its other units would seem to be gone.
-    pub(crate) async fn list(&self) -> Result<Vec<Lun>, NoAnswer> {
-        let mut room = LIST_LEN;
-        loop {
-            let data = match self.ask(Lun(0), cdb::report_luns(SelectReport::Logical, room), room).await {
-                Ok(data) => data,
-                Err(NoAnswer::Refused(Some(sense))) if sense.key == SenseKey::IllegalRequest => {
-                    return Ok(vec![Lun(0)]);
-                }
-                Err(failed) => return Err(failed),
-            };
-            let Some(list) = ReportLuns::parse(&data) else { return Err(NoAnswer::Refused(None)) };
-            if list.is_complete() || room == MAX_LIST_LEN {
-                return Ok(list.luns().collect());
-            }
-            room = list.needed().clamp(room * 2, MAX_LIST_LEN);
-        }
-    }
-
     /// What a unit is; `None` for an address at which there is none.
     pub(crate) async fn probe(&self, lun: Lun) -> Result<Option<Found>, NoAnswer> {
         let inquiry = self.ask(lun, cdb::inquiry(255), 255).await?;
-        let Some(inquiry) = StandardInquiry::parse(&inquiry) else { return Ok(None) };
-        if inquiry.device_type == 0x1f {
-            return Ok(None);
-        }
+        let Some(inquiry) = inquired(&inquiry) else { return Ok(None) };
         let pages = self.page(lun, page::SUPPORTED).await;
         let pages = pages.as_deref().and_then(vpd::supported).map(<[u8]>::to_vec).unwrap_or_default();
         let serial = self.page_of(&pages, lun, page::SERIAL).await;
@@ -132,6 +152,7 @@ impl Scanner {
             info: UnitInfo {
                 lun,
                 device_type: inquiry.device_type,
+                administrative: false,
                 serial: serial.as_deref().and_then(vpd::serial),
                 identifier: identification.as_deref().and_then(vpd::identifier),
                 geometry: None,
@@ -146,7 +167,8 @@ impl Scanner {
         if inquiry.is_disk() {
             match self.shape(lun, &pages).await {
                 Ok((geometry, features)) => (found.info.geometry, found.features) = (Some(geometry), features),
-                Err(why) => found.info.problem = Some(why),
+                Err(NoShape::NoMedium(_)) if inquiry.conglomerate => found.info.administrative = true,
+                Err(why) => found.info.problem = Some(why.to_string()),
             }
         }
         Ok(Some(found))
@@ -160,13 +182,16 @@ impl Scanner {
         if pages.contains(&page) { self.page(lun, page).await } else { None }
     }
 
-    async fn shape(&self, lun: Lun, pages: &[u8]) -> Result<(Geometry, Features), String> {
+    async fn shape(&self, lun: Lun, pages: &[u8]) -> Result<(Geometry, Features), NoShape> {
         // It may have to spin up or to change sides first: the answer waits for that.
-        self.ask(lun, cdb::test_unit_ready(), 0).await.map_err(|why| format!("it is not ready: {}", why.sentence()))?;
+        self.ask(lun, cdb::test_unit_ready(), 0).await.map_err(|why| match why.is_illegal() {
+            true => NoShape::NoMedium(why),
+            false => NoShape::NotReady(why),
+        })?;
         let capacity = self.capacity(lun).await?;
         let bytes = u128::from(capacity.blocks) * u128::from(capacity.block_size);
         if bytes > i64::MAX as u128 {
-            return Err(format!("it says that it has {} blocks, which nobody could address", capacity.blocks));
+            return Err(NoShape::TooLarge(capacity.blocks));
         }
         let mode = self.mode(lun).await;
         let limits = self.page_of(pages, lun, page::BLOCK_LIMITS).await;
@@ -178,17 +203,19 @@ impl Scanner {
         Ok(combine(&capacity, mode, limits, provisioning, rotation))
     }
 
-    async fn capacity(&self, lun: Lun) -> Result<Capacity, String> {
-        let told = |why: NoAnswer| format!("its capacity cannot be read: {}", why.sentence());
+    async fn capacity(&self, lun: Lun) -> Result<Capacity, NoShape> {
         match self.ask(lun, cdb::read_capacity_16(32), 32).await {
-            Ok(data) => return Capacity::parse_16(&data).map_err(|error| error.to_string()),
+            Ok(data) => return Capacity::parse_16(&data).map_err(NoShape::Malformed),
             Err(NoAnswer::Refused(_)) => {}
-            Err(why) => return Err(told(why)),
+            Err(why) => return Err(NoShape::NoCapacity(why)),
         }
-        let data = self.ask(lun, cdb::read_capacity_10(), 8).await.map_err(told)?;
-        match Capacity::parse_10(&data).map_err(|error| error.to_string())? {
+        let data = self.ask(lun, cdb::read_capacity_10(), 8).await.map_err(|why| match why.is_illegal() {
+            true => NoShape::NoMedium(why),
+            false => NoShape::NoCapacity(why),
+        })?;
+        match Capacity::parse_10(&data).map_err(NoShape::Malformed)? {
             Capacity10::Known(capacity) => Ok(capacity),
-            Capacity10::TooLarge => Err("it has more than 2^32 blocks but refuses READ CAPACITY (16)".to_owned()),
+            Capacity10::TooLarge => Err(NoShape::Beyond10),
         }
     }
 
