@@ -703,6 +703,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "A unit without a medium is listed with the reason; login, logout and the units next to it work.",
                 "SPC-5 6.47",
             ),
+            (
+                "scan-slow-look",
+                "A session without a disk is looked at now and then: what is mapped later is found though nobody announces it.",
+                "SAM-5 5.14",
+            ),
             ("unit-same-name", "Units of two targets are two disks, also where both have one name.", "SPC-5 7.7.6"),
         ],
     },

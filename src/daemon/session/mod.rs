@@ -15,6 +15,7 @@ pub(crate) mod pace;
 pub(crate) mod recovery;
 pub(crate) mod router;
 pub(crate) mod slot;
+pub(crate) mod slow_look;
 pub(crate) mod spec;
 pub(crate) mod survivors;
 pub(crate) mod units;

@@ -32,6 +32,7 @@ use super::back_off::back_off;
 use super::lives::{Lives, PATTERN};
 use super::pace::Pace;
 use super::slot::{Facts, Live};
+use super::slow_look::look_slowly;
 use super::spec::spec;
 use super::units;
 use crate::config::{Effective, Portal};
@@ -64,6 +65,7 @@ pub(crate) async fn recover(
     let _ended = live.recovery_ended.clone().drop_guard();
     let stop = live.stop.clone();
     let changed = Arc::new(Notify::new());
+    let _look = AbortOnDropHandle::new(tokio::spawn(look_slowly(daemon.clone(), live.clone())));
     let _scans = AbortOnDropHandle::new(tokio::spawn(scans(daemon.clone(), live.clone(), changed.clone())));
     let lives = Lives::begin(daemon.short_life);
     let mut recovery = Recovery { daemon, live, sender, events, changed, lives, gone: false };

@@ -31,6 +31,19 @@ pub(crate) async fn scan_and_attach(
     attach: bool,
     progress: &Progress,
 ) -> Result<Vec<String>, Failure> {
+    let units = scan(daemon, live).await?;
+    progress.say(format!("{} has {} units", live.target, units.len()));
+    Ok(attach_found(daemon, live, units, attach, progress).await)
+}
+
+/// Attaches what a scan has found. A unit that cannot be used is only reported.
+pub(crate) async fn attach_found(
+    daemon: &Daemon,
+    live: &Live,
+    units: Vec<UnitInfo>,
+    attach: bool,
+    progress: &Progress,
+) -> Vec<String> {
     let target = &live.target;
     let mut notes = Vec::new();
     let mut unsaid = 0_usize;
@@ -42,11 +55,9 @@ pub(crate) async fn scan_and_attach(
         warn!("{sentence}");
         notes.push(sentence);
     };
-    let units = scan(daemon, live).await?;
     let of_target = attached(daemon, target, &units);
     let mut room = MOST_OF_A_TARGET.saturating_sub(of_target).min(MOST_IN_ALL.saturating_sub(attached_in_all(daemon)));
     let mut left = 0_usize;
-    progress.say(format!("{target} has {} units", units.len()));
     for unit in units {
         if let Some(problem) = &unit.problem {
             note(format!("unit {} of {target} cannot be used: {problem}", unit.lun));
@@ -81,7 +92,7 @@ pub(crate) async fn scan_and_attach(
         warn!("{sentence}");
         notes.push(sentence);
     }
-    Ok(notes)
+    notes
 }
 
 /// How many of these units of a target are attached.

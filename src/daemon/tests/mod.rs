@@ -2,5 +2,6 @@
 
 mod floods;
 mod policy;
+mod slow_look;
 pub(super) mod stage;
 mod system_disk;

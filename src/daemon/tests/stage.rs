@@ -138,8 +138,9 @@ pub(crate) struct ScriptedKernel {
     pub(crate) events: mpsc::UnboundedSender<BridgeEvent>,
     answers_logout: bool,
     pub(crate) scans: AtomicBool,
-    /// How many units a scan finds.
+    /// How many units a scan finds, and how many the last one has found.
     pub(crate) count: AtomicU32,
+    seen: AtomicU32,
     /// How long a scan takes, in seconds.
     pub(crate) scan_takes: AtomicU32,
     /// Whether the targets answer a ping.
@@ -158,7 +159,7 @@ impl ScriptedKernel {
     }
 
     fn found(&self) -> Vec<UnitInfo> {
-        (0..self.count.load(Ordering::Relaxed)).map(|lun| self.unit(lun.into())).collect()
+        (0..self.seen.load(Ordering::Relaxed)).map(|lun| self.unit(lun.into())).collect()
     }
 
     fn unit(&self, lun: u64) -> UnitInfo {
@@ -215,7 +216,11 @@ impl KernelBridge for ScriptedKernel {
         self.tell(Told::Scan(session));
         Box::pin(async {
             tokio::time::sleep(Duration::from_secs(self.scan_takes.load(Ordering::Relaxed).into())).await;
-            if self.scans.load(Ordering::Relaxed) { Ok(self.found()) } else { Err(BridgeError::TimedOut) }
+            if !self.scans.load(Ordering::Relaxed) {
+                return Err(BridgeError::TimedOut);
+            }
+            self.seen.store(self.count.load(Ordering::Relaxed), Ordering::Relaxed);
+            Ok(self.found())
         })
     }
 
@@ -372,6 +377,7 @@ async fn stage_of(answers_logout: bool, by_the_system: bool) -> Stage {
         answers_logout,
         scans: true.into(),
         count: 1.into(),
+        seen: 1.into(),
         scan_takes: 0.into(),
         alive: answers_logout.into(),
         cached: false.into(),
