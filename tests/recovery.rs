@@ -500,6 +500,42 @@ async fn a_unit_that_has_shrunk_refuses_what_is_beyond_its_end() {
     scene.end().await;
 }
 
+// check: unit-size-wrong
+#[tokio::test]
+async fn a_unit_that_claims_a_block_too_many_has_its_capacity_read_again_once() {
+    let mut scene = Scene::new().await;
+    let beyond = Sense::new(SenseKey::IllegalRequest, 0x21, 0x00);
+    scene.target.on_command(move |command| match command.opcode() {
+        opcode::READ_16 | opcode::WRITE_16 if command.lba == 4095 => Action::CheckCondition(beyond),
+        _ => Action::Proceed,
+    });
+    let failed = IoError::Target { key: 5, asc: 0x21, ascq: 0 };
+    assert_eq!(scene.read(4095).await, Err(failed), "what was asked was not wrong");
+    scene.until(|event| matches!(event, BridgeEvent::UnitsChanged { .. })).await;
+    scene.lab.rescan().await.expect("a scan");
+    assert_eq!(scene.write(4095, 1).await, Err(failed));
+    assert_eq!(scene.write(4094, 1).await, Ok(()), "the others are as good as ever");
+    let again = tokio::time::timeout(Duration::from_millis(100), scene.lab.event()).await;
+    assert!(again.is_err(), "it says what it said: {again:?}");
+    scene.end().await;
+}
+
+// check: unit-size-wrong
+#[tokio::test]
+async fn a_unit_that_has_shrunk_without_a_word_is_found_out_by_its_refusal() {
+    let mut scene = Scene::new().await;
+    for blocks in [2048, 1024] {
+        scene.target.resize(0, blocks);
+        let refused = scene.write(blocks, 1).await;
+        assert_eq!(refused, Err(IoError::Target { key: 5, asc: 0x21, ascq: 0 }));
+        scene.until(|event| matches!(event, BridgeEvent::UnitsChanged { .. })).await;
+        scene.lab.rescan().await.expect("a scan");
+        assert_eq!(scene.disk.geometry().blocks, blocks);
+        assert_eq!(scene.write(blocks, 1).await, Err(IoError::OutOfRange));
+    }
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn a_second_loss_before_the_units_were_looked_at_loses_nothing() {
     let mut scene = Scene::new().await;

@@ -709,6 +709,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "SAM-5 5.14",
             ),
             ("unit-same-name", "Units of two targets are two disks, also where both have one name.", "SPC-5 7.7.6"),
+            (
+                "unit-size-wrong",
+                "Blocks that a unit has by its capacity and refuses as beyond its end are an I/O error; the capacity is read again, once, and the unit's listing tells.",
+                "SBC-4 4.6",
+            ),
         ],
     },
     Group {

@@ -300,6 +300,25 @@ async fn data_in_odd_pieces_and_a_status_apart_are_put_together() {
     scene.end().await;
 }
 
+// check: data-in-declared, digest-padding
+#[tokio::test]
+async fn data_in_as_long_as_we_declared_are_taken_with_their_padding() {
+    for digest in [DigestOffer::None, DigestOffer::Crc32c] {
+        // No multiple of four, and less than the data.
+        let offer = Offer {
+            max_recv_data_segment_length: 4099,
+            header_digest: digest,
+            data_digest: digest,
+            ..Offer::default()
+        };
+        let scene = Scene::over(disk(), |builder| builder, &offer).await;
+        let blocks = up_to(100);
+        scene.write(0, blocks, false).await.expect("written");
+        assert_eq!(scene.read(0, blocks).await.expect("read"), *scene.filled(0, blocks));
+        scene.end().await;
+    }
+}
+
 // check: digest-padding, login-digests-after
 #[tokio::test]
 async fn digests_on_both_sides_change_nothing() {
@@ -371,7 +390,7 @@ async fn errors_of_the_unit_are_told_as_what_they_are() {
         ((0x3, 0x11, 0x00), IoError::Target { key: 3, asc: 0x11, ascq: 0 }),
         ((0x7, 0x27, 0x00), IoError::ReadOnly),
         ((0x7, 0x27, 0x07), IoError::NoSpace),
-        ((0x5, 0x21, 0x00), IoError::OutOfRange),
+        ((0x5, 0x21, 0x00), IoError::Target { key: 5, asc: 0x21, ascq: 0 }),
         ((0x4, 0x44, 0x00), IoError::Target { key: 4, asc: 0x44, ascq: 0 }),
     ]
     .into();

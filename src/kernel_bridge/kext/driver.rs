@@ -157,8 +157,8 @@ impl Driver {
         };
         match came {
             Came::Back(result, sense) => {
-                if let Some(sense) = sense.filter(Sense::is_unit_attention) {
-                    self.notices.hear(request.lun, &sense);
+                if let Some(sense) = sense {
+                    self.notices.learn(&request, &sense);
                 }
                 match disposition::decide(&mut request, &result, sense) {
                     Disposition::Again => self.dispatch(request),

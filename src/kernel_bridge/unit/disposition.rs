@@ -9,6 +9,7 @@
 //! | a deferred error: of an earlier command; this one was not executed | it fails, so that somebody hears; a recovered one: issue it again |
 //! | ABORTED COMMAND (b), TASK ABORTED | issue it again, a few times |
 //! | a refusal of the command's form (5/20/00, 5/24/00, 5/26/xx, 5/1a/00) | what `refusal.rs` knows instead |
+//! | LBA out of range (5/21/00) | it fails; where its own capacity says otherwise, that is read again |
 //! | nothing: task management ended it | issue it again |
 //! | nothing: the connection was lost | issue it again, unless the core says that it must not be |
 //! | RESERVATION CONFLICT and everything else | it fails |
@@ -106,9 +107,11 @@ fn decide_sense(request: &mut Request, result: &TaskResult, sense: Sense) -> Dis
         SenseKey::NotReady if sense.asc == 0x04 && matches!(sense.ascq, 0x01 | 0x04..=0x0a | 0x14) => {
             patient(request, target_error(Some(sense)))
         }
-        SenseKey::IllegalRequest if (sense.asc, sense.ascq) == (0x21, 0x00) => {
-            Disposition::Done(Err(IoError::OutOfRange))
-        }
+        SenseKey::IllegalRequest if sense.out_of_range() => match &request.work {
+            // The unit contradicts itself: what was asked is not wrong.
+            Work::Block { unit, lba, blocks, .. } if unit.has(*lba, *blocks) => failed,
+            Work::Block { .. } | Work::Raw { .. } => Disposition::Done(Err(IoError::OutOfRange)),
+        },
         SenseKey::DataProtect if sense.space_exhausted() => Disposition::Done(Err(IoError::NoSpace)),
         SenseKey::DataProtect if sense.write_protected() => Disposition::Done(Err(IoError::ReadOnly)),
         _ => failed,

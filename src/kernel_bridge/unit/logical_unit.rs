@@ -1,6 +1,6 @@
 //! A logical unit: what it is, what it can do, and whether commands may go to it.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::features::Features;
 use super::gate::Gate;
@@ -31,6 +31,8 @@ pub(crate) struct Unit {
     gate: Gate,
     /// What it does otherwise than others.
     seen: Seen,
+    /// Its size when it last refused blocks that it has by that size.
+    belied: Mutex<Option<u64>>,
 }
 
 impl Unit {
@@ -42,6 +44,7 @@ impl Unit {
             identity: RwLock::new(Identity::of(info)?),
             gate: Gate::default(),
             seen: Seen::default(),
+            belied: Mutex::default(),
         })
     }
 
@@ -73,6 +76,18 @@ impl Unit {
         *shape = Shape { geometry: Geometry { slow_zeroes, ..geometry }, features, habits };
         drop(shape);
         self.identity.write().unwrap_or_else(PoisonError::into_inner).resized(geometry.blocks);
+    }
+
+    /// Whether it has those blocks, by the size that it has told.
+    pub(crate) fn has(&self, lba: u64, blocks: u32) -> bool {
+        lba.checked_add(blocks.into()).is_some_and(|end| end <= self.read_shape().geometry.blocks)
+    }
+
+    /// It has refused those blocks as beyond its end. Whether its size is to be asked for again: it has them by the
+    /// size that it has told, and has not done so before with that size.
+    pub(crate) fn belies_its_size(&self, lba: u64, blocks: u32) -> bool {
+        let told = self.read_shape().geometry.blocks;
+        self.has(lba, blocks) && self.belied.lock().unwrap_or_else(PoisonError::into_inner).replace(told) != Some(told)
     }
 
     /// What it is like now.

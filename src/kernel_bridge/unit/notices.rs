@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::disk::Disks;
 use super::identity::Size;
+use super::request::{Request, Work};
 use crate::kernel_bridge::bridge::{BridgeEvent, SessionId};
 
 /// I/O waits at least so long for a look at its unit that is in doubt.
@@ -39,6 +40,20 @@ impl Notices {
         }
         if self.events.send(event).is_err() {
             tracing::debug!("the daemon does not listen any more");
+        }
+    }
+
+    /// What a request's sense data say beside the request's own end.
+    pub(crate) fn learn(&self, request: &Request, sense: &Sense) {
+        if sense.is_unit_attention() {
+            self.hear(request.lun, sense);
+        } else if sense.out_of_range()
+            && let Work::Block { unit, lba, blocks, .. } = &request.work
+            && unit.belies_its_size(*lba, *blocks)
+        {
+            let lun = request.lun;
+            tracing::error!(%lun, lba, blocks, "a unit refuses blocks that it has by its capacity, which is read again");
+            self.tell(BridgeEvent::UnitsChanged { session: self.id });
         }
     }
 

@@ -343,8 +343,8 @@ impl Driver {
         slot.issued = None;
         let Some(mut request) = slot.request.take() else { return };
         self.queue.came_back(&request);
-        if let Some(sense) = sense.filter(Sense::is_unit_attention) {
-            self.notices.hear(request.lun, &sense);
+        if let Some(sense) = sense {
+            self.notices.learn(&request, &sense);
         }
         match disposition::decide(&mut request, result, sense) {
             Disposition::Again if request.overdue >= PATIENCE || self.is_fatal(&request) => {
