@@ -485,6 +485,19 @@ async fn a_later_write_does_not_overtake_one_that_has_to_wait() {
     scene.end().await;
 }
 
+// check: status-unit-attention
+#[tokio::test]
+async fn a_write_that_hears_of_a_power_on_after_the_next_login_goes_again() {
+    let mut scene = Scene::new().await;
+    scene.lose().await;
+    let pending = scene.write(7, 1);
+    scene.target.on_command(first_writes(1, Action::CheckCondition(attention(0x29, 0x00))));
+    scene.lab.log_in_again().await.expect("a login");
+    assert_eq!(pending.await, Ok(()));
+    assert_eq!(scene.writes(), [7, 7]);
+    scene.end().await;
+}
+
 // check: recovery-capacity
 #[tokio::test]
 async fn a_unit_that_has_shrunk_refuses_what_is_beyond_its_end() {

@@ -94,6 +94,7 @@ pub struct Builder {
     pub(crate) write_limit: Option<usize>,
     pub(crate) ignore_logout: bool,
     pub(crate) ignore_nop: bool,
+    pub(crate) most_unacknowledged: Option<u32>,
     pub(crate) record_commands: bool,
     pub(crate) own_thread: bool,
     pub(crate) hasty: bool,
@@ -121,6 +122,7 @@ impl Builder {
             write_limit: None,
             ignore_logout: false,
             ignore_nop: false,
+            most_unacknowledged: None,
             record_commands: true,
             own_thread: false,
             hasty: false,
@@ -240,6 +242,14 @@ impl Builder {
     #[must_use]
     pub fn ignore_nop(mut self) -> Builder {
         self.ignore_nop = true;
+        self
+    }
+
+    /// Drops a connection on which so many of its statuses are not acknowledged by ExpStatSN, and complains: it would
+    /// have to keep all of them.
+    #[must_use]
+    pub fn most_unacknowledged(mut self, statuses: u32) -> Builder {
+        self.most_unacknowledged = Some(statuses);
         self
     }
 

@@ -110,6 +110,18 @@ impl Session {
         this
     }
 
+    /// How the connection goes on, unless too many statuses are not acknowledged.
+    fn unless_neglected(&self, flow: Flow) -> Flow {
+        let behind = self.stat_sn.0.wrapping_sub(self.acknowledged.0);
+        match self.shared.config.most_unacknowledged {
+            Some(most) if behind >= most && matches!(self.phase, Phase::Full) => {
+                self.complain(format!("ExpStatSN is {behind} behind"));
+                Flow::Close
+            }
+            _ => flow,
+        }
+    }
+
     /// MaxCmdSN as it is now; it never goes back (RFC 7143 §4.2.2.1).
     pub(crate) fn max_cmd_sn(&mut self) -> CmdSn {
         let window = self.shared.config.negotiation.window;
@@ -157,7 +169,7 @@ impl Session {
             Phase::Deaf => Flow::Ignore,
         };
         self.phase = if flow == Flow::Ignore { Phase::Deaf } else { phase };
-        flow
+        self.unless_neglected(flow)
     }
 
     fn on_full_feature(&mut self, pdu: &Pdu<'_>, out: &mut Outbox) -> Flow {
@@ -311,7 +323,7 @@ impl Session {
             Event::Reject(reason, header) => self.reject(&header, reason, out),
             Event::OpenWindow => self.nop_in(Ttt::RESERVED, &[], out),
         }
-        Flow::Continue
+        self.unless_neglected(Flow::Continue)
     }
 
     /// A NOP-In of the target's own accord: it carries the next StatSN but does not use it up.

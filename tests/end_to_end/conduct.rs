@@ -7,12 +7,12 @@ use iscsi_proto::ids::Lun;
 use iscsi_proto::pdu::{AsyncEvent, RejectReason};
 use iscsi_proto::scsi::{Sense, SenseKey};
 use iscsid::ipc::{self, SessionState};
-use sim_target::{Action, Builder, Chap, LoginAction, SimDisk, SimTarget};
+use sim_target::{Action, Builder, Chap, Hold, LoginAction, Negotiation, SimDisk, SimTarget};
 use tokio::runtime::Runtime;
 
 use crate::common::daemon::{LIMIT, uri};
 use crate::common::process::eventually;
-use crate::common::{Daemon, need, run, scratch_dir};
+use crate::common::{Daemon, RandomFile, need, run, scratch_dir};
 
 const TARGET: &str = "iqn.2026-11.test.sim:conduct";
 
@@ -251,4 +251,35 @@ fn the_daemon_leaves_no_core_dump() {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).expect("the limits of a process");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("that limit");
     assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
+}
+
+// check: statsn-acknowledged
+#[test]
+fn a_target_that_keeps_few_statuses_is_never_left_with_more() {
+    if !need(&["nbdcopy"]) {
+        return;
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    let negotiation = Negotiation { window: 512, ..Negotiation::default() };
+    let target = start(&runtime, |builder| builder.negotiation(negotiation).most_unacknowledged(128));
+    let daemon = Daemon::start();
+    let disks = daemon.log_in(TARGET, &target.address().to_string());
+    // The target answers the first writes in one go, and those that wait are behind them.
+    let hold = Hold::new();
+    let held = hold.clone();
+    target
+        .on_command(move |command| if command.opcode() == 0x8a { Action::Hold(held.clone()) } else { Action::Proceed });
+    let random = RandomFile::of_bytes(disks[0].bytes);
+    std::thread::scope(|scope| {
+        let copy = scope.spawn(|| {
+            let queue = ["--connections=4", "--requests=64", "--request-size=4096"];
+            run("nbdcopy", queue.into_iter().chain(["--flush", random.name(), uri(&disks[0])]))
+        });
+        eventually("a deep queue", LIMIT, || (hold.waiting() >= 100).then_some(()));
+        hold.release();
+        copy.join().expect("nbdcopy");
+    });
+    assert!(target.content(0, 0, disks[0].bytes) == random.bytes(), "other bytes than were written");
+    assert_eq!(target.violations(), Vec::<String>::new());
+    assert_eq!(target.logins().len(), 1, "nobody was dropped");
 }

@@ -3,8 +3,9 @@
 use crate::config::Effective;
 use crate::kernel_bridge::SessionSpec;
 
-/// How many commands of a session may be under way.
-const DEPTH: u16 = 128;
+/// How many commands of a session may be under way. As many statuses may come before we can acknowledge any, and a
+/// target has to keep them until then (RFC 7143 §4.2.2.2): some leave at 128. The rest is for pings and task management.
+const DEPTH: u16 = 120;
 
 /// For a session with that target, of its settings.
 pub(crate) fn spec(target: &str, effective: &Effective) -> SessionSpec {
