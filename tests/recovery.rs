@@ -530,6 +530,8 @@ async fn a_unit_that_claims_a_block_too_many_has_its_capacity_read_again_once() 
     assert_eq!(scene.write(4094, 1).await, Ok(()), "the others are as good as ever");
     let again = tokio::time::timeout(Duration::from_millis(100), scene.lab.event()).await;
     assert!(again.is_err(), "it says what it said: {again:?}");
+    let told = scene.lab.units_now()[0].workarounds.join("\n");
+    assert!(told.contains("refuses blocks that it has by its capacity (1 from 4095 on)"), "{told}");
     scene.end().await;
 }
 

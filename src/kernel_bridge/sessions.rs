@@ -44,6 +44,7 @@ use super::unit::verification::verify;
 use super::user::driver::Driver;
 use super::user::lanes::Lanes;
 use crate::block::{Block, Op, Pool, Registry};
+use crate::quirks::Quirk;
 
 /// Bytes that the I/O of one session may take. A pool of its own each, so that a session that waits for
 /// its target does not hold the buffers of the others.
@@ -216,7 +217,7 @@ impl Sessions {
         let doubts: BTreeMap<Lun, u64> =
             handle.units.disks().iter().map(|(lun, disk)| (*lun, disk.unit.gate().doubts())).collect();
         let listing = scanner.list().await.map_err(cannot)?;
-        tell_of(handle.target(), &listing);
+        note_habits(&handle.units, &listing);
         let known: Vec<Lun> = handle.units.disks().keys().copied().collect();
         let listed = listing.luns.iter().map(|lun| *known.iter().find(|known| known.is_same_unit(*lun)).unwrap_or(lun));
         // A unit vanishes by a list without it, and by nothing else.
@@ -247,7 +248,7 @@ impl Sessions {
             }
         }
         if listing.way == Way::Tried {
-            drop_echoes(handle.target(), &mut found, &known);
+            drop_echoes(&handle.units, &mut found, &known);
         }
         let units = self.publish(&handle, found, &silent, &doubts);
         if handle.counters.reconnects.load(Ordering::Relaxed) != connection {
@@ -335,26 +336,29 @@ impl Sessions {
     }
 }
 
-/// Says what is unusual about a target's list of units.
-fn tell_of(target: &str, listing: &Listing) {
+/// Remembers what is unusual about a target's list of units.
+fn note_habits(units: &Units, listing: &Listing) {
+    let note = |quirk, detail: &str| {
+        units.seen.note(&units.target, quirk, detail);
+    };
     match listing.way {
         Way::Usual => {}
-        Way::OnlyZero => tracing::info!(target, "the target does not know REPORT LUNS: unit 0 is its only one"),
-        Way::Elsewhere(lun) => tracing::warn!(target, %lun, "unit 0 does not list the units, but this one does"),
-        Way::Tried => tracing::warn!(target, "no unit lists the units: each number up to 255 was tried"),
+        Way::OnlyZero => note(Quirk::KnowsNoList, ""),
+        Way::Elsewhere(Lun::REPORT_LUNS) => note(Quirk::ListsUnitsElsewhere, "its well-known unit does"),
+        Way::Elsewhere(lun) => note(Quirk::ListsUnitsElsewhere, &format!("unit {lun} does")),
+        Way::Tried => note(Quirk::ListsNoUnits, ""),
     }
     if let Some(wrong) = &listing.wrong {
-        tracing::warn!(target, wrong, "the list of units is not what it should be: units that are known stay");
+        note(Quirk::MiscountsUnits, wrong);
     }
     if let Some(lun) = listing.repeated.first() {
-        let times = listing.repeated.len();
-        tracing::warn!(target, %lun, times, "units are listed more than once, such as this one, and used once");
+        note(Quirk::ListsUnitTwice, &format!("unit {lun} among others"));
     }
 }
 
 /// Where each number was tried: a target that does not look at the number shows one unit everywhere, and as two disks
 /// it would be destroyed. Of those that cannot be told apart by their names, only the first one is used.
-fn drop_echoes(target: &str, found: &mut BTreeMap<Lun, Found>, known: &[Lun]) {
+fn drop_echoes(units: &Units, found: &mut BTreeMap<Lun, Found>, known: &[Lun]) {
     let mut names = BTreeSet::new();
     found.retain(|lun, found| {
         let UnitInfo { identifier, serial, vendor, product, .. } = &found.info;
@@ -362,7 +366,7 @@ fn drop_echoes(target: &str, found: &mut BTreeMap<Lun, Found>, known: &[Lun]) {
         let called = unnamed.then(|| (vendor.clone(), product.clone()));
         let new = names.insert((identifier.clone(), serial.clone(), called));
         if !new && !known.contains(lun) {
-            tracing::warn!(target, %lun, "a unit that has the names of another one is left out");
+            units.seen.note(&units.target, Quirk::EchoesUnit, &format!("at {lun} as well"));
         }
         new || known.contains(lun)
     });

@@ -47,6 +47,18 @@ macro_rules! quirks {
 
 // Rows go by where they are met: discovery, login, the scan of units, commands, the session.
 quirks! {
+    /// A target without unit 0 has REPORT LUNS at the well-known unit (SAM-5 §4.7.4).
+    ListsUnitsElsewhere: Normal, "does not list its units at unit 0" => "its well-known unit is asked, then unit 1";
+    /// REPORT LUNS is not in SCSI-2.
+    KnowsNoList: Normal, "does not know REPORT LUNS" => "it has unit 0 and no other";
+    /// A target has REPORT LUNS at unit 0 or at the well-known unit (SAM-5 §4.7.4).
+    ListsNoUnits: Warned, "lists its units nowhere" => "each number up to 255 is tried";
+    /// LUN LIST LENGTH counts bytes, eight for each unit (SPC-5 §6.34).
+    MiscountsUnits: Warned, "sends a list of units that is not as long as it says" => "the units in it are taken, and those that are known stay";
+    /// Each unit has one place in the list (SPC-5 §6.34).
+    ListsUnitTwice: Warned, "lists a unit more than once" => "it is one disk";
+    /// A unit has one number in a target (SAM-5 §4.7).
+    EchoesUnit: Refused, "shows one unit at several of the numbers that were tried" => "it is one disk, at the first of them";
     /// SYNCHRONIZE CACHE (16) is optional (SBC-4 §5.34).
     RefusesSynchronizeCache16: Normal, "refuses SYNCHRONIZE CACHE (16)" => "SYNCHRONIZE CACHE (10) is used";
     /// READ (16) and WRITE (16) are optional on small units (SBC-4 §5.2).
@@ -63,6 +75,8 @@ quirks! {
     RefusesWriteSame: Warned, "announces WRITE SAME and refuses it" => "zeroes are written";
     /// LBPU or LBPWS (SBC-4 §6.6.6).
     RefusesUnmap: Warned, "announces that it frees blocks and refuses to" => "a trim, which is a hint, is done as it is";
+    /// READ CAPACITY tells the last block that can be read (SBC-4 §5.20).
+    RefusesOwnBlocks: Warned, "refuses blocks that it has by its capacity" => "the capacity is read again, and such I/O fails";
     /// Two machines with the same InitiatorName and ISID are one initiator port: the login of each ends the session of the
     /// other (RFC 7143 §6.3.5).
     EndsConnectionsEarly: Warned, "ends connections soon after their login, as if another machine logged in with the same InitiatorName" => "logins are further and further apart; if there is such a machine, such as a copy of this one, give one of them another name by `iscsictl modify initiator --name`";

@@ -98,6 +98,8 @@ fn units_of_a_target_that_lists_none_and_has_no_unit_0_are_listed() {
     let disks = daemon.log_in(TARGET, &target.address().to_string());
     let found: Vec<_> = disks.iter().map(|disk| (disk.lun, disk.bytes, disk.problem.clone())).collect();
     assert_eq!(found, [(1, 1 << 20, None), (100, 1 << 20, None)]);
+    let details = daemon.ctl_ok(["show", "target", TARGET]);
+    assert!(details.contains("this target lists its units nowhere; each number up to 255 is tried"), "{details}");
     daemon.ctl_ok(["logout", TARGET]);
     assert_eq!(target.violations(), Vec::<String>::new());
 }

@@ -16,6 +16,7 @@ use super::disk::Disks;
 use super::identity::Size;
 use super::request::{Request, Work};
 use crate::kernel_bridge::bridge::{BridgeEvent, SessionId};
+use crate::quirks::Quirk;
 
 /// I/O waits at least so long for a look at its unit that is in doubt.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -52,7 +53,8 @@ impl Notices {
             && unit.belies_its_size(*lba, *blocks)
         {
             let lun = request.lun;
-            tracing::error!(%lun, lba, blocks, "a unit refuses blocks that it has by its capacity, which is read again");
+            tracing::debug!(%lun, lba, blocks, "a unit refuses blocks that it has by its capacity, which is read again");
+            unit.shows(Quirk::RefusesOwnBlocks, &format!("{blocks} from {lba} on"));
             self.tell(BridgeEvent::UnitsChanged { session: self.id });
         }
     }
