@@ -67,14 +67,15 @@ fn config(u: &mut Unstructured<'_>) -> arbitrary::Result<LoginConfig> {
     Ok(LoginConfig {
         initiator_name: name("iqn.2001-04.com.example:host"),
         initiator_alias: u.ratio(1, 4)?.then(|| "alias".into()),
-        target_name: (!u.ratio(1, 4)?).then(|| name("iqn.2001-04.com.example:disk")),
+        target_name: (!u.ratio(1, 4)?).then(|| name("iqn.2001-04.com.example:disk").into()),
         isid: Isid([0x80, 1, 2, 3, 4, 5]),
         tsih: Tsih(if u.ratio(1, 8)? { 9 } else { 0 }),
         cid: Cid(0),
         cmd_sn: CmdSn(*u.choose(&[1, 0, u32::MAX])?),
         offer: offer(u)?,
         chap,
-        group_tag: u.ratio(1, 8)?.then_some(1),
+        group_tag: Some(7),
+        session_group: u.ratio(1, 8)?.then_some(1),
     })
 }
 
@@ -166,7 +167,7 @@ impl Record {
         assert_eq!((session.isid, session.cmd_sn, connection.cid), (config.isid, config.cmd_sn, config.cid));
         assert_eq!(connection.exp_stat_sn, self.exp_stat_sn);
         assert_eq!(connection.max_recv_data_segment_length, config.offer.max_recv_data_segment_length);
-        if let (Some(tag), Some(said)) = (config.group_tag, self.theirs("TargetPortalGroupTag")) {
+        if let (Some(tag), Some(said)) = (config.session_group, self.theirs("TargetPortalGroupTag")) {
             assert_eq!(iscsi_proto::keys::number(said), Some(tag.into()));
         }
         let Some(chap) = &config.chap else {

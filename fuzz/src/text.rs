@@ -8,8 +8,8 @@ use iscsi_proto::keys::{
     Key, MAX_KEY, MAX_KEYS, Negotiation, Offer, SeenKeys, SessionType, TABLE, TextReader, TextWriter, Value, lookup,
     number,
 };
-use iscsi_proto::login::parse_send_targets;
-use iscsi_proto::names::{IscsiName, MAX_NAME, PortalAddress, parse_target_address};
+use iscsi_proto::login::{MAX_ADDRESSES, MAX_ADDRESSES_IN_ALL, MAX_TARGETS, TargetList, parse_send_targets};
+use iscsi_proto::names::{IscsiName, MAX_NAME, PortalAddress, TargetName, parse_target_address};
 use iscsi_proto::pdu::{CONTINUE, FINAL, TextResponse, Wire, padding, set_lengths};
 use iscsi_proto::session::{Event, Head, PingTimers, RxPlan, Session, SessionConfig, Unanswered};
 use iscsi_proto::time::Instant;
@@ -186,6 +186,15 @@ fn words(text: &[u8]) {
         }
         Err(error) => sentence(error),
     }
+    match TargetName::parse(text) {
+        Ok(name) => {
+            assert!(name.as_str().len() <= MAX_NAME && !name.as_str().contains(char::is_control));
+            assert!(!name.as_str().contains('/') && !name.as_str().starts_with(['.', '-']));
+            assert_eq!(name.as_written(), text, "it is sent back byte for byte");
+            assert_eq!(TargetName::parse(name.as_str()).expect("a normal name is a name"), name);
+        }
+        Err(error) => sentence(error),
+    }
     match PortalAddress::parse(text) {
         Ok(address) => {
             let shown = address.to_string();
@@ -211,8 +220,13 @@ fn words(text: &[u8]) {
 
 fn targets(text: &[u8]) {
     match parse_send_targets(text) {
-        Ok(targets) => {
+        Ok(TargetList { targets, left_out, .. }) => {
+            assert!(targets.len() <= MAX_TARGETS);
+            left_out.iter().for_each(sentence);
+            let in_all: usize = targets.iter().map(|target| target.addresses.len()).sum();
+            assert!(in_all <= MAX_ADDRESSES_IN_ALL);
             for (at, target) in targets.iter().enumerate() {
+                assert!(target.addresses.len() <= MAX_ADDRESSES);
                 assert!(targets.iter().skip(at + 1).all(|other| other.name != target.name), "one target twice");
                 for (at, address) in target.addresses.iter().enumerate() {
                     assert!(!target.addresses.iter().skip(at + 1).any(|other| other == address), "one portal twice");

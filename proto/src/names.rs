@@ -10,6 +10,8 @@
 //! ```
 //! (RFC 7143 §4.2.7, §13.8)
 
+mod target;
+
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::cmp::Ordering;
@@ -17,6 +19,8 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
+
+pub use target::TargetName;
 
 /// The longest iSCSI name, in bytes (RFC 7143 §4.2.7.1).
 pub const MAX_NAME: usize = 223;
@@ -42,16 +46,7 @@ impl IscsiName {
     /// [`NameError`] says what is wrong with it and how it should look.
     pub fn parse(text: &str) -> Result<IscsiName, NameError> {
         let fail = |problem| NameError { name: printable(text), problem };
-        if text.len() > MAX_NAME {
-            return Err(fail(NameProblem::TooLong));
-        }
-        let normal: String = text.chars().flat_map(char::to_lowercase).collect();
-        if normal.len() > MAX_NAME {
-            return Err(fail(NameProblem::TooLong));
-        }
-        if let Some(bad) = normal.chars().find(|&c| !(c.is_alphanumeric() || matches!(c, '.' | '-' | ':' | '_'))) {
-            return Err(fail(NameProblem::Character(bad)));
-        }
+        let normal = normalised(text).map_err(fail)?;
         match normal.split_once('.') {
             Some(("iqn", rest)) => check_iqn(rest),
             Some(("eui", digits)) => check_hex(digits, &[16], NameProblem::Eui),
@@ -71,6 +66,21 @@ impl IscsiName {
     /// compare names byte by byte and have capitals in them.
     pub fn as_written(&self) -> &str {
         &self.written
+    }
+}
+
+/// The text in lower case, if it has the length and the characters of a name.
+fn normalised(text: &str) -> Result<String, NameProblem> {
+    if text.len() > MAX_NAME {
+        return Err(NameProblem::TooLong);
+    }
+    let normal: String = text.chars().flat_map(char::to_lowercase).collect();
+    if normal.len() > MAX_NAME {
+        return Err(NameProblem::TooLong);
+    }
+    match normal.chars().find(|&c| !(c.is_alphanumeric() || matches!(c, '.' | '-' | ':' | '_'))) {
+        Some(bad) => Err(NameProblem::Character(bad)),
+        None => Ok(normal),
     }
 }
 
@@ -171,6 +181,8 @@ enum NameProblem {
     NothingAfterColon,
     Eui,
     Naa,
+    Beginning,
+    Dots,
 }
 
 impl fmt::Display for NameError {
@@ -193,6 +205,8 @@ impl fmt::Display for NameError {
             NameProblem::NothingAfterColon => f.write_str("nothing follows the colon, name something or leave it out"),
             NameProblem::Eui => f.write_str("after 'eui.' come exactly 16 hexadecimal digits"),
             NameProblem::Naa => f.write_str("after 'naa.' come exactly 16 or 32 hexadecimal digits"),
+            NameProblem::Beginning => f.write_str("it begins with neither a letter nor a digit"),
+            NameProblem::Dots => f.write_str("it contains '..', which is a path's"),
         }
     }
 }
@@ -200,7 +214,7 @@ impl fmt::Display for NameError {
 impl core::error::Error for NameError {}
 
 /// What somebody wrote, fit for a message: control characters escaped, cut to a length.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {

@@ -84,6 +84,8 @@ pub struct Builder {
     pub(crate) portals: Vec<String>,
     pub(crate) advertised: Option<Vec<String>>,
     pub(crate) also_listed: Vec<(String, Vec<String>)>,
+    pub(crate) send_targets: Option<Vec<u8>>,
+    pub(crate) ignore_text: bool,
     pub(crate) portal_group_tag: u16,
     pub(crate) negotiation: Negotiation,
     pub(crate) chap: Option<Chap>,
@@ -112,6 +114,8 @@ impl Builder {
             portals: Vec::new(),
             advertised: None,
             also_listed: Vec::new(),
+            send_targets: None,
+            ignore_text: false,
             portal_group_tag: 1,
             negotiation: Negotiation::default(),
             chap: None,
@@ -165,6 +169,20 @@ impl Builder {
     #[must_use]
     pub fn also_list(mut self, name: &str, addresses: &[&str]) -> Builder {
         self.also_listed.push((name.into(), addresses.iter().map(|&address| address.into()).collect()));
+        self
+    }
+
+    /// Answers SendTargets with this text, whatever it is.
+    #[must_use]
+    pub fn answer_send_targets(mut self, text: impl Into<Vec<u8>>) -> Builder {
+        self.send_targets = Some(text.into());
+        self
+    }
+
+    /// Does not answer text requests.
+    #[must_use]
+    pub fn ignore_text(mut self) -> Builder {
+        self.ignore_text = true;
         self
     }
 

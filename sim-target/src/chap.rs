@@ -18,6 +18,10 @@ pub struct Chap {
     pub challenge_length: usize,
     /// Whether its binary values are in base64, else in hexadecimal.
     pub base64: bool,
+    /// Whether identifiers are in hexadecimal, else in decimal.
+    pub hexadecimal_identifier: bool,
+    /// It compares CHAP_A as a whole with `5`, and refuses anything else with this status.
+    pub md5_alone: Option<(u8, u8)>,
 }
 
 impl Chap {
@@ -30,7 +34,16 @@ impl Chap {
             algorithms: vec![5, 6, 7, 8],
             challenge_length: 16,
             base64: false,
+            hexadecimal_identifier: false,
+            md5_alone: None,
         }
+    }
+
+    /// Does not read a list of algorithms: what is not `CHAP_A=5` is refused with this status (class, detail).
+    #[must_use]
+    pub fn md5_alone(mut self, class: u8, detail: u8) -> Chap {
+        self.md5_alone = Some((class, detail));
+        self
     }
 
     /// The target proves itself as well.

@@ -230,6 +230,9 @@ impl Session {
             }
             Auth::AlgorithmAwaited => {
                 let offered = text::value(pairs, "CHAP_A").ok_or(INITIATOR_ERROR)?;
+                if let Some(status) = config.md5_alone.filter(|_| offered != "5") {
+                    return Err(status);
+                }
                 let known = offered.split(',').filter_map(text::number).find(|one| config.algorithms.contains(one));
                 let algorithm = known.ok_or(AUTHENTICATION_FAILURE)?;
                 let mut challenge = vec![0; config.challenge_length + 1];
@@ -238,7 +241,9 @@ impl Session {
                 }
                 let identifier = challenge.pop().unwrap_or_default();
                 answers.push(("CHAP_A".into(), algorithm.to_string()));
-                answers.push(("CHAP_I".into(), identifier.to_string()));
+                let shown =
+                    if config.hexadecimal_identifier { format!("{identifier:#x}") } else { identifier.to_string() };
+                answers.push(("CHAP_I".into(), shown));
                 answers.push(("CHAP_C".into(), encode(&challenge, config.base64)));
                 login.auth = Auth::ResponseAwaited { algorithm, identifier, challenge };
             }

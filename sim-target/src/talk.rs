@@ -20,7 +20,13 @@ impl Session {
             // A new exchange ends the one before (RFC 7143 §11.10.4).
             self.text_rest = None;
             let pairs = text::split(pdu.data, |complaint| self.complain(format!("text request: {complaint}")));
-            self.answer_text(&pairs)
+            if self.shared.config.ignore_text {
+                return Flow::Continue;
+            }
+            match &self.shared.config.send_targets {
+                Some(scripted) if pairs.iter().any(|(key, _)| key == "SendTargets") => scripted.clone(),
+                _ => self.answer_text(&pairs),
+            }
         } else {
             match self.text_rest.take() {
                 Some((ttt, rest)) if ttt == request.ttt => {

@@ -76,6 +76,10 @@ fn ask_daemon(requests: &[Request], format: Format, runtime_dir: Option<PathBuf>
         bar.clear();
         let reply = reply?;
         print(&show::reply(&reply, format)?)?;
+        // Beside the list, which a program may read.
+        if let Reply::Discovered { remarks, .. } = &reply {
+            remarks.iter().for_each(|remark| eprintln!("iscsictl: {}", clean(remark)));
+        }
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod seldom;
 mod serve;
 mod table;
 
+pub(crate) use self::seldom::Seldom;
 pub(crate) use self::serve::{Caller, Listener, serve};
 #[cfg(test)]
 pub(crate) use self::table::Clients;

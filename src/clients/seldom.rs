@@ -10,13 +10,13 @@ const APART: Duration = Duration::from_secs(60);
 
 /// When a line was written last, and how often it was not since.
 #[derive(Debug, Default)]
-pub(super) struct Seldom {
+pub(crate) struct Seldom {
     last: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Seldom {
     /// Whether the line may be written now: how it ends, which tells of those that were left out.
-    pub(super) fn may(&self) -> Option<String> {
+    pub(crate) fn may(&self) -> Option<String> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (when, left_out) = &mut *last;
         if when.is_some_and(|when| when.elapsed() < APART) {

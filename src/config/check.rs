@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use iscsi_proto::keys::{Choices, Key, Rule, Scope, TABLE, Value};
-use iscsi_proto::names::{IscsiName, PortalAddress};
+use iscsi_proto::names::{IscsiName, PortalAddress, TargetName};
 
 use super::lenient::truth;
 use super::settings::{ALGORITHMS, Timer};
@@ -19,9 +19,14 @@ const MAX_TEXT: usize = 255;
 /// The longest name of a network interface, in bytes: `IFNAMSIZ` less its NUL.
 const MAX_INTERFACE: usize = 15;
 
-/// An iSCSI name.
+/// A name of ours.
 pub(super) fn name(text: &str) -> Result<IscsiName, String> {
     IscsiName::parse(text.trim()).map_err(|error| error.to_string())
+}
+
+/// A target's name: an iSCSI name, or another that a target has.
+pub(super) fn target_name(text: &str) -> Result<TargetName, String> {
+    TargetName::parse(text.trim()).map_err(|error| error.to_string())
 }
 
 /// `host[:port]`, as typed.

@@ -67,7 +67,7 @@ fn add_target(
     origin: Origin,
 ) -> Result<(), String> {
     let path = [section, written_name];
-    let name = at(&path, check::name(written_name))?;
+    let name = at(&path, check::target_name(written_name))?;
     let schema::Target {
         portals: written,
         auto_login,

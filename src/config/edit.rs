@@ -5,21 +5,32 @@
 //! [`ExitCode::Usage`], what is not there or is there twice with [`ExitCode::Data`]. Whether a
 //! target is logged in, and whether an interface exists, is the daemon's to check.
 
+use std::collections::{HashMap, HashSet};
+
 use iscsi_proto::keys::Choices;
-use iscsi_proto::names::{IscsiName, TargetAddress};
+use iscsi_proto::names::{TargetAddress, TargetName};
 
 use super::check;
 use super::secrets::{NodeSecrets, SecretBytes, Secrets};
 use super::settings::{ChapSettings, Config, DISCOVERY_INTERVAL, Portal, Target, TargetSettings};
 use crate::ipc::{self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Origin, TargetChanges};
 
+/// The most targets that discovery adds to the configuration, so that no portal makes a file that cannot be read again, or
+/// a list that nobody can use.
+const MAX_DISCOVERED: usize = 2048;
+
+/// The most portals that these have in all.
+const MAX_DISCOVERED_PORTALS: usize = 4096;
+
 /// A target that a discovery portal named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its name.
-    pub name: IscsiName,
+    pub name: TargetName,
     /// Its portals; where it names none, the caller puts the portal that was asked (RFC 7143 §4.3).
     pub portals: Vec<TargetAddress>,
+    /// These are all its portals. Otherwise it keeps those it had.
+    pub whole: bool,
 }
 
 /// What recording discovered targets changed, by normalised names.
@@ -31,6 +42,21 @@ pub struct Recorded {
     pub changed: Vec<String>,
     /// Ones that were not named any more.
     pub removed: Vec<String>,
+    /// How many were left as they are, or out, since there are as many targets or portals as discovery may bring.
+    pub beyond: usize,
+}
+
+impl Recorded {
+    /// What to tell where there are too many targets.
+    pub fn too_many(&self) -> Option<String> {
+        (self.beyond > 0).then(|| {
+            format!(
+                "{} of the targets are not recorded as it names them, since no more than {MAX_DISCOVERED} targets with \
+                 {MAX_DISCOVERED_PORTALS} portals are kept that discovery has found",
+                self.beyond
+            )
+        })
+    }
 }
 
 pub(super) fn usage(message: String) -> Failure {
@@ -41,9 +67,15 @@ fn data(message: String) -> Failure {
     Failure::new(ExitCode::Data, message)
 }
 
-/// A name as typed → normalised.
-pub(super) fn name(typed: &str) -> Result<IscsiName, Failure> {
-    check::name(typed).map_err(usage)
+/// A target's name as typed → normalised.
+pub(super) fn target_name(typed: &str) -> Result<TargetName, Failure> {
+    check::target_name(typed).map_err(usage)
+}
+
+/// What to tell of a target's name as typed, if it is no iSCSI name.
+pub fn irregular_name(typed: &str) -> Option<String> {
+    let name = check::target_name(typed).ok()?;
+    name.irregular().map(|why| format!("{why}; it is used as it is, since there are targets with such names"))
 }
 
 /// A portal and an interface as typed.
@@ -59,7 +91,7 @@ impl Config {
     /// # Errors
     /// [`ExitCode::Usage`] for a malformed name, [`ExitCode::Data`] for one that is not there.
     pub fn find_target(&self, typed: &str) -> Result<(String, &Target), Failure> {
-        let name = name(typed)?.as_str().to_owned();
+        let name = target_name(typed)?.as_str().to_owned();
         match self.targets.get(&name) {
             Some(target) => Ok((name, target)),
             None => Err(no_target(&name)),
@@ -81,7 +113,7 @@ impl Config {
     }
 
     fn target_mut(&mut self, typed: &str) -> Result<(String, &mut Target), Failure> {
-        let name = name(typed)?.as_str().to_owned();
+        let name = target_name(typed)?.as_str().to_owned();
         match self.targets.get_mut(&name) {
             Some(target) => Ok((name, target)),
             None => Err(no_target(&name)),
@@ -94,7 +126,7 @@ impl Config {
     /// # Errors
     /// [`ExitCode::Usage`] for a malformed argument, [`ExitCode::Data`] for a portal that is there.
     pub fn add_target(&mut self, target: &str, at: &str, interface: Option<&str>) -> Result<String, Failure> {
-        let name = name(target)?;
+        let name = target_name(target)?;
         let portal = portal(at, interface)?;
         let target = self.targets.entry(name.as_str().to_owned()).or_insert_with(|| Target {
             written_name: name.as_written().to_owned(),
@@ -198,7 +230,7 @@ impl Config {
     ) -> Result<Vec<String>, Failure> {
         let mut next = self.initiator.clone();
         if let Some(typed) = &changes.name {
-            next.name = name(typed)?.as_str().to_owned();
+            next.name = check::name(typed).map_err(usage)?.as_str().to_owned();
         }
         if let Some(alias) = &changes.alias {
             next.alias = check::text("alias", alias).map_err(usage)?;
@@ -255,34 +287,46 @@ impl Config {
     /// Records what a portal named, as discovered targets; static ones are left alone. A target that
     /// `from` named before and does not name any more is removed, unless the user has changed its
     /// settings or `in_use` says otherwise; `in_use` of `|_| true` only adds.
+    ///
+    /// The group tag of a portal stays while the target is in use, or as long as it is one of those that are named for it: a login
+    /// may have found out which it is.
     pub fn record_discovered(&mut self, from: &Portal, found: &[Found], in_use: impl Fn(&str) -> bool) -> Recorded {
         let asked = from.endpoint();
         let mut recorded = Recorded::default();
-        for Found { name, portals } in found {
-            let mut fresh: Vec<Portal> = Vec::new();
-            for TargetAddress { portal, group_tag } in portals {
-                if !fresh.iter().any(|there| there.is_at(&portal.host, portal.port)) {
-                    fresh.push(Portal {
-                        address: portal.host.clone(),
-                        port: portal.port,
-                        interface: from.interface.clone(),
-                        group_tag: *group_tag,
-                    });
-                }
-            }
-            let key = name.as_str();
+        let discovered = self.targets.values().filter(|target| target.origin == Origin::Dynamic);
+        let (mut targets, mut portals) =
+            discovered.fold((0_usize, 0_usize), |(n, portals), target| (n + 1, portals + target.portals.len()));
+        for found in found {
+            let key = found.name.as_str();
             match self.targets.get_mut(key) {
                 Some(target) if target.origin == Origin::Static => {}
                 Some(target) => {
                     // Another portal that names it too does not take away what the first one told.
-                    if target.discovered_from.as_deref() == Some(&asked) && target.portals != fresh {
-                        target.portals = fresh;
-                        recorded.changed.push(key.to_owned());
+                    if target.discovered_from.as_deref() != Some(&asked) {
+                        continue;
                     }
+                    let fresh = renewed(found, from, &target.portals, in_use(key));
+                    if target.portals == fresh {
+                        continue;
+                    }
+                    let others = portals.saturating_sub(target.portals.len());
+                    if others + fresh.len() > MAX_DISCOVERED_PORTALS && fresh.len() > target.portals.len() {
+                        recorded.beyond += 1;
+                        continue;
+                    }
+                    portals = others + fresh.len();
+                    target.portals = fresh;
+                    recorded.changed.push(key.to_owned());
                 }
                 None => {
+                    let fresh = renewed(found, from, &[], false);
+                    if targets >= MAX_DISCOVERED || portals + fresh.len() > MAX_DISCOVERED_PORTALS {
+                        recorded.beyond += 1;
+                        continue;
+                    }
+                    (targets, portals) = (targets + 1, portals + fresh.len());
                     let target = Target {
-                        written_name: name.as_written().to_owned(),
+                        written_name: found.name.as_written().to_owned(),
                         origin: Origin::Dynamic,
                         discovered_from: Some(asked.clone()),
                         portals: fresh,
@@ -294,12 +338,13 @@ impl Config {
                 }
             }
         }
+        let named: HashSet<&str> = found.iter().map(|found| found.name.as_str()).collect();
         self.targets.retain(|key, target| {
             let gone = target.origin == Origin::Dynamic
                 && target.discovered_from.as_deref() == Some(&asked)
                 && target.settings == TargetSettings::default()
                 && target.chap == ChapSettings::default()
-                && !found.iter().any(|found| found.name.as_str() == key)
+                && !named.contains(key.as_str())
                 && !in_use(key);
             if gone {
                 recorded.removed.push(key.clone());
@@ -307,6 +352,16 @@ impl Config {
             !gone
         });
         recorded
+    }
+
+    /// Records the portal group that a target has declared in a login over one of its portals, `address:port`, where another one is
+    /// recorded. Returns that.
+    pub fn record_group_tag(&mut self, target: &str, via: &str, declared: u16) -> Option<u16> {
+        let portals = &mut self.targets.get_mut(target)?.portals;
+        let portal = portals.iter_mut().find(|portal| portal.endpoint() == via)?;
+        let before = portal.group_tag.filter(|&before| before != declared)?;
+        portal.group_tag = Some(declared);
+        Some(before)
     }
 
     /// RFC 7143 §9.2.1: the same secret both ways lets a rogue target reflect our own challenge.
@@ -328,6 +383,38 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The portals of a target that was found, each address once, where it had `known` before.
+fn renewed(found: &Found, from: &Portal, known: &[Portal], in_use: bool) -> Vec<Portal> {
+    let mut tags: HashMap<(&str, u16), Vec<Option<u16>>> = HashMap::new();
+    let mut fresh: Vec<Portal> = Vec::new();
+    for TargetAddress { portal, group_tag } in &found.portals {
+        let seen = tags.entry((&portal.host, portal.port)).or_default();
+        if seen.is_empty() {
+            fresh.push(Portal {
+                address: portal.host.clone(),
+                port: portal.port,
+                interface: from.interface.clone(),
+                group_tag: *group_tag,
+            });
+        }
+        seen.push(*group_tag);
+    }
+    for before in known {
+        let Some(named) = tags.get(&(before.address.as_str(), before.port)) else {
+            if !found.whole {
+                fresh.push(before.clone());
+            }
+            continue;
+        };
+        let stays = before.group_tag.is_some() && (in_use || named.contains(&before.group_tag));
+        let same = fresh.iter_mut().find(|portal| portal.is_at(&before.address, before.port));
+        if let Some(portal) = same.filter(|_| stays) {
+            portal.group_tag = before.group_tag;
+        }
+    }
+    fresh
 }
 
 fn no_target(name: &str) -> Failure {

@@ -2,7 +2,7 @@
 //! others out. Settings that the user has made here stay, unless he says otherwise.
 
 use super::check;
-use super::edit::{name, portal, usage};
+use super::edit::{irregular_name, portal, target_name, usage};
 use super::initiator_name;
 use super::secrets::Secrets;
 use super::settings::{Config, Portal};
@@ -105,7 +105,7 @@ impl Importing<'_> {
 
     fn target(&mut self, from: &ImportedTarget, busy: &impl Fn(&str) -> bool) -> Result<(), String> {
         let ImportedTarget { name: typed, portals, discovered_from, changes } = from;
-        let key = name(typed).map_err(|failure| failure.to_string())?.as_str().to_owned();
+        let key = target_name(typed).map_err(|failure| failure.to_string())?.as_str().to_owned();
         let there = self.config.targets.get(&key).map(|target| target.origin);
         if there == Some(Origin::Static) && !self.replace {
             return Err("it is configured here already and stays as it is; --replace takes the other one".to_owned());
@@ -152,6 +152,7 @@ impl Importing<'_> {
                 Err(failure) => left.push(format!("target {key}: {failure}")),
             }
         }
+        left.extend(irregular_name(typed).map(|note| format!("target {key}: {note}")));
         let config = &self.config;
         let places: Vec<String> = config
             .targets

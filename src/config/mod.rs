@@ -34,7 +34,7 @@ mod tree;
 pub use check::{SECRET_BYTES, choose};
 pub use credentials::{Credentials, Mutual};
 pub(crate) use current::Current;
-pub use edit::{Found, Recorded};
+pub use edit::{Found, Recorded, irregular_name};
 pub use iscsi_osx::{ISCSI_OSX_SETTINGS, IscsiOsxFile, IscsiOsxSecrets, read_iscsi_osx};
 pub use keys::{Dictionary, KeyWords, dictionaries};
 pub use nfs::NfsIdentity;

@@ -73,8 +73,10 @@ pub(crate) struct Daemon {
 pub(crate) struct Asked {
     /// The targets it named.
     pub(crate) targets: Vec<String>,
-    /// Why it could not be asked.
+    /// Why it could not be asked, or what of its answer is left out.
     pub(crate) problem: Option<String>,
+    /// What was remarkable about its answer.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// Whom a [`Daemon`] works with.

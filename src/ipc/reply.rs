@@ -28,7 +28,12 @@ pub enum Reply {
     /// For [`Request::ShowSession`](super::Request::ShowSession).
     Session(Box<SessionDetails>),
     /// For [`Request::Discover`](super::Request::Discover).
-    Discovered(Vec<Discovered>),
+    Discovered {
+        /// The targets.
+        targets: Vec<Discovered>,
+        /// What is odd about the list, or was left out of it; a sentence each.
+        remarks: Vec<String>,
+    },
     /// For [`Request::Stats`](super::Request::Stats).
     Stats(Vec<Stats>),
     /// For [`Request::Bench`](super::Request::Bench).

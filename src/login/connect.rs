@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::Cause;
+use super::meant::{NOT_HERE, is_within, lacks_zone};
 
 /// Where to connect to, and from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct Endpoint {
     pub(crate) port: u16,
     /// The interface to connect from.
     pub(crate) interface: Option<String>,
+    /// Another machine has named the host: it is not to lead to this one, also where its name does only when it is looked up.
+    pub(crate) foreign: bool,
 }
 
 /// Names of this machine's interfaces.
@@ -54,12 +57,21 @@ pub(crate) async fn connect(to: &Endpoint, deadline: Instant, patience: Duration
     if let Some(interface) = &to.interface {
         check_interface(interface)?;
     }
+    if to.interface.is_none() && lacks_zone(&to.host) {
+        let why =
+            "a link-local address is of no use without the interface of its link; `--interface` names one".to_owned();
+        return Err(Cause::Unreachable { why });
+    }
     let silent = || Cause::Silent { after: patience };
     let found = timeout_at(deadline, lookup_host((to.host.as_str(), to.port))).await.map_err(|_| silent())?;
     let unknown = |why: String| Cause::HostUnknown { why };
     let addresses: Vec<SocketAddr> = found.map_err(|error| unknown(error.to_string()))?.collect();
     let mut last = unknown("it has no address".to_owned());
     for (tried, &address) in addresses.iter().enumerate() {
+        if to.foreign && is_within(address.ip()) {
+            last = Cause::Redirected { why: format!("{} is no place to follow it to: {NOT_HERE}", address.ip()) };
+            continue;
+        }
         let left = u32::try_from(addresses.len().saturating_sub(tried)).unwrap_or(u32::MAX).max(1);
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / left;
@@ -131,7 +143,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(5);
 
     async fn try_connect(host: &str, port: u16, interface: Option<&str>) -> Result<TcpStream, Cause> {
-        let to = Endpoint { host: host.into(), port, interface: interface.map(str::to_owned) };
+        let to = Endpoint { host: host.into(), port, interface: interface.map(str::to_owned), foreign: false };
         connect(&to, Instant::now() + PATIENCE, PATIENCE).await
     }
 
@@ -173,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn a_silent_host_costs_no_more_than_the_time_that_was_given() {
         // TEST-NET-1 (RFC 5737) answers nothing; where the network says so at once, that is no silence.
-        let to = Endpoint { host: "192.0.2.1".into(), port: 3260, interface: None };
+        let to = Endpoint { host: "192.0.2.1".into(), port: 3260, interface: None, foreign: false };
         let patience = Duration::from_millis(300);
         let started = Instant::now();
         let cause = connect(&to, started + patience, patience).await.expect_err("nobody is there");

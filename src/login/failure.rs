@@ -6,7 +6,7 @@
 //! | host unknown, no route, silence | 68 | later |
 //! | interface unknown | 65 | no |
 //! | connection refused, or dropped during the login | 69 | later |
-//! | not iSCSI, or against its rules | 76 | no |
+//! | not iSCSI, or against its rules, a key's among them | 76 | no |
 //! | nothing in common to negotiate | 76 | no |
 //! | CHAP: 0201, or the target did not prove itself | 77 | no, not even elsewhere |
 //! | 0202: not allowed | 77 | no |
@@ -66,6 +66,11 @@ pub(crate) enum Cause {
         /// What shows it.
         why: String,
     },
+    /// The other side is an iSCSI target, and says something of a key that cannot be.
+    Misspoken {
+        /// What.
+        why: String,
+    },
     /// The two sides have no value of a key in common, although both keep the rules.
     Incompatible {
         /// What they differ in.
@@ -119,9 +124,10 @@ impl Cause {
             }
             Cause::InterfaceUnknown { .. } => (ExitCode::Data, Again::Elsewhere),
             Cause::Closed | Cause::Dropped { .. } => (ExitCode::Unavailable, Again::Later),
-            Cause::NotIscsi { .. } | Cause::Incompatible { .. } | Cause::Redirected { .. } => {
-                (ExitCode::Protocol, Again::Elsewhere)
-            }
+            Cause::NotIscsi { .. }
+            | Cause::Misspoken { .. }
+            | Cause::Incompatible { .. }
+            | Cause::Redirected { .. } => (ExitCode::Protocol, Again::Elsewhere),
             Cause::Refused { class: 2, detail: 1 } => (ExitCode::NotPermitted, Again::Never),
             // An access list may belong to a portal.
             Cause::Refused { class: 2, detail: 2 } => (ExitCode::NotPermitted, Again::Elsewhere),
@@ -166,6 +172,7 @@ impl Cause {
                 "some targets do that to an initiator that they do not accept or that brings no CHAP secret: look into the target's log"
             }
             Cause::NotIscsi { .. } => "check that an iSCSI target listens at this port",
+            Cause::Misspoken { .. } => "look at this key in the target's settings, and into its log",
             Cause::Incompatible { .. } => "change the target's settings with `iscsictl modify target`",
             Cause::Refused { class: 2, detail: 1 } => {
                 "check CHAP names and secrets here (`iscsictl modify target`) and at the target"
@@ -200,6 +207,7 @@ impl fmt::Display for Cause {
             Cause::Closed => f.write_str("nothing listens at that port (connection refused)"),
             Cause::Dropped { why } => write!(f, "the target closed the connection during the login ({why})"),
             Cause::NotIscsi { why } => write!(f, "what answers there does not speak iSCSI properly: {why}"),
+            Cause::Misspoken { why } => write!(f, "the target does not log in properly: {why}"),
             Cause::Incompatible { why } | Cause::Settings { why } | Cause::Authentication { why } => f.write_str(why),
             Cause::Refused { class, detail } => {
                 write!(f, "the target refused: {} (status {class:02x}{detail:02x})", status_text(*class, *detail))

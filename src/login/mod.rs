@@ -10,6 +10,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod failure;
+pub(crate) mod meant;
 pub(crate) mod plan;
 pub(crate) mod send_targets;
 pub(crate) mod tcp;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Isid;
 use iscsi_proto::keys::Offer;
-use iscsi_proto::names::IscsiName;
+use iscsi_proto::names::{IscsiName, NameError, TargetName};
 
 use super::connect::Endpoint;
 use super::failure::{Again, Cause, Failed};
+use super::meant::lacks_zone;
 use crate::config::{Credentials, Current, Effective, Portal};
 use crate::ipc::{ExitCode, Failure};
 
@@ -22,7 +23,7 @@ pub(crate) struct Plan {
     /// Our alias; empty sends none.
     pub(crate) alias: String,
     /// Whom to log in to; `None` for discovery.
-    pub(crate) target: Option<IscsiName>,
+    pub(crate) target: Option<TargetName>,
     /// Our part of the session's identifier.
     pub(crate) isid: Isid,
     /// What to offer.
@@ -31,6 +32,17 @@ pub(crate) struct Plan {
     pub(crate) chap: Option<Credentials>,
     /// For one portal, from connect to full feature phase.
     pub(crate) timeout: Duration,
+    /// The session that is to go on over the new connection.
+    pub(crate) continues: Option<Continues>,
+}
+
+/// What a login must fit that continues a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Continues {
+    /// Its portal group: over a portal of another one the target would begin a second session (RFC 7143 §6.3.5).
+    pub(crate) group_tag: u16,
+    /// The portal that it was logged in over, `address:port`. That one may say what it likes of its group: there was no other session.
+    pub(crate) via: String,
 }
 
 /// A connection in its full-feature phase.
@@ -50,6 +62,10 @@ pub(crate) struct Opened {
     pub(crate) authentication: String,
     /// What was negotiated, by the RFC's names, in its order.
     pub(crate) keys: Vec<(String, String)>,
+    /// The portal group that the target has declared, if it is that of the portal as configured.
+    pub(crate) declared_tag: Option<u16>,
+    /// It failed over the choice of a CHAP algorithm before MD5 alone was offered.
+    pub(crate) md5_alone: bool,
 }
 
 /// Who logs in: over TCP, or from a test's script.
@@ -69,13 +85,14 @@ impl Plan {
     pub(crate) fn discovery(current: &Current, seed: &str) -> Result<Plan, Failure> {
         let config = &current.config;
         Ok(Plan {
-            initiator: name(&config.initiator.name)?,
+            initiator: IscsiName::parse(&config.initiator.name).map_err(misnamed)?,
             alias: config.initiator.alias.clone(),
             target: None,
             isid: isid(seed, &config.initiator.name, ""),
             offer: Offer::default(),
             chap: config.credentials(&current.secrets, None)?,
             timeout: current.effective("").timers.login,
+            continues: None,
         })
     }
 
@@ -108,21 +125,22 @@ impl TargetLogin {
         let (_, settings) = current.config.find_target(target)?;
         let effective = current.effective(target);
         let plan = Plan {
-            initiator: name(&current.config.initiator.name)?,
+            initiator: IscsiName::parse(&current.config.initiator.name).map_err(misnamed)?,
             alias: current.config.initiator.alias.clone(),
             // Some targets compare names byte by byte: they are called as they were written.
-            target: Some(name(&settings.written_name)?),
+            target: Some(TargetName::parse(&settings.written_name).map_err(misnamed)?),
             isid: isid(seed, &current.config.initiator.name, target),
             offer: effective.keys.offer(),
             chap: current.config.credentials(&current.secrets, Some(target))?,
             timeout: effective.timers.login,
+            continues: None,
         };
         Ok(TargetLogin { plan, effective, portals: settings.portals.clone() })
     }
 }
 
-fn name(text: &str) -> Result<IscsiName, Failure> {
-    IscsiName::parse(text).map_err(|error| Failure::new(ExitCode::Configuration, error.to_string()))
+fn misnamed(error: NameError) -> Failure {
+    Failure::new(ExitCode::Configuration, error.to_string())
 }
 
 /// The ISID for a target: stable, so that a login after a crash reinstates the session instead of
@@ -137,7 +155,7 @@ fn isid(seed: &str, initiator: &str, target: &str) -> Isid {
     Isid::random(digest(0), (digest(1) >> 16) as u16)
 }
 
-/// Tries one portal after the other. `tell` hears of those that did not work before the next is tried.
+/// Tries one portal after the other, link-local addresses that name no link last. `tell` hears of those that did not work before the next is tried.
 ///
 /// # Errors
 /// Of the portals that were tried, the first that says something about the target rather than about
@@ -149,7 +167,9 @@ pub(crate) async fn open_any(
     mut tell: impl FnMut(String),
 ) -> Result<Opened, Failed> {
     let mut worst: Option<Failed> = None;
-    for (tried, portal) in portals.iter().enumerate() {
+    let doubtful = |portal: &&Portal| portal.interface.is_none() && lacks_zone(&portal.address);
+    let order = portals.iter().filter(|portal| !doubtful(portal)).chain(portals.iter().filter(doubtful));
+    for (tried, portal) in order.enumerate() {
         let failed = match opener.open(plan, portal).await {
             Ok(opened) => return Ok(opened),
             Err(failed) => failed,
@@ -175,7 +195,12 @@ pub(crate) async fn open_any(
 
 impl From<&Portal> for Endpoint {
     fn from(portal: &Portal) -> Endpoint {
-        Endpoint { host: portal.address.clone(), port: portal.port, interface: portal.interface.clone() }
+        Endpoint {
+            host: portal.address.clone(),
+            port: portal.port,
+            interface: portal.interface.clone(),
+            foreign: false,
+        }
     }
 }
 

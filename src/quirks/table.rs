@@ -47,6 +47,12 @@ macro_rules! quirks {
 
 // Rows go by where they are met: discovery, login, the scan of units, commands, the session.
 quirks! {
+    /// A target's name is an iSCSI name (RFC 7143 §4.2.7).
+    IrregularName: Warned, "has a name that is no iSCSI name" => "it is used byte for byte";
+    /// CHAP_A is a list, of which the target chooses (RFC 7143 §12.1.3).
+    RefusesAlgorithmList: Warned, "fails over the choice of a CHAP algorithm" => "MD5 alone is offered";
+    /// SendTargets tells the portal group that the login declares (RFC 7143 §13.9).
+    OtherPortalGroup: Warned, "declares another portal group than was recorded" => "the declared one is recorded";
     /// A target without unit 0 has REPORT LUNS at the well-known unit (SAM-5 §4.7.4).
     ListsUnitsElsewhere: Normal, "does not list its units at unit 0" => "its well-known unit is asked, then unit 1";
     /// REPORT LUNS is not in SCSI-2.

@@ -191,11 +191,12 @@ fn plan(target: &str, portal: SocketAddr, offer: &Offer, chap: Option<Credential
     let plan = Plan {
         initiator: name(INITIATOR)?,
         alias: String::new(),
-        target: Some(name(target)?),
+        target: Some(name(target)?.into()),
         isid: Isid::random(1, LOGINS.fetch_add(1, Ordering::Relaxed)),
         offer: offer.clone(),
         chap,
         timeout: PATIENCE,
+        continues: None,
     };
     let portal = Portal { address: portal.ip().to_string(), port: portal.port(), interface: None, group_tag: None };
     Ok((plan, portal))

@@ -124,6 +124,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "A digest that both sides chose is on every PDU from then on; one we insist on and do not get fails the login.",
                 "13.1",
             ),
+            (
+                "login-digests-not-offered",
+                "A digest that was not offered is refused in words that say what to do, and not taken for a stranger's answer.",
+                "6.2.1, 13.1",
+            ),
             ("login-max-connections", "MaxConnections above our offer is refused.", "13.2"),
             ("login-markers", "Marker keys are answered No or Reject.", "13.25"),
             (
@@ -138,9 +143,10 @@ pub(crate) const GROUPS: &[Group] = &[
             ),
             (
                 "login-group-tag",
-                "Another TargetPortalGroupTag than the stored one is told, and the login refused.",
-                "13.9",
+                "The TargetPortalGroupTag that a target declares replaces the stored one; over another portal, a session goes on only in its own group.",
+                "6.3.5, 13.9",
             ),
+            ("login-group-tag-none", "A target that declares no TargetPortalGroupTag is logged in to.", "13.9"),
             (
                 "redirect-followed",
                 "0101 and 0102 are followed to an IPv4 address, a bracketed IPv6 address or a name, with and without a port.",
@@ -162,6 +168,17 @@ pub(crate) const GROUPS: &[Group] = &[
                 "Behind a redirection the same TargetName is asked for with the same credentials; a name in the redirection is not followed.",
                 "11.13.5",
             ),
+            (
+                "redirect-unspecified",
+                "An unspecified address in a redirection is the host that sent it, with the port it names.",
+                "11.13.5, 13.8",
+            ),
+            (
+                "redirect-loopback",
+                "A target on another machine redirects to no service of this one, neither by address nor by name.",
+                "11.13.5",
+            ),
+            ("redirect-not-quoted", "What answers behind a redirection and is no target is not quoted.", "11.13.5"),
             (
                 "login-02xx",
                 "After 02xx no login is retried blindly; after an authentication failure not even at another portal.",
@@ -189,6 +206,16 @@ pub(crate) const GROUPS: &[Group] = &[
                 "chap-md5-retry",
                 "A target that chooses a stronger algorithm and then refuses gets one login with MD5 alone, where MD5 is allowed; the log says so.",
                 "12.1.3",
+            ),
+            (
+                "chap-md5-alone",
+                "A target that refuses a list of algorithms without choosing one gets one login that offers MD5 alone, where MD5 is allowed; it has seen no response before.",
+                "12.1.3",
+            ),
+            (
+                "chap-binary-forms",
+                "CHAP_I may be hexadecimal and CHAP_C Base64; a CHAP name that looks like a number is text.",
+                "6.1, 12.1.3",
             ),
             ("chap-keys-out-of-order", "Missing, early and repeated CHAP keys end the login.", "12.1.3"),
             (
@@ -549,7 +576,38 @@ pub(crate) const GROUPS: &[Group] = &[
                 "Targets that discovery names once and never again leave no memory behind.",
                 "Appendix C",
             ),
-            ("discovery-malformed", "A malformed list is told and nothing of it is used.", "Appendix C"),
+            (
+                "discovery-malformed",
+                "A list that is no text of key=value pairs is told, and nothing of it is used.",
+                "Appendix C",
+            ),
+            (
+                "discovery-bad-record",
+                "A bad record of a list is left out and named; a bad name takes its addresses with it, a bad address leaves its target the others, and no target is removed for it.",
+                "Appendix C",
+            ),
+            (
+                "discovery-bounded",
+                "Targets, addresses and remarks of a list have a limit, and so have discovered targets in the settings; what is beyond is said once.",
+                "Appendix C",
+            ),
+            ("discovery-silence", "A portal that does not answer SendTargets is given up after a while.", "Appendix C"),
+            (
+                "address-unspecified",
+                "An unspecified address in a list is the portal that was asked, with the port and tag it names.",
+                "13.8",
+            ),
+            (
+                "address-foreign-loopback",
+                "A loopback address is left out unless the portal that names it is on this machine.",
+                "13.8",
+            ),
+            ("address-nobodys", "Multicast and broadcast addresses are left out.", "13.8"),
+            (
+                "address-link-local",
+                "A link-local address is on the link that it was named over; without one it is tried last.",
+                "13.8, RFC 4007 6",
+            ),
             (
                 "discovery-session",
                 "A discovery session names no target, offers no key about data and no digest, and logs out.",
@@ -736,6 +794,11 @@ pub(crate) const GROUPS: &[Group] = &[
             (
                 "name-form",
                 "Names are iqn., eui. or naa. in their right form; everything else is told in a sentence.",
+                "4.2.7",
+            ),
+            (
+                "name-of-a-target",
+                "A target's name is sent back byte for byte; it needs the length and the characters of an iSCSI name and not its form, and one remark tells of it. Our own name is an iSCSI name.",
                 "4.2.7",
             ),
             ("name-normalised", "Names are compared in lower case and sent as they were written.", "4.2.7.1, 4.2.7.2"),

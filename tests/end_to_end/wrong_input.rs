@@ -31,12 +31,16 @@ fn refused(daemon: &Daemon, arguments: &[&str], code: ExitCode, words: &[&str]) 
 #[test]
 fn malformed_names() {
     let daemon = Daemon::start();
-    let names = ["nobody", "iqn.2026-13.org.example:x", "iqn.26-11.org", "eui.12", "eui.02004567A425678G", "naa.123"];
+    let names = ["..", "../nobody", "x/y", "a b", "iqn.2026-11.org.example:$(x)", "iqn.2026-11.org..example", "a,1"];
     for name in names {
         refused(&daemon, &["add", "target", name, "--portal", "127.0.0.1"], ExitCode::Usage, &[name]);
     }
     let long = format!("iqn.2026-11.org.example:{}", "x".repeat(223));
     refused(&daemon, &["add", "target", &long, "--portal", "127.0.0.1"], ExitCode::Usage, &["223"]);
+    // Our own name is an iSCSI name.
+    for name in ["nobody", "iqn.2026-13.org.example:x", "iqn.26-11.org", "eui.12", "naa.123", "Target-911data"] {
+        refused(&daemon, &["modify", "initiator", "--name", name], ExitCode::Usage, &[name]);
+    }
 }
 
 #[test]

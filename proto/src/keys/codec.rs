@@ -29,21 +29,51 @@ pub struct Pair<'a> {
     pub value: &'a str,
 }
 
-/// Reads the pairs of a complete text. The first error ends it.
-#[derive(Debug, Clone)]
-pub struct TextReader<'a> {
-    rest: &'a [u8],
+/// One pair whose value may be anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawPair<'a> {
+    /// Its key, 1 to [`MAX_KEY`] bytes.
+    pub key: &'a str,
+    /// Its value, without zero bytes.
+    pub raw: &'a [u8],
 }
 
-impl<'a> TextReader<'a> {
-    /// Reads `text`, put together where C bits had split it.
-    pub const fn new(text: &'a [u8]) -> TextReader<'a> {
-        TextReader { rest: text }
+impl<'a> RawPair<'a> {
+    /// The value, if it is one.
+    ///
+    /// # Errors
+    /// It is not UTF-8, too long for its key, or has control characters.
+    pub fn value(&self) -> Result<&'a str, PeerMisbehaved> {
+        let value = str::from_utf8(self.raw).map_err(|_| NOT_UTF8)?;
+        let limit = lookup(self.key).map_or(MAX_VALUE, |row| row.max_value);
+        if value.len() > limit {
+            return Err(PeerMisbehaved::key(self.key, "its value is too long (RFC 7143 §6.1)"));
+        }
+        if value.contains(char::is_control) {
+            return Err(PeerMisbehaved::key(self.key, "its value has a control character (RFC 7143 §6.1)"));
+        }
+        Ok(value)
     }
 }
 
-impl<'a> Iterator for TextReader<'a> {
-    type Item = Result<Pair<'a>, PeerMisbehaved>;
+const NOT_UTF8: PeerMisbehaved = PeerMisbehaved::Rule("a text that is not UTF-8 (RFC 7143 §6.1)");
+
+/// Reads the pairs of a complete text and leaves the values as they are, for a text of which one bad value does not spoil the
+/// rest. What is no pair ends it.
+#[derive(Debug, Clone)]
+pub struct RawReader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> RawReader<'a> {
+    /// Reads `text`, put together where C bits had split it.
+    pub const fn new(text: &'a [u8]) -> RawReader<'a> {
+        RawReader { rest: text }
+    }
+}
+
+impl<'a> Iterator for RawReader<'a> {
+    type Item = Result<RawPair<'a>, PeerMisbehaved>;
 
     fn next(&mut self) -> Option<Self::Item> {
         // Zero bytes between pairs mean nothing; there are targets that count padding as text.
@@ -57,7 +87,7 @@ impl<'a> Iterator for TextReader<'a> {
         let pair = match (halves.next(), halves.next()) {
             (Some(pair), Some(rest)) => {
                 self.rest = rest;
-                parse(pair)
+                split(pair)
             }
             _ => Err(PeerMisbehaved::Rule("a text that does not end with a zero byte (RFC 7143 §6.1)")),
         };
@@ -68,22 +98,41 @@ impl<'a> Iterator for TextReader<'a> {
     }
 }
 
-fn parse(pair: &[u8]) -> Result<Pair<'_>, PeerMisbehaved> {
+fn split(pair: &[u8]) -> Result<RawPair<'_>, PeerMisbehaved> {
     let rule = PeerMisbehaved::Rule;
-    let pair = str::from_utf8(pair).map_err(|_| rule("a text that is not UTF-8 (RFC 7143 §6.1)"))?;
-    let (key, value) = pair.split_once('=').ok_or(rule("a text without '=' (RFC 7143 §6.1)"))?;
+    let mut halves = pair.splitn(2, |&byte| byte == b'=');
+    let (Some(key), Some(raw)) = (halves.next(), halves.next()) else {
+        return Err(rule("a text without '=' (RFC 7143 §6.1)"));
+    };
+    let key = str::from_utf8(key).map_err(|_| NOT_UTF8)?;
     let named = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'+' | b'@' | b'_' | b'#');
     if key.len() > MAX_KEY || !key.starts_with(|c: char| c.is_ascii_alphabetic()) || !key.bytes().all(named) {
         return Err(rule("a text key of a wrong form, or longer than 63 bytes (RFC 7143 §6.1)"));
     }
-    let limit = lookup(key).map_or(MAX_VALUE, |row| row.max_value);
-    if value.len() > limit {
-        return Err(PeerMisbehaved::key(key, "its value is too long (RFC 7143 §6.1)"));
+    Ok(RawPair { key, raw })
+}
+
+/// Reads the pairs of a complete text. The first error ends it.
+#[derive(Debug, Clone)]
+pub struct TextReader<'a>(RawReader<'a>);
+
+impl<'a> TextReader<'a> {
+    /// Reads `text`, put together where C bits had split it.
+    pub const fn new(text: &'a [u8]) -> TextReader<'a> {
+        TextReader(RawReader::new(text))
     }
-    if value.contains(char::is_control) {
-        return Err(PeerMisbehaved::key(key, "its value has a control character (RFC 7143 §6.1)"));
+}
+
+impl<'a> Iterator for TextReader<'a> {
+    type Item = Result<Pair<'a>, PeerMisbehaved>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let pair = self.0.next()?.and_then(|raw| Ok(Pair { key: raw.key, value: raw.value()? }));
+        if pair.is_err() {
+            self.0.rest = &[];
+        }
+        Some(pair)
     }
-    Ok(Pair { key, value })
 }
 
 /// The keys that a peer has sent in a login: none may come twice, and no more than [`MAX_KEYS`].

@@ -18,7 +18,7 @@ mod table;
 mod value;
 
 pub use choices::{Choices, NoEffect};
-pub use codec::{MAX_KEY, MAX_KEYS, MAX_TEXT, Pair, SeenKeys, TextReader, TextWriter, number};
+pub use codec::{MAX_KEY, MAX_KEYS, MAX_TEXT, Pair, RawPair, RawReader, SeenKeys, TextReader, TextWriter, number};
 pub use negotiation::{Negotiation, SessionType};
 pub use parse::KeyError;
 pub use table::{Key, KeyRow, Kind, Negotiated, Offer, Offered, Rule, Scope, Sender, TABLE, When, lookup};

@@ -132,8 +132,9 @@ impl Negotiation {
         };
         let agreed = match (ours, agreed) {
             (Value::Digests(offered), Value::Digests(chosen)) => {
+                // A target that has only one way says so here, against the rule that it is to reject the key (§6.2.1).
                 if !offered.includes(chosen == DigestOffer::Crc32c) {
-                    return Err(PeerMisbehaved::key(row.name, "the target chose a value we did not offer").into());
+                    return Err(self.one_sided(row, ours));
                 }
                 agreed
             }
@@ -174,10 +175,7 @@ impl Negotiation {
     fn left_at_default(&mut self, row: &KeyRow, ours: Value) -> Result<(), Error> {
         let Some(default) = default(row) else { return Ok(()) };
         if ours == Value::Digests(DigestOffer::Crc32c) {
-            let name = row.name;
-            let sentence =
-                format!("the target does not do {name}=CRC32C, which the configuration insists on; allow None");
-            return Err(Error::Incompatible(sentence.into()));
+            return Err(self.one_sided(row, ours));
         }
         let value = match default {
             Value::Digests(_) => default,
@@ -185,6 +183,21 @@ impl Negotiation {
         };
         self.agreed.insert(row.key, value);
         Ok(())
+    }
+
+    /// The target does not do what is offered of a digest, which is one value.
+    fn one_sided(&self, row: &KeyRow, ours: Value) -> Error {
+        let name = row.name;
+        let sentence = match (ours, self.session) {
+            (Value::Digests(DigestOffer::None), SessionType::Normal) => {
+                format!("the target insists on {name} CRC32C; take CRC32C,None or switch it off there")
+            }
+            (Value::Digests(DigestOffer::None), SessionType::Discovery) => {
+                format!("the target insists on {name} CRC32C, which discovery does without; switch it off there")
+            }
+            _ => format!("the target does not do {name} CRC32C; take CRC32C,None or switch it on there"),
+        };
+        Error::Incompatible(sentence.into())
     }
 
     /// Login is over: what holds now.
@@ -385,7 +398,7 @@ mod tests {
     // check: login-value-not-offered
     #[test]
     fn a_value_we_did_not_offer_is_dropped() {
-        for (ours, theirs) in [("None", "CRC32C"), ("CRC32C", "None"), ("CRC32C,None", "CRC32C,None"), ("None", "x")] {
+        for (ours, theirs) in [("CRC32C,None", "CRC32C,None"), ("None", "x"), ("CRC32C", "")] {
             assert!(is_dropped(&[("HeaderDigest", ours)], &[("HeaderDigest", theirs)]), "{ours}, {theirs}");
         }
         for (key, value) in [
@@ -495,9 +508,25 @@ mod tests {
     // check: login-digests-negotiated
     #[test]
     fn a_digest_we_insist_on_and_do_not_get_is_nobodys_fault() {
-        for theirs in [&[][..], &[("DataDigest", "Reject")], &[("DataDigest", "NotUnderstood")]] {
+        for theirs in
+            [&[][..], &[("DataDigest", "Reject")], &[("DataDigest", "NotUnderstood")], &[("DataDigest", "None")]]
+        {
             let error = outcome(&[("DataDigest", "CRC32C")], theirs).expect_err("no agreement");
-            assert!(matches!(&error, Error::Incompatible(why) if why.contains("DataDigest=CRC32C")), "{error}");
+            let says = "the target does not do DataDigest CRC32C; take CRC32C,None or switch it on there";
+            assert!(matches!(&error, Error::Incompatible(why) if why == says), "{error}");
+        }
+    }
+
+    // check: login-digests-not-offered
+    #[test]
+    fn a_digest_that_was_not_offered_is_refused_in_words() {
+        for key in ["HeaderDigest", "DataDigest"] {
+            let error = outcome(&[(key, "None")], &[(key, "CRC32C")]).expect_err("no agreement");
+            let says = format!("the target insists on {key} CRC32C; take CRC32C,None or switch it off there");
+            assert!(matches!(&error, Error::Incompatible(why) if **why == says), "{error}");
+            let (mut negotiation, _) = proposed(&[], SessionType::Discovery);
+            let error = negotiation.receive(key, "CRC32C", &mut TextWriter::new()).expect_err("no agreement");
+            assert!(matches!(&error, Error::Incompatible(why) if why.contains("discovery does without")), "{error}");
         }
     }
 

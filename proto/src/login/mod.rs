@@ -53,7 +53,10 @@ use alloc::vec::Vec;
 
 pub use chap::{ChapAlgorithm, ChapConfig, Secret};
 pub use config::{Entropy, LoginConfig};
-pub use discovery::{DiscoveredTarget, DiscoveryError, parse_send_targets};
+pub use discovery::{
+    DiscoveredTarget, DiscoveryError, LeftOut, MAX_ADDRESSES, MAX_ADDRESSES_IN_ALL, MAX_TARGETS, TargetList,
+    parse_send_targets,
+};
 pub use error::{ChapError, LoginError, status_text};
 
 use crate::error::{Error, PeerMisbehaved};
@@ -88,6 +91,8 @@ pub struct LoggedIn {
     pub handoff: Handoff,
     /// What people call the target, where it has told.
     pub target_alias: Option<String>,
+    /// TargetPortalGroupTag, where it has told.
+    pub group_tag: Option<u16>,
     /// How the two were authenticated: `None`, `CHAP SHA3-256`, `mutual CHAP MD5`.
     pub authentication: String,
     /// What was negotiated, by the standard's names and in its order; see [`Negotiated::entries`].
@@ -115,7 +120,14 @@ impl Login {
             itt: Itt::new(0, u16::from_be_bytes(tag)),
             cmd_sn: config.cmd_sn,
         };
-        let shared = Shared { config, seen: SeenKeys::default(), target_alias: None, group_tag: None, algorithm: None };
+        let shared = Shared {
+            config,
+            seen: SeenKeys::default(),
+            target_alias: None,
+            group_tag: None,
+            algorithm: None,
+            algorithms_offered: false,
+        };
         let mut login = Login { exchange: Exchange::new(identity), shared, state: None };
         let opening = State::open(&login.shared);
         login.go_on(opening);
@@ -138,6 +150,11 @@ impl Login {
     /// The CHAP algorithm that the target chose, once it has.
     pub fn chosen_algorithm(&self) -> Option<ChapAlgorithm> {
         self.shared.algorithm
+    }
+
+    /// Whether the target was offered CHAP algorithms and has chosen none: it has not got a response to a challenge then.
+    pub fn awaits_algorithm(&self) -> bool {
+        self.shared.algorithms_offered && self.shared.algorithm.is_none()
     }
 
     /// Takes the bytes that [`need`](Login::need) asked for.
@@ -211,6 +228,7 @@ impl Login {
         Ok(Progress::Done(Box::new(LoggedIn {
             handoff,
             target_alias: self.shared.target_alias.clone(),
+            group_tag: self.shared.group_tag,
             authentication,
             negotiated: negotiated.entries(),
         })))

@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) target_alias: Option<String>,
     pub(super) group_tag: Option<u16>,
     pub(super) algorithm: Option<ChapAlgorithm>,
+    /// CHAP_A has been sent.
+    pub(super) algorithms_offered: bool,
 }
 
 /// Where a login stands.
@@ -94,11 +96,11 @@ impl Shared {
                         "its value is not a number up to 65535 (RFC 7143 §13.9)",
                     )
                 })?;
-                if let Some(stored) = self.config.group_tag
-                    && stored != tag
+                if let Some(group) = self.config.session_group
+                    && group != tag
                 {
                     let sentence = format!(
-                        "the portal belongs to portal group {tag}, not {stored} as configured; discover the target again"
+                        "the portal belongs to portal group {tag} and the session to {group}, so that it cannot go on there"
                     );
                     return Err(LoginError::Incompatible(sentence.into()));
                 }
@@ -224,7 +226,7 @@ impl Opening {
         if keys.has_chap() {
             return failed("the target sent CHAP keys before its turn");
         }
-        match (shared.chap(), keys.method.as_deref()) {
+        match (shared.config.chap.as_ref(), keys.method.as_deref()) {
             (None, None | Some("None")) if transit => Ok(shared.operational(out)),
             (None, None | Some("None")) => Ok(leave(State::Opening(self), out)),
             (None, Some("Reject")) => {
@@ -235,6 +237,7 @@ impl Opening {
                 let offered = chap.algorithms.clone();
                 let numbers: Vec<_> = offered.iter().map(|algorithm| algorithm.number().to_string()).collect();
                 out.push("CHAP_A", numbers.join(","));
+                shared.algorithms_offered = true;
                 Ok(stay(State::Offered(Offered { offered }), out))
             }
             (Some(_), None) => Ok(stay(State::Opening(self), out)),

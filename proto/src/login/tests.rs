@@ -29,7 +29,7 @@ fn normal() -> LoginConfig {
     LoginConfig {
         initiator_name: name("iqn.2001-04.com.example:host"),
         initiator_alias: Some("my host".into()),
-        target_name: Some(name("iqn.2001-04.com.example:Disk1")),
+        target_name: Some(name("iqn.2001-04.com.example:Disk1").into()),
         isid: Isid::random(0x12_3456, 7),
         tsih: Tsih(0),
         cid: Cid(3),
@@ -37,6 +37,7 @@ fn normal() -> LoginConfig {
         offer: Offer::default(),
         chap: None,
         group_tag: None,
+        session_group: None,
     }
 }
 
@@ -145,15 +146,30 @@ fn a_final_response_for_another_session_than_the_one_to_join_fails() {
 
 // check: login-group-tag
 #[test]
-fn another_portal_group_than_the_stored_one_is_told() {
-    let mut scene = Scene::new(LoginConfig { group_tag: Some(2), ..normal() });
+fn another_portal_group_than_the_session_s_is_told() {
+    let mut scene = Scene::new(LoginConfig { session_group: Some(2), ..normal() });
     scene.hear();
     let outcome = scene.say(SecurityNegotiation, Some(OperationalNegotiation), &[("TargetPortalGroupTag", "1")]);
     assert!(
-        matches!(&outcome, Err(LoginError::Incompatible(why)) if why.contains("portal group 1, not 2")),
+        matches!(&outcome, Err(LoginError::Incompatible(why)) if why.contains("portal group 1 and the session to 2")),
         "{outcome:?}"
     );
     assert_eq!(scene.login.need(), 0);
+}
+
+// check: login-group-tag, login-group-tag-none
+#[test]
+fn the_declared_portal_group_counts_more_than_the_stored_one_and_none_is_none() {
+    for (declared, group) in [(Some("1"), 1), (None, 2)] {
+        let mut scene = Scene::new(LoginConfig { group_tag: Some(2), ..normal() });
+        scene.hear();
+        let tag = declared.map(|tag| ("TargetPortalGroupTag", tag));
+        scene.say(SecurityNegotiation, Some(OperationalNegotiation), tag.as_slice()).expect("security done");
+        scene.hear();
+        let logged_in = scene.finish();
+        assert_eq!(logged_in.handoff.target_portal_group_tag, group);
+        assert_eq!(logged_in.group_tag, declared.map(|_| 1));
+    }
 }
 
 // check: discovery-session

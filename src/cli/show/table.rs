@@ -22,7 +22,7 @@ pub(super) fn reply(reply: &Reply) -> String {
         Reply::Initiator(initiator) => self::initiator(initiator),
         Reply::Discovery(discovery) => self::discovery(discovery),
         Reply::Session(details) => session_details(details),
-        Reply::Discovered(list) => discovered(list),
+        Reply::Discovered { targets, .. } => discovered(targets),
         Reply::Stats(list) => stats(list),
         Reply::Bench(report) => bench(report),
         Reply::Imported(imported) => imported.taken.iter().map(|sentence| format!("{}\n", clean(sentence))).collect(),

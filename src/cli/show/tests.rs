@@ -266,7 +266,10 @@ fn a_session_is_shown_with_what_was_negotiated_and_its_counters() {
 #[test]
 fn discovered_targets_and_discovery_portals_list_what_belongs_to_them_indented() {
     let found = Discovered { name: DISK.into(), portals: vec!["192.0.2.1:3260,1".into()] };
-    assert_eq!(table(Reply::Discovered(vec![found])), "iqn.2026-11.org.example:disk1\n\t192.0.2.1:3260,1\n");
+    assert_eq!(
+        table(Reply::Discovered { targets: vec![found], remarks: vec![] }),
+        "iqn.2026-11.org.example:disk1\n\t192.0.2.1:3260,1\n"
+    );
     let portal = DiscoveryPortal {
         address: "nas.example".into(),
         port: 3260,
@@ -301,7 +304,10 @@ fn no_control_character_of_a_target_reaches_the_terminal() {
         Reply::Targets(vec![target]),
         Reply::Target(Box::new(details)),
         Reply::Done(vec![nasty.into()]),
-        Reply::Discovered(vec![Discovered { name: nasty.into(), portals: vec![nasty.into()] }]),
+        Reply::Discovered {
+            targets: vec![Discovered { name: nasty.into(), portals: vec![nasty.into()] }],
+            remarks: vec![nasty.into()],
+        },
         Reply::Sessions(vec![Session { portal: nasty.into(), ..session() }]),
     ];
     for what in &replies {

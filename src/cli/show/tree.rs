@@ -46,7 +46,7 @@ impl<'a> From<&'a Reply> for Content<'a> {
             Reply::Initiator(initiator) => Content::Initiator(initiator),
             Reply::Discovery(discovery) => Content::Discovery(discovery),
             Reply::Session(details) => Content::Session(details),
-            Reply::Discovered(list) => Content::Discovered(list),
+            Reply::Discovered { targets, .. } => Content::Discovered(targets),
             Reply::Stats(list) => Content::Stats(list),
             Reply::Bench(report) => Content::Bench(report),
             Reply::Imported(imported) => Content::Imported(imported),

@@ -1,7 +1,7 @@
 //! Changes as users make them: what is changed, and what is refused with nothing changed.
 
 use iscsi_proto::keys::{Key, Value};
-use iscsi_proto::names::{IscsiName, parse_target_address};
+use iscsi_proto::names::{TargetName, parse_target_address};
 
 use crate::config::*;
 use crate::ipc::{
@@ -53,8 +53,9 @@ fn portal(endpoint: &str) -> Portal {
 
 fn found(name: &str, addresses: &[&str]) -> Found {
     Found {
-        name: IscsiName::parse(name).expect("a name"),
+        name: TargetName::parse(name).expect("a name"),
         portals: addresses.iter().map(|address| parse_target_address(address).expect("an address")).collect(),
+        whole: true,
     }
 }
 
@@ -92,9 +93,7 @@ fn adding_twice_is_refused() {
 
 #[test]
 fn malformed_names_portals_and_interfaces_are_refused() {
-    for name in
-        ["", "disk1", "iqn.2026-13.org.example:a", "eui.02004567A425678", "naa.123", "iqn.2026-11.org.example:a b"]
-    {
+    for name in ["", "..", "-x", "../disk1", "iqn.2026-11.org..example", "naa.1\u{1b}", "iqn.2026-11.org.example:a b"] {
         assert_refused(|config, _| config.add_target(name, "nas", None), ExitCode::Usage, "is not an iSCSI name");
     }
     for at in ["", "192.0.2.256", "nas:0", "nas:65536", "2001:db8::1", "[2001:db8::1", "a b", "nas:3260:1"] {

@@ -111,7 +111,7 @@ impl Secrets {
         }
         let mut targets = BTreeMap::new();
         for (name, secrets) in file.targets {
-            let name = super::check::name(&name).map_err(|what| failure(format!("{shown}: Targets: {what}")))?;
+            let name = super::check::target_name(&name).map_err(|what| failure(format!("{shown}: Targets: {what}")))?;
             if targets.insert(name.as_str().to_owned(), secrets).is_some() {
                 return Err(failure(format!("{shown}: Targets → {}: the target is there twice", name.as_str())));
             }

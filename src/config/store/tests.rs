@@ -354,8 +354,8 @@ fn every_wrong_value_is_named_by_its_path() {
             "Initiator → Name: 'me' is not an iSCSI name",
         ),
         (
-            format!("{v}<key>Targets</key><dict><key>disk</key><dict/></dict>"),
-            "Targets → disk: 'disk' is not an iSCSI name",
+            format!("{v}<key>Targets</key><dict><key>a disk</key><dict/></dict>"),
+            "Targets → a disk: 'a disk' is not an iSCSI name",
         ),
         (
             target("<key>Session</key><dict><key>MaxBurstLenght</key><integer>1</integer></dict>"),

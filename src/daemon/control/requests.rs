@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use iscsi_proto::names::PortalAddress;
+use tracing::warn;
 
 use super::bench;
 use super::socket::Answer;
 use super::view;
-use crate::config::{Found, Portal};
+use crate::config::{Found, Portal, irregular_name};
 use crate::daemon::discovery;
 use crate::daemon::discovery::send_targets::SendTargets;
-use crate::daemon::discovery::source::Source;
+use crate::daemon::discovery::source::{List, Source};
 use crate::daemon::progress::Progress;
 use crate::daemon::session::auto_login;
 use crate::daemon::session::login::{self, NoLogin};
@@ -97,8 +98,9 @@ fn known_interface(interface: Option<&str>) -> Result<(), Failure> {
 impl Daemon {
     async fn add_target(&self, target: String, portal: String, interface: Option<String>) -> Result<Reply, Failure> {
         known_interface(interface.as_deref())?;
+        let irregular = irregular_name(&target);
         self.settings.edit(move |config, _| config.add_target(&target, &portal, interface.as_deref())).await?;
-        Ok(done())
+        Ok(Reply::Done(irregular.into_iter().collect()))
     }
 
     async fn remove_target(
@@ -186,17 +188,20 @@ impl Daemon {
             PortalAddress::parse(at.trim()).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
         let interface = interface.filter(|name| *name != "default").map(str::to_owned);
         let portal = Portal { address, port, interface, group_tag: None };
-        let found = SendTargets::at(portal.clone()).ask(&self).await?;
+        let list = SendTargets::at(portal.clone()).ask(&self).await;
+        let List { found, mut remarks, .. } = list.inspect_err(|failure| warn!("{failure}"))?;
+        discovery::tell(&portal, &remarks);
         let shown = |found: &Found| Discovered {
             name: found.name.to_string(),
             portals: found.portals.iter().map(ToString::to_string).collect(),
         };
-        let reply = Reply::Discovered(found.iter().map(shown).collect());
+        let targets = found.iter().map(shown).collect();
         if add {
             let recorded = discovery::record(&self, &portal, found, true).await?;
+            remarks.extend(recorded.too_many());
             auto_login::pursue_new(&self, &recorded.added);
         }
-        Ok(reply)
+        Ok(Reply::Discovered { targets, remarks })
     }
 
     async fn log_in(self: Arc<Self>, which: Which, progress: &Progress) -> Result<Reply, Failure> {
@@ -205,8 +210,7 @@ impl Daemon {
             Which::One { target, portal } => {
                 let (name, _) = current.config.find_target(&target)?;
                 let only = portal.as_deref().map(|portal| current.config.find_portal(&target, portal)).transpose()?;
-                let result = login::log_in(&self, &name, only, progress).await;
-                result.map(Reply::Done).map_err(|NoLogin { failure, .. }| failure)
+                self.log_in_to(&name, only, progress).await.map(Reply::Done)
             }
             Which::All => {
                 let idle: Vec<String> = current
@@ -223,14 +227,28 @@ impl Daemon {
                 }
                 let results = all(idle, |target| {
                     let (daemon, progress) = (self.clone(), progress.clone());
-                    async move {
-                        let result = login::log_in(&daemon, &target, None, &progress).await;
-                        result.map_err(|NoLogin { failure, .. }| failure)
-                    }
+                    async move { daemon.log_in_to(&target, None, &progress).await }
                 });
                 together(results.await)
             }
         }
+    }
+
+    /// Logs in because a command asks for it. That it fails concerns who reads the log, too.
+    async fn log_in_to(
+        self: &Arc<Self>,
+        target: &str,
+        only: Option<&Portal>,
+        progress: &Progress,
+    ) -> Result<Vec<String>, Failure> {
+        let NoLogin { failure, .. } = match login::log_in(self, target, only, progress).await {
+            Ok(notes) => return Ok(notes),
+            Err(no_login) => no_login,
+        };
+        if let Some(others) = self.slot(target).failed.may() {
+            warn!("{failure}{others}");
+        }
+        Err(failure)
     }
 
     async fn log_out(self: Arc<Self>, which: Which, force: bool, progress: &Progress) -> Result<Reply, Failure> {

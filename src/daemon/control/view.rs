@@ -252,7 +252,7 @@ pub(crate) fn discovery_portals(daemon: &Daemon) -> Vec<ipc::DiscoveryPortal> {
     let portals = current.config.discovery.portals.iter();
     portals
         .map(|portal| {
-            let crate::daemon::state::Asked { targets, problem } = daemon.asked(portal);
+            let crate::daemon::state::Asked { targets, problem, remarks: _ } = daemon.asked(portal);
             let ipc::Portal { address, port, interface, .. } = portal.shown(None);
             ipc::DiscoveryPortal { address, port, interface, targets, problem }
         })

@@ -15,11 +15,14 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use self::send_targets::SendTargets;
-use self::source::Source;
+use self::source::{List, Source};
 use super::session::auto_login;
 use super::state::{Asked, Daemon, all};
 use crate::config::{Discovery, Found, Portal, Recorded};
 use crate::ipc::Failure;
+
+/// The most lines that a discovery logs of each change.
+const MAX_LINES: usize = 16;
 
 /// The sources that the settings name.
 fn sources(settings: &Discovery) -> Vec<Arc<dyn Source>> {
@@ -52,20 +55,33 @@ pub(crate) async fn run(daemon: Arc<Daemon>) {
 /// Asks a source and records what it names. Logs in to new targets that are logged in to automatically.
 async fn ask_and_record(daemon: &Arc<Daemon>, source: &dyn Source) {
     let portal = source.portal();
-    let found = match source.ask(daemon).await {
-        Ok(found) => found,
+    let before = daemon.asked(portal);
+    let List { found, whole, remarks } = match source.ask(daemon).await {
+        Ok(list) => list,
         Err(failure) => {
             warn!("{failure}");
-            let before = daemon.asked(portal);
             daemon.note_asked(portal, Some(Asked { problem: Some(failure.to_string()), ..before }));
             return;
         }
     };
+    // A portal is asked again and again: what it did the last time has been told.
+    if remarks != before.remarks {
+        tell(portal, &remarks);
+    }
     let targets = found.iter().map(|found| found.name.to_string()).collect();
-    daemon.note_asked(portal, Some(Asked { targets, problem: None }));
-    match record(daemon, portal, found, false).await {
+    let problem = (!whole).then(|| remarks.join("; "));
+    daemon.note_asked(portal, Some(Asked { targets, problem, remarks }));
+    // A target may be missing only because its record could not be read.
+    match record(daemon, portal, found, !whole).await {
         Ok(recorded) => auto_login::pursue_new(daemon, &recorded.added),
         Err(failure) => warn!("what {} named could not be recorded: {failure}", portal.endpoint()),
+    }
+}
+
+/// Logs what is remarkable about an answer.
+pub(crate) fn tell(portal: &Portal, remarks: &[String]) {
+    for remark in remarks {
+        warn!("discovery at {}: {remark}", portal.endpoint());
     }
 }
 
@@ -86,14 +102,22 @@ pub(crate) async fn record(
             Ok(config.record_discovered(&from, &found, in_use))
         })
         .await?;
-    for (targets, what) in [
-        (&recorded.added, "is new"),
-        (&recorded.changed, "has other portals now"),
-        (&recorded.removed, "is not named any more, and removed"),
+    let at = portal.endpoint();
+    for (targets, what, of_all) in [
+        (&recorded.added, "is new", "are new"),
+        (&recorded.changed, "has other portals now", "have other portals now"),
+        (&recorded.removed, "is not named any more, and removed", "are not named any more, and removed"),
     ] {
-        for target in targets {
-            info!("discovery at {}: {target} {what}", portal.endpoint());
+        for target in targets.iter().take(MAX_LINES) {
+            info!("discovery at {at}: {target} {what}");
         }
+        match targets.len().saturating_sub(MAX_LINES) {
+            0 => {}
+            more => info!("discovery at {at}: {more} more targets {of_all}"),
+        }
+    }
+    if let Some(sentence) = recorded.too_many() {
+        warn!("discovery at {at}: {sentence}");
     }
     Ok(recorded)
 }

@@ -19,4 +19,15 @@ pub(crate) trait Source: Send + Sync + 'static {
 }
 
 /// A question under way.
-pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<Vec<Found>, Failure>> + Send + 'a>>;
+pub(crate) type Asking<'a> = Pin<Box<dyn Future<Output = Result<List, Failure>> + Send + 'a>>;
+
+/// What a source has answered.
+#[derive(Debug, Default)]
+pub(crate) struct List {
+    /// The targets it names, as far as they can be used.
+    pub(crate) found: Vec<Found>,
+    /// Nothing was left out: a target that is not among these is not there any more.
+    pub(crate) whole: bool,
+    /// What is odd about it, or was left out, and why: a sentence each, and not many.
+    pub(crate) remarks: Vec<String>,
+}

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::back_off::back_off;
+use super::group_tag;
 use super::recovery;
 use super::slot::{Busy, Facts, Live};
 use super::spec::spec;
@@ -16,6 +17,7 @@ use crate::daemon::state::Daemon;
 use crate::ipc::{ExitCode, Failure, SessionState};
 use crate::login::failure::{Again, Cause, Failed};
 use crate::login::plan::{Opened, Plan, TargetLogin, open_any};
+use crate::quirks::Quirk;
 
 /// How often a target that says "later" (03xx) is asked again while a command waits for it.
 const PATIENT_ROUNDS: u32 = 3;
@@ -60,6 +62,7 @@ pub(crate) async fn log_in(
     let no_login = |failed: Failed| NoLogin { failure: failed.failure(&plan.what()), again: failed.cause.again() };
     let opened = opened.map_err(no_login)?;
     let portal = opened.portal.clone();
+    let (via, declared_tag, md5_alone) = (opened.via.clone(), opened.declared_tag, opened.md5_alone);
     let (stream, facts) = opened.split();
     let id = match daemon.bridge.handoff(spec(target, &effective), facts.handoff, stream, None).await {
         Ok(id) => id,
@@ -73,6 +76,15 @@ pub(crate) async fn log_in(
     tokio::spawn(recovery::recover(daemon.clone(), live.clone(), sender, events));
     info!("logged in to {target} over {portal}");
     progress.say(format!("logged in to {target} over {portal}"));
+    if plan.target.as_ref().is_some_and(|name| name.irregular().is_some()) {
+        live.seen.note(target, Quirk::IrregularName, "");
+    }
+    if md5_alone {
+        live.seen.note(target, Quirk::RefusesAlgorithmList, "");
+    }
+    if let Some(declared) = declared_tag {
+        group_tag::learn(daemon, &live, &via, declared).await;
+    }
     let found = scan_and_attach(daemon, &live, effective.attach, progress).await;
     if live.is_leaving(&slot) {
         let message = format!("{target} was logged in to, and logged out of again before its units were looked for");

@@ -29,6 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::back_off::back_off;
+use super::group_tag;
 use super::lives::{Lives, PATTERN};
 use super::pace::Pace;
 use super::slot::{Facts, Live};
@@ -41,7 +42,7 @@ use crate::daemon::state::Daemon;
 use crate::ipc::SessionState;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
 use crate::login::failure::{Again, Cause, Failed};
-use crate::login::plan::{Opened, TargetLogin, open_any};
+use crate::login::plan::{Continues, Opened, TargetLogin, open_any};
 use crate::quirks::Quirk;
 
 /// How long a target may take to answer when there is reason to doubt that it is there.
@@ -253,9 +254,11 @@ impl Recovery {
     async fn open(&self) -> Result<(Opened, Effective), (String, Again)> {
         let current = self.daemon.settings.current();
         let target = &self.live.target;
-        let TargetLogin { plan, effective, portals } = TargetLogin::new(&current, target, &self.daemon.seed)
+        let TargetLogin { mut plan, effective, portals } = TargetLogin::new(&current, target, &self.daemon.seed)
             .map_err(|failure| (failure.to_string(), Again::Never))?;
-        let portals = in_order(&portals, &self.live.facts());
+        let facts = self.live.facts();
+        let (portals, continues) = in_order(&portals, &facts);
+        plan.continues = continues;
         match open_any(&*self.daemon.opener, &plan, &portals, |sentence| info!("{sentence}")).await {
             Ok(opened) => Ok((opened, effective)),
             Err(failed) => Err((failed.to_string(), failed.cause.again())),
@@ -266,6 +269,7 @@ impl Recovery {
         let target = self.live.target.clone();
         let before = self.live.id();
         let portal = opened.portal.clone();
+        let (via, declared_tag) = (opened.via.clone(), opened.declared_tag);
         let (stream, facts) = opened.split();
         // Earlier events of the connection do not concern the new one. Those of the units do.
         while let Ok(event) = self.events.try_recv() {
@@ -284,6 +288,9 @@ impl Recovery {
                     self.daemon.router.subscribe(id, self.sender.clone());
                 }
                 info!("logged in to {target} again, over {portal}");
+                if let Some(declared) = declared_tag {
+                    group_tag::learn(&self.daemon, &self.live, &via, declared).await;
+                }
                 if std::mem::take(&mut self.gone) {
                     self.changed.notify_one();
                 }
@@ -305,14 +312,18 @@ fn again_in(wait: Duration) -> String {
 }
 
 /// The portals to try for a session that was connected with these facts: the one it used, then the
-/// others of its portal group; all, if there is none of the group any more.
-fn in_order(portals: &[Portal], facts: &Facts) -> Vec<Portal> {
-    let group = facts.handoff.target_portal_group_tag;
+/// others of its portal group, which they must confirm; all, if there is none of the group any more: then
+/// there is no session to continue.
+fn in_order(portals: &[Portal], facts: &Facts) -> (Vec<Portal>, Option<Continues>) {
+    let group_tag = facts.handoff.target_portal_group_tag;
     let mut order: Vec<Portal> =
-        portals.iter().filter(|portal| portal.group_tag.is_none_or(|tag| tag == group)).cloned().collect();
+        portals.iter().filter(|portal| portal.group_tag.is_none_or(|tag| tag == group_tag)).cloned().collect();
+    // 0 is what a target that declares no group has, nearly always.
+    let checked = !order.is_empty() && group_tag != 0;
+    let continues = checked.then(|| Continues { group_tag, via: facts.via.clone() });
     if order.is_empty() {
         order = portals.to_vec();
     }
     order.sort_by_key(|portal| portal.endpoint() != facts.via);
-    order
+    (order, continues)
 }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clients::Seldom;
 use crate::ipc::SessionState;
 use crate::kernel_bridge::SessionId;
 use crate::login::plan::Opened;
@@ -27,6 +28,8 @@ use crate::quirks::Seen;
 pub(crate) struct Slot {
     phase: Mutex<Phase>,
     changed: Notify,
+    /// What is logged of logins that a command asked for and that failed: a user can ask for many.
+    pub(crate) failed: Seldom,
 }
 
 #[derive(Debug, Default)]
@@ -252,7 +255,7 @@ pub(crate) struct OpenedFacts {
 impl Opened {
     /// The socket for the bridge, and the rest.
     pub(crate) fn split(self) -> (std::net::TcpStream, OpenedFacts) {
-        let Opened { stream, handoff, portal, via, alias, authentication, keys } = self;
+        let Opened { stream, handoff, portal, via, alias, authentication, keys, declared_tag: _, md5_alone: _ } = self;
         (stream, OpenedFacts { handoff, portal, via, alias, authentication, keys })
     }
 }

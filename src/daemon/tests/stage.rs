@@ -119,6 +119,8 @@ fn opened(plan: &Plan, at: &str) -> Opened {
         alias: None,
         authentication: "None".into(),
         keys: Vec::new(),
+        declared_tag: None,
+        md5_alone: false,
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::config::{Mutual, SecretBytes};
 use crate::ipc;
+use crate::login::plan::Continues;
 
 fn plan() -> Plan {
     Plan {
@@ -23,6 +24,7 @@ fn plan() -> Plan {
         offer: Offer::default(),
         chap: None,
         timeout: Duration::from_secs(15),
+        continues: None,
     }
 }
 
@@ -64,9 +66,14 @@ async fn a_short_greeting_of_another_protocol_is_recognised() {
 }
 
 #[tokio::test]
-async fn a_web_server_is_not_iscsi() {
+async fn a_web_server_is_quoted_as_any_other_is() {
     let answer = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Type: text/html\r\n\r\n<html>";
-    assert!(matches!(greeted(answer, true).await, Cause::NotIscsi { .. }));
+    let says = Cause::NotIscsi { why: "it says \"HTTP/1.1 400 Bad Request\"".into() };
+    assert_eq!(greeted(answer, true).await, says);
+    assert_eq!(greeted(&answer[..26], false).await, says);
+    // A TLS alert has no words to quote.
+    let alert = Cause::NotIscsi { why: "its first bytes are none of a login response".into() };
+    assert_eq!(greeted(b"\x15\x03\x03\x00\x02\x02\x32", true).await, alert);
 }
 
 #[tokio::test]
@@ -143,19 +150,26 @@ fn md5_alone_is_tried_once_and_only_where_it_is_allowed() {
     let both = chap_config(&credentials(&["SHA-256", "MD5"])).expect("settings");
     let strong = chap_config(&credentials(&["SHA-256"])).expect("settings");
     let refused = Cause::Refused { class: 2, detail: 0 };
-    let weaker = md5_alone(&refused, Some(ChapAlgorithm::Sha256), Some(&both)).expect("one more attempt");
+    let sha = Choice::Made(ChapAlgorithm::Sha256);
+    let weaker = md5_alone(&refused, sha, Some(&both)).expect("one more attempt");
     assert_eq!(weaker.algorithms, [ChapAlgorithm::Md5]);
     let dropped = Cause::Dropped { why: "end of the stream".into() };
-    assert!(md5_alone(&dropped, Some(ChapAlgorithm::Sha3_256), Some(&both)).is_some());
-    for (cause, algorithm, chap) in [
-        (&dropped, None, Some(&both)),
-        (&refused, Some(ChapAlgorithm::Md5), Some(&weaker)),
-        (&refused, Some(ChapAlgorithm::Sha256), Some(&strong)),
-        (&refused, None, Some(&both)),
-        (&refused, Some(ChapAlgorithm::Sha256), None),
-        (&Cause::Refused { class: 2, detail: 3 }, Some(ChapAlgorithm::Sha256), Some(&both)),
+    assert!(md5_alone(&dropped, Choice::Made(ChapAlgorithm::Sha3_256), Some(&both)).is_some());
+    for cause in [&refused, &dropped, &Cause::Refused { class: 2, detail: 1 }] {
+        assert!(md5_alone(cause, Choice::Offered, Some(&both)).is_some(), "{cause:?}");
+    }
+    for (cause, choice, chap) in [
+        (&dropped, Choice::None, Some(&both)),
+        (&refused, Choice::Made(ChapAlgorithm::Md5), Some(&weaker)),
+        (&refused, Choice::Offered, Some(&weaker)),
+        (&refused, Choice::Offered, Some(&strong)),
+        (&refused, sha, Some(&strong)),
+        (&refused, Choice::None, Some(&both)),
+        (&refused, sha, None),
+        (&Cause::Refused { class: 2, detail: 3 }, sha, Some(&both)),
+        (&Cause::Refused { class: 2, detail: 2 }, Choice::Offered, Some(&both)),
     ] {
-        assert!(md5_alone(cause, algorithm, chap).is_none(), "{cause:?} {algorithm:?}");
+        assert!(md5_alone(cause, choice, chap).is_none(), "{cause:?} {choice:?}");
     }
 }
 
@@ -231,6 +245,101 @@ async fn a_redirection_may_name_an_ipv6_address_or_a_host() {
     }
 }
 
+// check: redirect-unspecified
+#[tokio::test]
+async fn a_redirection_to_every_address_is_one_to_another_port_of_the_same_host() {
+    let there = start(target(DISK)).await;
+    for named in ["0.0.0.0", "[::]"] {
+        let here = start(target(DISK)).await;
+        let address = Some(format!("{named}:{},1", there.address().port()));
+        here.on_login(move |_| LoginAction::Redirect { address: address.clone(), permanent: false });
+        let opened = OverTcp.open(&plan(), &at(here.address())).await.expect("a login");
+        assert_eq!(opened.portal, there.address().to_string());
+    }
+}
+
+fn way(plan: &Plan) -> Way<'_> {
+    let to = Endpoint { host: "nas.example".into(), port: 3260, interface: None, foreign: false };
+    let deadline = Instant::now() + plan.timeout;
+    Way { plan, via: "nas.example:3260".into(), to, group_tag: Some(1), hops: 0, md5_alone: false, deadline }
+}
+
+// check: redirect-loopback
+#[tokio::test]
+async fn a_target_elsewhere_cannot_send_us_to_a_service_of_this_machine() {
+    let plan = plan();
+    for named in
+        ["127.0.0.1:25", "[::1]:631", "localhost:3260", "[::ffff:127.0.0.1]:22", "224.0.0.1", "255.255.255.255"]
+    {
+        let mut way = way(&plan);
+        let address = iscsi_proto::names::parse_target_address(named).expect("an address");
+        let refused = way.turn(address, "192.0.2.1:3260".parse().expect("an address")).expect_err(named);
+        assert!(matches!(&refused, Cause::Redirected { why } if why.contains(named)), "{refused:?}");
+        assert_eq!(way.to.host, "nas.example");
+    }
+    // Neither by a name that is found to lead there.
+    let mut way = way(&plan);
+    let address = iscsi_proto::names::parse_target_address("nas2.example").expect("an address");
+    way.turn(address, "192.0.2.1:3260".parse().expect("an address")).expect("elsewhere");
+    assert!(way.to.foreign);
+    let (listener, portal) = listen().await;
+    let there = Endpoint { host: "localhost".into(), port: portal.port, interface: None, foreign: true };
+    let refused = connect(&there, way.deadline, plan.timeout).await.expect_err("this machine");
+    assert!(matches!(refused, Cause::Redirected { .. }), "{refused:?}");
+    drop(listener);
+}
+
+// check: redirect-not-quoted
+#[tokio::test]
+async fn what_answers_behind_a_redirection_is_not_quoted() {
+    let (listener, elsewhere) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.write_all(b"220 secret.internal ESMTP\r\n").await.expect("sent");
+        let mut request = [0; 48];
+        stream.read_exact(&mut request).await.expect("a login request");
+    });
+    let here = start(target(DISK)).await;
+    let address = Some(elsewhere.endpoint());
+    here.on_login(move |_| LoginAction::Redirect { address: address.clone(), permanent: false });
+    let failed = OverTcp.open(&plan(), &at(here.address())).await.expect_err("no target");
+    assert!(matches!(failed.cause, Cause::NotIscsi { .. }), "{failed:?}");
+    assert!(!failed.to_string().contains("secret"), "{failed}");
+}
+
+// check: login-group-tag
+#[tokio::test]
+async fn the_portal_group_that_a_target_declares_is_believed() {
+    let here = start(target(DISK).portal_group_tag(2)).await;
+    let known = Portal { group_tag: Some(1), ..at(here.address()) };
+    let opened = OverTcp.open(&plan(), &known).await.expect("a login");
+    assert_eq!((opened.declared_tag, opened.handoff.target_portal_group_tag), (Some(2), 2));
+    // A session goes on over another portal of its group alone, and over its own whatever that says now.
+    let continues = |via: &str| Plan { continues: Some(Continues { group_tag: 1, via: via.into() }), ..plan() };
+    let failed = OverTcp.open(&continues("nas.example:3260"), &known).await.expect_err("another group");
+    assert!(matches!(&failed.cause, Cause::Incompatible { why } if why.contains("portal group 2")), "{failed:?}");
+    OverTcp.open(&continues(&known.endpoint()), &known).await.expect("a login");
+}
+
+// check: login-group-tag-none
+#[tokio::test]
+async fn a_target_that_declares_no_portal_group_is_logged_in_to() {
+    let here = start(target(DISK).rewrite_login_key("TargetPortalGroupTag", None)).await;
+    let opened = OverTcp.open(&plan(), &at(here.address())).await.expect("a login");
+    assert_eq!(opened.declared_tag, None);
+}
+
+// check: name-of-a-target
+#[tokio::test]
+async fn a_target_is_called_by_its_name_byte_for_byte() {
+    for name in ["iqn.2015-1.workgroup:RAID.iscsi0.vg0.data1", "iqn.com.example-10", "Target-911data"] {
+        let here = start(target(name)).await;
+        let plan = Plan { target: Some(name.parse().expect("a target's name")), ..plan() };
+        OverTcp.open(&plan, &at(here.address())).await.expect("a login");
+        assert_eq!(value(&here.logins()[0], "TargetName"), name);
+    }
+}
+
 // check: redirect-same-name
 #[tokio::test]
 async fn no_credentials_go_to_a_target_of_another_name() {
@@ -293,6 +402,54 @@ async fn a_wrong_secret_costs_one_more_attempt_with_md5_and_no_third() {
     assert_eq!(failed.cause, Cause::Refused { class: 2, detail: 1 });
     let offers: Vec<_> = here.logins().iter().map(|login| value(login, "CHAP_A").to_owned()).collect();
     assert_eq!(offers, ["8,7,6,5", "5"]);
+}
+
+// check: chap-md5-alone
+#[tokio::test]
+async fn a_target_that_knows_no_list_of_algorithms_is_offered_md5_alone() {
+    for (class, detail) in [(2, 0), (2, 1), (2, 7)] {
+        let chap = Chap::new("host", "a secret of ours").algorithms(&[5]).md5_alone(class, detail);
+        let here = start(target(DISK).chap(chap)).await;
+        let opened = OverTcp.open(&with_chap(None), &at(here.address())).await.expect("a login");
+        assert_eq!(opened.authentication, "CHAP MD5");
+        let logins = here.logins();
+        let offers: Vec<_> = logins.iter().map(|login| value(login, "CHAP_A")).collect();
+        assert_eq!(offers, ["8,7,6,5", "5"]);
+        // The first login has shown the target nothing that the secret is in.
+        assert_eq!(chap_keys(&logins[0]), ["CHAP_A"]);
+    }
+}
+
+// check: chap-md5-alone
+#[tokio::test]
+async fn a_wrong_secret_is_final_after_md5_alone_and_md5_is_not_tried_where_it_is_not_allowed() {
+    let chap = || Chap::new("host", "a secret of theirs").md5_alone(2, 1);
+    let here = start(target(DISK).chap(chap())).await;
+    let failed = OverTcp.open(&with_chap(None), &at(here.address())).await.expect_err("a wrong secret");
+    assert_eq!(failed.cause, Cause::Refused { class: 2, detail: 1 });
+    assert_eq!(here.counters().connections, 2);
+
+    let here = start(target(DISK).chap(chap())).await;
+    let mut strict = with_chap(None);
+    strict.chap.iter_mut().for_each(|chap| chap.algorithms.retain(|algorithm| algorithm != "MD5"));
+    OverTcp.open(&strict, &at(here.address())).await.expect_err("no algorithm in common");
+    assert_eq!(here.counters().connections, 1);
+}
+
+// check: chap-binary-forms
+#[tokio::test]
+async fn an_identifier_in_hexadecimal_a_challenge_in_base64_and_a_name_like_a_number_are_right() {
+    let mut chap = Chap::new("0x6e616d65", "a secret of ours").mutual("0xfeed", "a secret of theirs");
+    (chap.base64, chap.hexadecimal_identifier) = (true, true);
+    let here = start(target(DISK).chap(chap)).await;
+    let mut plan = with_chap(Some("a secret of theirs"));
+    let credentials = plan.chap.as_mut().expect("CHAP");
+    credentials.name = "0x6e616d65".into();
+    credentials.mutual.as_mut().expect("mutual CHAP").name = Some("0xfeed".into());
+    let opened = OverTcp.open(&plan, &at(here.address())).await.expect("a login");
+    assert_eq!(opened.authentication, "mutual CHAP SHA3-256");
+    assert_eq!(value(&here.logins()[0], "CHAP_N"), "0x6e616d65");
+    assert_eq!(here.violations(), Vec::<String>::new());
 }
 
 // check: chap-random
