@@ -17,3 +17,4 @@ pub mod quirks;
 pub mod selftest;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod usage;

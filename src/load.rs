@@ -14,7 +14,7 @@ mod stamp;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -153,12 +153,23 @@ pub struct Meter {
     measured: AtomicU64,
     compared: AtomicU64,
     to_compare: AtomicU64,
+    ended: AtomicBool,
 }
 
 impl Meter {
     /// Operations of [`Load::run`] that have completed.
     pub fn measured(&self) -> u64 {
         self.measured.load(Relaxed)
+    }
+
+    /// Has [`Load::run`] begin nothing more, as if its time were over.
+    pub fn end(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    /// Whether somebody had it end.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Relaxed)
     }
 
     /// Operations of [`Load::compare`] that have completed, and how many there will be.
@@ -371,7 +382,7 @@ impl Load {
     /// Where the next operation goes, and whether it writes; `None` when there is nothing more to begin.
     fn next(&mut self, now: Instant) -> Option<(u64, bool)> {
         match self.phase {
-            Phase::Measuring(until) if now < until => {
+            Phase::Measuring(until) if now < until && !self.meter.is_ended() => {
                 let write = match self.job.mix {
                     Mix::Reads => false,
                     Mix::Writes => true,

@@ -1,14 +1,16 @@
 //! The options of the daemon, on its command line and in the environment.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::config;
-use crate::ipc::ExitCode;
+use crate::ipc::{ExitCode, Failure};
+use crate::printable::clean;
+use crate::usage;
 
 /// Gives this machine disks from iSCSI targets.
 ///
@@ -30,7 +32,7 @@ pub struct Options {
     /// The directory of control.sock, nbd.sock and luns/
     ///
     /// Default: /run/iscsid for root on Linux, /var/run/iscsid for root on macOS, and a directory of
-    /// one's own ($XDG_RUNTIME_DIR/iscsid) for anybody else.
+    /// one's own for anybody else: $XDG_RUNTIME_DIR/iscsid, or /tmp/iscsid-UID where that variable is not set.
     #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR")]
     runtime_dir: Option<PathBuf>,
 
@@ -132,11 +134,24 @@ impl Options {
     /// # Errors
     /// [`ExitCode::Ok`] for help and version, [`ExitCode::Usage`] for a wrong line.
     pub fn understand(line: impl IntoIterator<Item = OsString>) -> Result<Options, ExitCode> {
-        let words = std::iter::once(OsString::from("iscsid")).chain(line);
+        let line: Vec<OsString> = line.into_iter().collect();
+        let words = std::iter::once(OsString::from("iscsid")).chain(line.iter().cloned());
         Options::consistent(words).map_err(|error| {
-            // Nobody is left to tell when standard error is gone.
-            let _ = error.print();
-            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }
+            if !error.use_stderr() {
+                // Nobody is left to tell when standard output is gone.
+                let _ = error.print();
+                return ExitCode::Ok;
+            }
+            let typed: Vec<String> = line.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            let failure = usage::refusal(&Options::command(), &typed, &error);
+            let advice = match line.first().and_then(|word| word.to_str()).filter(|word| !word.starts_with('-')) {
+                Some(word) => {
+                    Some(format!("`iscsid ctl {word} …`, or `iscsictl {word} …`, tells the daemon something"))
+                }
+                None => failure.advice.clone(),
+            };
+            eprintln!("iscsid: {}", clean(&Failure { advice, ..failure }.to_string()));
+            ExitCode::Usage
         })
     }
 
@@ -153,6 +168,11 @@ impl Options {
         Ok(options)
     }
 
+    /// The property list, where it was named.
+    pub fn named_config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// The property list.
     pub fn config(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(config::default_config)
@@ -166,8 +186,6 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -207,6 +225,31 @@ mod tests {
         let understand = |word: &str| Options::understand([OsString::from(word)]);
         assert_eq!(understand("--frobnicate"), Err(ExitCode::Usage));
         assert_eq!(understand("--version"), Err(ExitCode::Ok));
+    }
+
+    // check: wrong-line-sentence
+    #[test]
+    fn what_is_wrong_is_one_sentence() {
+        let refusal = |line: &[&str]| {
+            let words = std::iter::once("iscsid").chain(line.iter().copied()).map(OsString::from);
+            let error = Options::consistent(words).expect_err("wrong");
+            let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+            usage::refusal(&Options::command(), &line, &error).to_string()
+        };
+        for (line, sentence) in [
+            (&["--frobnicate"][..], "`iscsid` has no option `--frobnicate`; `iscsid --help` explains"),
+            (&["--brige", "user"], "`iscsid` has no option `--brige`; did you mean `--bridge`?"),
+            (&["--bridge", "kernel"], "`kernel` is no value of --bridge; say auto, kext or user"),
+            (&["--config"], "--config lacks its value; `iscsid --help` explains"),
+            (&["--nfs", "perhaps"], "`perhaps` is no value of --nfs; say auto, yes, no, or a port from 1 to 65535"),
+            (&["login"], "`login` is one word too many for `iscsid`; `iscsid --help` explains"),
+            (
+                &["--bridge", "user", "--kernel-sim", "/s"],
+                "--kernel-sim names a kernel extension, which --bridge user does without; leave one of them out",
+            ),
+        ] {
+            assert_eq!(refusal(line), sentence);
+        }
     }
 
     #[test]

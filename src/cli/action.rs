@@ -2,19 +2,21 @@
 
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use super::args::{
     Add, Attach, Bench, Chap, Command, Detach, Discover, Doctor, Format, Import, List, Listed, Load, Login, Logout,
-    Maker, Modify, ModifyTarget, Remove, Scope, Show, Shown, Stats, Typed, Which,
+    Maker, Modify, ModifyTarget, Program, Remove, Scope, Show, Shown, Stats, Typed, Which,
 };
+use super::keys::option_of;
 use super::{import, legacy};
 use crate::ipc::{
     self, ChapChanges, DiscoveryChanges, ExitCode, Failure, InitiatorChanges, Request, Rw, Secret, TargetChanges,
     Workload,
 };
 use crate::selftest::practice_target::Practice;
+use crate::usage;
 
 /// A line, understood.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub(super) enum Local {
     Manual(PathBuf),
     /// Be a target to practise on.
     PracticeTarget(Practice),
+    /// Print what may follow on that program's line.
+    Complete { program: Program, words: Vec<String> },
     /// Print what that shell needs to complete our lines.
     Completions(clap_complete::Shell),
     /// Examine that property list, or the usual one, and the daemon.
@@ -66,6 +70,10 @@ pub(super) enum Source {
     Prompt,
 }
 
+/// The note on a secret on the command line.
+const SEEN: &str = "a secret on the command line is shown to everybody by `ps` while the command runs, and your shell may keep it; \
+                    give no value to be asked for it, or `-` to have it read from standard input";
+
 /// Gets a secret; the text says which.
 pub(super) type Ask<'a> = &'a mut dyn FnMut(Source, &str) -> Result<Secret, Failure>;
 
@@ -77,16 +85,17 @@ pub(super) fn understand(line: &[String], ask: Ask<'_>) -> Result<Understood, Fa
     if line.first().is_some_and(|word| Maker::command().find_subcommand(word).is_some()) {
         return maker(line).map(here);
     }
+    let line = &asked(line);
     let legacy::Lines { lines, notes } = legacy::canonical(line)?;
     let mut understood =
         Understood { action: Action::Ask(Vec::new()), format: Format::default(), runtime_dir: None, notes };
     for line in lines {
-        let words = std::iter::once("iscsictl".to_owned()).chain(line);
+        let words = std::iter::once("iscsictl").chain(line.iter().map(String::as_str));
         let typed = match Typed::try_parse_from(words) {
             Ok(typed) => typed,
-            Err(error) => return refusal(&error).map(here),
+            Err(error) => return refusal(&Typed::command(), &line, &error).map(here),
         };
-        let (action, format) = action(typed.command, ask)?;
+        let (action, format) = action(typed.command, ask, &mut understood.notes)?;
         understood.format = format;
         understood.runtime_dir = typed.runtime_dir;
         match (&mut understood.action, action) {
@@ -109,50 +118,102 @@ fn maker(line: &[String]) -> Result<Local, Failure> {
     let words = std::iter::once("iscsictl").chain(line.iter().map(String::as_str));
     match Maker::try_parse_from(words) {
         Ok(Maker::Man { directory }) => Ok(Local::Manual(directory)),
+        Ok(Maker::Complete { program, words }) => Ok(Local::Complete { program, words }),
         Ok(Maker::Completions { shell }) => Ok(Local::Completions(shell)),
         Ok(Maker::PracticeTarget { port, mebibytes, block_size }) => {
             Ok(Local::PracticeTarget(Practice { port, mebibytes, block_size }))
         }
-        Err(error) => refusal(&error),
+        Err(error) => refusal(&Maker::command(), line, &error),
+    }
+}
+
+/// `help` and `version`, as other programs have them, are our options.
+fn asked(line: &[String]) -> Vec<String> {
+    match line.split_first() {
+        Some((word, rest)) if word == "help" => [rest, &["--help".to_owned()]].concat(),
+        Some((word, [])) if word == "version" => vec!["--version".to_owned()],
+        _ => line.to_vec(),
     }
 }
 
 /// What clap has to say: a text that was asked for, or what is wrong, in one sentence.
-fn refusal(error: &clap::Error) -> Result<Local, Failure> {
+fn refusal(command: &clap::Command, line: &[String], error: &clap::Error) -> Result<Local, Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return Ok(Local::Text(error.to_string()));
     }
-    let text = error.to_string();
-    let body = text.split("\n\nUsage:").next().unwrap_or_default().split("\n\nFor more information").next();
-    let body = body.unwrap_or_default().trim_start_matches("error: ");
-    let sentence: Vec<&str> = body.split_whitespace().collect();
-    Err(usage(&sentence.join(" ")).advice("`iscsictl --help`, or --help after a command, explains"))
+    let failure = usage::refusal(command, line, error);
+    Err(match hint(command, line, error) {
+        Some(hint) => failure.advice(hint),
+        None => failure,
+    })
 }
 
-fn usage(message: &str) -> Failure {
+/// What was meant, where that can be told from what `iscsictl` is for.
+fn hint(command: &clap::Command, line: &[String], error: &clap::Error) -> Option<String> {
+    let (name, here) = usage::named(command, line);
+    let told = |kind: ContextKind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument if here.get_arguments().any(|argument| argument.get_id() == "all") => {
+            Some("name a target, or give --all for all of them".to_owned())
+        }
+        ErrorKind::InvalidSubcommand => {
+            let word = told(ContextKind::InvalidSubcommand)?;
+            let lower = word.to_ascii_lowercase();
+            let is_name = ["iqn.", "eui.", "naa."].iter().any(|kind| lower.starts_with(kind));
+            (is_name && here.find_subcommand("target").is_some())
+                .then(|| format!("did you mean `{name} target {word}`?"))
+        }
+        ErrorKind::UnknownArgument => {
+            let told = told(ContextKind::InvalidArg)?;
+            // Of `-json`, clap names the first letter alone.
+            let short = |word: &&String| word.starts_with(told) && !word.starts_with("--") && word.len() > 1;
+            let (place, word) = match told.starts_with("--") {
+                true => (line.iter().position(|word| word.starts_with(told)), told),
+                false => (line.iter().position(|word| short(&word)), line.iter().find(short).map_or(told, |word| word)),
+            };
+            let dashed = word.trim_start_matches('-');
+            let formats: Vec<&str> = Format::NAMES.to_vec();
+            let follows = place.and_then(|place| line.get(place.checked_add(1)?)).map(String::as_str);
+            let takes_format = here.get_arguments().any(|argument| argument.get_id() == "format");
+            let format = [Some(dashed), follows].into_iter().flatten().find(|word| formats.contains(word));
+            match format {
+                Some(format) if takes_format => Some(format!("say `--format {format}`")),
+                _ => option_of(word)
+                    .filter(|option| here.get_arguments().any(|known| known.get_long() == option.strip_prefix("--")))
+                    .map(|option| format!("did you mean `{option}`?")),
+            }
+        }
+        _ => None,
+    }
+}
+
+fn wrong(message: &str) -> Failure {
     Failure::new(ExitCode::Usage, message)
 }
 
-fn action(command: Command, ask: Ask<'_>) -> Result<(Action, Format), Failure> {
+fn action(command: Command, ask: Ask<'_>, notes: &mut Vec<&'static str>) -> Result<(Action, Format), Failure> {
     let mut format = Format::default();
     let request = match command {
         Command::Add(Add::Target { target, portal, interface }) => Request::AddTarget { target, portal, interface },
         Command::Add(Add::DiscoveryPortal { portal, interface }) => Request::AddDiscoveryPortal { portal, interface },
         Command::Remove(Remove::Target { target, portal, force }) => Request::RemoveTarget { target, portal, force },
         Command::Remove(Remove::DiscoveryPortal { portal }) => Request::RemoveDiscoveryPortal { portal },
-        Command::Modify(Modify::Target(modify)) => modify_target(*modify, ask)?,
+        Command::Modify(Modify::Target(modify)) => modify_target(*modify, ask, notes)?,
         Command::Modify(Modify::Initiator { name, alias, chap }) => {
-            let changes = InitiatorChanges { name, alias, chap: chap_changes(chap, ask)? };
+            let changes = InitiatorChanges { name, alias, chap: chap_changes(chap, ask, notes)? };
             if changes == InitiatorChanges::default() {
                 let hint = "`iscsictl modify initiator --help` lists the settings";
-                return Err(usage("there is nothing to change").advice(hint));
+                return Err(wrong("there is nothing to change").advice(hint));
             }
             Request::ModifyInitiator(changes)
         }
         Command::Modify(Modify::Discovery { send_targets, interval }) => {
             let changes = DiscoveryChanges { send_targets, interval };
             if changes == DiscoveryChanges::default() {
-                return Err(usage("there is nothing to change").advice("give --send-targets or --interval"));
+                return Err(wrong("there is nothing to change").advice("give --send-targets or --interval"));
             }
             Request::ModifyDiscovery(changes)
         }
@@ -218,11 +279,11 @@ fn which(typed: Which) -> Result<ipc::Which, Failure> {
     match typed {
         Which { all: true, .. } => Ok(ipc::Which::All),
         Which { target: Some(target), portal, .. } => Ok(ipc::Which::One { target, portal }),
-        Which { target: None, .. } => Err(usage("name a target, or give --all")),
+        Which { target: None, .. } => Err(wrong("name a target, or give --all")),
     }
 }
 
-fn modify_target(typed: ModifyTarget, ask: Ask<'_>) -> Result<Request, Failure> {
+fn modify_target(typed: ModifyTarget, ask: Ask<'_>, notes: &mut Vec<&'static str>) -> Result<Request, Failure> {
     let ModifyTarget { target, auto_login, persistent, attach, flush_policy, keys, timers, chap } = typed;
     let changes = TargetChanges {
         auto_login,
@@ -231,21 +292,26 @@ fn modify_target(typed: ModifyTarget, ask: Ask<'_>) -> Result<Request, Failure> 
         flush_policy,
         keys: keys.changes()?,
         timers: timers.given(),
-        chap: chap_changes(chap, ask)?,
+        chap: chap_changes(chap, ask, notes)?,
     };
     if changes == TargetChanges::default() {
-        return Err(usage("there is nothing to change").advice("`iscsictl modify target --help` lists the settings"));
+        return Err(wrong("there is nothing to change").advice("`iscsictl modify target --help` lists the settings"));
     }
     Ok(Request::ModifyTarget { target, changes })
 }
 
-fn chap_changes(typed: Chap, ask: Ask<'_>) -> Result<ChapChanges, Failure> {
+fn chap_changes(typed: Chap, ask: Ask<'_>, notes: &mut Vec<&'static str>) -> Result<ChapChanges, Failure> {
     let Chap { chap_name, chap_secret, chap_mutual_name, chap_mutual_secret, chap_algorithms, no_chap } = typed;
     let mut secret = |typed: Option<Option<String>>, what: &str| match typed {
         None => Ok(None),
         Some(None) => ask(Source::Prompt, what).map(Some),
         Some(Some(value)) if value == "-" => ask(Source::StandardInput, what).map(Some),
-        Some(Some(value)) => Ok(Some(Secret(value))),
+        Some(Some(value)) => {
+            if !value.is_empty() && !notes.contains(&SEEN) {
+                notes.push(SEEN);
+            }
+            Ok(Some(Secret(value)))
+        }
     };
     Ok(ChapChanges {
         name: chap_name,

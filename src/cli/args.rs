@@ -1,6 +1,7 @@
 //! The canonical grammar, as typed. [`super::action`] says what it means, [`super::legacy`] writes the
 //! two older grammars in it.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use clap::builder::TypedValueParser;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::keys::Keys;
 use crate::ipc::{FlushPolicy, MAX_BENCH_DEPTH, MAX_BENCH_SECONDS};
+use crate::usage::number;
 
 /// Everything `iscsictl` takes.
 #[derive(Debug, Parser)]
@@ -23,10 +25,15 @@ use crate::ipc::{FlushPolicy, MAX_BENCH_DEPTH, MAX_BENCH_SECONDS};
     disable_help_subcommand = true
 )]
 pub(super) struct Typed {
-    /// The directory of the daemon's control socket
-    ///
-    /// Default: that of one's own daemon, or else that of the one root runs.
-    #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR", global = true, display_order = 900)]
+    /// The daemon's runtime directory (default: that of one's own daemon, or else of root's)
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        env = "ISCSID_RUNTIME_DIR",
+        hide_env = true,
+        global = true,
+        display_order = 900
+    )]
     pub(super) runtime_dir: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -59,10 +66,13 @@ Exit codes (sysexits.h):
   76  the other side does not speak iSCSI, or wrongly
   77  not permitted: not root, or refused by the target
   78  the configuration is wrong
+ 130  Ctrl-C ended it
 
 Files:
-  control.sock in the runtime directory: /run/iscsid for root on Linux, /var/run/iscsid on macOS,
-  $XDG_RUNTIME_DIR/iscsid for anybody else.";
+  /run/iscsid/control.sock              how iscsid is reached that root runs on Linux
+  /var/run/iscsid/control.sock          on macOS
+  $XDG_RUNTIME_DIR/iscsid/control.sock  that anybody else runs; $TMPDIR/iscsid/control.sock on macOS
+  /tmp/iscsid-UID/control.sock          the same where that variable is not set";
 
 /// A command.
 #[derive(Debug, Subcommand)]
@@ -126,12 +136,30 @@ pub(super) enum Maker {
         #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_size)]
         block_size: u32,
     },
+    /// Print what may follow on a line, for the scripts of shells
+    Complete {
+        /// Whose line
+        #[arg(value_name = "PROGRAM", value_enum)]
+        program: Program,
+        /// The words after the program's name; the last one has been begun
+        #[arg(value_name = "WORDS", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Print what a shell needs to complete our lines
     Completions {
         /// Which shell
         #[arg(value_name = "SHELL", value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+/// Whose line it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Program {
+    /// The command line.
+    Iscsictl,
+    /// The daemon; after `ctl` comes the command line.
+    Iscsid,
 }
 
 /// How to print.
@@ -144,6 +172,11 @@ pub(super) enum Format {
     Plist,
     /// JSON
     Json,
+}
+
+impl Format {
+    /// All of them, as they are typed.
+    pub(super) const NAMES: [&'static str; 3] = ["table", "plist", "json"];
 }
 
 #[derive(Debug, Args)]
@@ -161,7 +194,7 @@ pub(super) enum Add {
         #[arg(value_name = "IQN")]
         target: String,
         /// Where it is: HOST or HOST:PORT
-        #[arg(long, value_name = "PORTAL")]
+        #[arg(long, value_name = "PORTAL", value_parser = portal)]
         portal: String,
         /// Connect from this network interface only
         #[arg(long, value_name = "INTERFACE")]
@@ -170,7 +203,7 @@ pub(super) enum Add {
     /// Add a portal that is asked for targets
     DiscoveryPortal {
         /// HOST or HOST:PORT
-        #[arg(value_name = "PORTAL")]
+        #[arg(value_name = "PORTAL", value_parser = portal)]
         portal: String,
         /// Connect from this network interface only
         #[arg(long, value_name = "INTERFACE")]
@@ -186,7 +219,7 @@ pub(super) enum Remove {
         #[arg(value_name = "IQN")]
         target: String,
         /// Only this portal; the last one takes the target with it
-        #[arg(long, value_name = "PORTAL")]
+        #[arg(long, value_name = "PORTAL", value_parser = portal)]
         portal: Option<String>,
         /// Even if it is logged in or does not answer
         #[arg(long)]
@@ -195,7 +228,7 @@ pub(super) enum Remove {
     /// Ask this portal no more; the targets it named stay
     DiscoveryPortal {
         /// HOST or HOST:PORT
-        #[arg(value_name = "PORTAL")]
+        #[arg(value_name = "PORTAL", value_parser = portal)]
         portal: String,
     },
 }
@@ -221,7 +254,7 @@ pub(super) enum Modify {
         #[arg(long, value_name = "YES|NO", value_parser = yes_or_no())]
         send_targets: Option<bool>,
         /// Ask them this often, in seconds: 30 to 32767
-        #[arg(long, value_name = "SECONDS")]
+        #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
         interval: Option<u32>,
     },
 }
@@ -260,22 +293,22 @@ pub(super) struct ModifyTarget {
 #[command(next_help_heading = "Timers, in seconds")]
 pub(super) struct Timers {
     /// A login must be through after this long (15)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
     pub(super) login_timeout: Option<u32>,
     /// A logout must be answered after this long (5)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
     pub(super) logout_timeout: Option<u32>,
     /// An idle connection is pinged this often; 0 never (5)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
     pub(super) nop_interval: Option<u32>,
     /// A ping unanswered for this long loses the connection; 0 never (5)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
     pub(super) nop_timeout: Option<u32>,
     /// I/O waits this long for a lost connection to come back (120)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
     pub(super) replacement_timeout: Option<u32>,
     /// A command unanswered for this long is aborted and issued again; 0 never (30)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
     pub(super) task_timeout: Option<u32>,
 }
 
@@ -327,7 +360,7 @@ pub(super) struct Chap {
 #[derive(Debug, Args)]
 pub(super) struct Discover {
     /// HOST or HOST:PORT
-    #[arg(value_name = "PORTAL")]
+    #[arg(value_name = "PORTAL", value_parser = portal)]
     pub(super) portal: String,
     /// Connect from this network interface only
     #[arg(long, value_name = "INTERFACE")]
@@ -360,7 +393,7 @@ pub(super) struct Which {
     #[arg(value_name = "IQN", required_unless_present = "all", conflicts_with = "all")]
     pub(super) target: Option<String>,
     /// Over this portal only
-    #[arg(long, value_name = "PORTAL", conflicts_with = "all")]
+    #[arg(long, value_name = "PORTAL", value_parser = portal, conflicts_with = "all")]
     pub(super) portal: Option<String>,
     /// All targets
     #[arg(long)]
@@ -411,7 +444,7 @@ pub(super) enum Shown {
     /// A session: what was negotiated, and its counters
     Session {
         /// Its number in `iscsictl list sessions`
-        #[arg(value_name = "NUMBER")]
+        #[arg(value_name = "NUMBER", value_parser = number, allow_negative_numbers = true)]
         session: u32,
     },
 }
@@ -422,7 +455,7 @@ pub(super) struct Attach {
     #[arg(value_name = "IQN")]
     pub(super) target: String,
     /// Only this unit
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number, allow_negative_numbers = true)]
     pub(super) lun: Option<u32>,
 }
 
@@ -432,7 +465,7 @@ pub(super) struct Detach {
     #[arg(value_name = "IQN")]
     pub(super) target: String,
     /// Only this unit
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number, allow_negative_numbers = true)]
     pub(super) lun: Option<u32>,
     /// Even if it is in use
     #[arg(long)]
@@ -489,19 +522,19 @@ pub(super) struct Bench {
     #[arg(value_name = "IQN")]
     pub(super) target: String,
     /// This unit; without, the only disk or number 0
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number, allow_negative_numbers = true)]
     pub(super) lun: Option<u32>,
     /// What to do: read, randread, write, randwrite, or randrw (half reads, half writes)
     #[arg(long, value_enum, value_name = "LOAD", default_value = "read", hide_possible_values = true)]
     pub(super) rw: Load,
     /// Length of an operation, such as 512, 4k or 1m: a multiple of the unit's block
-    #[arg(long, value_name = "SIZE", default_value = "4k", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "4k", value_parser = size, allow_negative_numbers = true)]
     pub(super) bs: u32,
     /// Operations under way at a time: 1 to 1024
-    #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = depth)]
+    #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = depth, allow_negative_numbers = true)]
     pub(super) depth: u16,
     /// For so long
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) seconds: u32,
     /// Read back what was written and compare
     #[arg(long)]
@@ -514,7 +547,7 @@ pub(super) struct Bench {
 }
 
 const BENCH_HELP: &str = "\
-It runs in iscsid, on the session that is there, and Ctrl-C ends it. Loads that write take --destroy-data and a unit \
+It runs in iscsid, on the session that is there; Ctrl-C ends it, and shows the figures so far. Loads that write take --destroy-data and a unit \
 that nobody else uses: detached, without NBD clients. With --verify they keep to the first 1048576 times SIZE bytes of \
 the unit, and making and comparing the data costs time: take no numbers from it.
 
@@ -530,6 +563,18 @@ pub(super) enum Load {
     Write,
     RandWrite,
     RandRw,
+}
+
+/// What can be said of a portal without knowing what one is: iscsid says the rest.
+fn portal(text: &str) -> Result<String, String> {
+    let address = text.split('%').next().unwrap_or(text);
+    if text.contains(',') {
+        return Err("name one portal, HOST or HOST:PORT".to_owned());
+    }
+    if !text.starts_with('[') && text.matches(':').count() > 1 && address.parse::<Ipv6Addr>().is_err() {
+        return Err("write an IPv6 address in brackets, as in [2001:db8::1]:3260".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Bytes, with k for 1024 and m for 1048576.

@@ -12,7 +12,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
-use crate::ipc::{BenchProgress, ExitCode, Failure, Frame, Hello, MAX_FRAME, Reply, Request, VERSION};
+use crate::ipc::{BenchProgress, ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
 
 /// What the daemon says before it answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,8 @@ pub(super) enum Meanwhile {
 pub(super) struct Client {
     stream: UnixStream,
     socket: PathBuf,
+    /// Where nobody answered before.
+    instead: Option<PathBuf>,
 }
 
 impl Client {
@@ -38,6 +40,7 @@ impl Client {
     /// user may not.
     pub(super) fn connect(runtime_dirs: &[PathBuf]) -> Result<Client, Failure> {
         let mut failure = None;
+        let mut instead = None;
         for directory in runtime_dirs {
             let socket = directory.join("control.sock");
             let connected = trusted(directory).and_then(|()| UnixStream::connect(&socket)).and_then(|stream| {
@@ -46,11 +49,12 @@ impl Client {
             });
             match connected {
                 Ok(stream) => {
-                    let mut client = Client { stream, socket };
+                    let mut client = Client { stream, socket, instead };
                     client.send(&Hello { version: VERSION })?;
                     return Ok(client);
                 }
                 Err(error) => {
+                    instead = instead.or(Some(socket.clone()));
                     // A daemon that refuses says more than one that is missing.
                     let absent = error.kind() == io::ErrorKind::NotFound;
                     if failure.is_none() || !absent {
@@ -65,6 +69,22 @@ impl Client {
     /// The runtime directory of the daemon that answers.
     pub(super) fn runtime_dir(&self) -> PathBuf {
         self.socket.parent().map(Path::to_owned).unwrap_or_default()
+    }
+
+    /// The connection, for who ends it early.
+    ///
+    /// # Errors
+    /// [`ExitCode::Internal`]: the system has no more descriptors.
+    pub(super) fn connection(&self) -> Result<UnixStream, Failure> {
+        self.stream.try_clone().map_err(|error| {
+            Failure::new(ExitCode::Internal, format!("the system does not let the connection be shared: {error}"))
+        })
+    }
+
+    /// A sentence for a user whose own daemon does not answer, so that another one does.
+    pub(super) fn note(&self) -> Option<String> {
+        let (own, other) = (self.instead.as_ref()?.display(), self.socket.display());
+        Some(format!("no iscsid of your own runs (nobody listens at {own}); the one at {other} answers"))
     }
 
     /// Waits no longer than that for each piece of an answer.
@@ -84,19 +104,33 @@ impl Client {
     /// The daemon's own, or what went wrong on the way.
     pub(super) fn ask(&mut self, request: &Request, meanwhile: &mut dyn FnMut(Meanwhile)) -> Result<Reply, Failure> {
         self.send(request)?;
+        let mut parts: Option<Reply> = None;
         loop {
             match self.receive()? {
+                Frame::Part(part) => parts = Some(self.together(parts.take(), part)?),
+                Frame::Reply(Ok(last)) => return self.together(parts, last),
+                Frame::Reply(Err(failure)) => return Err(failure),
                 Frame::Progress(sentence) => meanwhile(Meanwhile::Sentence(sentence)),
                 Frame::Bench(progress) => meanwhile(Meanwhile::Bench(progress)),
-                Frame::Reply(reply) => return reply,
             }
         }
     }
 
+    /// What has come of a list, and the next part of it.
+    fn together(&self, parts: Option<Reply>, next: Reply) -> Result<Reply, Failure> {
+        let Some(mut whole) = parts else { return Ok(next) };
+        match whole.append(next) {
+            true => Ok(whole),
+            false => Err(self.garbage("parts of several answers")),
+        }
+    }
+
     fn send(&mut self, message: &impl Serialize) -> Result<(), Failure> {
-        let json = zeroize::Zeroizing::new(serde_json::to_vec(message).map_err(|error| {
+        // Room for all of it at once: a vector that grows leaves a copy of a secret behind.
+        let mut json = zeroize::Zeroizing::new(Vec::with_capacity(MAX_REQUEST));
+        serde_json::to_writer(&mut *json, message).map_err(|error| {
             Failure::new(ExitCode::Internal, format!("the request cannot be written as JSON: {error}"))
-        })?);
+        })?;
         let length = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_FRAME);
         let Some(length) = length else {
             return Err(Failure::new(ExitCode::Usage, "the command is too long to send to iscsid"));

@@ -74,8 +74,16 @@ fn option(row: &KeyRow, Offered { field, kind, only }: Offered, default: Value) 
             Kind::Count => "NUMBER",
             Kind::Level => "LEVEL",
         })
+        .allow_negative_numbers(true)
         .help(format!("{about}: {values}"))
         .help_heading(HEADING)
+}
+
+/// The option for a key that is written as the older grammars do, in any case: `-HeaderDigest`.
+pub(super) fn option_of(word: &str) -> Option<String> {
+    let name = word.strip_prefix('-').filter(|name| !name.starts_with('-'))?;
+    let row = TABLE.iter().find(|row| row.name.eq_ignore_ascii_case(name))?;
+    Some(format!("--{}", row.offered?.field.replace('_', "-")))
 }
 
 fn values(row: &KeyRow) -> String {

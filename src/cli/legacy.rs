@@ -10,6 +10,7 @@
 //! There, the CHAP settings of a *target* are what it authenticates itself with; ours are the
 //! initiator's. So the former become `--chap-mutual-…`.
 
+use super::keys::option_of;
 use crate::ipc::{ExitCode, Failure};
 
 /// Canonical lines, and what the user should be told about the translation.
@@ -181,7 +182,7 @@ fn switches(line: &[String]) -> Result<Switches, Failure> {
             switches.verbs.push(verb);
             continue;
         }
-        let mut value = || words.next_if(|next| !next.starts_with('-') || next.len() == 1).cloned();
+        let mut value = || value_of(&mut words);
         if word.starts_with("--") {
             // Ours, such as --format json.
             switches.common.push(word.clone());
@@ -209,7 +210,7 @@ fn switches(line: &[String]) -> Result<Switches, Failure> {
             "-secret" => switches.settings.push(secret("--chap-secret", value())),
             "-mutualsecret" => switches.settings.push(secret("--chap-mutual-secret", value())),
             _ => match setting(&lower) {
-                Some(option) => switches.settings.extend([option.to_owned(), required(value())?]),
+                Some(option) => switches.settings.extend([option, required(value())?]),
                 None => {
                     let word = word.escape_debug();
                     return Err(usage(format!("`{word}` is not a switch of iscsictl"))
@@ -226,25 +227,29 @@ fn secret(option: &str, value: Option<String>) -> String {
     value.map_or_else(|| option.to_owned(), |value| format!("{option}={value}"))
 }
 
-/// Settings with a value that are called the same in all grammars, but for their dashes.
-fn setting(lower: &str) -> Option<&'static str> {
-    Some(match lower {
+/// The value of a switch, if the next word is one: a word with a dash in front is a switch, unless it is a number.
+fn value_of(words: &mut std::iter::Peekable<std::slice::Iter<'_, String>>) -> Option<String> {
+    words
+        .next_if(|next| match next.strip_prefix('-') {
+            None | Some("") => true,
+            Some(rest) => rest.starts_with(|c: char| c.is_ascii_digit()),
+        })
+        .cloned()
+}
+
+/// Settings with a value that are called the same in all grammars, but for their dashes; the keys of RFC 7143 by their
+/// own names.
+fn setting(lower: &str) -> Option<String> {
+    let ours = match lower {
         "-auto-login" => "--auto-login",
         "-persistent" => "--persistent",
-        "-headerdigest" => "--header-digest",
-        "-datadigest" => "--data-digest",
-        "-maxconnections" => "--max-connections",
-        "-errorrecoverylevel" => "--error-recovery-level",
-        "-initialr2t" => "--initial-r2t",
-        "-immediatedata" => "--immediate-data",
-        "-maxburstlength" => "--max-burst-length",
-        "-firstburstlength" => "--first-burst-length",
         "-node-name" => "--name",
         "-node-alias" => "--alias",
         "-sendtargets" => "--send-targets",
         "-interval" => "--interval",
-        _ => return None,
-    })
+        key => return option_of(key),
+    };
+    Some(ours.to_owned())
 }
 
 // The grammar of 2016 to 2023: verb, noun, options with one dash.
@@ -271,9 +276,14 @@ fn verb_noun(line: &[String]) -> Result<Lines, Failure> {
     );
     let mut out: Vec<String> = start.drain(..).map(str::to_owned).collect();
     let mut notes = Vec::new();
-    let mut words = line.iter().skip(rest).peekable();
+    let line = line.get(rest..).unwrap_or_default();
+    let mut words = line.iter().peekable();
+    let mut before = "";
     while let Some(word) = words.next() {
-        let mut value = || words.next_if(|next| !next.starts_with('-') || next.len() == 1).cloned();
+        // Only then is it a target and its portal.
+        let is_value = before.starts_with('-') && !before.ends_with("-force") && !before.ends_with("-all");
+        before = word;
+        let mut value = || value_of(&mut words);
         let lower = word.to_ascii_lowercase();
         match lower.as_str() {
             "-interface" => out.push("--interface".to_owned()),
@@ -302,9 +312,9 @@ fn verb_noun(line: &[String]) -> Result<Lines, Failure> {
                 note(&mut notes, target_config);
             }
             _ if !word.starts_with("--") && setting(&lower).is_some() => {
-                out.extend(setting(&lower).map(str::to_owned));
+                out.extend(setting(&lower));
             }
-            _ if takes_target && !word.starts_with('-') && word.contains(',') => {
+            _ if takes_target && !word.starts_with('-') && word.contains(',') && !is_value => {
                 // A name has no comma in it: what follows is the portal. Settings are the target's, not
                 // the portal's, with us.
                 let (target, portal) = word.split_once(',').unwrap_or((word, ""));

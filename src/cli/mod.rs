@@ -10,7 +10,9 @@ mod action;
 mod args;
 mod bar;
 mod client;
+mod complete;
 mod import;
+mod interrupt;
 mod keys;
 mod legacy;
 pub mod manual;
@@ -22,26 +24,37 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::CommandFactory;
+use nix::sys::resource::{Resource, setrlimit};
+
 use crate::config;
 use crate::doctor;
 use crate::ipc::{ExitCode, Failure, Imported, Reply, Request};
+use crate::options::Options;
 use crate::printable::clean;
 use crate::selftest;
 use crate::selftest::practice_target;
 use action::{Action, Local, Understood};
-use args::Format;
+use args::{Format, Program};
 use bar::Bar;
 use client::Client;
+use interrupt::Interrupt;
 
 /// How long a daemon may keep silent to a doctor.
 const DOCTORS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs one command line, given without the program's name.
 pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // A core would hold the secrets that are asked for here.
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        eprintln!("iscsictl: core dumps, which would hold secrets, cannot be switched off: {error}");
+    }
     match obey(line) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
-            eprintln!("iscsictl: {}", clean(&failure.to_string()));
+            for sentence in failure.sentences() {
+                eprintln!("iscsictl: {}", clean(&sentence));
+            }
             failure.code
         }
     }
@@ -63,14 +76,21 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         Action::Here(Local::Import(order)) => take_over(&order, runtime_dir),
         Action::Here(Local::Manual(directory)) => write_manual(&directory),
         Action::Here(Local::PracticeTarget(practice)) => practice_target::run(practice),
-        Action::Here(Local::Completions(shell)) => print(&String::from_utf8_lossy(&manual::completions(shell))),
+        Action::Here(Local::Completions(shell)) => {
+            print(&String::from_utf8_lossy(&complete::script(shell, &mut args::Typed::command())))
+        }
+        Action::Here(Local::Complete { program, words }) => print(&complete(program, &words)),
         Action::Here(Local::Doctor(config)) => examine(format, config, runtime_dir),
     }
 }
 
 fn ask_daemon(requests: &[Request], format: Format, runtime_dir: Option<PathBuf>) -> Result<(), Failure> {
-    let mut client = Client::connect(&runtime_dirs(runtime_dir))?;
+    let mut client = connect(runtime_dir)?;
     for request in requests {
+        let interrupt = match request {
+            Request::Bench(_) => Interrupt::ends(client.connection()?)?,
+            _ => Interrupt::default(),
+        };
         let mut bar = Bar::default();
         let reply = client.ask(request, &mut |meanwhile| bar.hear(meanwhile));
         bar.clear();
@@ -80,8 +100,22 @@ fn ask_daemon(requests: &[Request], format: Format, runtime_dir: Option<PathBuf>
         if let Reply::Discovered { remarks, .. } = &reply {
             remarks.iter().for_each(|remark| eprintln!("iscsictl: {}", clean(remark)));
         }
+        interrupt.outcome()?;
     }
     Ok(())
+}
+
+/// What may follow on a line of one of our programs.
+fn complete(program: Program, words: &[String]) -> String {
+    let (mut command, words) = match (program, words.split_first()) {
+        (Program::Iscsid, Some((first, rest))) if first == "ctl" && !rest.is_empty() => (args::Typed::command(), rest),
+        (Program::Iscsid, _) => (Options::command(), words),
+        (Program::Iscsictl, _) => (args::Typed::command(), words),
+    };
+    command.build();
+    let named = words.iter().position(|word| word == "--runtime-dir").and_then(|place| words.get(place + 1));
+    let named = named.map(PathBuf::from).or_else(|| std::env::var_os("ISCSID_RUNTIME_DIR").map(PathBuf::from));
+    complete::candidates(&command, words, &complete::Machine(runtime_dirs(named)))
 }
 
 fn write_manual(directory: &Path) -> Result<(), Failure> {
@@ -91,11 +125,24 @@ fn write_manual(directory: &Path) -> Result<(), Failure> {
     })
 }
 
+/// A connection to the daemon; which one it is is told where it is not the user's own.
+fn connect(runtime_dir: Option<PathBuf>) -> Result<Client, Failure> {
+    let client = Client::connect(&runtime_dirs(runtime_dir))?;
+    if let Some(note) = client.note() {
+        eprintln!("iscsictl: {}", clean(&note));
+    }
+    Ok(client)
+}
+
 /// Where a daemon may be.
 fn runtime_dirs(given: Option<PathBuf>) -> Vec<PathBuf> {
     match given {
         Some(directory) => vec![directory],
-        None => vec![config::default_runtime_dir(), config::system_runtime_dir()],
+        None => {
+            let mut places = vec![config::default_runtime_dir(), config::system_runtime_dir()];
+            places.dedup();
+            places
+        }
     }
 }
 
@@ -137,7 +184,7 @@ fn take_over(order: &import::Order, runtime_dir: Option<PathBuf>) -> Result<(), 
     let import::Found { requests, notes } = import::find(order, &keychain)?;
     let mut all = Imported { taken: Vec::new(), left: notes };
     // Even where there is nothing to take: whether iscsid runs is worth knowing.
-    let mut client = Client::connect(&runtime_dirs(runtime_dir))?;
+    let mut client = connect(runtime_dir)?;
     for request in &requests {
         match client.ask(request, &mut |_| {})? {
             Reply::Imported(Imported { taken, left }) => {
@@ -179,8 +226,13 @@ fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(ExitCode::Internal, format!("cannot write to standard output: {error}"))
-                .advice("make room"))
+            let (code, advice) = match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    (ExitCode::TryAgain, "make room, and try again")
+                }
+                _ => (ExitCode::Unavailable, "look at where it goes"),
+            };
+            Err(Failure::new(code, format!("cannot write to standard output: {error}")).advice(advice))
         }
         _ => Ok(()),
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use iscsi_proto::keys::Choices;
+use iscsi_proto::keys::{Choices, Key};
 use iscsi_proto::names::{TargetAddress, TargetName};
 
 use super::check;
@@ -208,7 +208,11 @@ impl Config {
             settings.timers.insert(check::timer(timer, *seconds).map_err(usage)?, *seconds);
         }
         let mut node = secrets.targets.get(&name).cloned().unwrap_or_default();
-        let notes = change_chap(&mut next.chap, &mut node, chap, Level::Target)?;
+        let mut notes = change_chap(&mut next.chap, &mut node, chap, Level::Target)?;
+        if keys.iter().any(|(key, _)| key.ends_with("BurstLength")) {
+            notes.extend(bursts(&self.defaults.keys, &settings.keys));
+        }
+        let target = self.targets.get_mut(&name).ok_or_else(|| no_target(&name))?;
         *target = next;
         if node == NodeSecrets::default() {
             secrets.targets.remove(&name);
@@ -255,10 +259,34 @@ impl Config {
         Ok(())
     }
 
-    /// Adds a portal to ask for targets. Returns it.
+    /// Adds a portal, and has the discovery portals asked where nothing was said about that. Returns a sentence for the
+    /// user.
     ///
     /// # Errors
     /// [`ExitCode::Usage`] for a malformed argument, [`ExitCode::Data`] for a portal that is there.
+    pub fn ask_discovery_portal(&mut self, at: &str, interface: Option<&str>) -> Result<String, Failure> {
+        let at = self.add_discovery_portal(at, interface)?.endpoint();
+        let seconds = self.discovery.interval().as_secs();
+        // Who adds a portal wants it asked, unless it was said that none is.
+        let switched_on = self.discovery.send_targets.is_none();
+        if switched_on {
+            self.discovery.send_targets = Some(true);
+        }
+        Ok(match (switched_on, self.discovery.send_targets()) {
+            (true, _) => format!(
+                "{at} is asked for its targets from now on, every {seconds} s; `iscsictl modify discovery --send-targets no` ends that"
+            ),
+            (false, true) => format!("{at} is asked for its targets, every {seconds} s"),
+            (false, false) => format!(
+                "{at} is noted, but not asked: `iscsictl modify discovery --send-targets yes` has the discovery portals asked"
+            ),
+        })
+    }
+
+    /// Adds a portal to ask for targets, and leaves it to the settings whether it is asked. Returns it.
+    ///
+    /// # Errors
+    /// As [`Config::ask_discovery_portal`].
     pub fn add_discovery_portal(&mut self, at: &str, interface: Option<&str>) -> Result<Portal, Failure> {
         let portal = portal(at, interface)?;
         if self.discovery.portals.iter().any(|there| there.is_at(&portal.address, portal.port)) {
@@ -426,6 +454,18 @@ fn no_portal(name: &str, wanted: &Portal, target: &Target) -> Failure {
     data(format!("target {name} has no portal {}; it has {}", wanted.endpoint(), there.join(", ")))
 }
 
+/// RFC 7143 §13.14: the first burst is part of the longest one. A user who has chosen more for it is told.
+fn bursts(defaults: &Choices, own: &Choices) -> Option<String> {
+    let mut all = defaults.clone();
+    all.extend(own);
+    let offer = all.offer();
+    let (first, longest) = (offer.first_burst_length, offer.max_burst_length);
+    let chosen = own.iter().any(|(key, _)| key == Key::FirstBurstLength);
+    (chosen && first > longest).then(|| {
+        format!("FirstBurstLength {first} is more than MaxBurstLength {longest}, which holds for both: raise that one, too, for longer first bursts")
+    })
+}
+
 /// An empty value goes back to the default.
 fn change_keys(keys: &mut Choices, changes: &[(String, String)]) -> Result<(), Failure> {
     for (name, text) in changes {
@@ -502,7 +542,8 @@ fn check_secret(what: &str, secret: &ipc::Secret, notes: &mut Vec<String>) -> Re
         }
         length if length < *least => {
             notes.push(format!(
-                "the {what} is shorter than the {least} bytes RFC 7143 asks for; whoever listens can guess it"
+                "the {what} is stored, but it is shorter than the {least} bytes RFC 7143 asks for, and whoever listens can \
+                 guess it: take a longer one where the target allows it"
             ));
         }
         _ => {}

@@ -142,6 +142,7 @@ async fn serve(
     shares: Shares,
 ) -> Result<(), Failure> {
     let chosen = disks::Chosen::of(options)?;
+    directory_of(options)?;
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
     let settings = Settings::new(Store::open(&options.config())?);
     if let Some(old) = config::left_behind(settings.path()) {
@@ -241,6 +242,21 @@ async fn serve(
         .advice("start it again, unmount what was mounted and mount it again; before the next end, unmount first"))
 }
 
+/// A property list that was named is in a directory that is there: a name that is typed wrongly would begin an empty
+/// configuration.
+fn directory_of(options: &Options) -> Result<(), Failure> {
+    let Some(config) = options.named_config() else { return Ok(()) };
+    let directory = match config.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let message = format!("there is no directory {} for the property list {}", directory.display(), config.display());
+    Err(Failure::new(ipc::ExitCode::Configuration, message).advice("create it, or give --config another name"))
+}
+
 /// The kernel that runs the sessions, and what it tells of them.
 fn kernel(
     bridge: Bridge,
@@ -260,7 +276,10 @@ fn kernel(
         return Err(Failure::new(ipc::ExitCode::Unavailable, without)
             .advice("load it, or start iscsid with --bridge user, which needs none"));
     }
-    info!("sessions run in this process: {without}");
+    // On a system without kernel extensions there is nothing to be missed.
+    if bridge == Bridge::User || sim.is_some() || cfg!(target_os = "macos") {
+        info!("sessions run in this process: {without}");
+    }
     let lanes = Lanes::start().map_err(|error| {
         Failure::new(ipc::ExitCode::Internal, format!("the system gives no threads for the sessions: {error}"))
     })?;

@@ -48,7 +48,7 @@ pub(super) fn examine(subject: &Subject, world: &dyn World, findings: &mut Vec<F
     match world.settings(path) {
         Ok(None) => None,
         Ok(Some((config, secrets))) => {
-            findings.push(Finding::ok(check, format!("{shown} is whole and names {} targets", config.targets.len())));
+            findings.push(Finding::ok(check, format!("{shown} is whole and names {}", targets(config.targets.len()))));
             for value in config.without_effect() {
                 findings.push(Finding::warning(check, format!("{shown}: {}", value.what), value.advice));
             }
@@ -59,6 +59,33 @@ pub(super) fn examine(subject: &Subject, world: &dyn World, findings: &mut Vec<F
             findings.push(Finding::failure(check, &failure));
             None
         }
+    }
+}
+
+fn targets(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "target" } else { "targets" })
+}
+
+/// Room for a property list with some hundred targets, and for what is beside it.
+const ROOM: u64 = 256 << 10;
+
+/// Whether there is room for a change of the settings, where they are and where the sockets are.
+pub(super) fn room(subject: &Subject, world: &dyn World, findings: &mut Vec<Finding>) {
+    let check = "room";
+    let settings = subject.config.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let places = [settings.unwrap_or(Path::new(".")), &subject.runtime_dir];
+    let mut seen = false;
+    for place in places {
+        // One that is not there yet is made, on the file system of the one above it.
+        let Some(room) = place.ancestors().find_map(|place| world.room(place)) else { continue };
+        seen = true;
+        if room < ROOM {
+            let found = format!("there are only {room} bytes left for {}, so no change can be saved", place.display());
+            findings.push(Finding::problem(check, ExitCode::Configuration, found, "make room on that file system"));
+        }
+    }
+    if seen && !findings.iter().any(|finding| finding.check == check) {
+        findings.push(Finding::ok(check, "there is room for changes of the settings"));
     }
 }
 

@@ -48,6 +48,7 @@ impl Report {
 pub fn examine(subject: &Subject, world: &dyn World) -> Report {
     let mut findings = Vec::new();
     let settings = files::examine(subject, world, &mut findings);
+    files::room(subject, world, &mut findings);
     system::daemon(subject, &mut findings);
     system::disks(subject, &mut findings);
     files::sockets(subject, world, &mut findings);

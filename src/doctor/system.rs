@@ -29,7 +29,8 @@ pub(super) fn daemon(subject: &Subject, findings: &mut Vec<Finding>) {
         Ok(answer) if answer.initiator.version != VERSION => {
             let running = &answer.initiator.version;
             let found = format!("iscsid {running} runs, and this is iscsictl {VERSION}");
-            findings.push(Finding::warning(check, found, "restart iscsid, so that the new version runs"));
+            let advice = "restart iscsid if this command is the newer one; else take the command that came with iscsid";
+            findings.push(Finding::warning(check, found, advice));
         }
         Ok(answer) => {
             let (kernel, name) = (&answer.initiator.kernel, &answer.initiator.name);
@@ -54,6 +55,8 @@ struct Tool {
     purpose: &'static str,
     /// Nothing is attached without it.
     needed: bool,
+    /// Only those need it who are not root.
+    for_others: bool,
     /// Where it comes from.
     advice: &'static str,
 }
@@ -63,28 +66,38 @@ const MAC: &[Tool] = &[
         names: &["mount_nfs"],
         purpose: "units are attached",
         needed: true,
+        for_others: false,
         advice: "it is part of macOS; repair the system",
     },
     Tool {
         names: &["diskutil", "hdiutil"],
         purpose: "units are attached",
         needed: true,
+        for_others: false,
         advice: "it is part of macOS; repair the system",
     },
 ];
 
 const LINUX: &[Tool] = &[
-    Tool { names: &["losetup"], purpose: "units are attached", needed: true, advice: "install util-linux" },
+    Tool {
+        names: &["losetup"],
+        purpose: "units are attached",
+        needed: true,
+        for_others: false,
+        advice: "install util-linux",
+    },
     Tool {
         names: &["fusermount3", "fusermount"],
         purpose: "units are attached by others than root",
         needed: false,
+        for_others: true,
         advice: "install fuse3",
     },
     Tool {
         names: &["nbd-client", "nbdcopy", "qemu-nbd"],
         purpose: "units are used by NBD",
         needed: false,
+        for_others: true,
         advice: "install nbd-client, libnbd or qemu-utils, if that is wanted",
     },
 ];
@@ -97,7 +110,8 @@ pub(super) fn tools(world: &dyn World, findings: &mut Vec<Finding>) {
         Os::Linux => LINUX,
     };
     let mut there = Vec::new();
-    for Tool { names, purpose, needed, advice } in tools {
+    let root = world.user() == 0;
+    for Tool { names, purpose, needed, advice, .. } in tools.iter().filter(|tool| !(root && tool.for_others)) {
         match names.iter().find(|name| world.has_tool(name)) {
             Some(name) => there.push(*name),
             None => {

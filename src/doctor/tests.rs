@@ -30,6 +30,7 @@ struct Patient {
     interfaces: BTreeMap<&'static str, Interface>,
     portals: BTreeMap<String, Result<Reached, Unreached>>,
     now: SystemTime,
+    room: BTreeMap<&'static str, u64>,
     asked: RefCell<Vec<String>>,
 }
 
@@ -65,6 +66,7 @@ impl Patient {
             interfaces: [("en0", en0)].into(),
             portals: [("192.0.2.1:3260".to_owned(), Ok(reached))].into(),
             now: UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            room: [("/etc", 1 << 30), ("/run", 1 << 30)].into(),
             asked: RefCell::default(),
         }
     }
@@ -90,6 +92,10 @@ impl World for Patient {
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         path.to_str().and_then(|path| self.files.get(path)).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn room(&self, path: &Path) -> Option<u64> {
+        path.to_str().and_then(|path| self.room.get(path)).copied()
     }
 
     fn settings(&self, _path: &Path) -> Result<Option<(Config, Secrets)>, Failure> {
@@ -291,6 +297,7 @@ fn a_socket_that_nobody_listens_at_is_a_problem() {
 #[test]
 fn a_missing_tool_is_a_problem_where_nothing_is_attached_without_it_and_else_a_warning() {
     let mut patient = Patient::healthy(Os::Linux);
+    patient.user = 1000;
     patient.tools.remove("nbd-client");
     let report = patient.examine(Ok(answer()));
     assert!(report.healthy && those(&report, Verdict::Warning)[0].contains("no nbd-client or nbdcopy or qemu-nbd"));
@@ -376,4 +383,34 @@ fn a_clock_of_1970_is_a_warning() {
     let mut patient = Patient::healthy(Os::Linux);
     patient.now = UNIX_EPOCH;
     assert!(those(&patient.examine(Ok(answer())), Verdict::Warning)[0].starts_with("clock: "));
+}
+
+// check: doctor-full-disk
+#[test]
+fn a_full_disk_is_a_problem_for_settings_and_for_sockets() {
+    for place in ["/etc", "/run"] {
+        let mut patient = Patient::healthy(Os::Linux);
+        patient.room.insert(place, 4096);
+        let report = patient.examine(Ok(answer()));
+        assert_eq!(report.code(), ExitCode::Configuration);
+        let problems = those(&report, Verdict::Problem);
+        assert!(matches!(problems.as_slice(), [only] if only.contains("only 4096 bytes left for")), "{problems:?}");
+    }
+    let report = Patient::healthy(Os::Linux).examine(Ok(answer()));
+    assert!(those(&report, Verdict::Ok).iter().any(|found| found.contains("there is room")), "{report:?}");
+}
+
+#[test]
+fn root_is_not_told_of_tools_for_others() {
+    let mut patient = Patient::healthy(Os::Linux);
+    patient.tools.retain(|tool| *tool == "losetup");
+    assert!(those(&patient.examine(Ok(answer())), Verdict::Warning).is_empty());
+    patient.user = 1000;
+    assert_eq!(those(&patient.examine(Ok(answer())), Verdict::Warning).len(), 2);
+}
+
+#[test]
+fn one_target_is_one_target() {
+    let report = Patient::healthy(Os::Linux).examine(Ok(answer()));
+    assert!(those(&report, Verdict::Ok).iter().any(|found| found.ends_with("names 1 target")), "{report:?}");
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
+use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
 use socket2::SockRef;
 use tokio::task::JoinSet;
@@ -79,6 +80,8 @@ pub trait World {
     /// # Errors
     /// The system's.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
+    /// How many bytes can still be written there; `None` where there is no such place.
+    fn room(&self, path: &Path) -> Option<u64>;
     /// Settings and secrets, `None` where there is no file.
     ///
     /// # Errors
@@ -119,6 +122,19 @@ impl World for Machine {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         let metadata = std::fs::metadata(path)?;
         Ok(Stat { owner: metadata.uid(), mode: metadata.mode() & 0o7777, is_socket: metadata.file_type().is_socket() })
+    }
+
+    fn room(&self, path: &Path) -> Option<u64> {
+        let file_system = statvfs(path).ok()?;
+        // Without a free inode there is no new file; some file systems do not count them.
+        if file_system.files() > 0 && file_system.files_available() == 0 {
+            return Some(0);
+        }
+        let blocks = if geteuid().is_root() { file_system.blocks_free() } else { file_system.blocks_available() };
+        // macOS counts them in 32 bits.
+        #[allow(clippy::useless_conversion)]
+        let blocks = u64::from(blocks);
+        Some(blocks.saturating_mul(file_system.fragment_size()))
     }
 
     fn settings(&self, path: &Path) -> Result<Option<(Config, Secrets)>, Failure> {

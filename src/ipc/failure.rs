@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A refusal or failure. It displays as one sentence: `what; advice`.
+/// A refusal or failure. It displays as one sentence, `what; advice`, where it is the only one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// How the command exits.
@@ -17,12 +17,15 @@ pub struct Failure {
     /// A clause: what to do, where there is something to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// What else has failed, where one command does several things.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Failure>,
 }
 
 impl Failure {
     /// A failure of that kind, without advice.
     pub fn new(code: ExitCode, what: impl Into<String>) -> Failure {
-        Failure { code, what: what.into(), advice: None }
+        Failure { code, what: what.into(), advice: None, others: Vec::new() }
     }
 
     /// Says what to do, too.
@@ -30,14 +33,20 @@ impl Failure {
     pub fn advice(self, advice: impl Into<String>) -> Failure {
         Failure { advice: Some(advice.into()), ..self }
     }
+
+    /// Each failure for itself: this one, and the others.
+    pub fn sentences(&self) -> Vec<String> {
+        let own = match &self.advice {
+            Some(advice) => format!("{}; {advice}", self.what),
+            None => self.what.clone(),
+        };
+        std::iter::once(own).chain(self.others.iter().flat_map(Failure::sentences)).collect()
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.advice {
-            Some(advice) => write!(f, "{}; {advice}", self.what),
-            None => f.write_str(&self.what),
-        }
+        f.write_str(&self.sentences().join(". "))
     }
 }
 
@@ -67,6 +76,8 @@ pub enum ExitCode {
     NotPermitted = 77,
     /// The configuration is wrong.
     Configuration = 78,
+    /// The user has ended it: 128 and the number of SIGINT, as shells say it.
+    Interrupted = 130,
 }
 
 #[cfg(test)]
@@ -79,6 +90,16 @@ mod tests {
         assert_eq!(failure.to_string(), "there is no target a; look for it");
         let json = serde_json::to_string(&failure).expect("JSON");
         assert_eq!(json, r#"{"code":"Data","message":"there is no target a","advice":"look for it"}"#);
+        assert_eq!(serde_json::from_str::<Failure>(&json).expect("a failure"), failure);
+    }
+
+    #[test]
+    fn several_failures_are_several_sentences() {
+        let mut failure = Failure::new(ExitCode::Data, "there is no target a").advice("look for it");
+        failure.others.push(Failure::new(ExitCode::NoHost, "nas is not known"));
+        assert_eq!(failure.sentences(), ["there is no target a; look for it", "nas is not known"]);
+        assert_eq!(failure.to_string(), "there is no target a; look for it. nas is not known");
+        let json = serde_json::to_string(&failure).expect("JSON");
         assert_eq!(serde_json::from_str::<Failure>(&json).expect("a failure"), failure);
     }
 

@@ -29,6 +29,9 @@ pub enum Frame {
     Progress(String),
     /// How far a benchmark is: only for [`Request::Bench`](super::Request::Bench), any number of them.
     Bench(BenchProgress),
+    /// The beginning of an answer that is a list too long for one frame: its other items follow, in further such frames
+    /// and at last in the answer.
+    Part(Reply),
     /// The answer; the last frame for a request.
     Reply(Result<Reply, Failure>),
 }

@@ -8,6 +8,8 @@
 //! ```
 //! A client that hangs up does not take back what it asked for, but for a benchmark, which ends.
 //!
+//! A list that does not fit one frame comes in several, [`Frame::Part`] and at last the reply.
+//!
 //! Frames are a 32-bit big-endian length (at most [`MAX_FRAME`]) and that many bytes of JSON.
 //! Any local user may read. Only root and the daemon's own user may change something, by the credentials of
 //! the accepted socket.

@@ -42,6 +42,60 @@ pub enum Reply {
     Imported(Imported),
 }
 
+impl Reply {
+    /// The first and the second half of a list of two items or more; `None` for what cannot be divided.
+    pub fn halves(self) -> Option<(Reply, Reply)> {
+        fn divided<T>(mut list: Vec<T>, whole: impl Fn(Vec<T>) -> Reply) -> Option<(Reply, Reply)> {
+            let second = list.split_off(list.len() / 2);
+            (!list.is_empty()).then(|| (whole(list), whole(second)))
+        }
+        match self {
+            Reply::Done(list) => divided(list, Reply::Done),
+            Reply::Targets(list) => divided(list, Reply::Targets),
+            Reply::Luns(list) => divided(list, Reply::Luns),
+            Reply::Sessions(list) => divided(list, Reply::Sessions),
+            Reply::Discovered(list) => divided(list, Reply::Discovered),
+            Reply::Stats(list) => divided(list, Reply::Stats),
+            Reply::DiscoveryPortals(mut list) if list.len() == 1 => {
+                // A portal may have named any number of targets.
+                let portal = list.pop()?;
+                let mut first = portal.clone();
+                let second = first.targets.split_off(portal.targets.len() / 2);
+                let one = |portal| Reply::DiscoveryPortals(vec![portal]);
+                (!first.targets.is_empty()).then(|| (one(first), one(DiscoveryPortal { targets: second, ..portal })))
+            }
+            Reply::DiscoveryPortals(list) => divided(list, Reply::DiscoveryPortals),
+            _ => None,
+        }
+    }
+
+    /// Puts the items of `more` behind those of this list; whether they are of a kind.
+    #[must_use]
+    pub fn append(&mut self, more: Reply) -> bool {
+        match (self, more) {
+            (Reply::Done(list), Reply::Done(more)) => list.extend(more),
+            (Reply::Targets(list), Reply::Targets(more)) => list.extend(more),
+            (Reply::Luns(list), Reply::Luns(more)) => list.extend(more),
+            (Reply::Sessions(list), Reply::Sessions(more)) => list.extend(more),
+            (Reply::Discovered(list), Reply::Discovered(more)) => list.extend(more),
+            (Reply::Stats(list), Reply::Stats(more)) => list.extend(more),
+            (Reply::DiscoveryPortals(list), Reply::DiscoveryPortals(more)) => {
+                for portal in more {
+                    let is_at = |last: &DiscoveryPortal| {
+                        (&last.address, last.port, &last.interface) == (&portal.address, portal.port, &portal.interface)
+                    };
+                    match list.last_mut() {
+                        Some(last) if is_at(last) => last.targets.extend(portal.targets),
+                        _ => list.push(portal),
+                    }
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// A portal of a target, and the connection over it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Portal {
@@ -405,6 +459,37 @@ mod tests {
     struct Shown {
         #[serde(with = "dictionary")]
         keys: Vec<(String, u32)>,
+    }
+
+    #[test]
+    fn a_list_that_is_divided_and_put_together_is_the_same_list() {
+        let portal = |host: &str, targets: usize| DiscoveryPortal {
+            address: host.to_owned(),
+            port: 3260,
+            interface: "default".to_owned(),
+            targets: (0..targets).map(|number| format!("iqn.2026-11.org.example:{number}")).collect(),
+            problem: None,
+        };
+        let lists = [
+            Reply::Done(vec!["a".into(), "b".into(), "c".into()]),
+            Reply::Discovered(vec![Discovered { name: "a".into(), portals: vec![] }; 5]),
+            Reply::DiscoveryPortals(vec![portal("a", 3)]),
+            Reply::DiscoveryPortals(vec![portal("a", 3), portal("b", 1)]),
+        ];
+        for list in lists {
+            let (mut first, second) = list.clone().halves().expect("two of them");
+            assert!(first != list && second != list);
+            assert!(first.append(second));
+            assert_eq!(first, list);
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_or_has_one_item_is_not_divided_nor_put_behind_another() {
+        for whole in [Reply::Done(vec![]), Reply::Done(vec!["a".into()])] {
+            assert_eq!(whole.halves(), None);
+        }
+        assert!(!Reply::Luns(vec![]).append(Reply::Done(vec![])));
     }
 
     #[test]

@@ -63,7 +63,8 @@ struct Clock<'a> {
 
 impl Clock<'_> {
     fn done(&mut self, step: &'static str, result: String) {
-        let milliseconds = self.started.elapsed().as_secs_f64() * 1e3;
+        // Microseconds are the last that mean something.
+        let milliseconds = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         (self.tell)(&Step { step, result, milliseconds });
         self.started = Instant::now();
     }

@@ -823,6 +823,55 @@ pub(crate) const GROUPS: &[Group] = &[
                 "A property list of another version gets one advice, whatever keys it has.",
                 "iscsid.plist(5)",
             ),
+            (
+                "wrong-line-sentence",
+                "A command line that is wrong is answered by one sentence in the words of the command, with what would be right.",
+                "iscsictl(8)",
+            ),
+            (
+                "other-version-which",
+                "Of a command and a daemon of two versions, the sentence says which is the older one and what to do with it.",
+                "iscsictl(8)",
+            ),
+            ("long-lists-come", "A list of any length comes, in as many frames as it takes.", "iscsictl(8)"),
+            ("doctor-full-disk", "The doctor notices a file system on which no change can be saved.", "iscsictl(8)"),
+            (
+                "manual-layout",
+                "In the manual pages exit codes and files stand in columns, and what is typed is bold.",
+                "man(7)",
+            ),
+            (
+                "manual-reproducible",
+                "The manual pages have the date that SOURCE_DATE_EPOCH says, or that of the last release.",
+                "man(7)",
+            ),
+            (
+                "bench-interrupted",
+                "A benchmark that Ctrl-C ends shows what it has measured until then, and exits with 130.",
+                "iscsictl(8)",
+            ),
+            (
+                "completions-names",
+                "A shell completes the names, portals and numbers of what iscsid has, and offers files only where a file is meant.",
+                "iscsictl(8)",
+            ),
+            ("failures-own-lines", "Several failures of one command are told on lines of their own.", "iscsictl(8)"),
+            (
+                "nbd-address-told",
+                "Where a unit is not made a disk, login and list say where NBD clients find it.",
+                "iscsictl(8)",
+            ),
+            (
+                "logout-during-scan",
+                "A login that a logout ends while its units are looked for exits with 75, not with 0.",
+                "iscsictl(8)",
+            ),
+            ("secret-no-core", "A command that holds a secret leaves no core.", "iscsictl(8)"),
+            (
+                "secret-on-command-line",
+                "A secret on the command line is taken, with a hint that others can see it there.",
+                "iscsictl(8)",
+            ),
         ],
     },
     Group {

@@ -330,13 +330,17 @@ fn the_disk_next_door_is_served_meanwhile() {
     assert!(running.0.exited().is_none(), "it was measured all the time: {}", running.0.log());
 }
 
+// check: bench-interrupted
 #[test]
-fn ctrl_c_stops_the_run_in_the_daemon() {
+fn ctrl_c_stops_the_run_in_the_daemon_and_shows_what_was_measured() {
     let runtime = Runtime::new().expect("a runtime");
     let (_target, daemon) = scene(&runtime, disk());
-    let mut running = Running::start(&daemon, &format!("{SIM} --rw randwrite --seconds 600 --destroy-data"));
+    let running = Running::start(&daemon, &format!("{SIM} --rw randwrite --seconds 600 --destroy-data"));
     running.0.signal(Signal::SIGINT);
-    eventually("the end of the command", LIMIT, || running.0.exited());
+    let Output { code, stderr, .. } = running.end();
+    assert_eq!(code, ExitCode::Interrupted as i32, "{stderr}");
+    // The figures so far, and that they are no whole run's.
+    assert!(stderr.contains("I/Os per second") && stderr.contains("Ctrl-C ended the benchmark early"), "{stderr}");
     assert_quiet(&daemon);
     // And the unit is free.
     daemon.ctl_ok(["bench", SIM, "--rw", "write", "--seconds", "1", "--destroy-data"]);

@@ -20,7 +20,9 @@ fn refused(daemon: &Daemon, arguments: &[&str], code: ExitCode, words: &[&str]) 
     let Output { code: actual, stdout, stderr } = daemon.ctl(arguments);
     assert_eq!(actual, code as i32, "iscsictl {arguments:?} said: {stderr}{stdout}");
     assert_eq!(stdout, "", "{arguments:?}");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "one sentence for {arguments:?}: {stderr}");
+    // That others see a secret there is said beforehand.
+    let sentences = stderr.lines().filter(|line| !line.starts_with("iscsictl: a secret on the command line"));
+    assert_eq!(sentences.count(), 1, "one sentence for {arguments:?}: {stderr}");
     for word in words {
         assert!(stderr.contains(word), "iscsictl {arguments:?} does not say {word:?}: {stderr}");
     }
@@ -308,4 +310,167 @@ fn commands_nobody_knows() {
         assert_eq!(output.code, ExitCode::Usage as i32, "{arguments:?}: {}", output.stderr);
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
+}
+
+// check: failures-own-lines
+#[test]
+fn two_failures_of_one_command_are_two_lines() {
+    let daemon = Daemon::start();
+    let ports = [crate::common::port::Port::reserve(), crate::common::port::Port::reserve()];
+    for (number, port) in ports.iter().enumerate() {
+        daemon.add(&format!("{IQN}{number}"), &format!("127.0.0.1:{}", port.number));
+    }
+    let Output { code, stderr, .. } = daemon.ctl(["login", "--all"]);
+    assert_eq!(code, ExitCode::Unavailable as i32, "{stderr}");
+    let lines: Vec<&str> = stderr.lines().filter(|line| line.contains("failed")).collect();
+    assert_eq!(lines.len(), 2, "{stderr}");
+    assert!(lines.iter().all(|line| line.starts_with("iscsictl: login to ")) && !stderr.contains("u{a}"), "{stderr}");
+}
+
+#[test]
+fn a_named_property_list_in_a_directory_that_is_not_there_begins_no_empty_configuration() {
+    let home = Home::new();
+    let (directory, mut command) = (home.dir().join("ectiscsid"), home.command(crate::common::daemon::ISCSID));
+    command.arg("--config").arg(directory.join("iscsid.plist"));
+    let Output { code, stderr, .. } = crate::common::process::output(&mut command);
+    assert_eq!(code, ExitCode::Configuration as i32, "{stderr}");
+    assert!(stderr.contains(&format!("there is no directory {}", directory.display())), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(!directory.exists() && !home.runtime_dir().exists());
+}
+
+// check: plist-unreadable-words
+#[test]
+fn what_is_no_property_list_is_told_in_words_by_the_daemon_and_by_an_import() {
+    let home = Home::new();
+    for junk in [&b""[..], b"\x00\x01\x02", b"bplist00", b"<plist version=\"1.0\"><dict>", b"{ \"Version\": 1 }"] {
+        std::fs::write(home.config(), junk).expect("written");
+        let daemon = crate::common::process::output(&mut home.daemon());
+        let import = home.ctl(["import".as_ref(), home.config().as_os_str()]);
+        for (output, code) in [(daemon, ExitCode::Configuration), (import, ExitCode::Data)] {
+            assert_eq!(output.code, code as i32, "{}", output.stderr);
+            let sentence = output.stderr.trim_end().lines().last().unwrap_or_default();
+            for debug in ["Error", "Io(", "Serde", "kind:", "Eof", "offset"] {
+                assert!(!sentence.contains(debug), "{sentence}");
+            }
+        }
+        assert_eq!(std::fs::read(home.config()).expect("it is still there"), junk);
+    }
+    let missing = home.ctl(["import", "/no/such/file.plist"]);
+    assert_eq!(missing.code, ExitCode::Data as i32);
+    assert!(missing.stderr.contains("there is no file /no/such/file.plist"), "{}", missing.stderr);
+}
+
+#[test]
+fn an_option_of_the_daemon_that_is_wrong_gets_one_sentence() {
+    let home = Home::new();
+    for word in ["--frobnicate", "--bridge=kernel", "login"] {
+        let Output { code, stderr, .. } = crate::common::process::output(home.daemon().arg(word));
+        assert_eq!(code, ExitCode::Usage as i32, "{stderr}");
+        assert!(stderr.starts_with("iscsid: ") && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_full_standard_output_is_no_bug_of_ours() {
+    let daemon = Daemon::start();
+    let mut command = daemon.home().command("sh");
+    let iscsictl = daemon.home().dir().join("iscsictl");
+    command.args(["-c", "\"$0\" show initiator > /dev/full"]).arg(iscsictl);
+    let Output { code, stderr, .. } = crate::common::process::output(&mut command);
+    assert_eq!(code, ExitCode::TryAgain as i32, "{stderr}");
+    assert!(stderr.contains("make room"), "{stderr}");
+}
+
+#[test]
+fn a_short_secret_is_stored_and_that_is_said() {
+    let daemon = Daemon::start();
+    daemon.add(IQN, "127.0.0.1");
+    let said = daemon.ctl_ok(["modify", "target", IQN, "--chap-secret", "short"]);
+    assert!(said.contains("the CHAP secret is stored, but it is shorter than the 12 bytes"), "{said}");
+    let shown: iscsid::ipc::TargetDetails = daemon.ctl_json(&["show", "target", IQN]);
+    assert!(shown.chap.secret_set);
+}
+
+#[test]
+fn a_discovery_portal_that_is_added_is_asked_and_that_is_said() {
+    let daemon = Daemon::start();
+    let said = daemon.ctl_ok(["add", "discovery-portal", "127.0.0.1:1"]);
+    assert!(said.contains("127.0.0.1:1 is asked for its targets from now on"), "{said}");
+    let shown: iscsid::ipc::Discovery = daemon.ctl_json(&["show", "discovery"]);
+    assert!(shown.send_targets);
+}
+
+// check: logout-during-scan
+#[test]
+fn a_login_that_a_logout_ends_while_units_are_looked_for_has_failed() {
+    const REPORT_LUNS: u8 = 0xa0;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let builder = sim_target::SimTarget::builder(IQN).lun(0, sim_target::SimDisk::new(512, 2048)).own_thread();
+    let builder = builder.on_command(|command| match command.cdb[0] {
+        REPORT_LUNS => sim_target::Action::Ignore,
+        _ => sim_target::Action::Proceed,
+    });
+    let target = runtime.block_on(builder.start()).expect("a target");
+    let daemon = Daemon::start();
+    daemon.add(IQN, &target.address().to_string());
+    let mut command = daemon.home().command(daemon.home().dir().join("iscsictl"));
+    let mut login =
+        crate::common::process::Process::start(command.args(["login", IQN]), &daemon.home().dir().join("login.log"));
+    let patience = Duration::from_secs(30);
+    crate::common::process::eventually("a session", patience, || daemon.session(IQN));
+    daemon.ctl_ok(["logout", "--force", IQN]);
+    let status = crate::common::process::eventually("the end of the login", patience, || login.exited());
+    assert_eq!(status.code(), Some(ExitCode::TryAgain as i32), "{}", login.log());
+    assert!(login.log().contains("logged out of again before its units were looked for"), "{}", login.log());
+}
+
+/// A target in memory with a disk, and a daemon that is logged in to it.
+fn logged_in() -> (sim_target::SimTarget, Daemon, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let builder = sim_target::SimTarget::builder(IQN).lun(0, sim_target::SimDisk::new(512, 2048)).own_thread();
+    let target = runtime.block_on(builder.start()).expect("a target");
+    let daemon = Daemon::start();
+    daemon.add(IQN, &target.address().to_string());
+    let Output { code, stderr, .. } = daemon.ctl(["login", IQN]);
+    assert_eq!(code, 0, "{stderr}");
+    (target, daemon, stderr)
+}
+
+// check: nbd-address-told
+#[test]
+fn who_has_no_disk_is_told_where_nbd_clients_find_the_unit() {
+    let (_target, daemon, said) = logged_in();
+    let disks = daemon.disks(IQN);
+    let uri = crate::common::daemon::uri(&disks[0]);
+    assert!(said.contains(&format!("unit 0 of {IQN} is not attached; NBD clients find it at {uri}")), "{said}");
+    assert!(said.contains("has 1 unit\n"), "{said}");
+    let listed = daemon.ctl_ok(["list", "luns"]);
+    assert!(listed.contains("not attached: ") && listed.contains(uri), "{listed}");
+}
+
+#[test]
+fn what_holds_from_the_next_login_on_is_said_of_nothing_else() {
+    let (_target, daemon, _) = logged_in();
+    assert_eq!(daemon.ctl_ok(["modify", "target", IQN, "--auto-login", "yes"]), "");
+    let said = daemon.ctl_ok(["modify", "target", IQN, "--header-digest", "CRC32C,None"]);
+    assert!(said.contains("from its next login on"), "{said}");
+}
+
+// check: secret-no-core
+#[test]
+fn a_command_that_asks_for_a_secret_leaves_no_core() {
+    let home = Home::new();
+    let mut command = home.command(home.dir().join("iscsictl"));
+    command.args(["modify", "initiator", "--chap-secret", "-"]).stdin(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut waiting = command.spawn().expect("it runs");
+    // Both: what holds now, and what it could be raised to.
+    crate::common::process::eventually("limits of 0", Duration::from_secs(20), || {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", waiting.id())).ok()?;
+        let line = limits.lines().find(|line| line.starts_with("Max core file size"))?;
+        line.split_whitespace().skip(4).take(2).eq(["0", "0"]).then_some(())
+    });
+    drop(waiting.stdin.take());
+    waiting.wait().expect("it ends with its standard input");
 }

@@ -47,7 +47,9 @@ fn everything_is_where_linux_looks_for_it_and_goes_again() {
         "lib/systemd/system/iscsid.socket",
         "sbin/iscsid",
         "share/bash-completion/completions/iscsictl",
+        "share/bash-completion/completions/iscsid",
         "share/fish/vendor_completions.d/iscsictl.fish",
+        "share/fish/vendor_completions.d/iscsid.fish",
         "share/man/man5/iscsid.plist.5",
         "share/man/man8/iscsictl.8",
         "share/man/man8/iscsid.8",
@@ -58,7 +60,7 @@ fn everything_is_where_linux_looks_for_it_and_goes_again() {
     for path in files(root.path()) {
         let mode =
             fs::metadata(root.path().join(path.trim_start_matches('/'))).expect("its facts").permissions().mode();
-        let program = path.ends_with("/iscsid") || path.ends_with("/bin/iscsictl");
+        let program = path.ends_with("/sbin/iscsid") || path.ends_with("/bin/iscsictl");
         assert_eq!(mode & 0o7777, if program { 0o755 } else { 0o644 }, "{path}");
     }
     let ctl = root.path().join("usr/local/bin/iscsictl");

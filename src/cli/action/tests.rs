@@ -185,7 +185,7 @@ fn the_runtime_directory_may_come_first_in_every_grammar() {
         assert_eq!(understood.runtime_dir.as_deref(), Some(std::path::Path::new("/r")), "{line}");
         assert!(matches!(requests(line).as_slice(), [Request::Login(_)]), "{line}: {:?}", understood.action);
     }
-    assert_wrong("--runtime-dir", "a value is required");
+    assert_wrong("--runtime-dir", "--runtime-dir lacks its value");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn wrong_lines_of_the_oldest_grammar_say_what_is_missing() {
     assert_wrong("-luns -frobnicate", "`-frobnicate` is not a switch");
     assert_wrong("-modify -target IQN -digest perhaps", "-digest is on or off");
     assert_wrong("-login -target IQN -digest on", "-login does not take settings");
-    assert_wrong("-target IQN", "unexpected argument");
+    assert_wrong("-target IQN", "`iscsictl` has no option `-target`");
 }
 
 // The grammar of 2016 to 2023.
@@ -442,20 +442,115 @@ fn formats_and_the_runtime_directory() {
 
 #[test]
 fn wrong_lines_get_one_sentence() {
-    assert_wrong("frobnicate", "unrecognized subcommand 'frobnicate'");
-    assert_wrong("add target IQN", "--portal <PORTAL>");
-    assert_wrong("list", "<targets|luns|sessions|discovery-portals>");
-    assert_wrong("list frobs", "invalid value 'frobs'");
-    assert_wrong("login", "<IQN>");
-    assert_wrong("login IQN --all", "cannot be used with");
+    assert_wrong("frobnicate", "`frobnicate` is no command of `iscsictl`; after `iscsictl` comes add, remove, modify");
+    assert_wrong("add target IQN", "`iscsictl add target` lacks --portal PORTAL");
+    assert_wrong("list", "`iscsictl list` lacks targets, luns, sessions or discovery-portals");
+    assert_wrong("list frobs", "`frobs` is no value of");
+    assert_wrong("login", "`iscsictl login` lacks IQN; name a target, or give --all for all of them");
+    assert_wrong("login IQN --all", "exclude each other; leave one of them out");
     assert_wrong("modify target IQN", "there is nothing to change");
     assert_wrong("modify initiator", "there is nothing to change");
     assert_wrong("modify discovery", "there is nothing to change");
     assert_wrong("modify target IQN --auto-login perhaps", "say yes or no");
-    assert_wrong("modify target IQN --no-chap --chap-name me", "cannot be used with");
+    assert_wrong("modify target IQN --no-chap --chap-name me", "exclude each other; leave one of them out");
     assert_wrong("modify initiator-config -authentication Kerberos", "-authentication is None or CHAP");
-    assert_wrong("add target IQN --portal nas --format json", "--format");
-    assert_wrong("show session one", "invalid value 'one'");
+    assert_wrong("add target IQN --portal nas --format json", "`iscsictl add target` has no option `--format`");
+    assert_wrong("show session one", "`one` is no value of NUMBER; say a whole number from 0 to 4294967295");
+}
+
+// check: wrong-line-sentence
+#[test]
+fn what_people_type_wrongly_is_told_in_the_words_of_the_command() {
+    for (line, sentence) in [
+        ("add", "after `iscsictl add` a word is missing: target or discovery-portal; `iscsictl add --help` explains"),
+        ("show", "after `iscsictl show` a word is missing: target, initiator, discovery or session"),
+        ("lits luns", "`lits` is no command of `iscsictl`; did you mean `list`?"),
+        (
+            "add IQN --portal nas",
+            "`iqn.2026-11.org.example:disk1` is no command of `iscsictl add`; did you mean `iscsictl add target iqn.2026-11.org.example:disk1`?",
+        ),
+        ("show IQN", "did you mean `iscsictl show target iqn.2026-11.org.example:disk1`?"),
+        ("list target", "`target` is no value of"),
+        ("list target", "did you mean `targets`?"),
+        ("attach", "`iscsictl attach` lacks IQN; `iscsictl attach --help` explains"),
+        ("logout", "`iscsictl logout` lacks IQN; name a target, or give --all for all of them"),
+        ("list luns --json", "`iscsictl list` has no option `--json`; say `--format json`"),
+        ("list luns -f json", "`iscsictl list` has no option `-f`; say `--format json`"),
+        ("list luns -o plist", "say `--format plist`"),
+        ("list luns --frmat json", "say `--format json`"),
+        ("list luns --format xml", "`xml` is no value of --format; say table, plist or json"),
+        ("list luns --format", "--format lacks its value: table, plist or json"),
+        ("list luns all", "`all` is one word too many for `iscsictl list`"),
+        ("login IQN --potral nas", "`iscsictl login` has no option `--potral`; did you mean `--portal`?"),
+        ("attach IQN --lun -1", "`-1` is no value of --lun; say a whole number from 0 to 4294967295"),
+        (
+            "attach IQN --lun 99999999999999999999",
+            "`99999999999999999999` is no value of --lun; say a whole number from 0",
+        ),
+        ("show session x", "`x` is no value of NUMBER; say a whole number from 0"),
+        ("show session -1", "`-1` is no value of NUMBER; say a whole number from 0"),
+        ("modify target IQN --nop-interval -5", "`-5` is no value of --nop-interval; say a whole number from 0"),
+        ("modify target IQN --max-burst-length -5", "'-5' is not a value of MaxBurstLength"),
+        ("modify discovery --interval -1", "`-1` is no value of --interval; say a whole number from 0"),
+        ("modify discovery-config -interval -1", "`-1` is no value of --interval; say a whole number from 0"),
+        ("modify target IQN -DataPDUInOrder No", "did you mean `--data-pdu-in-order`?"),
+        ("bench IQN --depth -1", "`-1` is no value of --depth; say 1 to 1024"),
+        ("bench IQN --bs -1", "`-1` is no value of --bs; say a number of bytes"),
+        ("add target IQN --portal a,b", "`a,b` is no value of --portal; name one portal, HOST or HOST:PORT"),
+        ("login IQN --portal 127.0.0.1,13370", "`127.0.0.1,13370` is no value of --portal; name one portal"),
+        (
+            "discover ::1:13370",
+            "`::1:13370` is no value of PORTAL; write an IPv6 address in brackets, as in [2001:db8::1]:3260",
+        ),
+        ("login IQN --portal a --portal b", "--portal is there twice; give it once"),
+        ("--nothing list luns", "`iscsictl` has no option `--nothing`"),
+        ("help nothing", "`nothing` is no command of `iscsictl`"),
+    ] {
+        assert_wrong(line, sentence);
+    }
+    let nothing = super::understand(&[], &mut |_, _| panic!("nobody is asked")).expect_err("nothing was said");
+    assert!(nothing.to_string().starts_with("after `iscsictl` a word is missing: add, remove"), "{nothing}");
+}
+
+#[test]
+fn help_and_version_may_be_words() {
+    for (word, option) in [("help", "--help"), ("help modify target", "modify target --help"), ("version", "--version")]
+    {
+        assert_eq!(understand(word), understand(option), "{word}");
+        assert!(matches!(understand(word).expect("good").action, Action::Here(Local::Text(_))), "{word}");
+    }
+}
+
+#[test]
+fn numbers_may_be_hexadecimal_wherever_they_are_typed() {
+    assert_same("modify target IQN --nop-interval 0x10", "modify target IQN --nop-interval 16");
+    assert_same("modify discovery --interval 0x40", "modify discovery --interval 64");
+    assert_same("attach IQN --lun 0x1", "attach IQN --lun 1");
+}
+
+#[test]
+fn every_key_of_the_standard_may_be_written_as_the_older_grammars_do() {
+    assert_same("modify target-config IQN -DataPDUInOrder Yes", "modify target IQN --data-pdu-in-order Yes");
+    assert_same("-modify -target IQN -DefaultTime2Wait 3", "modify target IQN --default-time2wait 3");
+}
+
+// check: secret-on-command-line
+#[test]
+fn a_secret_on_the_command_line_is_taken_with_a_hint_and_one_that_is_asked_for_without() {
+    for line in [
+        "modify target IQN --chap-secret hush-hush-hush",
+        "modify initiator --chap-mutual-secret=hush-hush-hush",
+        "-modify -target IQN -user jo -secret hush-hush-hush",
+    ] {
+        let notes = understand(line).expect("taken").notes;
+        assert!(notes.iter().any(|note| note.contains("`ps`") && note.contains("`-`")), "{line}: {notes:?}");
+        assert!(!notes.iter().any(|note| note.contains("hush")), "{notes:?}");
+    }
+    for line in
+        ["modify target IQN --chap-secret -", "modify target IQN --chap-secret", "modify target IQN --chap-secret="]
+    {
+        assert!(understand(line).expect("taken").notes.is_empty(), "{line}");
+    }
 }
 
 #[test]
@@ -517,7 +612,7 @@ fn bench_has_a_default_for_everything_but_the_target() {
 
 #[test]
 fn a_load_that_makes_no_sense_is_refused_before_anybody_is_asked() {
-    assert_wrong("bench", "not provided");
+    assert_wrong("bench", "`iscsictl bench` lacks IQN");
     assert_wrong("bench IQN --rw sideways", "sideways");
     for size in ["0", "4x", "k", "", "-1", "4kk", "1.5k", "99999999999", "4194304k"] {
         assert_wrong(&format!("bench IQN --bs={size}"), "--bs");

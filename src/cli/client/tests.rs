@@ -77,6 +77,26 @@ fn a_reply_may_come_in_pieces() {
 }
 
 #[test]
+fn a_list_may_come_in_parts_and_parts_of_different_answers_are_garbage() {
+    let daemon = Daemon::new(|stream| {
+        read_frame(stream);
+        read_frame(stream);
+        for part in ["a", "b"] {
+            send(stream, &Frame::Part(Reply::Done(vec![part.into()])));
+        }
+        send(stream, &Frame::Reply(Ok(Reply::Done(vec!["c".into()]))));
+    });
+    assert_eq!(daemon.asked().0, Ok(Reply::Done(vec!["a".into(), "b".into(), "c".into()])));
+    let daemon = Daemon::new(|stream| {
+        read_frame(stream);
+        read_frame(stream);
+        send(stream, &Frame::Part(Reply::Done(vec!["a".into()])));
+        send(stream, &Frame::Reply(Ok(Reply::Targets(vec![]))));
+    });
+    assert_eq!(daemon.asked().0.expect_err("garbage").code, ExitCode::Protocol);
+}
+
+#[test]
 fn without_a_daemon_it_says_how_to_start_one() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let failure = Client::connect(&[directory.path().to_owned()]).expect_err("nobody is there");
@@ -99,7 +119,13 @@ fn the_first_runtime_directory_with_a_daemon_is_taken() {
     let daemon = Daemon::new(|stream| {
         read_frame(stream);
     });
-    Client::connect(&[empty.path().to_owned(), daemon.directory.path().to_owned()]).expect("the second one");
+    let places = [empty.path().to_owned(), daemon.directory.path().to_owned()];
+    let client = Client::connect(&places).expect("the second one");
+    let note = client.note().expect("it is not the first one");
+    for place in &places {
+        assert!(note.contains(&place.join("control.sock").display().to_string()), "{note}");
+    }
+    drop(client);
     daemon.thread.join().expect("the script went through");
 }
 

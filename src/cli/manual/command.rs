@@ -3,7 +3,7 @@
 use clap::{Arg, Command};
 use roff::{Roff, bold, italic, roman};
 
-use super::text::{begin, examples, paragraphs, prose, see_also};
+use super::text::{begin, examples, file, paragraphs, prose, see_also, tagged, word};
 
 /// iscsid(8).
 pub(super) fn daemon(command: &Command) -> String {
@@ -83,7 +83,11 @@ pub(super) fn control(command: &Command) -> String {
     );
     for (section, text) in sections.iter().filter(|(section, _)| *section != "EXAMPLES") {
         page.control("SH", [*section]);
-        paragraphs(&mut page, text);
+        match *section {
+            "EXIT STATUS" => tagged(&mut page, text, word),
+            "FILES" => tagged(&mut page, text, file),
+            _ => paragraphs(&mut page, text),
+        }
     }
     see_also(&mut page, &[("iscsid", "8"), ("iscsid.plist", "5")]);
     page.render()

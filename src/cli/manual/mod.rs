@@ -1,12 +1,10 @@
-//! The manual pages and the completions for shells, made from what the program itself goes by.
+//! The manual pages, made from what the program itself goes by.
 //!
 //! ```text
 //!   options, cli::args (clap) ──► command ──► iscsid(8), iscsictl(8)
-//!                             └─► clap_complete ──► bash, zsh, fish
 //!   config::dictionaries ──────► settings ──► iscsid.plist(5)
 //! ```
-//! Packages are built from `iscsictl man` and `iscsictl completions`, which are not for people and so not
-//! in the help.
+//! Packages are built from `iscsictl man`, which is not for people and so not in the help.
 
 mod command;
 mod settings;
@@ -17,7 +15,6 @@ use std::io;
 use std::path::Path;
 
 use clap::{Command, CommandFactory};
-use clap_complete::Shell;
 
 use super::args;
 use crate::options::Options;
@@ -53,13 +50,6 @@ pub fn write(directory: &Path) -> io::Result<()> {
         fs::write(section.join(format!("{}.{}", page.name, page.section)), page.text)?;
     }
     Ok(())
-}
-
-/// What a shell needs to complete `iscsictl`.
-pub fn completions(shell: Shell) -> Vec<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut args::Typed::command(), "iscsictl", &mut script);
-    script
 }
 
 fn built(mut command: Command) -> Command {

@@ -85,15 +85,16 @@ fn one_target(out: &mut Lines, target: &Target) {
     match &target.session {
         None => out.line(format_args!("{name} <inactive, {origin}>")),
         Some(session) => {
-            let Session { id, group_tag, tsih, .. } = session;
-            out.line(format_args!("{name} <active, {origin}, sid {id}, tpgt {group_tag}, tsid 0x{tsih:x}>"));
+            let (Session { id, group_tag, tsih, .. }, state) = (session, state(session.state));
+            out.line(format_args!("{name} <{state}, {origin}, sid {id}, tpgt {group_tag}, tsid 0x{tsih:x}>"));
         }
     }
+    let state = target.session.as_ref().map_or("active", |session| state(session.state));
     for Portal { address, port, interface, cid, .. } in &target.portals {
         let (address, interface) = (clean(address), clean(interface));
         match cid {
             None => out.line(format_args!("\t{address} <inactive, port {port}, interface {interface}>")),
-            Some(cid) => out.line(format_args!("\t{address} <active, cid {cid}, port {port}, interface {interface}>")),
+            Some(cid) => out.line(format_args!("\t{address} <{state}, cid {cid}, port {port}, interface {interface}>")),
         }
     }
 }
@@ -122,10 +123,12 @@ fn luns(list: &[Lun]) -> String {
         out.line(format_args!("\tlun {}: type 0x{:02x} ({kind})", lun.lun, lun.r#type));
         if lun.bytes > 0 {
             let device = lun.device.as_deref().map_or("not attached".to_owned(), clean);
-            let device = device.strip_prefix("/dev/").unwrap_or(&device);
             let (size, blocks, block_size) = (size(lun.bytes), lun.blocks, lun.block_size);
             let read_only = if lun.read_only { ", read-only" } else { "" };
             out.line(format_args!("\t\t{device}: {size} ({blocks} {block_size} byte blocks{read_only})"));
+            if let (None, Some(nbd)) = (&lun.device, &lun.nbd) {
+                out.line(format_args!("\t\t{}", clean(nbd)));
+            }
         }
         if let Some(problem) = &lun.problem {
             out.line(format_args!("\t\t{}", clean(problem)));

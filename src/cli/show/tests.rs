@@ -91,6 +91,15 @@ fn targets_are_listed_as_scripts_expect_them() {
 }
 
 #[test]
+fn a_target_is_in_the_state_that_its_session_is_in() {
+    let recovering = Session { state: SessionState::Recovering, ..session() };
+    let listed = table(Reply::Targets(vec![target(Some(recovering.clone()))]));
+    assert!(listed.starts_with("iqn.2026-11.org.example:disk1 <recovering, static, sid 0"), "{listed}");
+    assert!(listed.contains("192.0.2.1 <recovering, cid 0"), "{listed}");
+    assert!(table(Reply::Sessions(vec![recovering])).contains(" recovering "));
+}
+
+#[test]
 fn luns_are_listed_as_scripts_expect_them() {
     let unattached = Lun { device: None, read_only: true, ..lun(1) };
     let other = Lun {
@@ -112,9 +121,10 @@ fn luns_are_listed_as_scripts_expect_them() {
          \tACME Disk 1.0\n\
          \tSerial Number S123\n\
          \tlun 0: type 0x00 (Block device)\n\
-         \t\tloop3: 1.1 TB (2147483648 512 byte blocks)\n\
+         \t\t/dev/loop3: 1.1 TB (2147483648 512 byte blocks)\n\
          \tlun 1: type 0x00 (Block device)\n\
          \t\tnot attached: 1.1 TB (2147483648 512 byte blocks, read-only)\n\
+         \t\tnbd+unix:///iqn.2026-11.org.example:disk1/1?socket=/run/iscsid/nbd.sock\n\
          \tACME CD 1.0\n\
          \tSerial Number n/a\n\
          \tlun 2: type 0x05 (CD/DVD)\n\

@@ -385,7 +385,7 @@ fn secrets_are_12_to_128_bytes_long_and_a_shorter_one_is_taken_with_a_warning() 
     };
     assert_eq!(set("12 bytes lon"), Ok(vec![]));
     assert_eq!(set(&"x".repeat(128)), Ok(vec![]));
-    assert!(set("11 bytes lo").expect("taken")[0].contains("shorter than the 12 bytes"));
+    assert!(set("11 bytes lo").expect("taken")[0].contains("is stored, but it is shorter than the 12 bytes"));
     assert_eq!(set(&"x".repeat(129)).expect_err("too long").code, ExitCode::Usage);
 }
 
@@ -462,4 +462,39 @@ fn adding_a_discovered_target_makes_it_the_users_own() {
     let target = &config.targets[DISK];
     assert_eq!((target.origin, &target.discovered_from), (Origin::Static, &None));
     assert_eq!(target.portals[0].interface.as_deref(), Some("en0"));
+}
+
+#[test]
+fn a_portal_that_is_added_is_asked_unless_it_was_said_that_none_is() {
+    let mut config = Config::default();
+    let said = config.ask_discovery_portal("nas", None).expect("added");
+    assert!(config.discovery.send_targets());
+    assert!(said.starts_with("nas:3260 is asked for its targets from now on, every 300 s; "), "{said}");
+    assert!(
+        config.ask_discovery_portal("b", None).expect("added").starts_with("b:3260 is asked for its targets, every")
+    );
+    config.discovery.send_targets = Some(false);
+    let said = config.ask_discovery_portal("c", None).expect("added");
+    assert!(!config.discovery.send_targets());
+    assert!(said.contains("not asked") && said.contains("--send-targets yes"), "{said}");
+    assert_eq!(config.discovery.portals.len(), 3);
+}
+
+#[test]
+fn a_first_burst_that_is_longer_than_the_longest_burst_is_told() {
+    let mut config = Config::default();
+    let mut secrets = Secrets::default();
+    let name = config.add_target("iqn.2026-11.org.example:a", "nas", None).expect("added");
+    let mut modify = |keys: &[(&str, &str)]| {
+        let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let changes = TargetChanges { keys, ..TargetChanges::default() };
+        config.modify_target(&mut secrets, &name, &changes).expect("taken")
+    };
+    let notes = modify(&[("FirstBurstLength", "2000000")]);
+    assert!(
+        notes.iter().any(|note| note.starts_with("FirstBurstLength 2000000 is more than MaxBurstLength 1048576")),
+        "{notes:?}"
+    );
+    assert!(modify(&[("MaxBurstLength", "4000000")]).is_empty(), "both fit");
+    assert!(modify(&[("FirstBurstLength", ""), ("MaxBurstLength", "512")]).is_empty(), "nobody chose the first one");
 }

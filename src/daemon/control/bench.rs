@@ -76,10 +76,11 @@ async fn measure(daemon: &Daemon, workload: &Workload, progress: &Progress) -> R
     let claim = claim(daemon, &live, unit, workload.rw).await?;
     let held = daemon.bench_buffers.hold(live.id(), load.footprint(), block.pool())?;
 
-    let run = Run::new(workload, load.meter());
+    let meter = load.meter();
+    let run = Run::new(workload, meter.clone());
     let outcome = tokio::select! {
         outcome = run.measure(&mut load, &link) => outcome.map_err(Ended::Fault),
-        () = progress.gone() => Err(Ended::Because("its client has gone".to_owned())),
+        () = abandoned(progress, &meter) => Err(Ended::Because("its client has gone".to_owned())),
         why = link.until_broken(|| progress.show(run.progress())) => Err(Ended::Because(why)),
     };
     // The cause says more than the error that it led to.
@@ -99,6 +100,14 @@ async fn measure(daemon: &Daemon, workload: &Workload, progress: &Progress) -> R
         progress.say(format!("{blocks} blocks of {name} were read back and hold what was written to them"));
     }
     Ok(report(workload, &measured, &costs))
+}
+
+/// Ends a run whose client has had enough of it: what was measured until then is its result, for a client that has only
+/// shut its side down. A target that answers no more is not waited for.
+async fn abandoned(progress: &Progress, meter: &Meter) {
+    progress.gone().await;
+    meter.end();
+    tokio::time::sleep(SETTLE).await;
 }
 
 fn job(workload: &Workload, seed: u64) -> Job {
@@ -286,7 +295,7 @@ impl<'a> Run<'a> {
         load.run(Duration::from_secs(self.workload.seconds.into())).await?;
         let costs = Costs::so_far(link).since(before);
         let mut compared = None;
-        if self.workload.verify {
+        if self.workload.verify && !self.meter.is_ended() {
             self.enter(BenchPhase::Comparing);
             compared = Some(load.compare().await?);
         }

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::bench;
 use super::socket::Answer;
 use super::view;
-use crate::config::{Found, Portal, irregular_name};
+use crate::config::{Config, Found, Portal, Secrets, irregular_name};
 use crate::daemon::discovery;
 use crate::daemon::discovery::send_targets::SendTargets;
 use crate::daemon::discovery::source::{List, Source};
@@ -44,9 +44,12 @@ impl Answer for Daemon {
             }
             Request::AddDiscoveryPortal { portal, interface } => {
                 known_interface(interface.as_deref())?;
-                self.settings.edit(move |config, _| config.add_discovery_portal(&portal, interface.as_deref())).await?;
+                let add = move |config: &mut Config, _: &mut Secrets| {
+                    config.ask_discovery_portal(&portal, interface.as_deref())
+                };
+                let said = self.settings.edit(add).await?;
                 self.discovery_changed.notify_one();
-                Ok(done())
+                Ok(Reply::Done(vec![said]))
             }
             Request::RemoveDiscoveryPortal { portal } => {
                 let removed = self.settings.edit(move |config, _| config.remove_discovery_portal(&portal)).await?;
@@ -153,6 +156,9 @@ impl Daemon {
         let current = self.settings.current();
         let (name, _) = current.config.find_target(&target)?;
         let (auto_login, flush_policy) = (changes.auto_login, changes.flush_policy);
+        // These two are looked at when iscsid starts, and at the logout.
+        let others = TargetChanges { auto_login: None, persistent: None, ..changes.clone() };
+        let at_login = others != TargetChanges::default();
         let mut notes =
             self.settings.edit(move |config, secrets| config.modify_target(secrets, &target, &changes)).await?;
         match auto_login {
@@ -165,7 +171,7 @@ impl Daemon {
                 "from now on, what is written to {name} by NFS, as a disk on macOS is, and not flushed yet is lost if the target or its power fails, file systems included; `--flush-policy write-through` is safe"
             ));
         }
-        if self.slot(&name).live().is_some() {
+        if at_login && self.slot(&name).live().is_some() {
             notes.push(format!("{name} is logged in; the changes hold from its next login on"));
         }
         Ok(Reply::Done(notes))
@@ -358,7 +364,7 @@ fn together(results: Vec<Result<Vec<String>, Failure>>) -> Result<Reply, Failure
         match (result, &mut failed) {
             (Ok(sentences), _) => said.extend(sentences),
             (Err(failure), None) => failed = Some(failure),
-            (Err(failure), Some(first)) => *first = Failure::new(first.code, format!("{first}\n{failure}")),
+            (Err(failure), Some(first)) => first.others.push(failure),
         }
     }
     failed.map_or(Ok(Reply::Done(said)), Err)

@@ -23,6 +23,7 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+use zeroize::Zeroize;
 
 use super::redact::redacted;
 use crate::clients::{self, Limits, Place};
@@ -95,18 +96,18 @@ impl Client {
         match serde_json::from_slice::<Hello>(&frame) {
             Ok(Hello { version: VERSION }) => {}
             Ok(Hello { version }) => {
-                let message = format!(
-                    "this command speaks version {version} of the control protocol and the running iscsid version {VERSION}"
-                );
-                return self.refuse(Failure::new(ExitCode::Protocol, message).advice("restart iscsid")).await;
+                return self.refuse(other_version(version)).await;
             }
             Err(error) => {
                 let message = format!("the first frame is no Hello: {error}");
                 return self.refuse(Failure::new(ExitCode::Protocol, message)).await;
             }
         }
-        while let Some(frame) = self.receive().await? {
-            let request = match serde_json::from_slice::<Request>(&frame) {
+        while let Some(mut frame) = self.receive().await? {
+            let request = serde_json::from_slice::<Request>(&frame);
+            // There may have been secrets in it; the request wipes its own.
+            frame.zeroize();
+            let request = match request {
                 Ok(request) => request,
                 Err(error) => {
                     let message = format!("not a request: {error}");
@@ -127,7 +128,7 @@ impl Client {
                 .advice("try it with sudo"))
             };
             let reply = if self.may_change { reply } else { reply.map(redacted) };
-            self.send(&Frame::Reply(reply)).await?;
+            self.reply(reply).await?;
             self.place.set_busy(false);
         }
         Ok(())
@@ -172,13 +173,38 @@ impl Client {
         }
     }
 
-    async fn send(&mut self, frame: &Frame) -> Result<(), Dropped> {
-        let mut json = serde_json::to_vec(frame).map_err(|error| Dropped::Io(error.into()))?;
-        if json.len() > MAX_FRAME {
-            let failure =
-                Failure::new(ExitCode::Internal, "the answer is too long for a frame").advice("ask for one target");
-            json = serde_json::to_vec(&Frame::Reply(Err(failure))).map_err(|error| Dropped::Io(error.into()))?;
+    /// Sends an answer: a list in as many frames as it takes.
+    async fn reply(&mut self, reply: Result<Reply, Failure>) -> Result<(), Dropped> {
+        let mut left = match reply {
+            Ok(reply) => vec![reply],
+            Err(failure) => return self.send(&Frame::Reply(Err(failure))).await,
+        };
+        while let Some(reply) = left.pop() {
+            let frame = if left.is_empty() { Frame::Reply(Ok(reply)) } else { Frame::Part(reply) };
+            let json = json(&frame)?;
+            if json.len() <= MAX_FRAME {
+                self.put(json).await?;
+                continue;
+            }
+            let (Frame::Reply(Ok(reply)) | Frame::Part(reply)) = frame else { continue };
+            match reply.halves() {
+                // The first half is on top: it is sent first.
+                Some((first, second)) => left.extend([second, first]),
+                None => {
+                    let failure = Failure::new(ExitCode::Internal, "the answer is too long for a frame")
+                        .advice("ask for one target");
+                    return self.send(&Frame::Reply(Err(failure))).await;
+                }
+            }
         }
+        Ok(())
+    }
+
+    async fn send(&mut self, frame: &Frame) -> Result<(), Dropped> {
+        self.put(json(frame)?).await
+    }
+
+    async fn put(&mut self, json: Vec<u8>) -> Result<(), Dropped> {
         match timeout(PATIENCE, self.replies.send(Bytes::from(json))).await {
             Err(_) => Err(Dropped::Deaf),
             Ok(sent) => sent.map_err(Dropped::Io),
@@ -189,6 +215,23 @@ impl Client {
     async fn refuse(&mut self, failure: Failure) -> Result<(), Dropped> {
         self.send(&Frame::Reply(Err(failure))).await
     }
+}
+
+fn json(frame: &Frame) -> Result<Vec<u8>, Dropped> {
+    serde_json::to_vec(frame).map_err(|error| Dropped::Io(error.into()))
+}
+
+/// What a command of another version is told: the older of the two is to be replaced.
+fn other_version(version: u32) -> Failure {
+    let message = format!(
+        "this command speaks version {version} of the control protocol and the running iscsid version {VERSION}"
+    );
+    let advice = if version < VERSION {
+        "this iscsictl is the older one: take the one that came with the iscsid that runs"
+    } else {
+        "the iscsid that runs is the older one: restart iscsid"
+    };
+    Failure::new(ExitCode::Protocol, message).advice(advice)
 }
 
 /// Why a client is served no longer.

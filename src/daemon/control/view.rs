@@ -148,7 +148,7 @@ pub(crate) async fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
 fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo, lost: &[ipc::LostDisk]) -> ipc::Lun {
     let name = unit_name(target, unit.lun);
     let exported = unit.geometry.is_some() && daemon.registry.get(&name).is_some();
-    let nbd = exported.then(|| nbd_uri(&name, &daemon.runtime_dir.join("nbd.sock")));
+    let nbd = exported.then(|| nbd_of(daemon, &name));
     let nfs = daemon.nfs.as_ref().filter(|_| exported).and_then(|nfs| nfs.uri(&name));
     ipc::Lun {
         target: target.to_owned(),
@@ -171,6 +171,11 @@ fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo, lost: 
         workarounds: unit.workarounds,
         lost: lost.iter().filter(|lost| lost.unit == name).cloned().collect(),
     }
+}
+
+/// Where NBD clients find a unit that is exported.
+pub(crate) fn nbd_of(daemon: &Daemon, unit: &str) -> String {
+    nbd_uri(unit, &daemon.runtime_dir.join("nbd.sock"))
 }
 
 /// The NBD project's URI of an export on a Unix socket. Bytes that a URI has other uses for are

@@ -67,11 +67,32 @@ fn failure(what: &str, unit: &str, error: &AttachError) -> Failure {
         AttachError::NotPermitted(_) => ExitCode::NotPermitted,
         AttachError::InUse(_) => ExitCode::TryAgain,
         AttachError::NotAttached => ExitCode::Data,
-        AttachError::Unsupported(_) | AttachError::Failed(_) => ExitCode::Unavailable,
+        AttachError::Unsupported(_) | AttachError::NotExported | AttachError::Failed(_) => ExitCode::Unavailable,
     };
     let failure = Failure::new(code, format!("{unit} cannot be {what}: {error}"));
     match error {
         AttachError::InUse(_) => failure.advice("end that first, or use --force"),
+        AttachError::NotPermitted(_) => {
+            failure.advice("run iscsid as root, or use the unit's NBD URI, which `iscsictl list luns` shows")
+        }
+        AttachError::NotExported => failure.advice("start iscsid without `--nfs no`"),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_is_advice_and_no_part_of_what_failed() {
+        let why = AttachError::NotPermitted("it needs root".to_owned());
+        let told = failure("attached", "a/0", &why);
+        assert_eq!((told.code, told.what.as_str()), (ExitCode::NotPermitted, "a/0 cannot be attached: it needs root"));
+        assert!(told.advice.is_some_and(|advice| advice.contains("NBD URI")));
+        assert_eq!(
+            failure("attached", "a/0", &AttachError::NotExported).advice.as_deref(),
+            Some("start iscsid without `--nfs no`")
+        );
     }
 }

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use super::slot::Live;
 use crate::block::Use;
+use crate::daemon::control::view::nbd_of;
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
 use crate::ipc::{ExitCode, Failure};
@@ -32,7 +33,8 @@ pub(crate) async fn scan_and_attach(
     progress: &Progress,
 ) -> Result<Vec<String>, Failure> {
     let units = scan(daemon, live).await?;
-    progress.say(format!("{} has {} units", live.target, units.len()));
+    let count = units.len();
+    progress.say(format!("{} has {count} {}", live.target, if count == 1 { "unit" } else { "units" }));
     Ok(attach_found(daemon, live, units, attach, progress).await)
 }
 
@@ -57,7 +59,7 @@ pub(crate) async fn attach_found(
     };
     let of_target = attached(daemon, target, &units);
     let mut room = MOST_OF_A_TARGET.saturating_sub(of_target).min(MOST_IN_ALL.saturating_sub(attached_in_all(daemon)));
-    let mut left = 0_usize;
+    let (mut left, mut told) = (0_usize, 0_usize);
     for unit in units {
         if let Some(problem) = &unit.problem {
             note(format!("unit {} of {target} cannot be used: {problem}", unit.lun));
@@ -77,6 +79,13 @@ pub(crate) async fn attach_found(
                 }
                 Err(failure) => note(failure.to_string()),
             }
+        } else if unit.geometry.is_some()
+            && told < MOST_NOTES
+            && daemon.registry.get(&unit_name(target, unit.lun)).is_some()
+        {
+            told += 1;
+            let at = nbd_of(daemon, &unit_name(target, unit.lun));
+            progress.say(format!("unit {} of {target} is not attached; NBD clients find it at {at}", unit.lun));
         }
     }
     if unsaid > 0 {

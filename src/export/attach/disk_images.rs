@@ -194,13 +194,10 @@ impl Inner {
 
     async fn attach(self: Arc<Inner>, name: UnitName, geometry: Geometry) -> Result<String, AttachError> {
         let Some(door) = self.door.clone() else {
-            let why =
-                "a disk is made of the unit's file, and units are not exported by NFS: start iscsid without `--nfs no`";
-            return Err(AttachError::Unsupported(why.to_owned()));
+            return Err(AttachError::NotExported);
         };
         if !self.runner.is_root() {
-            let why = "attaching a unit as a disk needs root (for mount_nfs): run iscsid as root, or use the unit's \
-                       NBD URI";
+            let why = "attaching a unit as a disk needs root, for mount_nfs";
             return Err(AttachError::NotPermitted(why.to_owned()));
         }
         if geometry.bytes() == 0 {

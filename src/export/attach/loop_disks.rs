@@ -216,8 +216,7 @@ impl Inner {
 
     async fn attach(self: Arc<Inner>, name: UnitName, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
         if !nix::unistd::geteuid().is_root() {
-            let why = "attaching a unit as a disk needs root (for mount and losetup): run iscsid as root, or use the \
-                       unit's NBD URI";
+            let why = "attaching a unit as a disk needs root, for mount and losetup";
             return Err(AttachError::NotPermitted(why.to_owned()));
         }
         let geometry = block.geometry();

@@ -98,6 +98,8 @@ pub enum AttachError {
     InUse(Vec<String>),
     /// There is nothing to detach.
     NotAttached,
+    /// A disk is made of the unit's file, and there is none: the NFS export is switched off.
+    NotExported,
     /// Anything else; a sentence.
     Failed(String),
 }
@@ -110,6 +112,9 @@ impl fmt::Display for AttachError {
             }
             AttachError::InUse(uses) => write!(f, "the disk is in use ({})", uses.join(", ")),
             AttachError::NotAttached => f.write_str("the unit is not attached"),
+            AttachError::NotExported => {
+                f.write_str("a disk is made of the unit's file, and units are not exported by NFS")
+            }
         }
     }
 }

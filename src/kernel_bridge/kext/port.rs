@@ -44,7 +44,7 @@ impl Port {
 
     #[cfg(not(target_os = "macos"))]
     fn of_this_machine(_notices: UnboundedSender<IscsiNotice>) -> Result<Port, String> {
-        Err("no kernel extension is loaded".to_owned())
+        Err("kernel extensions are for macOS".to_owned())
     }
 
     /// How the extension is told of a descriptor.

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::ipc;
 
 /// Answers `list targets` at once, `rescan` when the gate opens, `list sessions` when its client has gone.
 struct Scripted {
@@ -30,6 +31,8 @@ impl Answer for Scripted {
                 Ok(Reply::Sessions(Vec::new()))
             }
             Request::ListLuns => panic!("a bug"),
+            Request::Discover { portal, .. } if portal == "long" => Ok(Reply::Discovered(long_list())),
+            Request::Discover { portal, .. } if portal == "huge" => Ok(Reply::Done(vec!["x".repeat(MAX_FRAME)])),
             other => Err(Failure::new(ExitCode::Internal, format!("{other:?}"))),
         }
     }
@@ -107,7 +110,74 @@ async fn another_version_is_told_so() {
     stream.write_all(&frame(&Hello { version: VERSION + 1 })).await.expect("written");
     let Frame::Reply(Err(failure)) = next(&mut stream).await else { panic!("no refusal") };
     assert_eq!(failure.code, ExitCode::Protocol);
-    assert!(failure.to_string().contains("restart iscsid"), "{failure}");
+    assert!(failure.to_string().contains("the iscsid that runs is the older one: restart iscsid"), "{failure}");
+}
+
+// check: other-version-which
+#[tokio::test]
+async fn an_older_command_is_told_that_it_is_the_older_one() {
+    let server = server();
+    let mut stream = server.connect().await;
+    stream.write_all(&frame(&Hello { version: VERSION - 1 })).await.expect("written");
+    let Frame::Reply(Err(failure)) = next(&mut stream).await else { panic!("no refusal") };
+    assert_eq!(failure.code, ExitCode::Protocol);
+    assert!(failure.to_string().contains("this iscsictl is the older one"), "{failure}");
+    assert!(!failure.to_string().contains("restart"), "{failure}");
+}
+
+/// As many as a list of 4000 targets with long names has: more than three frames.
+fn long_list() -> Vec<ipc::Discovered> {
+    let found = |number: usize| ipc::Discovered {
+        name: format!("iqn.2026-11.org.example:{number:0>195}"),
+        portals: vec!["[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:3260,1".to_owned(); 12],
+    };
+    (0..4000).map(found).collect()
+}
+
+// check: long-lists-come
+#[tokio::test]
+async fn a_list_that_is_too_long_for_a_frame_comes_in_several() {
+    let server = server();
+    let mut stream = server.greet().await;
+    let request = Request::Discover { portal: "long".into(), interface: None, add: false };
+    stream.write_all(&frame(&request)).await.expect("written");
+    let mut frames = 1;
+    let mut whole: Option<Reply> = None;
+    let reply = loop {
+        let (part, last) = match next(&mut stream).await {
+            Frame::Part(part) => (part, false),
+            Frame::Reply(reply) => (reply.expect("a list"), true),
+            other => panic!("{other:?}"),
+        };
+        let next = match whole.take() {
+            None => part,
+            Some(mut whole) => {
+                assert!(whole.append(part));
+                whole
+            }
+        };
+        if last {
+            break next;
+        }
+        whole = Some(next);
+        frames += 1;
+    };
+    assert!(frames > 3, "{frames}");
+    assert_eq!(reply, Reply::Discovered(long_list()));
+    // The connection is at the next request, not in the middle of something.
+    stream.write_all(&frame(&Request::ListTargets)).await.expect("written");
+    assert_eq!(next(&mut stream).await, Frame::Reply(Ok(Reply::Targets(Vec::new()))));
+}
+
+#[tokio::test]
+async fn an_item_that_is_longer_than_a_frame_is_refused_in_a_sentence() {
+    let server = server();
+    let mut stream = server.greet().await;
+    let request = Request::Discover { portal: "huge".into(), interface: None, add: false };
+    stream.write_all(&frame(&request)).await.expect("written");
+    let Frame::Reply(Err(failure)) = next(&mut stream).await else { panic!("no refusal") };
+    assert!(failure.to_string().contains("too long for a frame"), "{failure}");
+    server.still_serves().await;
 }
 
 #[tokio::test]

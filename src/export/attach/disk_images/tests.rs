@@ -384,6 +384,6 @@ async fn without_root_or_nfs_nothing_is_touched() {
     let user = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
     assert!(matches!(user.attach(UNIT, disk(512)).await, Err(AttachError::NotPermitted(_))));
     let closed = DiskImages::with(dir.path(), None, Box::new(script));
-    assert!(matches!(closed.attach(UNIT, disk(512)).await, Err(AttachError::Unsupported(_))));
+    assert!(matches!(closed.attach(UNIT, disk(512)).await, Err(AttachError::NotExported)));
     assert!(!dir.path().join("luns").exists());
 }
