@@ -54,7 +54,11 @@ impl Reply {
             Reply::Targets(list) => divided(list, Reply::Targets),
             Reply::Luns(list) => divided(list, Reply::Luns),
             Reply::Sessions(list) => divided(list, Reply::Sessions),
-            Reply::Discovered(list) => divided(list, Reply::Discovered),
+            Reply::Discovered { mut targets, remarks } => {
+                let second = targets.split_off(targets.len() / 2);
+                let whole = |targets, remarks| Reply::Discovered { targets, remarks };
+                (!targets.is_empty()).then(|| (whole(targets, remarks), whole(second, Vec::new())))
+            }
             Reply::Stats(list) => divided(list, Reply::Stats),
             Reply::DiscoveryPortals(mut list) if list.len() == 1 => {
                 // A portal may have named any number of targets.
@@ -77,7 +81,10 @@ impl Reply {
             (Reply::Targets(list), Reply::Targets(more)) => list.extend(more),
             (Reply::Luns(list), Reply::Luns(more)) => list.extend(more),
             (Reply::Sessions(list), Reply::Sessions(more)) => list.extend(more),
-            (Reply::Discovered(list), Reply::Discovered(more)) => list.extend(more),
+            (Reply::Discovered { targets, remarks }, Reply::Discovered { targets: more, remarks: more_remarks }) => {
+                targets.extend(more);
+                remarks.extend(more_remarks);
+            }
             (Reply::Stats(list), Reply::Stats(more)) => list.extend(more),
             (Reply::DiscoveryPortals(list), Reply::DiscoveryPortals(more)) => {
                 for portal in more {
@@ -472,7 +479,10 @@ mod tests {
         };
         let lists = [
             Reply::Done(vec!["a".into(), "b".into(), "c".into()]),
-            Reply::Discovered(vec![Discovered { name: "a".into(), portals: vec![] }; 5]),
+            Reply::Discovered {
+                targets: vec![Discovered { name: "a".into(), portals: vec![] }; 5],
+                remarks: vec!["one was left out".into()],
+            },
             Reply::DiscoveryPortals(vec![portal("a", 3)]),
             Reply::DiscoveryPortals(vec![portal("a", 3), portal("b", 1)]),
         ];

@@ -31,7 +31,9 @@ impl Answer for Scripted {
                 Ok(Reply::Sessions(Vec::new()))
             }
             Request::ListLuns => panic!("a bug"),
-            Request::Discover { portal, .. } if portal == "long" => Ok(Reply::Discovered(long_list())),
+            Request::Discover { portal, .. } if portal == "long" => {
+                Ok(Reply::Discovered { targets: long_list(), remarks: Vec::new() })
+            }
             Request::Discover { portal, .. } if portal == "huge" => Ok(Reply::Done(vec!["x".repeat(MAX_FRAME)])),
             other => Err(Failure::new(ExitCode::Internal, format!("{other:?}"))),
         }
@@ -163,7 +165,7 @@ async fn a_list_that_is_too_long_for_a_frame_comes_in_several() {
         frames += 1;
     };
     assert!(frames > 3, "{frames}");
-    assert_eq!(reply, Reply::Discovered(long_list()));
+    assert_eq!(reply, Reply::Discovered { targets: long_list(), remarks: Vec::new() });
     // The connection is at the next request, not in the middle of something.
     stream.write_all(&frame(&Request::ListTargets)).await.expect("written");
     assert_eq!(next(&mut stream).await, Frame::Reply(Ok(Reply::Targets(Vec::new()))));
