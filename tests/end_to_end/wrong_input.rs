@@ -33,7 +33,7 @@ fn refused(daemon: &Daemon, arguments: &[&str], code: ExitCode, words: &[&str]) 
 #[test]
 fn malformed_names() {
     let daemon = Daemon::start();
-    let names = ["..", "../nobody", "x/y", "a b", "iqn.2026-11.org.example:$(x)", "iqn.2026-11.org..example", "a,1"];
+    let names = ["..", "../nobody", "x/y", "a b", "iqn.2026-11.org.example:$(x)", "iqn.2026-11.org..example"];
     for name in names {
         refused(&daemon, &["add", "target", name, "--portal", "127.0.0.1"], ExitCode::Usage, &[name]);
     }
