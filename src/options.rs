@@ -32,7 +32,8 @@ pub struct Options {
     /// The directory of control.sock, nbd.sock and luns/
     ///
     /// Default: /run/iscsid for root on Linux, /var/run/iscsid for root on macOS, and a directory of
-    /// one's own for anybody else: $XDG_RUNTIME_DIR/iscsid, or /tmp/iscsid-UID where that variable is not set.
+    /// one's own for anybody else: $XDG_RUNTIME_DIR/iscsid ($TMPDIR/iscsid on macOS), or
+    /// /tmp/iscsid-UID where that variable is not set.
     #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR")]
     runtime_dir: Option<PathBuf>,
 

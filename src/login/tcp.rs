@@ -8,8 +8,8 @@
 //!                     └─ failed ────────────► Cause
 //! ```
 //! A redirection changes the portal, never the target: its name stays, and with it the credentials that are
-//! used. It holds for this login only, the configuration stays as it is. A target on another machine redirects to no address of
-//! this one, and what answers at the new portal and is no target is not quoted: a target could otherwise look around here.
+//! used. It holds for this login only, the configuration stays as it is. A target on another machine redirects to no loopback
+//! address, and what answers at the new portal and is no target is not quoted: a target could otherwise look around here.
 
 use std::net::SocketAddr;
 

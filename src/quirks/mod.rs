@@ -1,9 +1,9 @@
 //! What targets do otherwise than the standards say, and what is done about it: one policy, one table.
 //!
 //! ```text
-//!   login, discovery, scan, an answer ── sees ──► Seen::note(quirk) ──► the log, once per target or unit and quirk
-//!                                                      │
-//!                     what is done from now on ◄── has ┴ sentences ──► show target, list luns
+//!   login, scan, an answer ── sees ──┬──► Seen::note(quirk) ──► the log, once per target or unit and quirk
+//!                                    │            └── sentences ──► show target, list luns
+//!                                    └──► what is done from now on: of units, `kernel_bridge::unit::habits`
 //! ```
 //! The rule: strict in what we send, and wherever data, memory, credentials or another's target are at stake; forgiving in
 //! what a real target gets wrong and that harms nothing. What was seen switches a workaround on, for the rest of the

@@ -5,6 +5,8 @@
 //! ```
 //! A client that does not ask for block sizes keeps to multiples of 512 bytes ("Block size constraints" of the
 //! protocol). All of them that use a unit go through one [`SmallBlocks`]: what one patches, another does not undo.
+//! Clients that were told, and the unit's disk, write whole blocks beside it: who shares a unit with them has to agree
+//! with them on who writes where, in blocks of the unit.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -3,7 +3,8 @@
 //! ```text
 //!   refused ──► Lesson: what to try instead ── it works ──► Habits: all that follow go that way
 //! ```
-//! A refusal alone proves nothing: it may be about the one command. What was tried instead and worked does.
+//! A refusal alone proves nothing: it may be about the one command. What was tried instead and worked does. Where nothing
+//! is tried instead, since nothing is lost by that (a trim, the flush of a unit without a cache), the refusal has to do.
 
 /// How commands for a unit must be, as far as its answers have told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
