@@ -33,8 +33,12 @@ pub(crate) fn refusal(command: &Command, line: &[String], error: &clap::Error) -
             (format!("`{word}` is no command of `{name}`"), Some(meant.unwrap_or(follows)))
         }
         ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            // What follows it may be a command, which says nothing of where the option stands.
+            let before = line.iter().position(|word| word.starts_with(&argument)).unwrap_or(line.len());
+            let (name, _) = named(command, &line[..before]);
             let meant = meant(ContextKind::SuggestedArg);
-            (format!("`{name}` has no option `{argument}`"), meant.or(explains))
+            let explains = format!("`{name} --help` explains");
+            (format!("`{name}` has no option `{argument}`"), meant.or(Some(explains)))
         }
         ErrorKind::UnknownArgument => (format!("`{argument}` is one word too many for `{name}`"), explains),
         ErrorKind::InvalidValue if value.is_empty() => {

@@ -9,8 +9,8 @@ use super::reply::Reply;
 /// Version of this vocabulary. Both faces are one binary; it differs only across an upgrade.
 pub const VERSION: u32 = 3;
 
-/// The longest frame, in bytes: a list of all the targets that discovery may bring.
-pub const MAX_FRAME: usize = 4 << 20;
+/// The longest frame, in bytes.
+pub const MAX_FRAME: usize = 1 << 20;
 
 /// The longest frame of a client, in bytes: many clients may each send most of one.
 pub const MAX_REQUEST: usize = 64 << 10;

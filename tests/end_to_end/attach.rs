@@ -71,7 +71,8 @@ fn with_none_units_are_exported_and_nothing_is_attached() {
     daemon.ctl_ok(["add", "target", TARGET, "--portal", &target.address().to_string()]);
     daemon.ctl_ok(["modify", "target", TARGET, "--attach", "yes"]);
     let said = daemon.ctl(["login", TARGET]);
-    assert_eq!((said.code, said.stderr.contains("attach")), (0, false), "{}", said.stderr);
+    assert_eq!((said.code, said.stderr.contains("cannot be attached")), (0, false), "{}", said.stderr);
+    assert!(said.stderr.contains("is not attached; NBD clients find it at nbd+unix:"), "{}", said.stderr);
     let disks = daemon.disks(TARGET);
     assert!(disks[0].nbd.is_some() && disks[0].device.is_none(), "{disks:?}");
     let refused = daemon.ctl(["attach", TARGET]);

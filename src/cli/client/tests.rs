@@ -53,7 +53,7 @@ fn send(stream: &mut UnixStream, frame: &Frame) {
 #[test]
 fn says_its_version_first_then_asks_and_hears_progress_and_the_reply() {
     let daemon = Daemon::new(|stream| {
-        assert_eq!(read_frame(stream), br#"{"version":2}"#);
+        assert_eq!(read_frame(stream), format!(r#"{{"version":{VERSION}}}"#).into_bytes());
         assert_eq!(read_frame(stream), br#""ListTargets""#);
         send(stream, &Frame::Progress("asking".into()));
         send(stream, &Frame::Reply(Ok(Reply::Targets(vec![]))));
