@@ -64,7 +64,8 @@ is_ours() {
     usr/local/libexec/iscsid | usr/local/bin/iscsictl) ;;
     usr/local/share/man/man5/iscsid.plist.5 | usr/local/share/man/man8/iscsid.8 | usr/local/share/man/man8/iscsictl.8) ;;
     usr/local/share/zsh/site-functions/_iscsictl | usr/local/etc/bash_completion.d/iscsictl) ;;
-    usr/local/share/fish/vendor_completions.d/iscsictl.fish | usr/local/share/iscsid/*) ;;
+    usr/local/share/fish/vendor_completions.d/iscsictl.fish | usr/local/share/fish/vendor_completions.d/iscsid.fish) ;;
+    usr/local/share/iscsid/*) ;;
     Library/LaunchDaemons/org.iscsid.iscsid.plist | Library/Extensions/iscsi.kext/*) ;;
     private/etc/newsyslog.d/org.iscsid.iscsid.conf) ;;
     *) return 1 ;;
