@@ -220,9 +220,10 @@ async fn serve(
         }
         logout::end_all(&daemon).await
     };
+    let mut finished = false;
     tokio::select! {
         lost = end => {
-            would_fail = lost;
+            (would_fail, finished) = (lost, true);
             info!("iscsid has ended");
         }
         () = tokio::time::sleep(END_TIMEOUT) => {
@@ -230,7 +231,10 @@ async fn serve(
         }
         name = signals.end() => warn!("{name}: iscsid ends at once"),
     }
-    daemon.survivors.clear();
+    // An end that is cut short has not come to say which targets stay for the next daemon.
+    if finished || would_fail.is_empty() {
+        daemon.survivors.clear();
+    }
     for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
         daemon.bridge.abandon(live.id());
     }

@@ -162,10 +162,11 @@ impl Way<'_> {
         })
     }
 
-    /// The group that the portal must be of, if the session is to go on over it.
+    /// The group that the portal must be of, if the session is to go on over it. One that a redirection leads to is another
+    /// portal, also behind the one of before.
     fn session_group(&self) -> Option<u16> {
         let continues = self.plan.continues.as_ref()?;
-        (self.via != continues.via).then_some(continues.group_tag)
+        (self.hops > 0 || self.via != continues.via).then_some(continues.group_tag)
     }
 
     async fn log_in(&self, mut stream: TcpStream, chap: Option<ChapConfig>) -> Outcome {

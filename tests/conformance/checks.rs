@@ -649,6 +649,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "Down past the replacement timeout, I/O that waits fails; the session goes on trying and revives.",
                 "6.3.5",
             ),
+            (
+                "recovery-portal-group",
+                "A portal of another group takes a session up once nothing of the old one is left.",
+                "6.3.5",
+            ),
             ("recovery-portal-dead", "A dead portal is left for the next one of the same portal group.", "4.1, 13.9"),
             (
                 "recovery-isid",

@@ -86,7 +86,7 @@ pub(crate) async fn log_in(
         group_tag::learn(daemon, &live, &via, declared).await;
     }
     let found = scan_and_attach(daemon, &live, effective.attach, progress).await;
-    if live.is_leaving(&slot) {
+    if live.has_left(&slot).await {
         let message = format!("{target} was logged in to, and logged out of again before its units were looked for");
         let failure = Failure::new(ExitCode::TryAgain, message).advice("log in again if that was not meant");
         return Err(NoLogin { failure, again: Again::Later });
@@ -126,7 +126,7 @@ fn refusal(target: &str, busy: Busy, live: Option<&Live>) -> Failure {
     match busy {
         Busy::Up if live.is_some_and(|live| live.facts().state == SessionState::Recovering) => {
             // Whoever asks has a reason to believe that it works now.
-            live.inspect(|live| live.look.notify_one());
+            live.inspect(|live| live.hurry.notify_waiters());
             let message = format!("the connection to {target} is lost, and iscsid tries at once to replace it");
             Failure::new(ExitCode::TryAgain, message).advice("`iscsictl list sessions` shows when it is active again")
         }

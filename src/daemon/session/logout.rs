@@ -131,16 +131,23 @@ async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool)
     Ok(said)
 }
 
-/// Takes those disks of a session away that nobody uses, for good, and says who uses the others.
+/// Takes those disks of a session away that nobody uses, for good, and says who uses the others. One of which that does not
+/// show in time counts as used: what hangs there hangs over something.
 async fn detach_unused(daemon: &Daemon, live: &Live, names: &[String]) -> Vec<String> {
     let mut attachable = live.attachable.lock().await;
     *attachable = false;
+    let looks = all(names.to_vec(), |name| {
+        let disks = daemon.disks.clone();
+        async move {
+            let users = tokio::time::timeout(LOOK_LIMIT, disks.in_use(&name)).await;
+            (name, users.unwrap_or_else(|_| vec![format!("by whom does not show within {} s", LOOK_LIMIT.as_secs())]))
+        }
+    });
     let mut in_use = Vec::new();
-    for name in names {
-        let users = daemon.disks.in_use(name).await;
+    for (name, users) in looks.await {
         if !users.is_empty() {
             in_use.push(format!("{name} is in use ({})", users.join(", ")));
-        } else if let Err(failure) = daemon.disks.detach(name, false).await {
+        } else if let Err(failure) = daemon.disks.detach(&name, false).await {
             in_use.push(failure.what);
         }
     }
@@ -232,15 +239,24 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) -> Vec<String> {
     let lost = all(slots, |(target, slot)| {
         let daemon = daemon.clone();
         async move {
+            // Until its disks are let go of: should that hang, the end does not wait for it.
+            if slot.live().is_some() {
+                daemon.survivors.stay(&target);
+            }
             slot.settle().await;
-            let Ok(closing) = slot.close() else { return Vec::new() };
+            let Ok(closing) = slot.close() else {
+                daemon.survivors.go(&target);
+                return Vec::new();
+            };
+            daemon.survivors.stay(&target);
             let live = closing.live().clone();
             let names = unit_names(&daemon, &live);
             let mut lost = Vec::new();
             if daemon.disks.afterlife() == Afterlife::None {
                 lost = detach_unused(&daemon, &live, &names).await;
-                if !lost.is_empty() {
-                    daemon.survivors.stay(&target);
+                if lost.is_empty() {
+                    daemon.survivors.go(&target);
+                } else {
                     write_back(&daemon, names).await;
                 }
                 for sentence in &lost {
@@ -255,16 +271,16 @@ pub(crate) async fn end_all(daemon: &Arc<Daemon>) -> Vec<String> {
                             "{}; iscsid ends, and the session goes on in the kernel until the next one",
                             failure.what
                         );
-                        daemon.survivors.stay(&target);
                         stop_recovery(&daemon, &live).await;
                         return lost;
                     }
                     Afterlife::Waits | Afterlife::None => {
                         warn!("{}; iscsid ends, and the disk waits for the next one", failure.what);
-                        daemon.survivors.stay(&target);
                     }
                 }
                 write_back(&daemon, names).await;
+            } else {
+                daemon.survivors.go(&target);
             }
             end(&daemon, &live).await;
             info!("logged out of {target}");

@@ -8,7 +8,8 @@
 //!   ConnectionLost │ │ LogoutRequested                │
 //!                  ▼ │ log out, keep the units        │
 //!                Wait └──────────────────────────► Replace      (at once when the machine has woken or
-//!                                                                 its network has changed: Live::look)
+//!                                                                 its network has changed: Live::look;
+//!                                                                 when a user asks for it: Live::hurry)
 //!                  │ Time2Wait, then back-off         ▲ │
 //!                  └──────────────────────────────────┘ │ no login
 //!                  ▲────────────────────────────────────┘
@@ -18,7 +19,8 @@
 //!
 //! A session is reinstated with the same ISID and TSIH 0 (RFC 7143 §6.3.5), over a portal of the same
 //! portal group. The bridge holds the I/O meanwhile; when it has waited long enough, it fails it, and
-//! recovery goes on trying. It ends when the session is to be closed.
+//! recovery goes on trying, soon over the portals of every group: there is nothing left that a second session could
+//! overtake. It ends when the session is to be closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +71,7 @@ pub(crate) async fn recover(
     let _look = AbortOnDropHandle::new(tokio::spawn(look_slowly(daemon.clone(), live.clone())));
     let _scans = AbortOnDropHandle::new(tokio::spawn(scans(daemon.clone(), live.clone(), changed.clone())));
     let lives = Lives::begin(daemon.short_life);
-    let mut recovery = Recovery { daemon, live, sender, events, changed, lives, gone: false };
+    let mut recovery = Recovery { daemon, live, sender, events, changed, lives, gone: false, down: None };
     let mut step = Step::Watch;
     loop {
         // A hand-over to the bridge is not interrupted: the step itself looks at the token.
@@ -85,6 +87,7 @@ pub(crate) async fn recover(
                 biased;
                 () = stop.cancelled() => Step::End,
                 () = recovery.live.look.notified() => Step::Replace { failures: 0 },
+                () = recovery.live.hurry.notified() => Step::Replace { failures },
                 () = tokio::time::sleep(wait) => Step::Replace { failures },
             },
         };
@@ -132,6 +135,8 @@ struct Recovery {
     lives: Lives,
     /// The bridge does not have the session any more: there is nothing to reinstate.
     gone: bool,
+    /// When the first login was tried since the connection was lost.
+    down: Option<Instant>,
 }
 
 impl Recovery {
@@ -230,10 +235,11 @@ impl Recovery {
 
     async fn replace(&mut self, failures: u32) -> Step {
         let stop = self.live.stop.clone();
+        let down = self.down.get_or_insert_with(Instant::now).elapsed();
         let opened = tokio::select! {
             biased;
             () = stop.cancelled() => return Step::End,
-            opened = self.open() => opened,
+            opened = self.open(down) => opened,
             // An attempt over the network of before may wait for an answer that cannot come.
             () = self.live.look.notified() => return Step::Replace { failures: 0 },
         };
@@ -250,14 +256,15 @@ impl Recovery {
         Step::Wait { failures, wait }
     }
 
-    /// Logs in over a portal of the same group, the last one first.
-    async fn open(&self) -> Result<(Opened, Effective), (String, Again)> {
+    /// Logs in over a portal of the same group, the last one first; over any, once that can harm nobody any more.
+    async fn open(&self, down: Duration) -> Result<(Opened, Effective), (String, Again)> {
         let current = self.daemon.settings.current();
         let target = &self.live.target;
         let TargetLogin { mut plan, effective, portals } = TargetLogin::new(&current, target, &self.daemon.seed)
             .map_err(|failure| (failure.to_string(), Again::Never))?;
         let facts = self.live.facts();
-        let (portals, continues) = in_order(&portals, &facts);
+        let over = down >= over_after(&effective, &facts);
+        let (portals, continues) = in_order(&portals, &facts, over);
         plan.continues = continues;
         match open_any(&*self.daemon.opener, &plan, &portals, |sentence| info!("{sentence}")).await {
             Ok(opened) => Ok((opened, effective)),
@@ -283,6 +290,7 @@ impl Recovery {
             Ok(id) => {
                 self.live.set_facts(Facts::new(id, facts));
                 self.lives.reborn();
+                self.down = None;
                 if id != before {
                     self.daemon.router.forget(before);
                     self.daemon.router.subscribe(id, self.sender.clone());
@@ -311,19 +319,25 @@ fn again_in(wait: Duration) -> String {
     if wait < LONG_WAIT { when } else { format!("{when}; `iscsictl login` does it at once") }
 }
 
+/// How long after its connection a session is over on both sides: what waited for another connection has failed here
+/// (ReplacementTimeout), and the target keeps nothing of the session (DefaultTime2Retain, RFC 7143 §13.15).
+fn over_after(effective: &Effective, facts: &Facts) -> Duration {
+    effective.timers.replacement + Duration::from_secs(facts.handoff.default_time2retain.into())
+}
+
 /// The portals to try for a session that was connected with these facts: the one it used, then the
-/// others of its portal group, which they must confirm; all, if there is none of the group any more: then
-/// there is no session to continue.
-fn in_order(portals: &[Portal], facts: &Facts) -> (Vec<Portal>, Option<Continues>) {
+/// others of its portal group, which they must confirm; then also the rest, if there is none of the group any more, or the
+/// session is `over`: then there is no session to continue.
+fn in_order(portals: &[Portal], facts: &Facts, over: bool) -> (Vec<Portal>, Option<Continues>) {
     let group_tag = facts.handoff.target_portal_group_tag;
-    let mut order: Vec<Portal> =
-        portals.iter().filter(|portal| portal.group_tag.is_none_or(|tag| tag == group_tag)).cloned().collect();
-    // 0 is what a target that declares no group has, nearly always.
-    let checked = !order.is_empty() && group_tag != 0;
-    let continues = checked.then(|| Continues { group_tag, via: facts.via.clone() });
-    if order.is_empty() {
-        order = portals.to_vec();
+    let of_group = |portal: &Portal| portal.group_tag.is_none_or(|tag| tag == group_tag);
+    let mut order = portals.to_vec();
+    let bound = !over && portals.iter().any(of_group);
+    if bound {
+        order.retain(of_group);
     }
-    order.sort_by_key(|portal| portal.endpoint() != facts.via);
+    order.sort_by_key(|portal| (portal.endpoint() != facts.via, !of_group(portal)));
+    // 0 is what a target that declares no group has, nearly always.
+    let continues = (bound && group_tag != 0).then(|| Continues { group_tag, via: facts.via.clone() });
     (order, continues)
 }

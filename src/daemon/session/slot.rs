@@ -133,6 +133,19 @@ impl Slot {
             changed.await;
         }
     }
+
+    /// Waits until no logout is under way, which its own timer bounds. One of a disk in use is refused, and the session stays.
+    async fn decided(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.is_closing() {
+                return;
+            }
+            changed.await;
+        }
+    }
 }
 
 /// A login under way. Dropped without [`up`](Attempt::up), the target is idle again.
@@ -201,8 +214,12 @@ pub(crate) struct Live {
     pub(crate) stop: CancellationToken,
     /// The recovery has ended.
     pub(crate) recovery_ended: CancellationToken,
-    /// The recovery looks at once whether the target answers, or tries at once to log in again.
+    /// The network is another: the recovery looks at once whether the target answers, or tries at once to log in again, and
+    /// earlier failures do not count.
     pub(crate) look: Notify,
+    /// Somebody wants the next login now, by `notify_waiters`: it cuts a wait short, and nothing else. A login under way
+    /// goes on, and failures count: whoever asks each second is no reason to begin each second anew.
+    pub(crate) hurry: Notify,
     /// Whether its units may be attached. Attaching and detaching lock it, so that a session
     /// that is being closed gets no new disk.
     pub(crate) attachable: tokio::sync::Mutex<bool>,
@@ -269,6 +286,7 @@ impl Live {
             stop: CancellationToken::new(),
             recovery_ended: CancellationToken::new(),
             look: Notify::new(),
+            hurry: Notify::new(),
             attachable: tokio::sync::Mutex::new(true),
             seen: Seen::default(),
             facts: Mutex::new(facts),
@@ -289,8 +307,9 @@ impl Live {
         self.lock().id
     }
 
-    /// Whether it is on its way out of its place, or is not there any more.
-    pub(crate) fn is_leaving(self: &Arc<Self>, slot: &Slot) -> bool {
+    /// Whether it has left its place, once a logout that is under way has been done or refused.
+    pub(crate) async fn has_left(self: &Arc<Self>, slot: &Slot) -> bool {
+        slot.decided().await;
         !matches!(&*slot.lock(), Phase::Up(live) if Arc::ptr_eq(live, self))
     }
 

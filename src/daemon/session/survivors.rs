@@ -61,6 +61,11 @@ impl Survivors {
         self.staying.lock().unwrap_or_else(PoisonError::into_inner).insert(target.to_owned());
     }
 
+    /// It does not [stay](Self::stay) after all.
+    pub(crate) fn go(&self, target: &str) {
+        self.staying.lock().unwrap_or_else(PoisonError::into_inner).remove(target);
+    }
+
     /// Forgets every target but those that [stay](Self::stay).
     pub(crate) fn clear(&self) {
         let staying = self.staying.lock().unwrap_or_else(PoisonError::into_inner).clone();

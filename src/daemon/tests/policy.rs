@@ -261,6 +261,96 @@ async fn a_session_that_stays_down_is_tried_for_ever_and_revives() {
     assert!(started.elapsed() < Duration::from_secs(40));
 }
 
+// check: recovery-portal-group
+#[tokio::test(start_paused = true)]
+async fn a_portal_of_another_group_takes_a_session_up_once_nothing_of_it_is_left() {
+    for known in [false, true] {
+        let stage = stage().await;
+        stage.script.groups.lock().expect("sound").insert(TWO.into(), 2);
+        if known {
+            stage.script.set(ONE, [Act::Fail(Cause::Closed)]);
+            stage.log_in(A).await.expect("in over the other one, which declares its group");
+            stage.log_out(A, false).await.expect("out");
+            stage.script.set(ONE, [Act::LetIn]);
+        }
+        stage.log_in(A).await.expect("in");
+        assert_eq!(stage.sessions().await[0].portal, ONE);
+        stage.script.set(ONE, [Act::Fail(Cause::Closed)]);
+        let started = Instant::now();
+        let lost = BridgeEvent::ConnectionLost { session: SessionId(u32::from(known)), why: "reset".into() };
+        stage.kernel.events.send(lost).expect("somebody listens");
+        stage.until(SessionState::Recovering).await;
+        stage.until(SessionState::Active).await;
+        assert_eq!(stage.sessions().await[0].portal, TWO);
+        // ReplacementTimeout and DefaultTime2Retain, a Time2Wait before them and at most one wait after them.
+        let took = started.elapsed().as_secs();
+        assert!((143..143 + 40).contains(&took), "{took} s");
+    }
+}
+
+// check: recovery-back-off
+#[tokio::test(start_paused = true)]
+async fn a_user_who_wants_a_login_at_once_neither_ends_one_that_is_under_way_nor_forgets_earlier_failures() {
+    let stage = stage().await;
+    stage.log_in(A).await.expect("in");
+    stage.script.set(ONE, [Act::KeepSilent]);
+    stage.script.set(TWO, [Act::LetIn]);
+    stage.lose();
+    stage.until(SessionState::Recovering).await;
+    let impatient = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if stage.log_in(A).await.is_ok() || stage.sessions().await[0].state == SessionState::Active {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), impatient).await.expect("the login gets to its end");
+    assert_eq!(stage.script.tried(), [ONE, ONE, TWO]);
+
+    // A wait is cut short, and the next one is longer all the same.
+    stage.script.set(ONE, [Act::Fail(Cause::Closed)]);
+    stage.script.set(TWO, [Act::Fail(Cause::Closed)]);
+    stage.lose();
+    stage.until(SessionState::Recovering).await;
+    let tries = async |count: usize| {
+        while stage.script.tried().len() < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    for round in 1..=6 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(stage.log_in(A).await.expect_err("down").code, ExitCode::TryAgain);
+        tries(3 + 2 * round).await;
+    }
+    let started = Instant::now();
+    tries(3 + 2 * 7).await;
+    assert!(started.elapsed() > Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_is_good_whose_session_somebody_else_was_refused_to_end() {
+    for refused in [true, false] {
+        let stage = stage().await;
+        stage.kernel.scan_takes.store(2, Ordering::Relaxed);
+        let login = tokio::spawn({
+            let daemon = stage.daemon.clone();
+            async move { daemon.answer(Request::Login(which(A)), Progress::default()).await }
+        });
+        stage.until(SessionState::Active).await;
+        let closing = stage.daemon.slot(A).close().expect("up");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!login.is_finished(), "whether it stays is not settled");
+        if refused {
+            closing.stay();
+            login.await.expect("a task").expect("in");
+        } else {
+            drop(closing);
+            assert_eq!(login.await.expect("a task").expect_err("out").code, ExitCode::TryAgain);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_target_is_removed_by_force_in_less_than_a_second_and_its_disks_get_errors_at_once() {
     let stage = stage_with(false).await;
@@ -358,6 +448,27 @@ async fn a_target_whose_disk_outlives_the_daemon_is_logged_in_again_by_the_next_
     stage.daemon.survivors.clear();
     let (_, left) = Survivors::open(&stage.daemon.runtime_dir);
     assert!(left.contains(A), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_whose_users_do_not_show_holds_the_end_up_for_a_moment_and_stays_for_the_next_daemon() {
+    for outlives in [false, true] {
+        let stage = stage().await;
+        stage.log_in(A).await.expect("in");
+        stage.log_in(B).await.expect("in");
+        stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
+        stage.desk.hangs.store(true, Ordering::Relaxed);
+        *stage.desk.outlives.lock().expect("sound") = outlives;
+        let lost = tokio::time::timeout(Duration::from_secs(10), end_all(&stage.daemon)).await;
+        if !outlives {
+            let lost = lost.expect("within the time that the end has");
+            assert!(lost.iter().any(|sentence| sentence.starts_with(UNIT)), "{lost:?}");
+            assert!(stage.desk.device(UNIT).is_some(), "it may be in use");
+        }
+        stage.daemon.survivors.clear();
+        let (_, left) = Survivors::open(&stage.daemon.runtime_dir);
+        assert!(left.contains(A), "{left:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

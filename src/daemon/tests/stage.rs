@@ -45,6 +45,8 @@ pub(crate) enum Act {
 #[derive(Default)]
 pub(crate) struct Script {
     acts: Mutex<BTreeMap<String, VecDeque<Act>>>,
+    /// The portal groups that are declared; the others are of group 1, and do not say so.
+    pub(crate) groups: Mutex<BTreeMap<String, u16>>,
     pub(crate) tried: Mutex<Vec<(Instant, String, Isid)>>,
 }
 
@@ -74,7 +76,16 @@ impl Opener for Script {
             let at = portal.endpoint();
             self.tried.lock().expect("sound").push((Instant::now(), at.clone(), plan.isid));
             match self.next(&at) {
-                Act::LetIn => Ok(opened(plan, &at)),
+                Act::LetIn => {
+                    let declared = self.groups.lock().expect("sound").get(&at).copied();
+                    let other =
+                        |group: u16| plan.continues.as_ref().is_some_and(|old| old.via != at && old.group_tag != group);
+                    if let Some(group) = declared.filter(|&group| other(group)) {
+                        let why = format!("it is of portal group {group}");
+                        return Err(Failed { portal: at, cause: Cause::Incompatible { why } });
+                    }
+                    Ok(opened(plan, &at, declared))
+                }
                 Act::Fail(cause) => Err(Failed { portal: at, cause }),
                 Act::KeepSilent => {
                     tokio::time::sleep(plan.timeout).await;
@@ -85,7 +96,7 @@ impl Opener for Script {
     }
 }
 
-fn opened(plan: &Plan, at: &str) -> Opened {
+fn opened(plan: &Plan, at: &str, declared_tag: Option<u16>) -> Opened {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let stream = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
     let handoff = Handoff {
@@ -102,7 +113,7 @@ fn opened(plan: &Plan, at: &str) -> Opened {
         max_outstanding_r2t: 1,
         default_time2wait: 3,
         default_time2retain: 20,
-        target_portal_group_tag: 1,
+        target_portal_group_tag: declared_tag.unwrap_or(1),
         isid: plan.isid.0,
         header_digest: 0,
         data_digest: 0,
@@ -119,7 +130,7 @@ fn opened(plan: &Plan, at: &str) -> Opened {
         alias: None,
         authentication: "None".into(),
         keys: Vec::new(),
-        declared_tag: None,
+        declared_tag,
         md5_alone: false,
     }
 }
@@ -295,6 +306,8 @@ pub(crate) struct Desk {
     pub(crate) released: Mutex<Vec<String>>,
     pub(crate) written_back: Mutex<Vec<String>>,
     pub(crate) outlives: Mutex<bool>,
+    /// Who uses a disk does not show.
+    pub(crate) hangs: AtomicBool,
 }
 
 impl Desk {
@@ -330,7 +343,12 @@ impl Disks for Desk {
 
     fn in_use(&self, _unit: &str) -> std::pin::Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
         let mounted = *self.mounted.lock().expect("sound");
-        Box::pin(async move { if mounted { vec!["mounted on /mnt/data".into()] } else { Vec::new() } })
+        Box::pin(async move {
+            if self.hangs.load(Ordering::Relaxed) {
+                let () = std::future::pending().await;
+            }
+            if mounted { vec!["mounted on /mnt/data".into()] } else { Vec::new() }
+        })
     }
 }
 

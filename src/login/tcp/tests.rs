@@ -321,6 +321,27 @@ async fn the_portal_group_that_a_target_declares_is_believed() {
     OverTcp.open(&continues(&known.endpoint()), &known).await.expect("a login");
 }
 
+// check: login-group-tag, redirect-followed
+#[tokio::test]
+async fn a_session_goes_on_behind_a_redirection_in_its_group_alone() {
+    for (group, goes_on) in [(1, true), (2, false)] {
+        let there = start(target(DISK).portal_group_tag(group)).await;
+        let here = start(target(DISK)).await;
+        let address = there.address();
+        here.on_login(move |_| elsewhere(address, false));
+        let known = at(here.address());
+        let continues = Continues { group_tag: 1, via: known.endpoint() };
+        let opened = OverTcp.open(&Plan { continues: Some(continues), ..plan() }, &known).await;
+        match opened {
+            Ok(_) => assert!(goes_on, "group {group}"),
+            Err(failed) => {
+                assert!(!goes_on, "{failed:?}");
+                assert!(matches!(&failed.cause, Cause::Incompatible { .. }), "{failed:?}");
+            }
+        }
+    }
+}
+
 // check: login-group-tag-none
 #[tokio::test]
 async fn a_target_that_declares_no_portal_group_is_logged_in_to() {
