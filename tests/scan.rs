@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use iscsi_proto::ids::Lun;
 use iscsi_proto::keys::Offer;
@@ -273,6 +274,31 @@ async fn a_target_that_shows_one_unit_at_every_number_has_one_disk() {
     let scene = Scene::of(builder.on_command(hook)).await;
     assert_eq!(numbers(scene.lab.units()), [0]);
     assert_eq!(scene.lab.registry().list().len(), 1);
+    scene.end().await;
+}
+
+// check: scan-unit-twice
+#[tokio::test]
+async fn the_disk_in_use_stays_where_it_is_when_a_target_begins_to_show_it_at_every_number() {
+    let mut builder = SimTarget::builder(TARGET);
+    for number in 0..256 {
+        builder = builder.lun(number, disk().serial("ONE").naa([0x60; 16]));
+    }
+    let refuses = Arc::new(AtomicBool::new(false));
+    let hook = {
+        let refuses = refuses.clone();
+        move |command: &Command| match is_list(command) {
+            true if refuses.load(Ordering::Relaxed) => no_such_unit(),
+            true => list(8, &[lun(5).0]),
+            false => Action::Proceed,
+        }
+    };
+    let scene = Scene::of(builder.on_command(hook)).await;
+    assert_eq!(numbers(scene.lab.units()), [5]);
+    refuses.store(true, Ordering::Relaxed);
+    assert_eq!(scene.rescan().await, [5]);
+    assert!(scene.block(0).is_none(), "one unit as two disks would be destroyed");
+    scene.write(5, 7).await.expect("the disk that it was");
     scene.end().await;
 }
 

@@ -357,18 +357,22 @@ fn note_habits(units: &Units, listing: &Listing) {
 }
 
 /// Where each number was tried: a target that does not look at the number shows one unit everywhere, and as two disks
-/// it would be destroyed. Of those that cannot be told apart by their names, only the first one is used.
+/// it would be destroyed. Of those that cannot be told apart by their names, only the one in use, or else the first one,
+/// is used.
 fn drop_echoes(units: &Units, found: &mut BTreeMap<Lun, Found>, known: &[Lun]) {
-    let mut names = BTreeSet::new();
-    found.retain(|lun, found| {
+    let name = |found: &Found| {
         let UnitInfo { identifier, serial, vendor, product, .. } = &found.info;
         let unnamed = identifier.is_none() && serial.is_none();
-        let called = unnamed.then(|| (vendor.clone(), product.clone()));
-        let new = names.insert((identifier.clone(), serial.clone(), called));
-        if !new && !known.contains(lun) {
+        (identifier.clone(), serial.clone(), unnamed.then(|| (vendor.clone(), product.clone())))
+    };
+    let mut names: BTreeSet<_> =
+        found.iter().filter(|(lun, _)| known.contains(lun)).map(|(_, found)| name(found)).collect();
+    found.retain(|lun, found| {
+        let stays = known.contains(lun) || names.insert(name(found));
+        if !stays {
             units.seen.note(&units.target, Quirk::EchoesUnit, &format!("at {lun} as well"));
         }
-        new || known.contains(lun)
+        stays
     });
 }
 
@@ -447,12 +451,12 @@ impl KernelBridge for Sessions {
                 flushed = tokio::time::timeout_at(deadline, self.flush_all(&handle)) => if flushed.is_err() {
                     tracing::warn!(target = handle.target(), "its units were not flushed in time before the logout");
                 },
-                // A driver that has ended flushes nothing either.
-                _ = held.wait_for(|held| *held) => {
-                    tracing::warn!(
-                        target = handle.target(),
-                        "the target wants a logout and takes no more commands: its units were not flushed before it"
-                    );
+                wanted = held.wait_for(|held| *held) => {
+                    let why = match wanted {
+                        Ok(_) => "the target wants a logout and takes no more commands",
+                        Err(_) => "the session has ended already",
+                    };
+                    tracing::warn!(target = handle.target(), why, "its units were not flushed before the logout");
                 }
             }
             self.forget(session);
