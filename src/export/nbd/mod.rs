@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
 use self::handshake::Agreed;
@@ -87,7 +88,10 @@ async fn converse(
 async fn beside_the_unit(stream: UnixStream, agreed: Agreed, stop: CancellationToken) -> io::Result<()> {
     let Some(lane) = agreed.unit.lane() else { return connection::run(stream, agreed, stop).await };
     let stream = stream.into_std()?;
-    let served = lane.spawn(async move { connection::run(UnixStream::from_std(stream)?, agreed, stop).await });
+    // It ends with this task: whoever has to leave must not go on without a place.
+    let served = AbortOnDropHandle::new(
+        lane.spawn(async move { connection::run(UnixStream::from_std(stream)?, agreed, stop).await }),
+    );
     // The lanes have ended, or a bug has ended it.
     served.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

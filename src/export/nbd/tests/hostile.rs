@@ -240,3 +240,22 @@ async fn a_spoilt_conversation_harms_nobody() {
     }
     assert_eq!(bystander.read(0, 4096, 512).await.expect("it is read").0.len(), 512);
 }
+
+#[tokio::test]
+async fn one_that_has_to_leave_is_not_served_on_by_the_lane_of_its_unit() {
+    let stage = Stage::with(MIB, |_| {});
+    let unit = Laggard::enter(&stage);
+    let (mut client, server) = stage.connect();
+    client.greet().await;
+    client.go(NAME).await;
+    client.request(command::WRITE, 0, 1, 0, 512).await;
+    client.send(&[7; 512]).await;
+    until("its write", || unit.is_late()).await;
+    server.abort();
+    let rest = tokio::time::timeout(Duration::from_secs(10), client.rest()).await;
+    assert!(rest.expect("the end of its connection").is_empty());
+    // What the unit has is the unit's to end, with the buffer.
+    unit.let_go();
+    until("the end of the write", || stage.disk.content()[..512] == [7; 512]).await;
+    until("all of it to go", || Arc::strong_count(&unit) == 2).await;
+}

@@ -7,16 +7,18 @@ mod pressure;
 mod requests;
 mod small_blocks;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::net::UnixStream;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
 use super::small_blocks::SmallUnits;
 use crate::block::testing::{Plan, RamDisk};
-use crate::block::{Geometry, Registry};
+use crate::block::{Block, Geometry, Io, Op, Pool, Registry};
 use crate::clients::{Clients, Limits};
 
 const NAME: &str = "iqn.2026-01.example:disk/0";
@@ -70,6 +72,73 @@ impl Stage {
         client.go(NAME).await;
         client
     }
+}
+
+/// A disk with a lane, which keeps its first write back until a test lets it go.
+struct Laggard {
+    disk: Arc<RamDisk>,
+    lane: Handle,
+    late: Mutex<Late>,
+}
+
+enum Late {
+    Expected,
+    Kept(Io),
+    Gone,
+}
+
+impl Laggard {
+    /// In place of the stage's disk, which it passes everything else to.
+    fn enter(stage: &Stage) -> Arc<Laggard> {
+        let laggard = Laggard { disk: stage.disk.clone(), lane: Handle::current(), late: Mutex::new(Late::Expected) };
+        let laggard = Arc::new(laggard);
+        stage.registry.insert(NAME.to_owned(), laggard.clone());
+        laggard
+    }
+
+    fn is_late(&self) -> bool {
+        matches!(&*self.late.lock().unwrap_or_else(PoisonError::into_inner), Late::Kept(_))
+    }
+
+    fn let_go(&self) {
+        let late = std::mem::replace(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner), Late::Gone);
+        let Late::Kept(io) = late else { panic!("there was no write") };
+        self.disk.submit(&mut vec![io]);
+    }
+}
+
+impl Block for Laggard {
+    fn geometry(&self) -> Geometry {
+        self.disk.geometry()
+    }
+
+    fn submit(&self, batch: &mut Vec<Io>) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = batch.iter().position(|io| matches!(io.op, Op::Write { .. }));
+        if let (Late::Expected, Some(first)) = (&*late, first) {
+            *late = Late::Kept(batch.remove(first));
+        }
+        drop(late);
+        self.disk.submit(batch);
+    }
+
+    fn pool(&self) -> &Pool {
+        self.disk.pool()
+    }
+
+    fn lane(&self) -> Option<Handle> {
+        Some(self.lane.clone())
+    }
+}
+
+/// Waits for what the tasks of this runtime bring about by themselves.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let turns = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), turns).await.is_ok(), "it was waited in vain for {what}");
 }
 
 /// Bytes that differ from block to block.
