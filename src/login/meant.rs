@@ -35,8 +35,7 @@ impl Asked<'_> {
     pub(crate) fn meant(&self, mut address: TargetAddress) -> Result<TargetAddress, &'static str> {
         let host = &mut address.portal.host;
         let Some(ip) = ip(host) else {
-            let local = host == "localhost" || host.ends_with(".localhost");
-            return if local && !self.is_here() { Err(NOT_HERE) } else { Ok(address) };
+            return if is_local(host) && !self.is_here() { Err(NOT_HERE) } else { Ok(address) };
         };
         match ip.to_canonical() {
             ip if ip.is_unspecified() => self.host.clone_into(host),
@@ -76,6 +75,18 @@ pub(crate) fn is_within(ip: IpAddr) -> bool {
     ip.is_loopback() || ip.is_unspecified()
 }
 
+/// Whether a host is this machine by what it is called, RFC 6761 §6.3; a name that is found to lead here is not known by that.
+pub(crate) fn is_local(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || ip(host).is_some_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// Whether another machine has named a host by a name of which only looking it up shows where it leads. `from` is the host
+/// of the portal that named it. What is called the same as that portal leads where the user has sent us.
+pub(crate) fn is_foreign_name(host: &str, from: &str) -> bool {
+    !is_local(from) && !is_local(host) && ip(host).is_none() && !host.eq_ignore_ascii_case(from)
+}
+
 /// Whether a host is a link-local address that does not say on which link.
 pub(crate) fn lacks_zone(host: &str) -> bool {
     host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_unicast_link_local())
@@ -110,12 +121,34 @@ mod tests {
     // check: address-foreign-loopback
     #[test]
     fn a_loopback_address_is_taken_from_this_machine_alone() {
-        for named in
-            ["127.0.0.1:3260,1", "127.9.9.9,1", "[::1]:3260,1", "[::ffff:127.0.0.1],1", "localhost,1", "a.localhost,1"]
-        {
+        for named in [
+            "127.0.0.1:3260,1",
+            "127.9.9.9,1",
+            "[::1]:3260,1",
+            "[::ffff:127.0.0.1],1",
+            "localhost,1",
+            "a.localhost,1",
+            "localhost.:3260,1",
+        ] {
             assert_eq!(meant("nas.example", "192.0.2.1:3260", named), Err(NOT_HERE), "{named}");
             assert!(meant("localhost", "127.0.0.1:3260", named).is_ok(), "{named}");
             assert!(meant("::1", "[::1]:3260", named).is_ok(), "{named}");
+        }
+    }
+
+    // check: address-foreign-loopback
+    #[test]
+    fn a_name_of_another_machines_choice_is_told_from_those_that_say_where_they_lead() {
+        assert!(is_foreign_name("nas2.example", "nas.example") && is_foreign_name("nas2.example", "192.0.2.1"));
+        for (host, from) in [
+            ("nas.example", "NAS.example"),
+            ("192.0.2.2", "nas.example"),
+            ("2001:db8::1", "nas.example"),
+            ("localhost.", "myself.example"),
+            ("nas2.example", "localhost"),
+            ("nas2.example", "127.0.0.1"),
+        ] {
+            assert!(!is_foreign_name(host, from), "{host} from {from}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Isid;
 use iscsi_proto::keys::Offer;
-use iscsi_proto::names::{IscsiName, NameError, TargetName};
+use iscsi_proto::names::{IscsiName, NameError, PortalAddress, TargetName};
 
 use super::connect::Endpoint;
 use super::failure::{Again, Cause, Failed};
@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     /// The session that is to go on over the new connection.
     pub(crate) continues: Option<Continues>,
+    /// The host of the discovery portal that has named the target's portals; `None` where a user has.
+    pub(crate) named_by: Option<String>,
 }
 
 /// What a login must fit that continues a session.
@@ -93,6 +95,7 @@ impl Plan {
             chap: config.credentials(&current.secrets, None)?,
             timeout: current.effective("").timers.login,
             continues: None,
+            named_by: None,
         })
     }
 
@@ -134,6 +137,10 @@ impl TargetLogin {
             chap: current.config.credentials(&current.secrets, Some(target))?,
             timeout: effective.timers.login,
             continues: None,
+            named_by: settings
+                .discovered_from
+                .as_deref()
+                .and_then(|portal| Some(PortalAddress::parse(portal).ok()?.host)),
         };
         Ok(TargetLogin { plan, effective, portals: settings.portals.clone() })
     }

@@ -28,7 +28,7 @@ use tracing::info;
 
 use super::connect::{Endpoint, connect};
 use super::failure::{Cause, Failed};
-use super::meant::Asked;
+use super::meant::{Asked, NOT_HERE, is_foreign_name};
 use super::plan::{Opened, Opener, Opening, Plan};
 use crate::config::{Credentials, Portal, endpoint};
 
@@ -45,7 +45,10 @@ impl Opener for OverTcp {
             let mut way = Way {
                 plan,
                 via: portal.endpoint(),
-                to: Endpoint::from(portal),
+                to: Endpoint {
+                    foreign: plan.named_by.as_ref().is_some_and(|from| is_foreign_name(&portal.address, from)),
+                    ..Endpoint::from(portal)
+                },
                 group_tag: portal.group_tag,
                 hops: 0,
                 md5_alone: false,
@@ -102,7 +105,14 @@ impl Way<'_> {
     async fn follow(&mut self) -> Result<Opened, Cause> {
         let mut chap = self.plan.chap.as_ref().map(chap_config).transpose()?;
         loop {
-            let stream = connect(&self.to, self.deadline, self.plan.timeout).await?;
+            let connected = connect(&self.to, self.deadline, self.plan.timeout).await;
+            let stream = connected.map_err(|cause| match cause {
+                // Nobody has sent us on: a list of targets has the name.
+                Cause::Redirected { .. } if self.hops == 0 => {
+                    Cause::Unreachable { why: format!("its name leads to this machine: {NOT_HERE}") }
+                }
+                other => other,
+            })?;
             let peer = stream.peer_addr().map_err(|error| Cause::Dropped { why: error.to_string() })?;
             match self.log_in(stream, chap.clone()).await {
                 Outcome::Done(stream, logged_in) => return self.opened(stream, *logged_in),

@@ -197,6 +197,7 @@ fn plan(target: &str, portal: SocketAddr, offer: &Offer, chap: Option<Credential
         chap,
         timeout: PATIENCE,
         continues: None,
+        named_by: None,
     };
     let portal = Portal { address: portal.ip().to_string(), port: portal.port(), interface: None, group_tag: None };
     Ok((plan, portal))

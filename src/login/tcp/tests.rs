@@ -25,6 +25,7 @@ fn plan() -> Plan {
         chap: None,
         timeout: Duration::from_secs(15),
         continues: None,
+        named_by: None,
     }
 }
 
@@ -287,6 +288,20 @@ async fn a_target_elsewhere_cannot_send_us_to_a_service_of_this_machine() {
     let refused = connect(&there, way.deadline, plan.timeout).await.expect_err("this machine");
     assert!(matches!(refused, Cause::Redirected { .. }), "{refused:?}");
     drop(listener);
+}
+
+// check: address-foreign-loopback
+#[tokio::test]
+async fn a_name_from_another_machines_list_that_leads_to_this_one_is_not_followed() {
+    let here = start(target(DISK)).await;
+    // A name that the resolver takes, and that does not say by itself where it leads.
+    let portal = Portal { address: "127.1".into(), ..at(here.address()) };
+    let named_by = |from: &str| Plan { named_by: Some(from.into()), ..plan() };
+    let failed = OverTcp.open(&named_by("nas.example"), &portal).await.expect_err("this machine");
+    assert!(matches!(&failed.cause, Cause::Unreachable { why } if why.contains(NOT_HERE)), "{failed:?}");
+    assert_eq!(here.counters().connections, 0);
+    OverTcp.open(&named_by("localhost"), &portal).await.expect("named by this machine");
+    OverTcp.open(&plan(), &portal).await.expect("named by the user");
 }
 
 // check: redirect-not-quoted
