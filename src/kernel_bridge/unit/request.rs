@@ -218,7 +218,8 @@ impl Request {
             progress.then_flush = false;
         }
         let shape = unit.shape();
-        self.attempts = 0;
+        // The patience is with each command, not with all of a long operation together.
+        (self.attempts, self.overdue, self.losses, self.first_loss) = (0, 0, 0, None);
         self.take(&shape, shape.step(op, from, left)?);
         Ok(true)
     }
@@ -334,5 +335,50 @@ impl Inbox {
         self.closed.store(true, Ordering::Release);
         let left = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
         left.into_iter().for_each(|request| request.fail(IoError::Offline));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Completions;
+    use crate::block::testing::Plan;
+    use crate::kernel_bridge::unit::features::Features;
+    use crate::kernel_bridge::unit::info::UnitInfo;
+
+    fn unit() -> Arc<Unit> {
+        let info = UnitInfo {
+            lun: Lun(0),
+            device_type: 0,
+            administrative: false,
+            vendor: "VENDOR".to_owned(),
+            product: "DISK".to_owned(),
+            revision: "1".to_owned(),
+            serial: Some("S".to_owned()),
+            identifier: None,
+            geometry: Some(Plan::of_bytes(1 << 30).geometry),
+            problem: None,
+            workarounds: Vec::new(),
+        };
+        Arc::new(Unit::new("iqn.2026-11.test:disk", &info, Features::default()).expect("a disk"))
+    }
+
+    #[test]
+    fn each_command_of_a_long_operation_has_all_the_patience() {
+        let unit = unit();
+        let shape = unit.shape();
+        let most = shape.geometry.max_zero_blocks;
+        let completion = Completions::new().completion(0);
+        let op = Op::WriteZeroes { fua: false, unmap: false };
+        let io = Io { op, lba: 0, blocks: 3 * most, buffer: None, completion };
+        let mut request = Request::block(Lun(0), &unit, &shape, io).map_err(|(_, error)| error).expect("a command");
+        for _ in 0..2 {
+            (request.attempts, request.overdue, request.losses) = (9, 2, 3);
+            request.first_loss = Some(Instant::now());
+            assert_eq!(request.goes_on(), Ok(true));
+            let counted = (request.attempts, request.overdue, request.losses, request.first_loss);
+            assert_eq!(counted, (0, 0, 0, None), "the command before it was done");
+        }
+        assert_eq!(request.goes_on(), Ok(false));
     }
 }
