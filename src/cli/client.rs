@@ -131,7 +131,7 @@ impl Client {
         serde_json::to_writer(&mut *json, message).map_err(|error| {
             Failure::new(ExitCode::Internal, format!("the request cannot be written as JSON: {error}"))
         })?;
-        let length = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_FRAME);
+        let length = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_REQUEST);
         let Some(length) = length else {
             return Err(Failure::new(ExitCode::Usage, "the command is too long to send to iscsid"));
         };

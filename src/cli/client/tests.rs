@@ -248,3 +248,18 @@ fn a_stranger_who_listens_in_a_directory_of_ours_is_told_nothing() {
     assert_eq!(failure.code, ExitCode::NotPermitted);
     assert!(failure.to_string().contains("runs as user 65534"), "{failure}");
 }
+
+#[test]
+fn a_request_that_the_daemon_would_not_read_is_not_sent() {
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let mut client = Client { stream: ours, socket: "control.sock".into(), instead: None };
+    // As JSON it has two quotes more.
+    let refused = client.send(&"x".repeat(MAX_REQUEST - 1)).expect_err("a frame that is too long");
+    assert_eq!(refused.code, ExitCode::Usage);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| std::io::copy(&mut &theirs, &mut std::io::sink()).expect("what was sent"));
+        client.send(&"x".repeat(MAX_REQUEST - 2)).expect("the longest frame");
+        drop(client);
+        assert_eq!(reader.join().expect("a reader"), 4 + MAX_REQUEST as u64, "and nothing of the other one");
+    });
+}
