@@ -4,7 +4,9 @@
 //!   transmission ── Io of 512-byte blocks ──► SmallBlocks ──► Bytes: read, patch, write ──► Block
 //! ```
 //! A client that does not ask for block sizes keeps to multiples of 512 bytes ("Block size constraints" of the
-//! protocol). All of them that use a unit go through one [`SmallBlocks`]: what one patches, another does not undo.
+//! protocol). All of them that use a unit go through one [`SmallBlocks`]: what one patches, another does not undo. It is
+//! there as long as one of them is, or an operation of one that is gone: such a write may come late, and what comes
+//! after it in the same block has to wait for it.
 //! Clients that were told, and the unit's disk, write whole blocks beside it: who shares a unit with them has to agree
 //! with them on who writes where, in blocks of the unit.
 
@@ -43,7 +45,7 @@ impl SmallUnits {
         if let Some(small) = present.filter(|small| Arc::ptr_eq(&small.unit, &unit)) {
             return small;
         }
-        let small = Arc::new(SmallBlocks::new(unit));
+        let small = SmallBlocks::start(unit);
         units.insert(name.to_owned(), Arc::downgrade(&small));
         small
     }
@@ -66,17 +68,24 @@ pub(super) fn in_small_blocks(geometry: &Geometry) -> Geometry {
 
 struct SmallBlocks {
     unit: Arc<dyn Block>,
-    queue: mpsc::UnboundedSender<Io>,
+    queue: mpsc::UnboundedSender<Order>,
+    this: Weak<SmallBlocks>,
+}
+
+/// An operation, and what it goes through: that stays until the operation has ended.
+struct Order {
+    io: Io,
+    through: Arc<SmallBlocks>,
 }
 
 impl SmallBlocks {
-    fn new(unit: Arc<dyn Block>) -> SmallBlocks {
+    fn start(unit: Arc<dyn Block>) -> Arc<SmallBlocks> {
         // As many as its clients have under way, and they are bounded.
         let (queue, arrived) = mpsc::unbounded_channel();
         let runtime = Handle::current();
         let bytes = Bytes::new(Arc::new(Pooled { unit: unit.clone(), pool: Pool::new(BUDGET) }), &runtime);
         unit.lane().unwrap_or(runtime).spawn(carry_out(arrived, bytes));
-        SmallBlocks { unit, queue }
+        Arc::new_cyclic(|this| SmallBlocks { unit, queue, this: this.clone() })
     }
 }
 
@@ -86,8 +95,11 @@ impl Block for SmallBlocks {
     }
 
     fn submit(&self, batch: &mut Vec<Io>) {
+        // Whoever calls this holds it.
+        let Some(this) = self.this.upgrade() else { return };
         for io in batch.drain(..) {
-            if let Err(mpsc::error::SendError(io)) = self.queue.send(io) {
+            if let Err(mpsc::error::SendError(Order { io, .. })) = self.queue.send(Order { io, through: this.clone() })
+            {
                 io.completion.finish(Err(IoError::Offline), io.buffer);
             }
         }
@@ -127,22 +139,23 @@ impl Block for Pooled {
 }
 
 /// Begins operations in the order in which they arrive, until nobody is left to send any.
-async fn carry_out(mut arrived: mpsc::UnboundedReceiver<Io>, bytes: Bytes<Reply>) {
-    while let Some(Io { op, lba, blocks, buffer, completion }) = arrived.recv().await {
+async fn carry_out(mut arrived: mpsc::UnboundedReceiver<Order>, bytes: Bytes<Reply>) {
+    while let Some(Order { io, through }) = arrived.recv().await {
+        let Io { op, lba, blocks, buffer, completion } = io;
         let offset = lba.saturating_mul(SMALL.into());
         let length = blocks as usize * SMALL as usize;
         match (op, buffer) {
             (Op::Read, Some(buffer)) if buffer.len() == length => {
-                bytes.read_soon(offset, length, Reply { completion, buffer: Some(buffer) }).await;
+                bytes.read_soon(offset, length, Reply { completion, buffer: Some(buffer), _through: through }).await;
             }
             (Op::Write { fua }, Some(buffer)) if buffer.len() == length => {
-                let reply = Reply { completion, buffer: None };
+                let reply = Reply { completion, buffer: None, _through: through };
                 match bytes.begin_write(offset, length, fua, reply) {
                     Ok(writing) => writing.copy_from(&buffer).await.complete(),
                     Err((reply, error)) => reply.failed(error),
                 }
             }
-            (Op::Flush, buffer) => bytes.flush(Reply { completion, buffer }),
+            (Op::Flush, buffer) => bytes.flush(Reply { completion, buffer, _through: through }),
             (Op::Unmap | Op::WriteZeroes { .. }, buffer) => completion.finish(Err(IoError::Unsupported), buffer),
             (Op::Read | Op::Write { .. }, buffer) => completion.finish(Err(IoError::Invalid), buffer),
         }
@@ -153,11 +166,12 @@ async fn carry_out(mut arrived: mpsc::UnboundedReceiver<Io>, bytes: Bytes<Reply>
 struct Reply {
     completion: Completion,
     buffer: Option<Buffer>,
+    _through: Arc<SmallBlocks>,
 }
 
 impl Answer for Reply {
     fn data(self, data: &[u8]) {
-        let Reply { completion, mut buffer } = self;
+        let Reply { completion, mut buffer, _through } = self;
         let result = match &mut buffer {
             Some(buffer) if buffer.len() == data.len() => {
                 buffer.copy_from_slice(data);

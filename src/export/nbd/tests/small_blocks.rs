@@ -73,6 +73,44 @@ async fn two_that_did_not_ask_lose_nothing_of_each_other() {
     }
 }
 
+// check: nbd-block-size-not-asked
+#[tokio::test]
+async fn a_late_write_of_one_that_broke_off_undoes_nothing_of_the_next_one() {
+    let stage = of_4k_blocks(MIB);
+    let before = pattern(MIB as usize, 3);
+    stage.disk.put(0, &before);
+    let unit = Laggard::enter(&stage);
+    let (mut gone, server) = stage.connect();
+    gone.greet().await;
+    gone.go_blindly(NAME).await;
+    gone.request(command::WRITE, 0, 1, 0, 512).await;
+    gone.send(&[0xaa; 512]).await;
+    until("the write of the whole block", || unit.is_late()).await;
+    // In the middle of a request: else it would get its answer.
+    gone.send(&[0x25]).await;
+    drop(gone);
+    server.await.expect("a client that was let go");
+
+    let (mut next, server) = stage.connect();
+    next.greet().await;
+    next.go_blindly(NAME).await;
+    next.request(command::WRITE, 0, 1, 512, 512).await;
+    next.send(&[0xbb; 512]).await;
+    // These overtake it, since it has to wait.
+    for _ in 0..3 {
+        assert_eq!(next.read_simply(8192, 512).await.expect("read"), before[8192..8704]);
+    }
+    unit.let_go();
+    assert_eq!(next.status().await.0, 0);
+    let content = stage.disk.content();
+    assert_eq!((&content[..512], &content[512..1024]), (&[0xaa; 512][..], &[0xbb; 512][..]));
+    assert_eq!(content[1024..], before[1024..]);
+
+    drop(next);
+    server.await.expect("a client that was let go");
+    until("what both went through to go", || Arc::strong_count(&unit) == 2).await;
+}
+
 #[tokio::test]
 async fn an_error_of_the_unit_reaches_one_that_did_not_ask() {
     let stage = of_4k_blocks(MIB);
