@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::config;
 use crate::ipc::{ExitCode, Failure};
-use crate::printable::clean;
+use crate::printable::{clean, complain};
 use crate::usage;
 
 /// Gives this machine disks from iSCSI targets.
@@ -151,7 +151,7 @@ impl Options {
                 }
                 None => failure.advice.clone(),
             };
-            eprintln!("iscsid: {}", clean(&Failure { advice, ..failure }.to_string()));
+            complain(format_args!("iscsid: {}", clean(&Failure { advice, ..failure }.to_string())));
             ExitCode::Usage
         })
     }

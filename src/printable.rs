@@ -7,6 +7,9 @@
 //! rewrite a terminal, a line feed could forge a line of a log, and the bidirectional controls make a
 //! text look like another one.
 
+use std::fmt::Display;
+use std::io::{Write, stderr};
+
 /// The text with every harmful character escaped as Rust does.
 pub(crate) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -14,6 +17,12 @@ pub(crate) fn clean(text: &str) -> String {
         if is_harmful(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
+}
+
+/// A line on standard error. Where nobody can take it, as on a full disk or after the reader has gone, nobody hears it: that is
+/// no reason to end otherwise than is to be said.
+pub(crate) fn complain(line: impl Display) {
+    drop(writeln!(stderr(), "{line}"));
 }
 
 /// C0, DEL, C1; the line and paragraph separators; and the bidirectional controls.

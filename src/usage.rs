@@ -20,7 +20,8 @@ pub(crate) fn refusal(command: &Command, line: &[String], error: &clap::Error) -
     };
     let first = |kind: ContextKind| told(kind).into_iter().next().unwrap_or_default();
     let (argument, value) = (whole(&bare(&first(ContextKind::InvalidArg)), line), first(ContextKind::InvalidValue));
-    let meant = |kind: ContextKind| told(kind).into_iter().next().map(|meant| format!("did you mean `{meant}`?"));
+    // The likeliest is the last one.
+    let meant = |kind: ContextKind| told(kind).pop().map(|meant| format!("did you mean `{meant}`?"));
     let explains = Some(format!("`{name} --help` explains"));
     let (what, advice) = match error.kind() {
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

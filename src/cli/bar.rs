@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::client::Meanwhile;
 use crate::ipc::{BenchPhase, BenchProgress};
-use crate::printable::clean;
+use crate::printable::{clean, complain};
 
 /// Steps of the bar: finer than it is wide.
 const STEPS: u64 = 1000;
@@ -22,7 +22,7 @@ impl Bar {
         match meanwhile {
             Meanwhile::Sentence(sentence) => {
                 self.clear();
-                eprintln!("{}", clean(&sentence));
+                complain(clean(&sentence));
             }
             Meanwhile::Bench(progress) => self.draw(progress),
         }

@@ -31,7 +31,7 @@ use crate::config;
 use crate::doctor;
 use crate::ipc::{ExitCode, Failure, Imported, Reply, Request};
 use crate::options::Options;
-use crate::printable::clean;
+use crate::printable::{clean, complain};
 use crate::selftest;
 use crate::selftest::practice_target;
 use action::{Action, Local, Understood};
@@ -47,13 +47,13 @@ const DOCTORS_PATIENCE: Duration = Duration::from_secs(5);
 pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     // A core would hold the secrets that are asked for here.
     if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
-        eprintln!("iscsictl: core dumps, which would hold secrets, cannot be switched off: {error}");
+        complain(format_args!("iscsictl: core dumps, which would hold secrets, cannot be switched off: {error}"));
     }
     match obey(line) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
             for sentence in failure.sentences() {
-                eprintln!("iscsictl: {}", clean(&sentence));
+                complain(format_args!("iscsictl: {}", clean(&sentence)));
             }
             failure.code
         }
@@ -67,7 +67,7 @@ fn obey(line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         .collect::<Result<Vec<String>, Failure>>()?;
     let Understood { action, format, runtime_dir, notes } = action::understand(&line, &mut secret::ask)?;
     for note in notes {
-        eprintln!("iscsictl: {}", clean(note));
+        complain(format_args!("iscsictl: {}", clean(note)));
     }
     match action {
         Action::Ask(requests) => ask_daemon(&requests, format, runtime_dir),
@@ -98,7 +98,7 @@ fn ask_daemon(requests: &[Request], format: Format, runtime_dir: Option<PathBuf>
         print(&show::reply(&reply, format)?)?;
         // Beside the list, which a program may read.
         if let Reply::Discovered { remarks, .. } = &reply {
-            remarks.iter().for_each(|remark| eprintln!("iscsictl: {}", clean(remark)));
+            remarks.iter().for_each(|remark| complain(format_args!("iscsictl: {}", clean(remark))));
         }
         interrupt.outcome()?;
     }
@@ -129,7 +129,7 @@ fn write_manual(directory: &Path) -> Result<(), Failure> {
 fn connect(runtime_dir: Option<PathBuf>) -> Result<Client, Failure> {
     let client = Client::connect(&runtime_dirs(runtime_dir))?;
     if let Some(note) = client.note() {
-        eprintln!("iscsictl: {}", clean(&note));
+        complain(format_args!("iscsictl: {}", clean(&note)));
     }
     Ok(client)
 }
@@ -198,7 +198,7 @@ fn take_over(order: &import::Order, runtime_dir: Option<PathBuf>) -> Result<(), 
         }
     }
     for sentence in &all.left {
-        eprintln!("iscsictl: {}", clean(sentence));
+        complain(format_args!("iscsictl: {}", clean(sentence)));
     }
     import::outcome(&all)
 }

@@ -1,6 +1,8 @@
 //! Secrets that are not on the command line, where any user's `ps` would show them.
 
-use std::io::{BufRead, IsTerminal, stdin};
+use std::io::{self, BufRead, IsTerminal, stdin};
+
+use nix::sys::termios::{FlushArg, tcflush};
 
 use super::action::Source;
 use crate::ipc::{ExitCode, Failure, Secret};
@@ -9,7 +11,7 @@ use crate::ipc::{ExitCode, Failure, Secret};
 pub(super) fn ask(source: Source, what: &str) -> Result<Secret, Failure> {
     match source {
         Source::StandardInput => from_line(stdin().lock(), what),
-        Source::Prompt if stdin().is_terminal() => match rpassword::prompt_password(format!("{what}: ")) {
+        Source::Prompt if stdin().is_terminal() => match from_terminal(what) {
             Ok(secret) if secret.is_empty() => {
                 Err(Failure::new(ExitCode::Usage, format!("{what}: none was given; nothing is changed")))
             }
@@ -23,6 +25,12 @@ pub(super) fn ask(source: Source, what: &str) -> Result<Secret, Failure> {
             Err(Failure::new(ExitCode::Usage, message).advice("give `-` as its value to read it from standard input"))
         }
     }
+}
+
+/// A line typed from now on: what was pasted together with the command is the next command, and no secret.
+fn from_terminal(what: &str) -> io::Result<String> {
+    tcflush(stdin(), FlushArg::TCIFLUSH)?;
+    rpassword::prompt_password(format!("{what}: "))
 }
 
 /// One line, without its end.

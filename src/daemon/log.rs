@@ -21,7 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::limit::Limit;
 use crate::ipc::{ExitCode, Failure};
-use crate::printable::clean;
+use crate::printable::{clean, complain};
 
 /// Logs from now on what `filter` lets through.
 ///
@@ -41,7 +41,7 @@ pub(super) fn start(filter: &str) -> Result<(), Failure> {
     #[cfg(all(target_os = "macos", feature = "oslog"))]
     let log = log.with(tracing_oslog::OsLogger::new("org.iscsid.iscsid", "daemon"));
     if let Err(error) = log.try_init() {
-        eprintln!("iscsid: something else in this process logs already: {error}");
+        complain(format_args!("iscsid: something else in this process logs already: {error}"));
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ use crate::kernel_bridge::BridgeEvent;
 use crate::kernel_bridge::{Lanes, Sessions};
 use crate::login::tcp::OverTcp;
 use crate::options::{Bridge, Options};
-use crate::printable::clean;
+use crate::printable::{clean, complain};
 
 /// The signal of Ctrl-C.
 const INTERRUPT: &str = "SIGINT";
@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> ExitCode {
     match start(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("iscsid: {}", clean(&failure.to_string()));
+            complain(format_args!("iscsid: {}", clean(&failure.to_string())));
             ExitCode::from(failure.code as u8)
         }
     }

@@ -270,7 +270,7 @@ impl std::fmt::Display for LostDisk {
             "{device}, a disk of {unit}, is lost since the iscsid that made it has ended, and still {}",
             uses.join(", ")
         )?;
-        f.write_str(": what is written there fails")
+        f.write_str(": what is written there is lost, also where the writing seems to succeed")
     }
 }
 

@@ -465,6 +465,8 @@ fn what_people_type_wrongly_is_told_in_the_words_of_the_command() {
         ("add", "after `iscsictl add` a word is missing: target or discovery-portal; `iscsictl add --help` explains"),
         ("show", "after `iscsictl show` a word is missing: target, initiator, discovery or session"),
         ("lits luns", "`lits` is no command of `iscsictl`; did you mean `list`?"),
+        ("detatch IQN", "`detatch` is no command of `iscsictl`; did you mean `detach`?"),
+        ("loign IQN", "`loign` is no command of `iscsictl`; did you mean `login`?"),
         (
             "add IQN --portal nas",
             "`iqn.2026-11.org.example:disk1` is no command of `iscsictl add`; did you mean `iscsictl add target iqn.2026-11.org.example:disk1`?",

@@ -74,7 +74,7 @@ pub(super) fn control(command: &Command) -> String {
             ),
             ("Whenever iscsid starts:", "iscsictl modify target iqn.2001-04.com.example:disk1 --auto-login yes"),
             (
-                "Checksums of everything, for a network one does not trust:",
+                "Checksums of everything, against bits that a network or a target turns over (not against attackers, since they have no key):",
                 "iscsictl modify target iqn.2001-04.com.example:disk1 --header-digest CRC32C --data-digest CRC32C",
             ),
             ("For a script:", "iscsictl list luns --format json"),
