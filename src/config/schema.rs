@@ -397,6 +397,12 @@ mod tests {
             error("<key>Initiator</key><dict><key>Alias</key><data>AAAA</data></dict>"),
             "Initiator → Alias: binary data, which no key here takes"
         );
+        for number in ["nan", "inf", "1e400"] {
+            assert_eq!(
+                error(&format!("<key>Initiator</key><dict><key>Name</key><real>{number}</real></dict>")),
+                "Initiator → Name: a number without end, or none, which no key here takes"
+            );
+        }
     }
 
     #[test]

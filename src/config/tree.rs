@@ -157,6 +157,11 @@ impl<'de> Deserialize<'de> for Tree {
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree, E> {
                 charge(0)?;
+                if !value.is_finite() {
+                    // JSON has no such number, and would make nothing of it: then a default would be taken for what was meant.
+                    let what = "a number without end, or none, which no key here takes".to_owned();
+                    return Ok(Tree { value: serde_json::Value::Null, problem: Some((Vec::new(), what)) });
+                }
                 Ok(Tree::sound(value))
             }
 

@@ -139,7 +139,7 @@ fn a_lost_disk_is_named_with_who_uses_it_and_what_to_do() {
     let unit = Lun { lost: vec![gone], ..lun(0) };
     let text = table(Reply::Luns(vec![unit.clone()]));
     let line = text.lines().last().expect("a line");
-    for word in ["/dev/loop2", "mounted on /mnt", "fails", "unmount it, then mount the disk"] {
+    for word in ["/dev/loop2", "mounted on /mnt", "is lost", "unmount it, then mount the disk"] {
         assert!(line.contains(word), "{word} is not in {line}");
     }
     let list = json(Reply::Luns(vec![unit]));
