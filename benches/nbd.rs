@@ -25,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const BLOCK: u32 = 4096;
-const BLOCKS: u64 = 1 << 28;
+/// The client is not told the block size, and so gets no larger one without patching.
+const BLOCK: u32 = 512;
+const BLOCKS: u64 = 1 << 31;
 const EXPORT: &str = "null/0";
 
 /// What is measured: name, write, bytes, depth, reads and writes per I/O that `--test` allows.
@@ -52,7 +53,7 @@ impl Block for Null {
         Geometry {
             block_size: BLOCK,
             blocks: BLOCKS,
-            physical_block_size: BLOCK,
+            physical_block_size: 4096,
             max_transfer: 1 << 20,
             optimal_transfer: 1 << 20,
             max_unmap_blocks: 0,
