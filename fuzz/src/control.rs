@@ -1,7 +1,7 @@
 //! Requests of a client of the control socket, each a line of the input: read as the daemon reads them, written as
 //! they were, and those that change the configuration change it. In the end all of it is saved and read again.
 
-use iscsi_proto::login::parse_send_targets;
+use iscsi_proto::login::{DiscoveredTarget, parse_send_targets};
 use iscsid::config::{Config, Found, Portal, Secrets, Store};
 use iscsid::ipc::{Frame, Hello, Request};
 
@@ -35,10 +35,13 @@ fn ask(line: &[u8], config: &mut Config, secrets: &mut Secrets) {
     for parsed in [serde_json::from_slice::<Hello>(line).err(), serde_json::from_slice::<Frame>(line).err()] {
         assert!(parsed.is_none_or(|error| !error.to_string().is_empty()));
     }
-    if let Ok(found) = parse_send_targets(line) {
+    if let Ok(list) = parse_send_targets(line) {
         // A line that is no request may be what a portal answers.
-        let found: Vec<Found> =
-            found.into_iter().map(|target| Found { name: target.name, portals: target.addresses }).collect();
+        let found = |target: DiscoveredTarget| {
+            let DiscoveredTarget { name, addresses, whole } = target;
+            Found { name, portals: addresses, whole }
+        };
+        let found: Vec<Found> = list.targets.into_iter().map(found).collect();
         let from = Portal { address: "192.0.2.1".into(), port: 3260, interface: None, group_tag: None };
         let recorded = config.record_discovered(&from, &found, |_| false);
         assert!(recorded.added.len() <= found.len());
