@@ -17,4 +17,5 @@ pub mod quirks;
 pub mod selftest;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod trust;
 mod usage;

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::unistd::geteuid;
 use serde::Serialize;
 
 use crate::ipc::{BenchProgress, ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
+use crate::trust::is_trusted;
 
 /// What the daemon says before it answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,10 +203,6 @@ fn server_is_trusted(stream: &UnixStream) -> io::Result<()> {
         true => Ok(()),
         false => Err(untrusted(format!("it runs as user {server}, neither root nor you"))),
     }
-}
-
-fn is_trusted(uid: u32) -> bool {
-    uid == 0 || uid == geteuid().as_raw()
 }
 
 fn untrusted(why: String) -> io::Error {

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::seldom::Seldom;
-use super::table::{Clients, Limits, Place, is_trusted};
+use super::table::{Clients, Limits, Place};
+use crate::trust::is_trusted;
 
 /// How many turns the clients' tasks get before one is evicted.
 const TURNS: usize = 32;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
+use crate::trust::is_trusted;
 
 /// How many clients a socket has at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +72,6 @@ pub(crate) struct Place {
     standing: Arc<Standing>,
     evict: CancellationToken,
     clients: Arc<Clients>,
-}
-
-/// Root, and the user that the daemon runs as.
-pub(super) fn is_trusted(uid: u32) -> bool {
-    uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }
 
 impl Clients {

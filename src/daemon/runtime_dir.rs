@@ -10,6 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
 use crate::ipc::{ExitCode, Failure};
+use crate::trust::is_trusted;
 
 /// The longest name of a socket in it.
 const LONGEST: &str = "control.sock";
@@ -166,10 +167,6 @@ fn refuse_a_stranger_s_link(path: &Path) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-fn is_trusted(uid: u32) -> bool {
-    uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }
 
 fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {

@@ -221,7 +221,7 @@ fn a_stranger_who_listens_in_a_directory_of_ours_is_told_nothing() {
     use std::os::unix::fs::PermissionsExt;
     use std::process::{Command, Stdio};
 
-    if !geteuid().is_root() {
+    if !nix::unistd::geteuid().is_root() {
         skip("only root can become another user");
         return;
     }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use nix::unistd::Uid;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -29,6 +28,7 @@ use super::redact::redacted;
 use crate::clients::{self, Limits, Place};
 use crate::daemon::progress::Progress;
 use crate::ipc::{ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
+use crate::trust::is_trusted;
 
 /// How long a client may take to send its next frame, and to take one of ours.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,7 +80,7 @@ impl Client {
             requests: FramedRead::new(read, codec(MAX_REQUEST)),
             replies: FramedWrite::new(write, codec(MAX_FRAME)),
             early: None,
-            may_change: uid == 0 || uid == Uid::effective().as_raw(),
+            may_change: is_trusted(uid),
             place,
         }
     }

@@ -31,6 +31,7 @@ mod system {
     use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
     use super::{Caller, TcpStream, io};
+    use crate::trust::is_trusted;
 
     /// More than an answer has without extensions.
     const ANSWER: usize = 4096;
@@ -64,8 +65,7 @@ mod system {
             let (SocketAddr::V4(ours), SocketAddr::V4(theirs)) = (stream.local_addr()?, stream.peer_addr()?) else {
                 return Ok(Caller::Unwanted);
             };
-            let wanted = |uid: &u32| *uid == 0 || *uid == nix::unistd::geteuid().as_raw();
-            let owner = self.owner(theirs, ours)?.filter(wanted);
+            let owner = self.owner(theirs, ours)?.filter(|&uid| is_trusted(uid));
             Ok(owner.map_or(Caller::Unwanted, Caller::User))
         }
 
