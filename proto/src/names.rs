@@ -33,11 +33,8 @@ pub const DEFAULT_PORT: u16 = 3260;
 ///
 /// Two names are equal if their normalised forms are (§4.2.7.1: names are case-insensitive).
 /// Letters outside ASCII are lower-cased, but not otherwise folded as RFC 3722 has it (no NFKC).
-#[derive(Debug, Clone)]
-pub struct IscsiName {
-    normal: String,
-    written: String,
-}
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IscsiName(Spelled);
 
 impl IscsiName {
     /// Checks and normalises a name.
@@ -54,18 +51,18 @@ impl IscsiName {
             _ => Err(NameProblem::Prefix),
         }
         .map_err(fail)?;
-        Ok(IscsiName { normal, written: text.to_owned() })
+        Ok(IscsiName(Spelled { normal, written: text.to_owned() }))
     }
 
     /// The normalised name: what to compare, store under and show.
     pub fn as_str(&self) -> &str {
-        &self.normal
+        &self.0.normal
     }
 
     /// The name in the spelling it came in: what to call a target by, since there are targets that
     /// compare names byte by byte and have capitals in them.
     pub fn as_written(&self) -> &str {
-        &self.written
+        &self.0.written
     }
 }
 
@@ -128,37 +125,44 @@ impl FromStr for IscsiName {
 impl fmt::Display for IscsiName {
     /// The normalised name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.normal)
+        f.pad(&self.0.normal)
     }
 }
 
 impl AsRef<str> for IscsiName {
     fn as_ref(&self) -> &str {
-        &self.normal
+        &self.0.normal
     }
 }
 
-impl PartialEq for IscsiName {
-    fn eq(&self, other: &IscsiName) -> bool {
+/// A name in both forms: as it came in, and normalised. The normalised one alone is compared.
+#[derive(Debug, Clone)]
+struct Spelled {
+    normal: String,
+    written: String,
+}
+
+impl PartialEq for Spelled {
+    fn eq(&self, other: &Spelled) -> bool {
         self.normal == other.normal
     }
 }
 
-impl Eq for IscsiName {}
+impl Eq for Spelled {}
 
-impl PartialOrd for IscsiName {
-    fn partial_cmp(&self, other: &IscsiName) -> Option<Ordering> {
+impl PartialOrd for Spelled {
+    fn partial_cmp(&self, other: &Spelled) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for IscsiName {
-    fn cmp(&self, other: &IscsiName) -> Ordering {
+impl Ord for Spelled {
+    fn cmp(&self, other: &Spelled) -> Ordering {
         self.normal.cmp(&other.normal)
     }
 }
 
-impl Hash for IscsiName {
+impl Hash for Spelled {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.normal.hash(state);
     }

@@ -143,7 +143,7 @@ fn lost(error: &std::io::Error) -> Cause {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use iscsi_proto::handoff::HANDOFF_VERSION;
     use iscsi_proto::ids::{Itt, Lun, Ttt};
@@ -154,7 +154,8 @@ mod tests {
     use iscsi_proto::sn::{CmdSn, StatSn};
     use tokio::io::DuplexStream;
 
-    fn handoff() -> Handoff {
+    /// What a discovery login leaves.
+    pub(crate) fn handoff() -> Handoff {
         Handoff {
             version: HANDOFF_VERSION,
             cmd_sn: 7,

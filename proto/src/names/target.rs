@@ -10,23 +10,16 @@
 //! §4.2.7 harms nobody. What a name is here, a key and part of a path, it must be fit for.
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
-use core::cmp::Ordering;
 use core::fmt;
-use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
-use super::{IscsiName, NameError, NameProblem, normalised, printable};
+use super::{IscsiName, NameError, NameProblem, Spelled, normalised, printable};
 
 /// The name of a target, as the target has it: an [`IscsiName`], or a name that is none and can be used like one.
 ///
 /// As of iSCSI names, two are equal if their normalised forms are.
-#[derive(Debug, Clone)]
-pub struct TargetName {
-    normal: String,
-    written: String,
-    irregular: Option<NameError>,
-}
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetName(Spelled);
 
 impl TargetName {
     /// Checks and normalises a name. It needs the length and the characters of an iSCSI name; of its form, it needs only to
@@ -35,11 +28,11 @@ impl TargetName {
     /// # Errors
     /// [`NameError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<TargetName, NameError> {
-        let irregular = match IscsiName::parse(text) {
-            Ok(IscsiName { normal, written }) => return Ok(TargetName { normal, written, irregular: None }),
+        match IscsiName::parse(text) {
+            Ok(name) => return Ok(name.into()),
             Err(error) if text.is_empty() => return Err(error),
-            Err(error) => error,
-        };
+            Err(_) => {}
+        }
         let fail = |problem| NameError { name: printable(text), problem };
         let normal = normalised(text).map_err(fail)?;
         if !normal.starts_with(char::is_alphanumeric) {
@@ -48,28 +41,28 @@ impl TargetName {
         if normal.contains("..") {
             return Err(fail(NameProblem::Dots));
         }
-        Ok(TargetName { normal, written: text.to_owned(), irregular: Some(irregular) })
+        Ok(TargetName(Spelled { normal, written: text.to_owned() }))
     }
 
     /// The normalised name: what to compare, store under and show.
     pub fn as_str(&self) -> &str {
-        &self.normal
+        &self.0.normal
     }
 
     /// The name in the spelling it came in: what to call the target by.
     pub fn as_written(&self) -> &str {
-        &self.written
+        &self.0.written
     }
 
     /// Why it is no iSCSI name; `None` for one that is.
-    pub fn irregular(&self) -> Option<&NameError> {
-        self.irregular.as_ref()
+    pub fn irregular(&self) -> Option<NameError> {
+        IscsiName::parse(&self.0.written).err()
     }
 }
 
 impl From<IscsiName> for TargetName {
-    fn from(IscsiName { normal, written }: IscsiName) -> TargetName {
-        TargetName { normal, written, irregular: None }
+    fn from(IscsiName(name): IscsiName) -> TargetName {
+        TargetName(name)
     }
 }
 
@@ -84,33 +77,7 @@ impl FromStr for TargetName {
 impl fmt::Display for TargetName {
     /// The normalised name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.normal)
-    }
-}
-
-impl PartialEq for TargetName {
-    fn eq(&self, other: &TargetName) -> bool {
-        self.normal == other.normal
-    }
-}
-
-impl Eq for TargetName {}
-
-impl PartialOrd for TargetName {
-    fn partial_cmp(&self, other: &TargetName) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for TargetName {
-    fn cmp(&self, other: &TargetName) -> Ordering {
-        self.normal.cmp(&other.normal)
-    }
-}
-
-impl Hash for TargetName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.normal.hash(state);
+        f.pad(&self.0.normal)
     }
 }
 

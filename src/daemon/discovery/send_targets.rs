@@ -108,7 +108,7 @@ fn read(mut list: TargetList, asked: &Portal, peer: SocketAddr) -> List {
             list.leave_out(LeftOut::Nowhere(name));
             continue;
         }
-        irregular.extend(name.irregular().map(ToString::to_string));
+        irregular.extend(name.irregular().map(|why| why.to_string()));
         found.push(Found { name, portals, whole });
     }
     let whole = list.is_whole();
@@ -127,6 +127,7 @@ fn read(mut list: TargetList, asked: &Portal, peer: SocketAddr) -> List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::send_targets::tests::handoff;
 
     const NAS: &str = "192.0.2.1:3260";
 
@@ -138,32 +139,6 @@ mod tests {
     fn list(text: &str) -> List {
         let list = parse_send_targets(text.as_bytes()).expect("a list");
         read(list, &asked("nas.example"), NAS.parse().expect("an address"))
-    }
-
-    fn handoff() -> iscsi_proto::handoff::Handoff {
-        iscsi_proto::handoff::Handoff {
-            version: iscsi_proto::handoff::HANDOFF_VERSION,
-            cmd_sn: 7,
-            exp_stat_sn: 1,
-            max_cmd_sn: 8,
-            first_burst_length: 512,
-            max_burst_length: 512,
-            max_recv_data_segment_length: 8192,
-            max_send_data_segment_length: 4096,
-            tsih: 1,
-            cid: 0,
-            max_outstanding_r2t: 1,
-            default_time2wait: 2,
-            default_time2retain: 0,
-            target_portal_group_tag: 1,
-            isid: [0x80, 0, 0, 0, 0, 0],
-            header_digest: 0,
-            data_digest: 0,
-            initial_r2t: 1,
-            immediate_data: 0,
-            error_recovery_level: 0,
-            reserved: [0; 3],
-        }
     }
 
     fn portals(found: &Found) -> Vec<String> {
