@@ -12,7 +12,6 @@ use crate::ipc::{ExitCode, Failure};
 
 /// What is wrong with a line, given without the program's name, that `command` has refused with `error`.
 pub(crate) fn refusal(command: &Command, line: &[String], error: &clap::Error) -> Failure {
-    let (name, here) = named(command, line);
     let told = |kind: ContextKind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
         Some(ContextValue::Strings(texts)) => texts.clone(),
@@ -20,6 +19,10 @@ pub(crate) fn refusal(command: &Command, line: &[String], error: &clap::Error) -
     };
     let first = |kind: ContextKind| told(kind).into_iter().next().unwrap_or_default();
     let (argument, value) = (whole(&bare(&first(ContextKind::InvalidArg)), line), first(ContextKind::InvalidValue));
+    // What follows a wrong option may be a command, which says nothing of where the option stands.
+    let wrong_option = error.kind() == ErrorKind::UnknownArgument && argument.starts_with('-');
+    let wrong = line.iter().position(|word| wrong_option && word.starts_with(&argument));
+    let (name, here) = named(command, &line[..wrong.unwrap_or(line.len())]);
     // The likeliest is the last one.
     let meant = |kind: ContextKind| told(kind).pop().map(|meant| format!("did you mean `{meant}`?"));
     let explains = Some(format!("`{name} --help` explains"));
@@ -33,13 +36,9 @@ pub(crate) fn refusal(command: &Command, line: &[String], error: &clap::Error) -
             let follows = format!("after `{name}` comes {}", or(&words(here)));
             (format!("`{word}` is no command of `{name}`"), Some(meant.unwrap_or(follows)))
         }
-        ErrorKind::UnknownArgument if argument.starts_with('-') => {
-            // What follows it may be a command, which says nothing of where the option stands.
-            let before = line.iter().position(|word| word.starts_with(&argument)).unwrap_or(line.len());
-            let (name, _) = named(command, &line[..before]);
+        ErrorKind::UnknownArgument if wrong_option => {
             let meant = meant(ContextKind::SuggestedArg);
-            let explains = format!("`{name} --help` explains");
-            (format!("`{name}` has no option `{argument}`"), meant.or(Some(explains)))
+            (format!("`{name}` has no option `{argument}`"), meant.or(explains))
         }
         ErrorKind::UnknownArgument => (format!("`{argument}` is one word too many for `{name}`"), explains),
         ErrorKind::InvalidValue if value.is_empty() => {

@@ -73,6 +73,12 @@ impl Bench {
         MountGuard(point)
     }
 
+    /// Makes a file system and mounts it.
+    fn mount_new(&self, node: &Path) -> MountGuard {
+        run("mkfs.ext4", &[Path::new("-q"), node]);
+        self.mount(node)
+    }
+
     fn flushes(&self) -> usize {
         self.disk.count(|op| op == Op::Flush)
     }
@@ -214,8 +220,7 @@ async fn a_file_system_survives_detaching_and_its_fsync_is_a_flush() {
     let bench = Bench::of_bytes(64 * MIB);
     let node = bench.attach().await;
     assert_eq!(bench.attachments.device(UNIT).as_deref(), Some(&*node));
-    run("mkfs.ext4", &[Path::new("-q"), &node]);
-    let mounted = bench.mount(&node);
+    let mounted = bench.mount_new(&node);
     let point = bench.mount_point();
     let before = bench.flushes();
     for number in 0..20_u64 {
@@ -316,8 +321,7 @@ async fn detaching_is_refused_while_a_file_system_is_mounted_and_says_where() {
     }
     let bench = Bench::of_bytes(16 * MIB);
     let node = bench.attach().await;
-    run("mkfs.ext4", &[Path::new("-q"), &node]);
-    let mounted = bench.mount(&node);
+    let mounted = bench.mount_new(&node);
     let point = bench.mount_point();
     let expected = vec![format!("mounted on {}", point.display())];
     assert_eq!(bench.attachments.in_use(UNIT).await, expected);
@@ -347,8 +351,7 @@ async fn a_mounted_partition_counts_as_use_and_so_does_swap_space() {
     sh(&format!("addpart {} 2 67584 16384", node.display()));
     let partition = |number: u32| PathBuf::from(format!("{}p{number}", node.display()));
     assert!(within(Duration::from_secs(5), || partition(2).exists()), "partitions have no nodes");
-    run("mkfs.ext4", &[Path::new("-q"), &partition(1)]);
-    let mounted = bench.mount(&partition(1));
+    let mounted = bench.mount_new(&partition(1));
     let refused = bench.attachments.detach(UNIT, false).await;
     assert_eq!(refused, Err(AttachError::InUse(vec![format!("mounted on {}", bench.mount_point().display())])));
     run("umount", &[&bench.mount_point()]);
@@ -384,8 +387,7 @@ async fn a_forced_detach_unmounts_first_and_loses_nothing_of_a_healthy_unit() {
     }
     let bench = Bench::of_bytes(32 * MIB);
     let node = bench.attach().await;
-    run("mkfs.ext4", &[Path::new("-q"), &node]);
-    let mounted = bench.mount(&node);
+    let mounted = bench.mount_new(&node);
     fs::write(bench.mount_point().join("data"), pattern(5, 1_000_000)).expect("writes");
     let said = bench.attachments.detach(UNIT, true).await.expect("detaches");
     assert_eq!(said, [format!("{} is unmounted", bench.mount_point().display())]);
@@ -406,8 +408,7 @@ async fn a_forced_detach_ends_even_if_the_unit_never_answers_and_files_are_open(
     }
     let bench = Bench::of_bytes(32 * MIB);
     let node = bench.attach().await;
-    run("mkfs.ext4", &[Path::new("-q"), &node]);
-    let mounted = bench.mount(&node);
+    let mounted = bench.mount_new(&node);
     let open = File::create(bench.mount_point().join("open")).expect("a file");
     bench.disk.hold(true);
     open.write_all_at(&pattern(9, 100_000), 0).expect("into the cache");
@@ -770,8 +771,7 @@ async fn a_killed_process_s_disk_that_is_mounted_stays_mounted_and_fails_until_i
     }
     let bench = Bench::of_bytes(32 * MIB);
     let (victim, node) = Killed::attached(&bench);
-    run("mkfs.ext4", &[Path::new("-q"), &node]);
-    let mounted = bench.mount(&node);
+    let mounted = bench.mount_new(&node);
     drop(victim);
 
     assert_eq!(bench.attachments.clean_stale().await, Ok(vec![]), "nothing is taken from under its users");
@@ -804,8 +804,7 @@ async fn a_disk_in_use_whose_process_ends_in_good_order_is_lost_and_not_cleared_
     }
     let bench = Bench::of_bytes(32 * MIB);
     let node = bench.attach().await;
-    run("mkfs.ext4", &[Path::new("-q"), &node]);
-    let mounted = bench.mount(&node);
+    let mounted = bench.mount_new(&node);
     // As the end of the daemon does it. Here the mount goes on being served, for this process goes on.
     let Bench { disk: _disk, attachments, directory } = bench;
     drop(attachments);
