@@ -1,0 +1,37 @@
+// DIR/state: what holds for all processes of the machine. Mapped by each.
+#pragma once
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "machine/machine.h"
+
+enum {
+    STATE_MAGIC = 0x64634d61,
+    STATE_VERSION = 1,
+    INTERFACES = 8,
+    INTERFACE_NAME = 16,  // IFNAMSIZ (bsd/net/if.h)
+};
+
+// An interface that is not as Linux has it.
+enum link { LINK_USUAL, LINK_GONE, LINK_DOWN };
+struct interface { char name[INTERFACE_NAME]; _Atomic uint32_t link; uint32_t unused; };
+
+struct state {
+    _Atomic uint32_t magic;  // written last
+    uint32_t version;
+    _Atomic uint64_t slept;         // ns; without the sleep that is on
+    _Atomic uint64_t skipped;       // ns
+    _Atomic uint64_t asleep_since;  // Linux' CLOCK_MONOTONIC in ns; 0: it is awake
+    _Atomic uint32_t will_shutdown;
+    _Atomic uint32_t keychain;
+    struct interface interfaces[INTERFACES];
+};
+_Static_assert(sizeof(struct state) == 40 + 24 * INTERFACES, "the file's layout is the version's");
+
+// That of this process' machine. A quiet one of its own without DARWIN_MACHINE.
+struct state *state(void);
+// That of the machine at `directory`, for the tool.
+struct state *state_of(const char *directory);
+// Puts an interface there. False: there are too many, or the name is too long.
+bool state_set_link(struct state *of, const char *name, enum link link);
+uint64_t linux_monotonic(void);
