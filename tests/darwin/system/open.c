@@ -2,7 +2,7 @@
 #include "system/descriptors.h"
 #include "system/errors.h"
 #include "system/open_flags.h"
-#include "system/paths.h"
+#include "system/permissions.h"
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
@@ -23,8 +23,6 @@ enum {
         | DARWIN_O_CREAT | DARWIN_O_TRUNC | DARWIN_O_EXCL | DARWIN_O_NOCTTY | DARWIN_O_DIRECTORY | DARWIN_O_CLOEXEC,
     MODELLED = OF_LINUX_TOO | DARWIN_O_ACCMODE | DARWIN_O_SHLOCK | DARWIN_O_EXLOCK | DARWIN_O_EVTONLY | DARWIN_O_SYMLINK
         | DARWIN_O_NOFOLLOW_ANY,
-    // Files are made without the sticky bit and without those of set-user-id (sys_openat: ACCESSPERMS).
-    ACCESS_PERMISSIONS = 0777,
 };
 
 int open_flags_to_linux(int flags)
