@@ -58,6 +58,10 @@ extern void *program_image;    // its Mach header, in memory
 // The nearest symbol at or before an address of the program, and how far behind it that is. NULL: none.
 const char *symbol_before(uint64_t at, uint64_t *offset);
 
+// Appends to the file of DARWIN_IMPORTS which imports were called how often. exit() does it; what ends or replaces the
+// process otherwise does it itself.
+void tell_imports(void);
+
 // ---- ends -----------------------------------------------------------------------------------------------------------
 
 // The loader cannot go on, or the program did what macOS does not allow: one line on stderr, and abort().

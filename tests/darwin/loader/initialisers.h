@@ -1,0 +1,5 @@
+// Functions that run before main().
+#pragma once
+#include "loader/image.h"
+
+void initialisers_run(const struct image *image, int argc, char **argv, char **envp, char **apple);

@@ -1,0 +1,16 @@
+// The program that is run: opened, made ready, started.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+// Where in a file it is.
+struct where {
+    int fd;
+    uint64_t offset;
+    uint64_t length;
+};
+
+// Runs it with program_path, program_argc and program_argv as they are set; it does not return.
+_Noreturn void program_run(struct where where);
+// How far from where its file wants it the program is.
+int64_t program_slide(void);
