@@ -1,3 +1,5 @@
+#include "darwin.h"
+
 #include "machine/state.h"
 
 #include <fcntl.h>
@@ -7,8 +9,6 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <time.h>
-
-#include "darwin.h"
 
 static const uint64_t NANOSECONDS = 1000000000;
 

@@ -16,6 +16,9 @@ enum {
 enum link { LINK_USUAL, LINK_GONE, LINK_DOWN };
 struct interface { char name[INTERFACE_NAME]; _Atomic uint32_t link; uint32_t unused; };
 
+// How awake it is: IOKit's capabilities (xnu, iokit/IOKit/pwr_mgt/IOPM.h), of which graphics tells full from dark.
+enum power { POWER_FULL, POWER_DARK, POWER_ASLEEP };
+
 struct state {
     _Atomic uint32_t magic;  // written last
     uint32_t version;
@@ -24,9 +27,11 @@ struct state {
     _Atomic uint64_t asleep_since;  // Linux' CLOCK_MONOTONIC in ns; 0: it is awake
     _Atomic uint32_t will_shutdown;
     _Atomic uint32_t keychain;
+    _Atomic uint32_t power;
+    _Atomic uint32_t serial;        // of what programs have to answer: fSerialNumber of xnu's IOServicePM.cpp
     struct interface interfaces[INTERFACES];
 };
-_Static_assert(sizeof(struct state) == 40 + 24 * INTERFACES, "the file's layout is the version's");
+_Static_assert(sizeof(struct state) == 48 + 24 * INTERFACES, "the file's layout is the version's");
 
 // That of this process' machine. A quiet one of its own without DARWIN_MACHINE.
 struct state *state(void);
