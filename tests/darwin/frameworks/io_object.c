@@ -46,6 +46,12 @@ void *io_of(const struct io_class *class, io_name name) {
     return found;
 }
 
+void io_retain(io_name name) {
+    pthread_mutex_lock(&lock);
+    (*find(name))->references++;
+    pthread_mutex_unlock(&lock);
+}
+
 void io_release(io_name name) {
     pthread_mutex_lock(&lock);
     struct io_object **at = find(name), *object = *at;
@@ -63,9 +69,7 @@ static int darwin_IOObjectRelease(io_name name) {
 }
 
 static int darwin_IOObjectRetain(io_name name) {
-    pthread_mutex_lock(&lock);
-    (*find(name))->references++;
-    pthread_mutex_unlock(&lock);
+    io_retain(name);
     return IO_SUCCESS;
 }
 OURS(IOObjectRelease) OURS(IOObjectRetain)

@@ -36,4 +36,5 @@ void *io_create(const struct io_class *class, size_t size);
 void *io_of(const struct io_class *class, io_name name);
 // Of whatever class.
 struct io_object *io_any(io_name name);
+void io_retain(io_name name);
 void io_release(io_name name);
