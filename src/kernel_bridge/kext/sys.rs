@@ -187,7 +187,7 @@ struct Object(io_object_t);
 impl Object {
     /// Takes over the reference that a function of IOKit returned.
     fn owned(object: io_object_t) -> Option<Object> {
-        (object != IO_OBJECT_NULL).then_some(Object(object))
+        (object != IO_OBJECT_NULL).then(|| Object(object))
     }
 
     /// A service of that class, or of one derived from it.

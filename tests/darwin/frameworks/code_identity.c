@@ -7,6 +7,7 @@
 
 #include "darwin.h"
 #include "frameworks/sha256.h"
+#include "loader/packed.h"
 
 // mach-o/loader.h (xnu, EXTERNAL_HEADERS/mach-o/loader.h), mach-o/fat.h.
 enum { MAGIC_64 = 0xfeedfacf, MAGIC_FAT = 0xcafebabe, LC_CODE_SIGNATURE = 0x1d };
@@ -108,14 +109,18 @@ static bool identify(struct bytes file, char identity[IDENTITY]) {
 }
 
 bool code_identity(char identity[IDENTITY]) {
-    int fd = open(program_path, O_RDONLY | O_CLOEXEC);
+    struct where where;
     struct stat about;
-    if (fd < 0 || fstat(fd, &about)) refuse("%s: %m", program_path);
-    size_t length = (size_t)about.st_size;
-    void *mapped = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (!packed(&where)) {
+        where = (struct where){.fd = open(program_path, O_RDONLY | O_CLOEXEC)};
+        if (where.fd < 0 || fstat(where.fd, &about)) refuse("%s: %m", program_path);
+        where.length = (uint64_t)about.st_size;
+    }
+    // The program begins at a page, if it is in a file with the loader.
+    void *mapped = mmap(NULL, where.length, PROT_READ, MAP_PRIVATE, where.fd, (off_t)where.offset);
     if (mapped == MAP_FAILED) refuse("%s: %m", program_path);
-    close(fd);
-    bool signed_ = identify((struct bytes){mapped, length}, identity);
-    munmap(mapped, length);
-    return signed_;
+    close(where.fd);
+    bool is_signed = identify((struct bytes){mapped, where.length}, identity);
+    munmap(mapped, where.length);
+    return is_signed;
 }

@@ -2,9 +2,11 @@
 //
 //   machrun PROGRAM [ARGUMENT…]     runs it; PROGRAM is its argv[0]
 //   machrun --pack PROGRAM OUT      writes one file, OUT, that runs it
+//   machrun --machine DIR WORD…     what happens to the Mac under the programs (machine/tool.c)
 #include "darwin.h"
 #include "loader/packed.h"
 #include "loader/program.h"
+#include "machine/machine.h"
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/auxv.h>
@@ -54,8 +56,9 @@ int main(int argc, char **argv) {
         pack(argv[2], argv[3]);
         return 0;
     }
+    if (argc > 1 && !strcmp(argv[1], "--machine")) return machine_tool(argc - 2, argv + 2);
     if (argc < 2 || *argv[1] == '-') {
-        fputs("usage: machrun PROGRAM [ARGUMENT…], or machrun --pack PROGRAM OUT\n", stderr);
+        fputs("usage: machrun PROGRAM [ARGUMENT…], machrun --pack PROGRAM OUT, or machrun --machine DIR WORD…\n", stderr);
         return EX_USAGE;
     }
     program_argc--;
