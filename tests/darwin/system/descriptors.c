@@ -1,24 +1,22 @@
 #include "darwin.h"
 #include "system/descriptors.h"
+#include "system/limits.h"
 #include <fcntl.h>
 
-// kern.maxfilesperproc of a Mac with 16 GB (bsd/conf/param.c and bsd/kern/kern_descrip.c make it of the memory's size).
-enum { DESCRIPTORS = 61440 };
-
-static _Atomic unsigned char marks[DESCRIPTORS];
+static _Atomic unsigned char marks[DESCRIPTORS_OF_PROCESS];
 
 void (*before_close)(int fd);
 void (*after_copy)(int from, int to);
 
 static bool known(int fd)
 {
-    return fd >= 0 && fd < DESCRIPTORS;
+    return fd >= 0 && fd < DESCRIPTORS_OF_PROCESS;
 }
 
 void mark_descriptor(int fd, enum descriptor_mark mark, bool set)
 {
     if (!known(fd))
-        refuse("descriptor %d: a Mac has none above %d", fd, DESCRIPTORS - 1);
+        refuse("descriptor %d: a Mac has none above %d", fd, DESCRIPTORS_OF_PROCESS - 1);
     if (set)
         marks[fd] |= (unsigned char)mark;
     else

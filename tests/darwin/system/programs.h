@@ -1,0 +1,14 @@
+// Programs that the program starts: a Mach-O runs under this loader, anything else as it is.
+#pragma once
+#include "system/paths.h"
+
+struct program {
+    char path[LINUX_ROOM];   // of what Linux executes
+    char **words;            // its words; the program's own where nothing goes before them
+    char **made;             // words that were put together here, or NULL
+};
+
+// The program that `name` means, found along PATH if it has no slash and `search` says so. 0, or Darwin's number of the
+// error (bsd/kern/kern_exec.c; Libc's gen/FreeBSD/exec.c for the search).
+int find_program(struct program *program, const char *name, char *const words[], bool search);
+void free_program(struct program *program);
