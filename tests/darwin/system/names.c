@@ -112,6 +112,26 @@ static int darwin_rename(const char *from, const char *to)
 }
 OURS(rename)
 
+// bsd/sys/stdio.h. RENAME_SECLUDE is for the system's own.
+enum { DARWIN_RENAME_SWAP = 0x2, DARWIN_RENAME_EXCL = 0x4 };
+
+static int darwin_renameatx_np(int from_directory, const char *from, int to_directory, const char *to, unsigned flags)
+{
+    struct place old, new;
+    bool both = flags & DARWIN_RENAME_SWAP && flags & DARWIN_RENAME_EXCL;
+    if (flags & ~(unsigned)(DARWIN_RENAME_SWAP | DARWIN_RENAME_EXCL))
+        refuse("renameatx_np: the flags %#x are not modelled", flags);
+    if (both || ends_in_dots(from) || ends_in_dots(to))
+        return (int)fail(DARWIN_EINVAL);
+    if (!locate(&old, from_directory, from) || !locate(&new, to_directory, to) || is_of_system(&old) || is_of_system(&new))
+        return -1;
+    unsigned through = (flags & DARWIN_RENAME_SWAP ? RENAME_EXCHANGE : 0) | (flags & DARWIN_RENAME_EXCL ? RENAME_NOREPLACE : 0);
+    int rc = renameat2(old.directory, old.path, new.directory, new.path, through);
+    // A file system that cannot: Linux says EINVAL.
+    return rc != 0 && errno == EINVAL ? (int)fail(DARWIN_ENOTSUP) : rc;
+}
+OURS(renameatx_np)
+
 // What a link holds is what was given, but for /private, which Linux would not find: it is put there as Linux has it, and
 // read so.
 static int darwin_symlinkat(const char *holds, int directory, const char *path)

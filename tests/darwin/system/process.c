@@ -32,9 +32,15 @@ SAME(unsetenv)
 
 SAME(fork)
 SAME(exit)
-SAME(_exit)
 SAME(abort)
 SAME(atexit)
+
+static _Noreturn void darwin__exit(int code)
+{
+    tell_imports();
+    _exit(code);
+}
+OURS(_exit)
 
 // ---- which it is, and whose -----------------------------------------------------------------------------------------
 

@@ -128,6 +128,17 @@ static int darwin_posix_spawn_file_actions_adddup2(struct file_actions **actions
 }
 OURS(posix_spawn_file_actions_adddup2)
 
+static int darwin_posix_spawn_file_actions_addchdir_np(struct file_actions **actions, const char *path)
+{
+    struct place place;
+    if (actions == NULL || *actions == NULL)
+        return DARWIN_EINVAL;
+    if (!locate_here(&place, path))
+        return *darwin_error();
+    return returned(posix_spawn_file_actions_addchdir_np(&(*actions)->of_linux, place.path));
+}
+OURS(posix_spawn_file_actions_addchdir_np)
+
 // ---- starting -------------------------------------------------------------------------------------------------------
 
 static int start(pid_t *pid, const char *name, struct file_actions **actions, struct attributes **attributes,
@@ -170,6 +181,7 @@ static int darwin_execvp(const char *name, char *const words[])
     int why = find_program(&program, name, words, true);
     if (why != 0)
         return (int)fail(why);
+    tell_imports();
     // A file that is no program and no script with #!: the shell's, as Libc's execvP has it.
     execvp(program.path, program.words);
     why = errno_to_darwin(errno);
