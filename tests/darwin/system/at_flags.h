@@ -1,6 +1,7 @@
 // Flags of the functions with `at`: bsd/sys/fcntl.h. Which of them a function takes is checked by xnu in each
 // (bsd/vfs/vfs_syscalls.c); the others are EINVAL.
 #pragma once
+#include "darwin.h"
 #include <fcntl.h>
 
 enum {
