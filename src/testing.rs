@@ -21,6 +21,14 @@ pub fn skip(why: &str) -> bool {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     assert!(std::env::var_os("CI").is_none(), "nothing may be skipped in CI, but for {test}: {why}");
+    cannot(why)
+}
+
+/// Says there that this test does not apply to what is tested, and why; in CI as well, as nothing that could be
+/// installed would help. Gives `false`.
+pub fn cannot(why: &str) -> bool {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
     let directory = list_directory();
     fs::create_dir_all(&directory).expect("the directory of the list of skipped tests");
     let list = OpenOptions::new().create(true).append(true).open(directory.join("skipped"));

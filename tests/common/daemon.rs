@@ -13,9 +13,7 @@ use tempfile::TempDir;
 
 use super::kernel_sim::{self, KernelSim};
 use super::process::{self, Output, Process};
-
-/// The binary under test.
-pub(crate) const ISCSID: &str = env!("CARGO_BIN_EXE_iscsid");
+use super::program;
 
 /// How long the daemon may take to come up, and to go down with every session logged out.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -30,7 +28,7 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn new() -> Home {
         let dir = super::scratch_dir();
-        std::os::unix::fs::symlink(ISCSID, dir.path().join("iscsictl")).expect("the symlink iscsictl");
+        std::os::unix::fs::symlink(program::under_test(), dir.path().join("iscsictl")).expect("the symlink iscsictl");
         Home { kernel: OnceLock::new(), dir }
     }
 
@@ -60,7 +58,7 @@ impl Home {
 
     /// The daemon's command.
     pub(crate) fn daemon(&self) -> Command {
-        let mut command = self.command(ISCSID);
+        let mut command = self.command(program::under_test());
         command.arg("--config").arg(self.config()).arg("--runtime-dir").arg(self.runtime_dir());
         command.env("ISCSID_LOG", "debug").env("ISCSID_NFS", "yes");
         // Connections are lost on purpose, many a minute: no login waits because of that.

@@ -7,12 +7,23 @@ pub(crate) mod kernel_sim;
 pub(crate) mod mounted;
 pub(crate) mod port;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod rewriting;
 
 pub(crate) use daemon::Daemon;
 pub(crate) use data::RandomFile;
 pub(crate) use mounted::Mounted;
 pub(crate) use process::{need, need_root, run};
+
+/// Whether this test may attach a unit by FUSE and a loop device.
+pub(crate) fn need_loop() -> bool {
+    program::needs_linux("the scenario goes by FUSE and a loop device") && need_root() && need(&["losetup"])
+}
+
+/// Whether units have an NFS URI that anybody may mount who is told it.
+pub(crate) fn need_nfs_uri() -> bool {
+    program::needs_linux("there an NFS mount takes a ticket, which only the daemon has")
+}
 
 /// A directory of this test's own, in memory where the machine has such a place.
 pub(crate) fn scratch_dir() -> tempfile::TempDir {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::common::daemon::{Home, ISCSID, LIMIT};
+use crate::common::daemon::{Home, LIMIT};
 use crate::common::need;
 use crate::common::process::{Process, eventually};
 
@@ -32,7 +32,7 @@ fn the_daemon_answers_at_the_socket_that_it_inherits_and_leaves_it_behind() {
     std::fs::create_dir(home.runtime_dir()).expect("a runtime directory");
     let socket = home.runtime_dir().join("control.sock");
     let mut command = Command::new("python3");
-    command.args(["-c", MANAGER]).arg(&socket).arg(ISCSID);
+    command.args(["-c", MANAGER]).arg(&socket).arg(crate::common::program::under_test());
     command.arg("--config").arg(home.config()).arg("--runtime-dir").arg(home.runtime_dir());
     let mut daemon = Process::start(&command, &home.dir().join("iscsid.log"));
     eventually("the socket", LIMIT, || socket.exists().then_some(()));

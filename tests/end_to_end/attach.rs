@@ -8,7 +8,7 @@ use sim_target::{SimDisk, SimTarget};
 use tokio::runtime::Runtime;
 
 use crate::common::daemon::Home;
-use crate::common::{Daemon, need_root, process, scratch_dir};
+use crate::common::{Daemon, need_loop, need_root, process, scratch_dir};
 
 const TARGET: &str = "iqn.2026-11.test.sim:ways";
 const BYTES: u64 = 16 << 20;
@@ -82,7 +82,7 @@ fn with_none_units_are_exported_and_nothing_is_attached() {
 
 #[test]
 fn with_none_what_a_daemon_that_died_has_attached_is_cleared_away_as_well() {
-    if !need_root() {
+    if !need_loop() {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::common::daemon::uri;
 use crate::common::process::{self, Output, Process, eventually};
-use crate::common::{Daemon, Mounted, RandomFile, need, need_root, run};
+use crate::common::{Daemon, Mounted, RandomFile, need, need_loop, run};
 use crate::targets::{Spec, Tgt};
 
 const SIM: &str = "iqn.2026-11.test.sim:bench";
@@ -231,7 +231,7 @@ fn a_read_only_unit_is_read_and_not_written() {
 
 #[test]
 fn an_attached_unit_is_read_and_not_written() {
-    if !need_root() || !need(&["losetup", "mkfs.ext4", "mount", "umount"]) {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");

@@ -10,7 +10,7 @@ use iscsid::ipc::Lun;
 use nix::sys::signal::Signal;
 
 use crate::common::daemon::{LIMIT, uri};
-use crate::common::{Daemon, Mounted, need, need_root, process, run};
+use crate::common::{Daemon, Mounted, need, need_loop, process, run};
 
 const TARGET: &str = "iqn.2026-11.test.sim:durable";
 const SYNCHRONIZE_CACHE: [u8; 2] = [0x35, 0x91];
@@ -75,7 +75,7 @@ fn fua_over_nbd_is_fua_at_the_target() {
 
 #[test]
 fn fsync_on_the_attached_disk_is_a_synchronize_cache() {
-    if !need_root() || !need(&["losetup", "dd"]) {
+    if !need_loop() || !need(&["dd"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");
@@ -99,7 +99,7 @@ fn fsync_on_the_attached_disk_is_a_synchronize_cache() {
 
 #[test]
 fn the_end_of_the_daemon_under_a_mounted_file_system_loses_nothing_that_was_written() {
-    if !need_root() || !need(&["mkfs.ext4", "mount", "umount", "losetup"]) {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");
@@ -155,7 +155,7 @@ fn assert_lost(daemon: &Daemon, device: &str, mounted: &Mounted) {
 // check: attach-lost-mount
 #[test]
 fn a_mount_whose_daemon_was_killed_fails_is_named_and_can_be_mounted_again() {
-    if !need_root() || !need(&["mkfs.ext4", "mount", "umount", "losetup"]) {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");
@@ -190,7 +190,7 @@ fn a_mount_whose_daemon_was_killed_fails_is_named_and_can_be_mounted_again() {
 // check: end-disk-in-use
 #[test]
 fn the_first_ctrl_c_waits_for_mounted_disks_and_the_second_does_not() {
-    if !need_root() || !need(&["mkfs.ext4", "mount", "umount", "losetup"]) {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");
@@ -225,7 +225,7 @@ fn the_first_ctrl_c_waits_for_mounted_disks_and_the_second_does_not() {
 
 #[test]
 fn an_attached_disk_grows_with_its_unit() {
-    if !need_root() || !need(&["losetup", "blockdev"]) {
+    if !need_loop() || !need(&["blockdev"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");

@@ -7,7 +7,7 @@ use iscsid::ipc::{self, ExitCode};
 
 use crate::common::mounted::name;
 use crate::common::process::eventually;
-use crate::common::{Daemon, Mounted, need, need_root, run};
+use crate::common::{Daemon, Mounted, need, need_loop, run};
 use crate::targets::{Spec, Tgt};
 
 const TOOLS: &[&str] = &["mkfs.ext4", "fsck.ext4", "mount", "umount", "losetup", "sha256sum", "fusermount3"];
@@ -49,7 +49,7 @@ fn checksums(root: &Path) -> String {
 
 #[test]
 fn a_tree_of_files_survives_logout_and_login() {
-    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+    if !need_loop() || !need(Tgt::TOOLS) || !need(TOOLS) {
         return;
     }
     let (tgt, daemon, device) = formatted(128 << 20);
@@ -73,7 +73,7 @@ fn a_tree_of_files_survives_logout_and_login() {
 
 #[test]
 fn a_login_attaches_where_the_target_says_so() {
-    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+    if !need_loop() || !need(Tgt::TOOLS) || !need(TOOLS) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new().block_size(4096)), Daemon::start());
@@ -90,7 +90,7 @@ fn a_login_attaches_where_the_target_says_so() {
 
 #[test]
 fn what_is_mounted_is_neither_detached_nor_logged_out() {
-    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+    if !need_loop() || !need(Tgt::TOOLS) || !need(TOOLS) {
         return;
     }
     let (tgt, daemon, device) = formatted(32 << 20);
@@ -109,7 +109,7 @@ fn what_is_mounted_is_neither_detached_nor_logged_out() {
 
 #[test]
 fn force_logs_out_what_is_mounted() {
-    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+    if !need_loop() || !need(Tgt::TOOLS) || !need(TOOLS) {
         return;
     }
     let (tgt, daemon, device) = formatted(32 << 20);

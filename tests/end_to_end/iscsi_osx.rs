@@ -47,7 +47,7 @@ fn process_key(daemon: &Daemon, iqn: &str, name: &str) -> String {
 #[test]
 fn iscsid_ctl_is_the_same_command_line() {
     let daemon = Daemon::start();
-    let mut command = daemon.home().command(crate::common::daemon::ISCSID);
+    let mut command = daemon.home().command(crate::common::program::under_test());
     let output = process::output(command.args(["ctl", "-targets"]));
     assert_eq!((output.code, output.stdout.trim_end()), (0, "No persistent targets are defined"));
 }

@@ -214,7 +214,7 @@ fn a_full_disk_while_saving_leaves_the_old_configuration() {
     }
     let (home, disk) = (Home::new(), SmallDisk::mount());
     let config = disk.0.path().join("iscsid.plist");
-    let mut command = home.command(crate::common::daemon::ISCSID);
+    let mut command = home.command(crate::common::program::under_test());
     command.arg("--config").arg(&config).arg("--runtime-dir").arg(home.runtime_dir());
     let mut process = Process::start(&command, &home.dir().join("iscsid.log"));
     eventually("an answer", Duration::from_secs(20), || (home.ctl(["show", "initiator"]).code == 0).then_some(()));

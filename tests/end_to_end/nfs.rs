@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::common::{Daemon, RandomFile, need, process, run, scratch_dir};
+use crate::common::{Daemon, RandomFile, need, need_nfs_uri, process, run, scratch_dir};
 use crate::targets::{Spec, Tgt};
 use iscsid::ipc;
 
@@ -14,7 +14,7 @@ fn uri(lun: &ipc::Lun) -> &str {
 
 #[test]
 fn libnfs_lists_writes_and_reads_a_unit() {
-    if !need(Tgt::TOOLS) || !need(&TOOLS) {
+    if !need_nfs_uri() || !need(Tgt::TOOLS) || !need(&TOOLS) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new().disks(2)), Daemon::start());
@@ -39,7 +39,7 @@ fn libnfs_lists_writes_and_reads_a_unit() {
 
 #[test]
 fn a_unit_of_4k_blocks_takes_writes_of_any_length() {
-    if !need(Tgt::TOOLS) || !need(&TOOLS) {
+    if !need_nfs_uri() || !need(Tgt::TOOLS) || !need(&TOOLS) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new().block_size(4096)), Daemon::start());
@@ -55,7 +55,7 @@ fn a_unit_of_4k_blocks_takes_writes_of_any_length() {
 
 #[test]
 fn a_uri_stays_good_over_a_crash_and_none_is_after_logout() {
-    if !need(Tgt::TOOLS) || !need(&TOOLS) {
+    if !need_nfs_uri() || !need(Tgt::TOOLS) || !need(&TOOLS) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());

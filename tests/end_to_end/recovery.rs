@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::common::daemon::uri;
 use crate::common::process::{self, Process, eventually};
-use crate::common::{Daemon, Mounted, RandomFile, need, need_root, run, scratch_dir};
+use crate::common::{Daemon, Mounted, RandomFile, need, need_loop, need_root, run, scratch_dir};
 use crate::targets::{Spec, Tgt};
 
 fn stats(daemon: &Daemon, iqn: &str) -> ipc::Stats {
@@ -178,7 +178,7 @@ fn a_daemon_that_is_killed_logs_in_again_when_it_is_started_without_being_told()
 // check: recovery-restart
 #[test]
 fn the_disk_of_a_daemon_that_was_killed_is_cleared_away_and_comes_back_with_what_was_synced() {
-    if !need_root() || !need(&["mkfs.ext4", "mount", "umount", "losetup", "sync"]) {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount", "sync"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");
@@ -207,7 +207,7 @@ fn the_disk_of_a_daemon_that_was_killed_is_cleared_away_and_comes_back_with_what
 // check: recovery-forced-removal
 #[test]
 fn a_dead_target_with_a_mounted_disk_is_removed_by_force_at_once() {
-    if !need_root() || !need(Tgt::TOOLS) || !need(&["mkfs.ext4", "mount"]) {
+    if !need_loop() || !need(Tgt::TOOLS) || !need(&["mkfs.ext4", "mount"]) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new().bytes(64 << 20)), Daemon::start());

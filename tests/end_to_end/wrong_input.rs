@@ -330,7 +330,7 @@ fn two_failures_of_one_command_are_two_lines() {
 #[test]
 fn a_named_property_list_in_a_directory_that_is_not_there_begins_no_empty_configuration() {
     let home = Home::new();
-    let (directory, mut command) = (home.dir().join("ectiscsid"), home.command(crate::common::daemon::ISCSID));
+    let (directory, mut command) = (home.dir().join("ectiscsid"), home.command(crate::common::program::under_test()));
     command.arg("--config").arg(directory.join("iscsid.plist"));
     let Output { code, stderr, .. } = crate::common::process::output(&mut command);
     assert_eq!(code, ExitCode::Configuration as i32, "{stderr}");

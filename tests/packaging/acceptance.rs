@@ -2,12 +2,13 @@
 //! macOS are stubs. So its steps, verdicts and report are proven here, and nothing of a Mac is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::mac::executable;
 use crate::process::{eventually, need};
+use crate::program;
 
 const SCRIPT: &str = "packaging/macos-acceptance.sh";
 
@@ -63,7 +64,7 @@ impl Dry {
         for name in ["bin", "real", "volumes"] {
             fs::create_dir(dry.path(name)).expect("a directory");
         }
-        let program = Path::new(env!("CARGO_BIN_EXE_iscsid"));
+        let program = program::under_test();
         for link in ["bin/iscsid", "real/iscsictl"] {
             std::os::unix::fs::symlink(program, dry.path(link)).expect("a link");
         }

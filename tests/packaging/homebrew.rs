@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::process::need;
+use crate::program;
 
 const FORMULA: &str = "packaging/homebrew/iscsid.rb";
 
@@ -17,7 +18,7 @@ fn evaluated() -> Option<Value> {
     assert!(syntax.status.success() && syntax.stderr.is_empty(), "{}", String::from_utf8_lossy(&syntax.stderr));
     let bin = tempfile::tempdir().expect("a directory");
     for name in ["iscsid", "iscsictl"] {
-        symlink(env!("CARGO_BIN_EXE_iscsid"), bin.path().join(name)).expect("a link");
+        symlink(program::under_test(), bin.path().join(name)).expect("a link");
     }
     let mut ruby = Command::new("ruby");
     ruby.args(["tests/packaging/formula.rb", FORMULA]).arg(bin.path()).env("TESTPATH", bin.path());

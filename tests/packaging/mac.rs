@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::program;
+
 /// How a run of a script ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -86,7 +88,7 @@ impl Packages {
         let built = Command::new("packaging/installer/build")
             .env("OUT", directory.path().join("out"))
             .env("BINARY", &program)
-            .env("WRITER", env!("CARGO_BIN_EXE_iscsid"))
+            .env("WRITER", program::under_test())
             .env("KEXT", &kext)
             .output()
             .expect("it runs");

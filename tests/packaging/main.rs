@@ -11,6 +11,9 @@
 #[path = "../common/process.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod process;
+#[path = "../common/program.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod program;
 
 mod acceptance;
 mod apple;

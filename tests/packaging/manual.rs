@@ -9,9 +9,10 @@ use iscsid::cli::manual;
 use iscsid::options::Options;
 
 use crate::process::need;
+use crate::program;
 
 fn iscsictl(words: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_iscsid")).arg("ctl").args(words).output().expect("iscsid runs")
+    Command::new(program::under_test()).arg("ctl").args(words).output().expect("iscsid runs")
 }
 
 fn page(name: &str) -> String {
@@ -149,7 +150,7 @@ fn exit_codes_and_files_stand_in_columns_and_nothing_is_in_backticks() {
 fn the_same_date_makes_the_same_pages() {
     let made = |epoch: &str| {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut man = Command::new(env!("CARGO_BIN_EXE_iscsid"));
+        let mut man = Command::new(program::under_test());
         man.args(["ctl", "man"]).arg(directory.path()).env("SOURCE_DATE_EPOCH", epoch);
         assert!(man.status().expect("iscsid runs").success());
         fs::read_to_string(directory.path().join("man8/iscsid.8")).expect("a page")

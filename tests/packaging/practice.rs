@@ -8,6 +8,8 @@ use iscsid::block::{Op, run};
 use iscsid::selftest::lab::Lab;
 use serde_json::Value;
 
+use crate::program;
+
 struct Target {
     child: Child,
     words: Option<ChildStdin>,
@@ -16,7 +18,7 @@ struct Target {
 
 impl Target {
     fn start(options: &[&str]) -> Target {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_iscsid"))
+        let mut child = Command::new(program::under_test())
             .args(["ctl", "practice-target"])
             .args(options)
             .stdin(Stdio::piped())
@@ -83,8 +85,7 @@ async fn it_counts_what_reaches_it_and_says_what_a_power_cut_would_lose() {
 
 #[test]
 fn a_wrong_block_is_refused() {
-    let out =
-        Command::new(env!("CARGO_BIN_EXE_iscsid")).args(["ctl", "practice-target", "--block-size", "520"]).output();
+    let out = Command::new(program::under_test()).args(["ctl", "practice-target", "--block-size", "520"]).output();
     let out = out.expect("iscsid runs");
     assert_eq!(out.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&out.stderr).contains("say 512 or 4096"));

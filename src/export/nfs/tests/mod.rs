@@ -33,6 +33,7 @@ struct Stage {
 /// A server, until it is stopped.
 struct Server {
     address: SocketAddr,
+    tickets: Arc<Tickets>,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
@@ -70,7 +71,7 @@ impl Stage {
         let stop = CancellationToken::new();
         let serving = serve(listener, setup, stop.clone());
         let served = tokio::spawn(async move { serving.await.expect("random numbers") });
-        Server { address, stop, served }
+        Server { address, tickets: self.tickets.clone(), stop, served }
     }
 
     fn serve(&self) -> Server {
@@ -83,11 +84,19 @@ impl Server {
         Client::connect(self.address).await
     }
 
-    /// A client that has mounted everything, and the handle of the only file.
-    async fn mount(&self) -> (Client, Vec<u8>) {
+    /// A client that has mounted the unit, and the handle of its directory. By a ticket, as no other path is good on
+    /// every system.
+    async fn mount_directory(&self) -> (Client, Vec<u8>) {
+        let ticket = self.tickets.issue(NAME).expect("random numbers");
         let mut client = self.connect().await;
-        let root = client.mount(&format!("/{}", Stage::secret().path())).await.expect("the path is right");
-        let file = client.look_up(&root, FILE).await.expect("the unit is there");
+        let directory = client.mount(&format!("/{ticket}")).await.expect("the ticket is good");
+        (client, directory)
+    }
+
+    /// A client that has mounted the unit, and the handle of its file.
+    async fn mount(&self) -> (Client, Vec<u8>) {
+        let (mut client, directory) = self.mount_directory().await;
+        let file = client.look_up(&directory, FILE).await.expect("the unit is there");
         (client, file)
     }
 

@@ -6,6 +6,7 @@ use crate::export::nfs::wire::{Status, access, procedure, program};
 
 const OTHER: &str = "iqn.2026-01.example:other/1";
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_directory_holds_a_file_for_each_unit_and_nothing_else() {
     let stage = Stage::with(MIB, |_| {});
@@ -27,6 +28,7 @@ async fn the_directory_holds_a_file_for_each_unit_and_nothing_else() {
     server.end().await;
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_unit_that_comes_and_goes_is_seen_at_once() {
     let stage = Stage::with(MIB, |_| {});
@@ -38,6 +40,20 @@ async fn a_unit_that_comes_and_goes_is_seen_at_once() {
     assert_eq!(client.attributes(&file).await, Err(Status::Stale as u32));
     stage.registry.insert(NAME.to_owned(), stage.disk.clone());
     assert_eq!(client.look_up(&root, FILE).await, Ok(file));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn the_mount_of_a_unit_is_stale_while_the_unit_is_gone_and_good_when_it_is_back() {
+    let stage = Stage::with(MIB, |_| {});
+    let server = stage.serve();
+    let (mut client, directory) = server.mount_directory().await;
+    let file = client.look_up(&directory, FILE).await.expect("the unit is there");
+    stage.registry.remove(NAME);
+    assert_eq!(client.list(&directory, 4096).await, Err(Status::Stale as u32));
+    assert_eq!(client.attributes(&file).await, Err(Status::Stale as u32));
+    stage.registry.insert(NAME.to_owned(), stage.disk.clone());
+    assert_eq!(client.look_up(&directory, FILE).await, Ok(file));
     server.end().await;
 }
 
@@ -118,15 +134,15 @@ async fn a_unit_is_as_long_as_it_is_and_truncating_it_to_nothing_changes_nothing
 async fn creating_what_is_there_opens_it_and_nothing_else_can_be_made() {
     let stage = Stage::with(MIB, |_| {});
     let server = stage.serve();
-    let (mut client, file) = server.mount().await;
-    let root = client.mount(&format!("/{}", Stage::secret().path())).await.expect("the path is right");
-    assert_eq!(client.create(&root, FILE, 0).await, Ok(file.clone()));
-    assert_eq!(client.create(&root, FILE, 1).await, Ok(file.clone()));
-    assert_eq!(client.create(&root, FILE, 2).await, Err(Status::Exist as u32));
-    assert_eq!(client.create(&root, "._x", 0).await, Err(Status::Access as u32));
-    assert_eq!(client.create(&root, "..", 0).await, Err(Status::IsDir as u32));
+    let (mut client, directory) = server.mount_directory().await;
+    let file = client.look_up(&directory, FILE).await.expect("the unit is there");
+    assert_eq!(client.create(&directory, FILE, 0).await, Ok(file.clone()));
+    assert_eq!(client.create(&directory, FILE, 1).await, Ok(file.clone()));
+    assert_eq!(client.create(&directory, FILE, 2).await, Err(Status::Exist as u32));
+    assert_eq!(client.create(&directory, "._x", 0).await, Err(Status::Access as u32));
+    assert_eq!(client.create(&directory, "..", 0).await, Err(Status::IsDir as u32));
     assert_eq!(client.create(&file, "x", 0).await, Err(Status::NotDir as u32));
-    let mut name = handle_and(&root, &[]);
+    let mut name = handle_and(&directory, &[]);
     crate::export::nfs::xdr::Write::opaque(&mut name, FILE.as_bytes());
     for number in [procedure::REMOVE, procedure::MKDIR, procedure::RENAME, procedure::SYMLINK] {
         let results = client.ask(program::NFS, number, &name).await.expect("it is understood");
