@@ -1,0 +1,19 @@
+use std::os::unix::process::ExitStatusExt;
+
+use nix::sys::signal::Signal;
+
+use crate::machrun::Program;
+
+#[test]
+fn there_is_no_service_of_an_extension_that_is_not_loaded() {
+    let Some(program) = Program::named("services") else { return };
+    assert_eq!(program.says(&[]), "0\n");
+}
+
+#[test]
+fn who_releases_what_was_never_handed_out_is_stopped() {
+    let Some(program) = Program::named("services") else { return };
+    let ended = program.run(&["release"]);
+    assert_eq!(ended.status.signal(), Some(Signal::SIGABRT as i32), "{ended:?}");
+    assert!(ended.stderr.contains("the name 0 stands for nothing"), "{ended:?}");
+}
