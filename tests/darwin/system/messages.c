@@ -163,13 +163,11 @@ static ssize_t darwin_recv(int fd, void *to, size_t size, int flags) {
 }
 OURS(recv)
 
-// bsd/kern/sys_socket.c, soo_write and soo_read.
-ssize_t socket_write(int fd, const struct iovec *from, int count) {
-    return send_message(fd, &(struct msghdr){.msg_iov = (struct iovec *)from, .msg_iovlen = (size_t)count}, 0);
-}
+// bsd/kern/sys_socket.c, soo_read and soo_write.
+ssize_t socket_was_read(int fd, ssize_t result) { return result == 0 ? received(fd, result, false) : result; }
 
-ssize_t socket_read(int fd, const struct iovec *to, int count) {
-    return receive_message(fd, &(struct msghdr){.msg_iov = (struct iovec *)to, .msg_iovlen = (size_t)count}, 0);
+ssize_t socket_was_written(int fd, ssize_t result) {
+    return result < 0 && errno != EPIPE ? sent(fd, result, 0) : result;
 }
 
 // ---- with descriptors -----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // Reading and writing descriptors. bsd/kern/sys_generic.c.
 #include "system/descriptors.h"
 #include "system/errors.h"
+#include "system/sockets.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -31,7 +32,7 @@ static bool no_list(int count)
 
 static ssize_t darwin_read(int fd, void *to, size_t length)
 {
-    return too_long(length) ? -1 : read(fd, to, length);
+    return too_long(length) ? -1 : socket_was_read(fd, read(fd, to, length));
 }
 OURS(read)
 
@@ -43,7 +44,7 @@ OURS(pread)
 
 static ssize_t darwin_readv(int fd, const struct iovec *list, int count)
 {
-    return no_list(count) ? -1 : readv(fd, list, count);
+    return no_list(count) ? -1 : socket_was_read(fd, readv(fd, list, count));
 }
 OURS(readv)
 
@@ -85,13 +86,13 @@ static ssize_t darwin_write(int fd, const void *from, size_t length)
     if (too_long(length))
         return -1;
     struct iovec one = {(void *)from, length};
-    return descriptor_has(fd, NO_SIGPIPE) ? write_list(fd, &one, 1) : write(fd, from, length);
+    return socket_was_written(fd, write_list(fd, &one, 1));
 }
 OURS(write)
 
 static ssize_t darwin_writev(int fd, const struct iovec *list, int count)
 {
-    return no_list(count) ? -1 : write_list(fd, list, count);
+    return no_list(count) ? -1 : socket_was_written(fd, write_list(fd, list, count));
 }
 OURS(writev)
 

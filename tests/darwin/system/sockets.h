@@ -33,7 +33,6 @@ int socket_error(int fd);
 // The same, and it is none from then on.
 int socket_take_error(int fd);
 
-// For read, write and their like, of a socket. What send() and recv() do on Darwin, with no flags.
-struct iovec;
-ssize_t socket_write(int fd, const struct iovec *from, int count);
-ssize_t socket_read(int fd, const struct iovec *to, int count);
+// What read and write make of Linux' answer, if that was a socket's: see messages.c. A SIGPIPE of Linux has been sent.
+ssize_t socket_was_read(int fd, ssize_t result);
+ssize_t socket_was_written(int fd, ssize_t result);
