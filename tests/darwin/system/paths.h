@@ -6,6 +6,7 @@
 //   /private/var            /var
 //   /private/tmp            /tmp
 //   /private/etc            /etc
+//   /Library                DIR/Library where DARWIN_MACHINE names one
 //   -                       /proc, /sys, /run            no such file
 //
 // Names are mapped as they are given; what a link on the way or `..` leads to is Linux' own. So the program finds
