@@ -4,7 +4,6 @@
 #include "system/pages.h"
 #include "system/paths.h"
 #include "system/version.h"
-#include <sys/resource.h>
 #include <sys/utsname.h>
 
 enum darwin_sysconf {
@@ -23,20 +22,13 @@ enum darwin_sysconf {
     DARWIN_SC_PHYS_PAGES = 200,
 };
 
-// Libc's gen/FreeBSD/sysconf.c: the soft limit of descriptors, and no limit at all is -1 with errno as it was.
-static long open_files(void)
-{
-    struct rlimit now;
-    return getrlimit(RLIMIT_NOFILE, &now) == 0 ? (long)now.rlim_cur : -1;
-}
-
 static long darwin_sysconf(int name)
 {
     switch ((enum darwin_sysconf)name) {
     case DARWIN_SC_ARG_MAX: return 1024 * 1024;
     case DARWIN_SC_CLK_TCK: return 100;
     case DARWIN_SC_NGROUPS_MAX: return 16;
-    case DARWIN_SC_OPEN_MAX: return open_files();
+    case DARWIN_SC_OPEN_MAX: return (long)descriptor_limit();
     case DARWIN_SC_PAGESIZE: return DARWIN_PAGE;
     case DARWIN_SC_IOV_MAX: return 1024;
     case DARWIN_SC_NPROCESSORS_CONF: return sysconf(_SC_NPROCESSORS_CONF);

@@ -1,5 +1,5 @@
 // Errors by number: DARWIN_EPERM … DARWIN_EQFULL, what Linux calls each, and what strerror says of it.
-// xnu bsd/sys/errno.h; the words are those of Libc's gen/errlst.c.
+// xnu bsd/sys/errno.h; the words are those of gen/errlst.c, Libc-1725.0.11.
 #pragma once
 #include "darwin.h"
 
@@ -102,7 +102,7 @@
     ROW(EMULTIHOP,       95,   EMULTIHOP,       "EMULTIHOP (Reserved)") \
     ROW(ENODATA,         96,   ENODATA,         "No message available on STREAM") \
     ROW(ENOLINK,         97,   ENOLINK,         "ENOLINK (Reserved)") \
-    ROW(ENOSR,           98,   ENOSR,           "No STR resources") \
+    ROW(ENOSR,           98,   ENOSR,           "No STREAM resources") \
     ROW(ENOSTR,          99,   ENOSTR,          "Not a STREAM") \
     ROW(EPROTO,          100,  EPROTO,          "Protocol error") \
     ROW(ETIME,           101,  ETIME,           "STREAM ioctl timeout") \

@@ -102,6 +102,14 @@ static void set_descriptors(const struct rlimit *new)
     descriptors = *new;
 }
 
+uint64_t descriptor_limit(void)
+{
+    pthread_mutex_lock(&lock);
+    uint64_t limit = descriptors.rlim_cur;
+    pthread_mutex_unlock(&lock);
+    return limit;
+}
+
 // ---- all of them ----------------------------------------------------------------------------------------------------
 
 static int darwin_getrlimit(int which, struct rlimit *to)

@@ -174,8 +174,8 @@ INODE64(getmntinfo)
 
 // ---- POSIX' way -----------------------------------------------------------------------------------------------------
 
-// Libc's include/sys/statvfs.h. Blocks are counted in 32 bits there, and in fragments, which are the file system's blocks;
-// f_bsize is what is best read at once.
+// include/sys/statvfs.h and emulated/statvfs.c, Libc-1725.0.11. Blocks are counted in 32 bits, and what does not fit in
+// them is cut off; they are of f_frsize bytes, and f_bsize is what is best read at once.
 struct darwin_statvfs {
     uint64_t block_size, fragment_size;
     uint32_t blocks, free, available, files, free_files, available_files;
@@ -184,22 +184,17 @@ struct darwin_statvfs {
 _Static_assert(sizeof(struct darwin_statvfs) == 64, "struct statvfs");
 enum { DARWIN_ST_RDONLY = 1, DARWIN_ST_NOSUID = 2, DARWIN_NAME_MAX = 255 };
 
-static uint32_t counted(uint64_t number)
-{
-    return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
-}
-
 static void posix(const struct statfs *from, struct darwin_statvfs *to)
 {
     *to = (struct darwin_statvfs){
         .block_size = APFS_IO_SIZE,
         .fragment_size = (uint64_t)from->f_bsize,
-        .blocks = counted(from->f_blocks),
-        .free = counted(from->f_bfree),
-        .available = counted(from->f_bavail),
-        .files = counted(from->f_files),
-        .free_files = counted(from->f_ffree),
-        .available_files = counted(from->f_ffree),
+        .blocks = (uint32_t)(from->f_blocks),
+        .free = (uint32_t)(from->f_bfree),
+        .available = (uint32_t)(from->f_bavail),
+        .files = (uint32_t)(from->f_files),
+        .free_files = (uint32_t)(from->f_ffree),
+        .available_files = (uint32_t)(from->f_ffree),
         .flags = (from->f_flags & ST_RDONLY ? DARWIN_ST_RDONLY : 0) | (from->f_flags & ST_NOSUID ? DARWIN_ST_NOSUID : 0),
         .longest_name = DARWIN_NAME_MAX,
     };
