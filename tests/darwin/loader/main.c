@@ -1,6 +1,7 @@
 // machrun: runs a program made for macOS.
 //
 //   machrun PROGRAM [ARGUMENT…]     runs it; PROGRAM is its argv[0]
+//   machrun --check PROGRAM         makes it ready to run, and says what is wrong with the file
 //   machrun --pack PROGRAM OUT      writes one file, OUT, that runs it
 //   machrun --machine DIR WORD…     what happens to the Mac under the programs (machine/tool.c)
 #include "darwin.h"
@@ -56,9 +57,15 @@ int main(int argc, char **argv) {
         pack(argv[2], argv[3]);
         return 0;
     }
+    if (argc == 3 && !strcmp(argv[1], "--check")) {
+        program_path = absolute(argv[2]);
+        program_check(open_program(argv[2]));
+        return 0;
+    }
     if (argc > 1 && !strcmp(argv[1], "--machine")) return machine_tool(argc - 2, argv + 2);
     if (argc < 2 || *argv[1] == '-') {
-        fputs("usage: machrun PROGRAM [ARGUMENT…], machrun --pack PROGRAM OUT, or machrun --machine DIR WORD…\n", stderr);
+        fputs("usage: machrun [--check] PROGRAM [ARGUMENT…], machrun --pack PROGRAM OUT, or machrun --machine DIR WORD…\n",
+              stderr);
         return EX_USAGE;
     }
     program_argc--;

@@ -18,8 +18,9 @@ struct machine {
 };
 
 static void set_place(struct machine *machine, uint8_t segment) {
-    if (segment >= machine->image->segment_count) malformed("%s: there is no segment %u", machine->code.in.name, segment);
-    machine->place = machine->image->segments[segment].address - machine->image->address + cursor_uleb(&machine->code);
+    const struct image *image = machine->image;
+    if (segment >= image->segment_count) malformed("%s: there is no segment %u", machine->code.in.name, segment);
+    machine->place = image->segments[segment].address - image->address + cursor_uleb(&machine->code);
     machine->placed = true;
 }
 

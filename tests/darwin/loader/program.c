@@ -43,7 +43,9 @@ static start *entry(void) {
     return (start *)(image.memory + main.entryoff);
 }
 
-static void make_ready(struct where where) {
+// Gives the address of its main().
+static start *make_ready(struct where where) {
+    bytes_of_file = program_path;
     image_read(&image, view(where), where.offset);
     image_map(&image, where.fd);
     program_image = image.memory;
@@ -54,13 +56,18 @@ static void make_ready(struct where where) {
     tlv_prepare(&image);
     unwind_prepare(&image);
     image_protect(&image);
+    initialisers_check(&image);
+    close(where.fd);
+    return entry();
+}
+
+void program_check(struct where where) {
+    make_ready(where);
+    tell_imports();
 }
 
 _Noreturn void program_run(struct where where) {
-    bytes_of_file = program_path;
-    make_ready(where);
-    start *begin = entry();
-    close(where.fd);
+    start *begin = make_ready(where);
     // xnu's exec_add_apple_strings (bsd/kern/kern_exec.c) gives more; this one is what programs read.
     char *path = NULL;
     if (asprintf(&path, "executable_path=%s", program_path) < 0) refuse("there is no memory to start the program");

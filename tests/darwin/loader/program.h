@@ -10,6 +10,8 @@ struct where {
     uint64_t length;
 };
 
+// Makes it ready to run, and leaves it at that: what is wrong with the file shows.
+void program_check(struct where where);
 // Runs it with program_path, program_argc and program_argv as they are set; it does not return.
 _Noreturn void program_run(struct where where);
 // How far from where its file wants it the program is.
