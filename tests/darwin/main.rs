@@ -18,4 +18,6 @@ mod initialisers;
 mod malformed;
 mod packed;
 mod panics;
+mod queues;
+mod sockets;
 mod variables;

@@ -69,12 +69,15 @@ static socklen_t nameless(struct darwin_sockaddr *to) {
     return sizeof *to;
 }
 
+// Darwin tells the name by which it was bound, which goes through the links /var and /tmp rather than around them.
 static socklen_t path_to_sockaddr(const char *linux_path, struct darwin_sockaddr_un *to) {
-    char name[DARWIN_MAXPATHLEN];
+    static const char AROUND[] = "/private";
+    char whole[DARWIN_MAXPATHLEN];
     if (linux_path[0] != '/')
-        snprintf(name, sizeof name, "%s", linux_path);
-    else if (!path_to_darwin(linux_path, name))
+        snprintf(whole, sizeof whole, "%s", linux_path);
+    else if (!path_to_darwin(linux_path, whole))
         refuse("the socket %s has no name on Darwin: %m", linux_path);
+    const char *name = strncmp(whole, AROUND, strlen(AROUND)) == 0 ? whole + strlen(AROUND) : whole;
     size_t length = strlen(name) + 1;
     if (length > sizeof to->path) length = sizeof to->path;  // filled without a NUL
     *to = (struct darwin_sockaddr_un){.family = DARWIN_AF_UNIX};

@@ -107,7 +107,7 @@ enum {
 
 static uint32_t flags_to_darwin(unsigned of_linux, const char *name) {
     uint32_t flags = of_linux & SAME_FLAGS;
-    if (of_linux & IFF_MULTICAST) flags |= DARWIN_IFF_MULTICAST;
+    if (of_linux & (IFF_MULTICAST | IFF_LOOPBACK)) flags |= DARWIN_IFF_MULTICAST;
     if (of_linux & IFF_BROADCAST) flags |= DARWIN_IFF_SMART | DARWIN_IFF_SIMPLEX;
     if (machine_interface_down(name)) flags &= ~(uint32_t)DARWIN_IFF_RUNNING;
     return flags;

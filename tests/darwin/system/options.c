@@ -1,12 +1,14 @@
 // Options of sockets. Those that the program may set are listed; another is ENOPROTOOPT, and a line on stderr.
 #include "darwin.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <linux/sockios.h>
 
+#include "machine/machine.h"
 #include "system/descriptors.h"
 #include "system/errors.h"
 #include "system/peers.h"
@@ -123,9 +125,9 @@ static int set_linger(int fd, const struct option *option, const struct linger *
 
 // netinet/in_pcb.c, inp_bindif: an interface that is not there is ENXIO.
 static int set_interface(int fd, const struct option *option, int index) {
-    if (setsockopt(fd, option->linux_level, option->linux_name, &index, sizeof index))
-        return errno == ENODEV ? DARWIN_ENXIO : errno_to_darwin(errno);
-    return 0;
+    char name[IF_NAMESIZE];
+    if (index && (!if_indextoname((unsigned)index, name) || machine_interface_gone(name))) return DARWIN_ENXIO;
+    return setsockopt(fd, option->linux_level, option->linux_name, &index, sizeof index) ? errno_to_darwin(errno) : 0;
 }
 
 // ---- setsockopt -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-#define FOLDERS "/tmp/darwin-folders"
+// No longer than /var/folders: a socket's path there has to have room in Linux' struct sockaddr_un as well.
+#define FOLDERS "/tmp/.darwin"
+_Static_assert(sizeof FOLDERS <= sizeof "/var/folders", "paths of sockets");
 
 struct pair { const char *darwin, *of_linux; };
 

@@ -259,11 +259,20 @@ OURS(accept)
 
 // ---- ended ----------------------------------------------------------------------------------------------------------
 
-// bsd/kern/uipc_socket.c, soshutdown: only what has a connection, or is about to. Linux wakes a listener by it.
+// Of TCP: neither connected nor about to be.
+static bool is_unconnected(int fd) {
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    if (!socket_is_tcp(fd) || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size)) return false;
+    return info.tcpi_state == TCP_CLOSE || info.tcpi_state == TCP_LISTEN;
+}
+
+// bsd/kern/uipc_socket.c, soshutdown: only what has a connection, or is about to. Linux wakes a listener by it, and shuts
+// down what it says ENOTCONN of.
 static int darwin_shutdown(int fd, int how) {
     if (how < SHUT_RD || how > SHUT_RDWR) return (int)fail(DARWIN_EINVAL);
     struct socket *known = socket_of(fd);
-    if (known && (is_listening(fd) || socket_peer_gone(fd))) return (int)fail(DARWIN_ENOTCONN);
+    if (known && (is_listening(fd) || is_unconnected(fd) || socket_peer_gone(fd))) return (int)fail(DARWIN_ENOTCONN);
     int result = shutdown(fd, how);
     if (result || !known) return result;
     if (how != SHUT_RD) known->cannot_send = true;
