@@ -19,5 +19,7 @@ mod malformed;
 mod packed;
 mod panics;
 mod queues;
+mod signals;
 mod sockets;
+mod threads;
 mod variables;

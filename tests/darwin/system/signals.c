@@ -125,6 +125,7 @@ static struct sigaction action_to_linux(const struct darwin_sigaction *from, int
     } else {
         to.sa_sigaction = arrived;
         to.sa_flags |= SA_SIGINFO;
+        if (linux_signal == LINUX_SIGINFO) to.sa_flags &= ~SA_RESETHAND;  // `arrived` does nothing from then on
     }
     return to;
 }
