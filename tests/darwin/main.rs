@@ -21,5 +21,6 @@ mod panics;
 mod queues;
 mod signals;
 mod sockets;
+mod tcp_list;
 mod threads;
 mod variables;
