@@ -10,7 +10,9 @@ mod process;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 use iscsid::block::testing::{Plan, RamDisk};
 use iscsid::block::{IoError, Op};
 use iscsid::export::attach::{AttachError, LoopDisks, Lost, Way};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use process::{need, need_root, skip};
 
 const UNIT: &str = "iqn.2026-11.test.example:attach/0";
@@ -84,7 +87,7 @@ impl Bench {
     }
 
     fn assert_nothing_left(&self) {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let mounts = mountinfo();
         let directory = self.directory.path().to_str().expect("text");
         assert!(!mounts.contains(directory), "a mount is left: {mounts}");
         let luns = fs::read_dir(self.directory.path().join("run/luns")).expect("luns");
@@ -125,6 +128,11 @@ fn loops_below(directory: &Path) -> Vec<PathBuf> {
     let all = fs::read_dir("/sys/block").expect("sysfs").map(|entry| entry.expect("entry").path());
     let file = |path: &PathBuf| fs::read_to_string(path.join("loop/backing_file")).unwrap_or_default();
     all.filter(|path| file(path).starts_with(directory.to_str().expect("text"))).collect()
+}
+
+/// The mount table, also with names in it that are no text.
+fn mountinfo() -> String {
+    String::from_utf8_lossy(&fs::read("/proc/self/mountinfo").expect("mounts")).into_owned()
 }
 
 /// Bytes that look like no others.
@@ -365,8 +373,15 @@ async fn a_mounted_partition_counts_as_use_and_so_does_swap_space() {
     bench.assert_nothing_left();
 }
 
+/// Whether the kernel takes the loop device away as soon as its last user lets go.
+fn goes_with_its_last_user(node: &Path) -> bool {
+    let name = node.file_name().expect("a node").to_str().expect("text");
+    fs::read_to_string(format!("/sys/block/{name}/loop/autoclear")).expect("a loop device").trim() == "1"
+}
+
+// check: detach-refused-changes-nothing
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_only_a_program_has_open_is_in_use() {
+async fn a_disk_that_only_a_program_has_open_is_in_use_and_stays_when_that_has_ended() {
     if !able() {
         return;
     }
@@ -374,10 +389,87 @@ async fn a_disk_that_only_a_program_has_open_is_in_use() {
     let node = bench.attach().await;
     let open = File::open(&node).expect("opens");
     let refused = bench.attachments.detach(UNIT, false).await;
-    assert_eq!(refused, Err(AttachError::InUse(vec![format!("{} is open", node.display())])));
+    let process = format!("(process {})", std::process::id());
+    assert!(!goes_with_its_last_user(&node));
+    let named = matches!(&refused, Err(AttachError::InUse(by)) if by.len() == 1 && by[0].ends_with(&process));
+    assert!(named, "{refused:?}");
     drop(open);
+    assert_eq!(bench.attachments.in_use(UNIT).await, [""; 0]);
+    assert_eq!((bench.attachments.device(UNIT), read_ahead(&node)), (Some(node), 2048));
     bench.attachments.detach(UNIT, false).await.expect("detaches");
     bench.assert_nothing_left();
+}
+
+/// Has a file open that is in no process's table: it lies in a socket, on its way.
+fn open_on_its_way(file: File) -> (UnixStream, UnixStream) {
+    let (from, to) = UnixStream::pair().expect("a pair");
+    let files = [file.as_raw_fd()];
+    let parts = [std::io::IoSlice::new(b"f")];
+    let message = [ControlMessage::ScmRights(&files)];
+    sendmsg::<()>(from.as_raw_fd(), &parts, &message, MsgFlags::empty(), None).expect("sent");
+    (from, to)
+}
+
+// check: detach-refused-changes-nothing
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_whose_user_shows_only_when_it_is_to_go_stays_as_it_was() {
+    if !able() {
+        return;
+    }
+    for read_only in [false, true] {
+        let mut plan = Plan::of_bytes(MIB);
+        plan.geometry.read_only = read_only;
+        let bench = Bench::new(plan);
+        let node = bench.attach().await;
+        let hidden = open_on_its_way(File::open(&node).expect("opens"));
+        assert_eq!(bench.attachments.in_use(UNIT).await, [""; 0], "this test needs a user that does not show");
+        let refused = bench.attachments.detach(UNIT, false).await;
+        assert_eq!(refused, Err(AttachError::InUse(vec![format!("{} is open", node.display())])));
+        assert!(!goes_with_its_last_user(&node));
+        drop(hidden);
+        // The kernel would take it away with its last user.
+        File::open(&node).expect("it is there").read_exact_at(&mut [0; 512], 0).expect("it reads");
+        assert_eq!((bench.attachments.device(UNIT), read_ahead(&node)), (Some(node), 2048));
+        bench.attachments.detach(UNIT, false).await.expect("detaches");
+        bench.assert_nothing_left();
+    }
+}
+
+// check: detach-refused-changes-nothing
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_at_a_disk_does_not_keep_it() {
+    if !able() {
+        return;
+    }
+    let bench = Bench::of_bytes(MIB);
+    let node = bench.attach().await;
+    let glance = File::open(&node).expect("opens");
+    let (ended, _) = tokio::join!(bench.attachments.detach(UNIT, false), async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(glance);
+    });
+    ended.expect("detaches");
+    bench.assert_nothing_left();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runtime_directory_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    if !able() {
+        return;
+    }
+    let mut bench = Bench::of_bytes(8 * MIB);
+    let run_dir = bench.directory.path().join(std::ffi::OsStr::from_bytes(b"r\xfcn"));
+    bench.attachments = LoopDisks::new(&run_dir);
+    let node = bench.attach().await;
+    assert_eq!(bench.attachments.device(UNIT).as_deref(), Some(&*node));
+    let mounted = bench.mount_new(&node);
+    assert!(matches!(bench.attachments.detach(UNIT, false).await, Err(AttachError::InUse(_))));
+    run("umount", &[&bench.mount_point()]);
+    drop(mounted);
+    bench.attachments.detach(UNIT, false).await.expect("detaches");
+    assert_eq!(bench.attachments.device(UNIT), None);
+    assert_eq!(fs::read_dir(run_dir.join("luns")).expect("luns").count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -633,7 +725,7 @@ async fn an_attachment_that_is_dropped_leaves_no_mount() {
     bench.attachments = LoopDisks::new(&bench.directory.path().join("run"));
     let directory = bench.directory.path().to_str().expect("text").to_owned();
     assert!(within(Duration::from_secs(10), || {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let mounts = mountinfo();
         !mounts.contains(&directory) && loops_below(Path::new(&directory)).is_empty()
     }));
 }
@@ -808,7 +900,7 @@ async fn a_disk_in_use_whose_process_ends_in_good_order_is_lost_and_not_cleared_
     // As the end of the daemon does it. Here the mount goes on being served, for this process goes on.
     let Bench { disk: _disk, attachments, directory } = bench;
     drop(attachments);
-    let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let table = mountinfo();
     let point = directory.path().join("run/luns/iqn.2026-11.test.example:attach,0");
     assert!(table.contains(point.to_str().expect("text")), "the next process has to find what it was");
     drop(mounted);

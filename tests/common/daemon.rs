@@ -82,7 +82,8 @@ impl Drop for Home {
                 let _ = Command::new("losetup").arg("--detach").arg(device).status();
             }
         }
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mounts = std::fs::read("/proc/self/mounts").unwrap_or_default();
+        let mounts = String::from_utf8_lossy(&mounts);
         let mounted = mounts.lines().filter_map(|line| line.split(' ').nth(1));
         for at in mounted.filter(|at| Path::new(at).starts_with(home)) {
             let _ = Command::new("umount").arg("--lazy").arg(at).status();

@@ -35,7 +35,8 @@ impl Drop for Mounted {
 }
 
 fn is_mounted(at: &Path) -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("the list of mounts");
+    let mounts = std::fs::read("/proc/self/mounts").expect("the list of mounts");
+    let mounts = String::from_utf8_lossy(&mounts);
     mounts.lines().any(|line| line.split(' ').nth(1) == Some(name(at)))
 }
 

@@ -721,6 +721,11 @@ pub(crate) const GROUPS: &[Group] = &[
             ("install-removes-no-package", "No script of ours removes a package for another one.", ""),
             ("end-service-manager", "systemd is told when the daemon answers, and when it begins to end.", ""),
             (
+                "detach-refused-changes-nothing",
+                "A detach or logout that is refused leaves every disk as it was: a program that has one open, and lets go later, takes nothing with it, also one that shows only when the disk is to go.",
+                "",
+            ),
+            (
                 "attach-lost-mount",
                 "A mount whose disk went with a killed daemon stays and fails, is named by the log, `list luns` and doctor, and nothing written to it lands on the disk below.",
                 "",

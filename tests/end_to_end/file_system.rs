@@ -107,6 +107,35 @@ fn what_is_mounted_is_neither_detached_nor_logged_out() {
     daemon.ctl_ok(["logout", &tgt.iqn]);
 }
 
+// check: detach-refused-changes-nothing
+#[test]
+fn a_logout_that_is_refused_leaves_every_disk_as_it_was() {
+    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new().disks(2).bytes(32 << 20)), Daemon::start());
+    daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    daemon.ctl_ok(["attach", &tgt.iqn]);
+    let devices = || daemon.disks(&tgt.iqn).into_iter().map(|lun| lun.device).collect::<Vec<_>>();
+    let before = devices();
+    let last = before[1].clone().expect("a device");
+    // Nothing is mounted: a program reads.
+    let reads = std::fs::File::open(&last).expect("opens");
+    let process = format!("(process {})", std::process::id());
+    for command in ["detach", "logout"] {
+        let refused = daemon.ctl([command, &tgt.iqn]);
+        assert_eq!(refused.code, ExitCode::TryAgain as i32, "{refused:?}");
+        assert!(refused.stderr.contains(&process), "{command} does not name the program: {}", refused.stderr);
+        assert_eq!(devices(), before);
+    }
+    drop(reads);
+    run("mkfs.ext4", ["-q", &last]);
+    Mounted::new(&last).unmount();
+    assert_eq!(devices(), before, "it went with the program that had read");
+    daemon.ctl_ok(["logout", &tgt.iqn]);
+    assert_eq!(tgt.sessions(), 0);
+}
+
 #[test]
 fn force_logs_out_what_is_mounted() {
     if !need_loop() || !need(Tgt::TOOLS) || !need(TOOLS) {

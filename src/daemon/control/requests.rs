@@ -323,13 +323,11 @@ impl Daemon {
             return Err(Failure::new(ExitCode::Data, format!("{name} is not attached")));
         }
         if !force {
-            for name in &names {
-                logout::refuse_in_use(self, name).await?;
-            }
+            return logout::detach_all_or_none(self, &names).await.map(Reply::Done);
         }
         let mut results = Vec::new();
         for name in &names {
-            results.push(self.disks.detach(name, force).await);
+            results.push(self.disks.detach(name, true).await);
         }
         together(results)
     }

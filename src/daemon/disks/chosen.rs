@@ -64,6 +64,12 @@ impl Chosen {
             Attach::DiskImage => Chosen::DiskImages(tools),
             Attach::None => Chosen::Nothing,
         };
+        let runtime_dir = options.runtime_dir();
+        if matches!(chosen, Chosen::DiskImages(_)) && runtime_dir.to_str().is_none() {
+            // Property lists, by which its tools answer, are text.
+            let message = format!("the tools of macOS cannot name files below {}", runtime_dir.display());
+            return wrong(ExitCode::Configuration, &message, "give a name in UTF-8 by --runtime-dir");
+        }
         if options.mac_tools.is_some() && !matches!(chosen, Chosen::DiskImages(_)) {
             let message = "--mac-tools names tools for --attach diskimage";
             return wrong(ExitCode::Usage, message, "give both, or neither");
@@ -256,6 +262,18 @@ mod tests {
         assert!(code == ExitCode::Usage && why.contains("leave one of them out"), "{why}");
         let (code, why) = refusal(&["--attach", "none", "--mac-tools", "/t"]);
         assert!(code == ExitCode::Usage && why.contains("--attach diskimage"), "{why}");
+    }
+
+    #[test]
+    fn disk_images_need_a_runtime_directory_that_is_text() {
+        use std::os::unix::ffi::OsStringExt;
+        let tools = tempfile::tempdir().expect("a directory");
+        std::fs::write(tools.path().join("diskutil"), "").expect("a stand-in");
+        let words = ["--attach", "diskimage", "--mac-tools", tools.path().to_str().expect("text"), "--runtime-dir"];
+        let line = words.iter().map(OsString::from).chain([OsString::from_vec(b"/run/b\xe4r".to_vec())]);
+        let options = Options::understand(line).expect("a good line");
+        let failure = Chosen::of(&options).expect_err("it cannot be named");
+        assert!(failure.code == ExitCode::Configuration && failure.to_string().contains("--runtime-dir"), "{failure}");
     }
 
     #[test]

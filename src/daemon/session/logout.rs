@@ -16,8 +16,11 @@ use crate::kernel_bridge::unit_name;
 /// How long a target that is left by force may take to show that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(300);
 
-/// How long it may take to see who uses a disk.
+/// How long it may take to see who uses a disk when the daemon ends, which has little time.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long it may take before somebody waits in vain who wants the disk away.
+const USERS_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked at whether a disk is still in use.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -110,18 +113,15 @@ async fn answers(daemon: &Daemon, live: &Live) -> bool {
 /// Takes all disks of a session away, for good: none, if one of them is in use and `force` is not given. Says what was done
 /// to their users.
 async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool) -> Result<Vec<String>, Failure> {
-    let mut said = Vec::new();
     let mut attachable = live.attachable.lock().await;
     *attachable = false;
     if !force {
-        for name in names {
-            refuse_in_use(daemon, name).await?;
-        }
+        return detach_all_or_none(daemon, names).await;
     }
+    let mut said = Vec::new();
     for name in names {
-        match daemon.disks.detach(name, force).await {
+        match daemon.disks.detach(name, true).await {
             Ok(sentences) => said.extend(sentences),
-            Err(failure) if !force => return Err(failure),
             Err(failure) => {
                 warn!("{failure}");
                 said.push(failure.what);
@@ -129,6 +129,49 @@ async fn detach_all(daemon: &Daemon, live: &Live, names: &[String], force: bool)
         }
     }
     Ok(said)
+}
+
+/// Takes disks away that nobody uses. Says what the user should know of it.
+///
+/// # Errors
+/// If one of them is in use, also where that shows late: then all are there as before.
+pub(crate) async fn detach_all_or_none(daemon: &Daemon, names: &[String]) -> Result<Vec<String>, Failure> {
+    for name in names {
+        refuse_in_use(daemon, name).await?;
+    }
+    let (mut said, mut taken) = (Vec::new(), Vec::new());
+    for name in names {
+        let device = daemon.disks.device(name);
+        match daemon.disks.detach(name, false).await {
+            Ok(sentences) => {
+                said.extend(sentences);
+                taken.extend(device.map(|device| (name, device)));
+            }
+            Err(mut failure) => {
+                for (name, device) in taken {
+                    failure.others.extend(give_back(daemon, name, &device).await);
+                }
+                return Err(failure);
+            }
+        }
+    }
+    Ok(said)
+}
+
+/// Makes a unit the disk again that was taken away for nothing. What the user should know of that.
+async fn give_back(daemon: &Daemon, name: &str, before: &str) -> Option<Failure> {
+    let block = daemon.registry.get(name).ok_or_else(|| {
+        Failure::new(ExitCode::Unavailable, format!("{name} is not attached any more, and cannot be again"))
+            .advice("`iscsictl list luns` shows why")
+    });
+    match daemon.disks.attach(name, block).await {
+        Ok(device) if device == before => None,
+        Ok(device) => {
+            let message = format!("{name}, which nobody used, is {device} now, and was {before}");
+            Some(Failure::new(ExitCode::TryAgain, message))
+        }
+        Err(failure) => Some(failure),
+    }
 }
 
 /// Takes those disks of a session away that nobody uses, for good, and says who uses the others. One of which that does not
@@ -140,7 +183,7 @@ async fn detach_unused(daemon: &Daemon, live: &Live, names: &[String]) -> Vec<St
         let disks = daemon.disks.clone();
         async move {
             let users = tokio::time::timeout(LOOK_LIMIT, disks.in_use(&name)).await;
-            (name, users.unwrap_or_else(|_| vec![format!("by whom does not show within {} s", LOOK_LIMIT.as_secs())]))
+            (name, users.unwrap_or_else(|_| vec![does_not_show(LOOK_LIMIT)]))
         }
     });
     let mut in_use = Vec::new();
@@ -197,15 +240,22 @@ async fn write_back(daemon: &Daemon, names: Vec<String>) {
     .await;
 }
 
-/// Refuses to touch a disk that is in use.
-pub(crate) async fn refuse_in_use(daemon: &Daemon, unit: &str) -> Result<(), Failure> {
-    let users = daemon.disks.in_use(unit).await;
+/// Refuses to touch a disk that is in use. One whose users do not show in time counts as used: what hangs there hangs over
+/// something, and so would the detach.
+async fn refuse_in_use(daemon: &Daemon, unit: &str) -> Result<(), Failure> {
+    let users = tokio::time::timeout(USERS_LIMIT, daemon.disks.in_use(unit)).await;
+    let users = users.unwrap_or_else(|_| vec![does_not_show(USERS_LIMIT)]);
     if users.is_empty() {
         return Ok(());
     }
     let message = format!("{unit} is in use ({})", users.join(", "));
     Err(Failure::new(ExitCode::TryAgain, message)
-        .advice("unmount it first, or add --force and lose what is not written yet"))
+        .advice("unmount it and end what has it open first, or add --force and lose what is not written yet"))
+}
+
+/// Who uses a disk, where that is not known.
+fn does_not_show(limit: Duration) -> String {
+    format!("by whom does not show within {} s", limit.as_secs())
 }
 
 /// Ends the recovery of a session: nothing logs in to its target again.

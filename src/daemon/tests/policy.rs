@@ -425,6 +425,49 @@ async fn a_rescan_that_finds_nothing_out_is_a_failure_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_disk_that_is_opened_at_the_last_moment_keeps_the_others_as_well() {
+    let stage = stage().await;
+    stage.kernel.count.store(3, Ordering::Relaxed);
+    stage.log_in(A).await.expect("in");
+    let names = [0, 1, 2].map(|lun| format!("{A}/{lun}"));
+    for name in &names[1..] {
+        stage.daemon.registry.insert(name.clone(), stage.daemon.registry.get(UNIT).expect("a unit"));
+    }
+    stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
+    *stage.desk.opened_late.lock().expect("sound") = Some(names[2].clone());
+    for request in [
+        Request::Detach { target: A.into(), lun: None, force: false },
+        Request::Logout { which: which(A), force: false },
+    ] {
+        let refused = stage.ask(request).await.expect_err("one is in use");
+        assert!(refused.code == ExitCode::TryAgain && refused.to_string().contains("open in dd"), "{refused}");
+        assert!(names.iter().all(|name| stage.desk.device(name).is_some()), "one was taken away");
+        assert_eq!(stage.sessions().await[0].state, SessionState::Active);
+    }
+    *stage.desk.opened_late.lock().expect("sound") = None;
+    stage.log_out(A, false).await.expect("out");
+    assert_eq!(stage.desk.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_whose_users_do_not_show_is_neither_detached_nor_logged_out_and_the_answer_comes() {
+    let stage = stage().await;
+    stage.log_in(A).await.expect("in");
+    stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
+    stage.desk.hangs.store(true, Ordering::Relaxed);
+    for request in [
+        Request::Detach { target: A.into(), lun: None, force: false },
+        Request::Logout { which: which(A), force: false },
+    ] {
+        let answer = tokio::time::timeout(Duration::from_secs(15), stage.ask(request)).await.expect("an answer");
+        let refused = answer.expect_err("it may be in use");
+        assert!(refused.code == ExitCode::TryAgain && refused.what.contains("does not show"), "{refused}");
+        assert!(stage.desk.device(UNIT).is_some());
+    }
+    stage.log_out(A, true).await.expect("by force");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_of_the_daemon_has_what_is_on_a_disk_in_use_written_back_before_the_logout() {
     let stage = stage().await;
     stage.log_in(A).await.expect("in");

@@ -308,6 +308,8 @@ pub(crate) struct Desk {
     pub(crate) outlives: Mutex<bool>,
     /// Who uses a disk does not show.
     pub(crate) hangs: AtomicBool,
+    /// A disk that nobody seems to use, until it is to go.
+    pub(crate) opened_late: Mutex<Option<String>>,
 }
 
 impl Desk {
@@ -324,6 +326,9 @@ impl Disks for Desk {
     }
 
     fn detach(&self, unit: &str, _force: bool) -> DiskFuture<'_, Vec<String>> {
+        if self.opened_late.lock().expect("sound").as_deref() == Some(unit) {
+            return Box::pin(async { Err(Failure::new(ExitCode::TryAgain, "the disk is in use (open in dd)")) });
+        }
         self.attached.lock().expect("sound").remove(unit);
         Box::pin(async { Ok(Vec::new()) })
     }

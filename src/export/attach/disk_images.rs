@@ -180,7 +180,7 @@ impl Inner {
     }
 
     async fn run(&self, program: Program, words: &[&str], limit: Duration) -> Result<Outcome, AttachError> {
-        self.runner.run(program, words.iter().map(|word| (*word).to_owned()).collect(), limit).await
+        self.runner.run(program, words.iter().map(Into::into).collect(), limit).await
     }
 
     fn place(&self, unit: &str) -> Result<Place, AttachError> {
@@ -246,8 +246,10 @@ impl Inner {
     /// Makes a disk of the file, which must become what the unit is.
     async fn make_disk(&self, place: &Place, geometry: &Geometry) -> Result<String, AttachError> {
         let tool = if self.runner.has(Program::Hdiutil) { Tool::Hdiutil } else { Tool::Diskutil };
-        let attach =
-            |volumes| self.runner.run(tool.program(), tool.attach(&place.file, geometry, volumes), CHANGE_LIMIT);
+        let attach = |volumes| {
+            let words = tool.attach(&place.file, geometry, volumes).into_iter().map(Into::into).collect();
+            self.runner.run(tool.program(), words, CHANGE_LIMIT)
+        };
         let mut outcome = attach(true).await?;
         if !outcome.ok() && outcome.text().contains("mountable") {
             // A disk with nothing on it that could be mounted is a disk.
@@ -400,7 +402,7 @@ impl Inner {
                     }
                     self.eject_by_force(&image).await?;
                 }
-                false => self.eject(&image).await?,
+                false => self.eject(&place, &image).await?,
             }
         }
         *unit.device() = None;
@@ -408,16 +410,38 @@ impl Inner {
         Ok(said)
     }
 
-    async fn eject(&self, image: &Image) -> Result<(), AttachError> {
+    /// Ejects a disk that nobody uses. One that is refused has the volumes again that it had.
+    async fn eject(&self, place: &Place, image: &Image) -> Result<(), AttachError> {
         let outcome = self.run(Program::Diskutil, &["eject", &image.device], CHANGE_LIMIT).await?;
         if outcome.ok() {
             return Ok(());
         }
+        self.mount_again(place, image).await;
         let mut by = dissenters(&outcome.text());
         by.extend(self.open_files(image).await.unwrap_or_default());
         match by.is_empty() {
             true => Err(AttachError::Failed(format!("{} cannot be ejected: {}", image.device, outcome.reason()))),
             false => Err(AttachError::InUse(by)),
+        }
+    }
+
+    /// Mounts what an eject has unmounted before it was refused: it takes volume by volume, and then the disk.
+    async fn mount_again(&self, place: &Place, before: &Image) {
+        if before.mount_points.is_empty() {
+            return;
+        }
+        let now = match self.images_of(place, None).await {
+            Ok(mut images) => images.pop(),
+            Err(error) => return tracing::warn!("whether {} has its volumes is not known: {error}", before.device),
+        };
+        let is_whole = |now: &Image| before.mount_points.iter().all(|point| now.mount_points.contains(point));
+        if now.is_none_or(|now| now.device != before.device || is_whole(&now)) {
+            return;
+        }
+        match self.run(Program::Diskutil, &["mountDisk", &before.device], CHANGE_LIMIT).await {
+            Ok(outcome) if outcome.ok() => {}
+            Ok(outcome) => tracing::warn!("{} is not mounted again: {}", before.device, outcome.reason()),
+            Err(error) => tracing::warn!("{} is not mounted again: {error}", before.device),
         }
     }
 

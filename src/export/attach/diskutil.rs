@@ -35,10 +35,18 @@ impl Diskutil {
 
 async fn unmount_disk(runner: &dyn Runner, device: &str, force: bool) -> Result<(), AttachError> {
     let words = if force { &["unmountDisk", "force", device][..] } else { &["unmountDisk", device] };
-    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    let words = words.iter().map(Into::into).collect();
     let outcome = runner.run(Program::Diskutil, words, CHANGE_LIMIT).await?;
     if outcome.ok() {
         return Ok(());
+    }
+    // It takes volume by volume: those that it has unmounted before one was refused are mounted again.
+    if !force {
+        match runner.run(Program::Diskutil, vec!["mountDisk".into(), device.into()], CHANGE_LIMIT).await {
+            Ok(again) if again.ok() => {}
+            Ok(again) => tracing::warn!("{device} may have lost volumes: {}", again.reason()),
+            Err(error) => tracing::warn!("{device} may have lost volumes: {error}"),
+        }
     }
     match dissenters(&outcome.text()) {
         by if by.is_empty() => Err(AttachError::Failed(format!("{device} cannot be unmounted: {}", outcome.reason()))),

@@ -1,8 +1,10 @@
 //! A loop device on a unit's file, by `losetup`: the ioctls would need `unsafe`, and util-linux is on
 //! every Linux.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,7 +81,7 @@ async fn try_to_set_up(
     read_only: bool,
     direct_io: bool,
 ) -> Result<PathBuf, Refused> {
-    let (size, file_name) = (block_size.to_string(), file.to_string_lossy());
+    let size = block_size.to_string();
     let mut words = vec!["--find", "--show", "--partscan", "--sector-size", &size];
     if direct_io {
         words.push("--direct-io=on");
@@ -87,8 +89,7 @@ async fn try_to_set_up(
     if read_only {
         words.push("--read-only");
     }
-    words.push(&file_name);
-    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    let words = line(&words, file);
     let mut wait = FIRST_WAIT;
     let mut tries = TRIES;
     loop {
@@ -114,6 +115,11 @@ async fn try_to_set_up(
             Refused::Otherwise(AttachError::Failed(format!("losetup failed: {why}")))
         });
     }
+}
+
+/// Words and the file they are about, as arguments. A file's name need not be text.
+fn line(words: &[&str], file: &Path) -> Vec<OsString> {
+    words.iter().map(OsString::from).chain([file.into()]).collect()
 }
 
 /// EAGAIN and EBUSY, in the words of the C library.
@@ -146,21 +152,19 @@ pub(super) async fn undo(tools: &dyn Runner, file: &Path) {
 }
 
 /// The command that takes our read-ahead off a loop device: it would stay for the device's next user.
-pub(super) fn forget_read_ahead(node: &Path) -> (Program, Vec<String>) {
+pub(super) fn forget_read_ahead(node: &Path) -> (Program, Vec<OsString>) {
     (Program::Blockdev, read_ahead(node, KERNEL_READ_AHEAD))
 }
 
 /// By the ioctl: a write to `read_ahead_kb` waits, on some kernels, for all I/O that is under way.
-fn read_ahead(node: &Path, sectors: u32) -> Vec<String> {
-    vec!["--setra".to_owned(), sectors.to_string(), node.to_string_lossy().into_owned()]
+fn read_ahead(node: &Path, sectors: u32) -> Vec<OsString> {
+    line(&["--setra", &sectors.to_string()], node)
 }
 
 /// Makes the loop device as large as its file is now: `bytes`.
 pub(super) async fn fit(tools: &dyn Runner, node: &Path, file: &Path, bytes: u64) -> Result<(), AttachError> {
     const SECTOR: u64 = 512;
-    let Some(name) = node.file_name() else { return Ok(()) };
-    let size = fs::read_to_string(Path::new("/sys/block").join(name).join("size"));
-    if size.is_ok_and(|size| size.trim().parse() == Ok(bytes / SECTOR)) {
+    if attribute(node, "size").is_some_and(|size| size.parse() == Ok(bytes / SECTOR)) {
         return Ok(());
     }
     // The kernel takes the size that it was told last: it has to ask.
@@ -170,8 +174,7 @@ pub(super) async fn fit(tools: &dyn Runner, node: &Path, file: &Path, bytes: u64
         Ok(Err(error)) => return Err(AttachError::Failed(format!("{} has no size: {error}", node.display()))),
         Err(error) => return Err(AttachError::Failed(format!("it ended abnormally: {error}"))),
     }
-    let words = vec!["--set-capacity".to_owned(), node.to_string_lossy().into_owned()];
-    run(tools, Program::Losetup, words).await
+    run(tools, Program::Losetup, line(&["--set-capacity"], node)).await
 }
 
 /// Tells the loop device to let go of its file, at the latest when its last user does.
@@ -185,14 +188,53 @@ pub(super) async fn detach(tools: &dyn Runner, node: &Path) -> Result<(), Attach
 }
 
 /// What tells it so.
-pub(super) fn let_go(node: &Path) -> (Program, Vec<String>) {
-    (Program::Losetup, vec!["--detach".to_owned(), node.to_string_lossy().into_owned()])
+pub(super) fn let_go(node: &Path) -> (Program, Vec<OsString>) {
+    (Program::Losetup, line(&["--detach"], node))
+}
+
+/// Takes back what [`detach`] has told a loop device that somebody had open by then: it stays on `file`, also when that one
+/// lets go. Whether it is still there.
+///
+/// losetup that is to find a device for a file that has one gives out that one, and clears its mark (`LO_FLAGS_AUTOCLEAR`)
+/// for that. There is no other command that does.
+///
+/// # Errors
+/// If the mark stays.
+pub(super) async fn keep(tools: &dyn Runner, node: &Path, file: &Path) -> Result<bool, AttachError> {
+    if !backs(node, file) {
+        return Ok(false);
+    }
+    let mut words = vec!["--find", "--show", "--nooverlap"];
+    if attribute(node, "ro").is_some_and(|text| text == "1") {
+        words.push("--read-only");
+    }
+    let outcome = tools.run(Program::Losetup, line(&words, file), COMMAND_LIMIT).await?;
+    if outcome.ok() && self::node(&outcome.stdout)? != node {
+        // It has gone meanwhile, and this is another one.
+        undo(tools, file).await;
+        return Ok(false);
+    }
+    if !backs(node, file) {
+        return Ok(false);
+    }
+    if lets_go(node) {
+        return Err(AttachError::Failed(format!("losetup does not take that back: {}", outcome.reason())));
+    }
+    if let Err(error) = run(tools, Program::Blockdev, read_ahead(node, READ_AHEAD)).await {
+        tracing::debug!("{} keeps the kernel's read-ahead: {error}", node.display());
+    }
+    Ok(true)
 }
 
 /// Whether the loop device lets go of its file by itself, when its last user does.
 pub(super) fn lets_go(node: &Path) -> bool {
-    let attribute = node.file_name().map(|name| Path::new("/sys/block").join(name).join("loop/autoclear"));
-    attribute.and_then(|path| fs::read_to_string(path).ok()).is_some_and(|text| text.trim() == "1")
+    attribute(node, "loop/autoclear").is_some_and(|text| text == "1")
+}
+
+/// What the kernel says of a device.
+fn attribute(node: &Path, name: &str) -> Option<String> {
+    let path = Path::new("/sys/block").join(node.file_name()?).join(name);
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
 /// Waits until the loop device has let go of `file`, for at most `limit`, and says whether it did.
@@ -228,12 +270,15 @@ pub(super) fn list() -> io::Result<Vec<(PathBuf, PathBuf)>> {
 
 /// The attribute is there only while the device has a file.
 fn backing_file(directory: &Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(directory.join("loop/backing_file")).ok()?;
-    Some(PathBuf::from(text.trim_end_matches('\n')))
+    let mut name = fs::read(directory.join("loop/backing_file")).ok()?;
+    if name.ends_with(b"\n") {
+        name.pop();
+    }
+    Some(PathBuf::from(OsString::from_vec(name)))
 }
 
 /// Runs a program that has to succeed.
-pub(super) async fn run(tools: &dyn Runner, program: Program, words: Vec<String>) -> Result<(), AttachError> {
+pub(super) async fn run(tools: &dyn Runner, program: Program, words: Vec<OsString>) -> Result<(), AttachError> {
     let outcome = tools.run(program, words, COMMAND_LIMIT).await?;
     let name = Path::new(program.path()).file_name().unwrap_or_default().display();
     match outcome.ok() {
@@ -258,8 +303,9 @@ mod tests {
     }
 
     impl Runner for Script {
-        fn run(&self, program: Program, arguments: Vec<String>, _: Duration) -> Running<'_> {
-            let called = [vec![program.path().to_owned()], arguments].concat().join(" ");
+        fn run(&self, program: Program, arguments: Vec<OsString>, _: Duration) -> Running<'_> {
+            let words = arguments.iter().map(|word| word.to_str().expect("text").to_owned());
+            let called = [program.path().to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ");
             let (code, said) = match program {
                 Program::Losetup => {
                     let next = self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

@@ -3,6 +3,7 @@
 //! ```text
 //!   attach   mount <runtime-dir>/luns/<unit> ─► losetup --find <…>/disk ─► /dev/loopN
 //!   detach   in use? ─► losetup --detach ─► wait until it is released ─► unmount
+//!                                                  └─ it is not ─► taken back: it stays as it was
 //!   forced   unmount what is on it ─► losetup --detach ─► if it still is not released: end all I/O
 //!            with errors ─► unmount lazily
 //! ```
@@ -47,6 +48,15 @@ const WRITE_BACK_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a file that was just released may still count as open.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long it may take to see who uses a disk.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a program that only looks at a disk may have it open: many do, after each change of it.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// Neither the kernel nor `/proc` reports that a program lets go of a disk: it is looked at this often.
+const GLANCE_POLL: Duration = Duration::from_millis(20);
 
 /// How long a mount may take to show whether someone serves it.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
@@ -276,24 +286,36 @@ impl Inner {
         let attached = slot.as_ref().ok_or(AttachError::NotAttached)?;
         let (node, file) = (attached.node.clone(), attached.mounted.file());
         let mut released = !loop_device::backs(&node, &file);
-        if !released {
-            if force {
-                said = release(&node).await?;
-            } else {
-                refuse_if_used(&node).await?;
+        if !released && force {
+            said = release(&node).await?;
+            if let Err(error) = loop_device::detach(&Linux, &node).await {
+                tracing::warn!("{}: {error}", node.display());
             }
-            if let Err(error) = loop_device::detach(&Linux, &node).await
-                && loop_device::backs(&node, &file)
-                && !force
-            {
-                return Err(error);
+            released = loop_device::released(&node, &file, FORCED_LIMIT).await;
+        } else if !released {
+            refuse_if_used(&node).await?;
+            let refused = match loop_device::detach(&Linux, &node).await {
+                Ok(()) if loop_device::released(&node, &file, RELEASE_LIMIT).await => None,
+                Ok(()) => Some(
+                    refuse_if_used(&node)
+                        .await
+                        .err()
+                        .unwrap_or_else(|| AttachError::InUse(vec![format!("{} is open", node.display())])),
+                ),
+                Err(error) => Some(error),
+            };
+            if let Some(error) = refused {
+                // Somebody was faster than the look. As it is now, the device would go with him.
+                match loop_device::keep(&Linux, &node, &file).await {
+                    Ok(true) => return Err(error),
+                    Ok(false) => {}
+                    Err(second) => {
+                        tracing::warn!("{} goes when its last user lets go of it: {second}", node.display());
+                        return Err(error);
+                    }
+                }
             }
-            released = loop_device::released(&node, &file, if force { FORCED_LIMIT } else { RELEASE_LIMIT }).await;
-            if !released && !force {
-                // Somebody was faster. When they let go the device goes by itself.
-                refuse_if_used(&node).await?;
-                return Err(AttachError::InUse(vec![format!("{} is open", node.display())]));
-            }
+            released = true;
         }
         if let Some(attached) = slot.take() {
             *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -461,7 +483,7 @@ fn without_number(name: &str) -> &str {
 fn users_of(point: &Path) -> io::Result<Vec<(PathBuf, Vec<String>)>> {
     let file = point.join(FILE_NAME);
     let ours = loop_device::list()?.into_iter().filter(|(_, backing)| *backing == file);
-    ours.map(|(node, _)| Disk::at(&node).uses().map(|uses| (node, uses))).collect()
+    ours.map(|(node, _)| Disk::at(&node).uses().map(|uses| (node, uses.who))).collect()
 }
 
 /// Makes the mount point; what is below the runtime directory is root's alone.
@@ -470,8 +492,21 @@ fn make_directory(point: &Path) -> io::Result<()> {
     made.map_err(|error| io::Error::new(error.kind(), format!("{} cannot be made: {error}", point.display())))
 }
 
+/// Who uses a disk. That this does not show in time counts as use: what hangs there hangs over something.
 async fn uses(node: PathBuf) -> Result<Vec<String>, AttachError> {
-    blocking(move || Disk::at(&node).uses()).await
+    let look = async {
+        let glance = Instant::now() + GLANCE;
+        loop {
+            let node = node.clone();
+            let uses = blocking(move || Disk::at(&node).uses()).await?;
+            if !uses.fleeting || Instant::now() >= glance {
+                return Ok(uses.who);
+            }
+            sleep(GLANCE_POLL).await;
+        }
+    };
+    let unknown = || vec![format!("by whom does not show within {} s", LOOK_LIMIT.as_secs())];
+    timeout(LOOK_LIMIT, look).await.unwrap_or_else(|_| Ok(unknown()))
 }
 
 async fn refuse_if_used(node: &Path) -> Result<(), AttachError> {
@@ -484,7 +519,7 @@ async fn release(node: &Path) -> Result<Vec<String>, AttachError> {
     let disk = Disk::at(node);
     let mut said = Vec::new();
     for swap in disk.swaps() {
-        let words = vec![swap.to_string_lossy().into_owned()];
+        let words = vec![swap.clone().into_os_string()];
         match loop_device::run(&Linux, Program::Swapoff, words).await {
             Ok(()) => said.push(format!("{} is switched off as swap space", swap.display())),
             Err(error) => said.push(format!("{} is swap space that is lost now: {error}", swap.display())),

@@ -20,6 +20,7 @@ mod loop_device;
 mod loop_disks;
 mod mac_tools;
 mod mounts;
+mod openers;
 mod program;
 mod runner;
 mod unmount;

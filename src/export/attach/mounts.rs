@@ -4,6 +4,7 @@
 //!   /proc/self/mountinfo   file systems on the disk or a partition of it
 //!   /proc/swaps            swap space on it
 //!   /sys/block/…/holders   device mapper, RAID, LVM
+//!   /proc/…/fd             programs that have it open
 //!   open(O_EXCL)           anything else that has claimed it, such as another mount namespace
 //! ```
 
@@ -14,6 +15,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::libc;
+
+use super::openers::openers;
 
 /// A line of mountinfo (proc_pid_mountinfo(5)).
 #[derive(Debug, PartialEq, Eq)]
@@ -140,21 +143,34 @@ impl Disk {
         Ok(uses)
     }
 
-    /// Everything that uses it, for people to read. Blocks.
+    /// Everything that uses it. Blocks.
     ///
     /// # Errors
     /// If the mount table cannot be read.
-    pub(super) fn uses(&self) -> io::Result<Vec<String>> {
-        let mut uses = self.known_uses()?;
-        if uses.is_empty()
+    pub(super) fn uses(&self) -> io::Result<Uses> {
+        let lasting = self.known_uses()?;
+        if !lasting.is_empty() {
+            return Ok(Uses { who: lasting, fleeting: false });
+        }
+        let mut who = openers(&self.nodes);
+        if who.is_empty()
             && let Some(node) = self.nodes.first()
             && let Err(error) = OpenOptions::new().read(true).custom_flags(libc::O_EXCL).open(node)
             && error.raw_os_error() == Some(libc::EBUSY)
         {
-            uses.push(format!("{} is claimed by another program or mount namespace", node.display()));
+            who.push(format!("{} is claimed by another program or mount namespace", node.display()));
         }
-        Ok(uses)
+        Ok(Uses { fleeting: !who.is_empty(), who })
     }
+}
+
+/// Who uses a disk.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    /// Each of them, for people to read.
+    pub(super) who: Vec<String>,
+    /// Programs have it open, and no more: they may only have a look at it, and be done in a moment.
+    pub(super) fleeting: bool,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Commands of the operating system, run one by one: tests put a transcript in their place.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -50,7 +51,7 @@ pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Attach
 pub(super) trait Runner: Send + Sync + 'static {
     /// Runs a program with these arguments, for `limit` at most. A command that has ended, however that went, is no
     /// error.
-    fn run(&self, program: Program, arguments: Vec<String>, limit: Duration) -> Running<'_>;
+    fn run(&self, program: Program, arguments: Vec<OsString>, limit: Duration) -> Running<'_>;
 
     /// Whether the system has a program.
     fn has(&self, program: Program) -> bool;
@@ -66,7 +67,7 @@ pub(super) struct System {
 }
 
 impl Runner for System {
-    fn run(&self, program: Program, arguments: Vec<String>, limit: Duration) -> Running<'_> {
+    fn run(&self, program: Program, arguments: Vec<OsString>, limit: Duration) -> Running<'_> {
         let program = self.tools.path(program);
         Box::pin(async move { run(&program, &arguments, limit).await })
     }
@@ -85,7 +86,7 @@ impl Runner for System {
 pub(super) struct Linux;
 
 impl Runner for Linux {
-    fn run(&self, program: Program, arguments: Vec<String>, limit: Duration) -> Running<'_> {
+    fn run(&self, program: Program, arguments: Vec<OsString>, limit: Duration) -> Running<'_> {
         let path = program.on_linux();
         Box::pin(async move {
             if !path.is_file() {
@@ -105,7 +106,7 @@ impl Runner for Linux {
     }
 }
 
-async fn run(program: &Path, arguments: &[String], limit: Duration) -> Result<Outcome, AttachError> {
+async fn run(program: &Path, arguments: &[OsString], limit: Duration) -> Result<Outcome, AttachError> {
     let mut command = Command::new(program);
     // What is understood must not be translated.
     command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
@@ -130,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_s_end_is_told_and_one_without_end_is_ended() {
-        let shell = |script: &str| ["-c".to_owned(), script.to_owned()];
+        let shell = |script: &str| ["-c".into(), script.into()];
         let (sh, nowhere) = (Path::new("/bin/sh"), Path::new("/nowhere"));
         let long = Duration::from_secs(10);
         let outcome = run(sh, &shell("echo out; echo err >&2; exit 3"), long).await.expect("a shell");

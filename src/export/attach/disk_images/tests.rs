@@ -2,6 +2,7 @@
 //! the answers. The answers are as the tools give them, shortened; `%` stands for the runtime directory.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,8 +29,9 @@ struct Transcript {
 }
 
 impl Runner for Transcript {
-    fn run(&self, program: Program, arguments: Vec<String>, _: Duration) -> Running<'_> {
-        let called = [vec![program.path().to_owned()], arguments].concat().join(" ");
+    fn run(&self, program: Program, arguments: Vec<OsString>, _: Duration) -> Running<'_> {
+        let words = arguments.iter().map(|word| word.to_str().expect("text").to_owned());
+        let called = [program.path().to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ");
         let next = self.lines.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some((expected, outcome)) = next else { panic!("nobody expects {called}") };
         // A ticket is 32 digits, at random.
@@ -253,10 +255,28 @@ async fn whoever_has_something_open_is_named_and_the_disk_stays() {
                 Unmount was dissented by PID 12 (/usr/bin/vi)\nDissenter parent PPID 3 (/bin/zsh)\n";
     mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
     mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", said);
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
     mac.expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
     let refused = mac.attachments.detach(UNIT, false).await;
     assert_eq!(refused, Err(AttachError::InUse(vec!["/usr/bin/vi (process 12)".to_owned()])));
     assert_eq!(mac.attachments.device(UNIT), Some(PathBuf::from("/dev/disk4")));
+    mac.done();
+}
+
+// check: detach-refused-changes-nothing
+#[tokio::test]
+async fn volumes_that_were_unmounted_before_the_disk_was_refused_are_mounted_again() {
+    let mac = Mac::new();
+    mac.attach().await;
+    // The volume goes; the disk does not, for somebody reads it without its file system.
+    let said = "Disk /dev/disk4 failed to eject: dissented by PID 12 (/bin/dd)\n";
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", said);
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", false));
+    mac.ok("/usr/sbin/diskutil mountDisk /dev/disk4", "Volume(s) mounted successfully\n");
+    mac.expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
+    let refused = mac.attachments.detach(UNIT, false).await;
+    assert_eq!(refused, Err(AttachError::InUse(vec!["/bin/dd (process 12)".to_owned()])));
     mac.done();
 }
 
@@ -277,6 +297,7 @@ async fn a_disk_that_the_system_made_by_itself_is_unmounted_and_whoever_holds_it
     let said = "Unmount of disk5 failed: at least one volume could not be unmounted\n\
                 Unmount was dissented by PID 12 (/usr/bin/vi)\n";
     mac.expect("/usr/sbin/diskutil unmountDisk /dev/disk5", 1, "", said);
+    mac.ok("/usr/sbin/diskutil mountDisk /dev/disk5", "");
     let refused = diskutil.unmount_disk("/dev/disk5", false).await;
     assert_eq!(refused, Err(AttachError::InUse(vec!["/usr/bin/vi (process 12)".to_owned()])));
     mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk5", "");
