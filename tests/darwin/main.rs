@@ -13,6 +13,7 @@ mod machrun;
 
 mod ends;
 mod fixups;
+mod frames;
 mod imports;
 mod initialisers;
 mod malformed;

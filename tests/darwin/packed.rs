@@ -44,6 +44,9 @@ fn a_packed_program_has_the_first_word_that_it_was_started_with() {
 #[test]
 fn a_packed_program_starts_itself_again_by_the_path_it_knows() {
     let Some((directory, _program)) = packed() else { return };
+    if is_arm64() {
+        return; // what qemu-user's program starts is for this machine's kernel, which knows no arm64
+    }
     let path = directory.path().join("ctl");
     let ended = ended(emulated(path.as_os_str()).arg("again"));
     let shown = path.display();

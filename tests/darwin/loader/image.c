@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <inttypes.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #ifdef __x86_64__
 #define CPU CPU_TYPE_X86_64
@@ -183,12 +184,21 @@ static uint8_t *segment_memory(const struct image *image, const struct segment *
     return image->memory + (segment->address - image->address);
 }
 
+// osfmk/kern/vm_map.c, vm_map_get_max_aslr_slide_pages: how far a program is moved, in pages of 4 KiB.
+#define MOST_SLIDE (0x10000ull * 0x1000)
+
+static uint64_t random_slide(void) {
+    uint64_t number;
+    if (getrandom(&number, sizeof number, 0) != sizeof number) malformed("there is no chance for its place: %m");
+    return number % MOST_SLIDE & ~(PAGE - 1);
+}
+
 // A place that is as aligned as the segments are, which may be more than a page of this machine.
 static uint8_t *place(const struct image *image) {
-    bool anywhere = image->about.flags & MH_PIE;
+    bool moves = image->about.flags & MH_PIE;
     uint64_t size = image->size + PAGE;
-    void *wanted = anywhere ? NULL : (void *)image->address;
-    int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (anywhere ? 0 : MAP_FIXED_NOREPLACE);
+    void *wanted = (void *)(image->address + (moves ? random_slide() : 0));
+    int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (moves ? 0 : MAP_FIXED_NOREPLACE);
     uint8_t *got = mmap(wanted, size, PROT_NONE, how, -1, 0);
     if (got == MAP_FAILED) malformed("there is no place for it in memory: %m");
     return (uint8_t *)(((uint64_t)got + PAGE - 1) & ~(PAGE - 1));
