@@ -1,4 +1,5 @@
 // Condition variables. glibc's is too long for the place behind the signature: it lies elsewhere.
+#include "system/allocate.h"
 #include "system/clocks.h"
 #include "system/errors.h"
 #include "system/signature.h"
@@ -12,8 +13,8 @@ static pthread_cond_t *made(struct darwin_cond *cond) {
     switch (cond->signature) {
     case COND_MADE: there = cond->made; break;
     case COND_STATIC:
-        there = calloc(1, sizeof *there);
-        if (!there || pthread_cond_init(there, NULL)) refuse("no condition variable can be made: %m");
+        there = zeroed(1, sizeof *there);
+        if (pthread_cond_init(there, NULL)) refuse("no condition variable can be made: %m");
         cond->made = there;
         atomic_store_explicit(&cond->signature, COND_MADE, memory_order_release);
         break;

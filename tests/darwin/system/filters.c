@@ -68,8 +68,8 @@ static bool process_descriptor(struct kqueue *queue, struct knote *note, struct 
     return now.ready;
 }
 
-const struct filter_calls filter_read = {true, attach_descriptor, detach_descriptor, touch_descriptor, process_descriptor};
-const struct filter_calls filter_write = {true, attach_descriptor, detach_descriptor, touch_descriptor, process_descriptor};
+const struct filter_calls filter_read = {attach_descriptor, detach_descriptor, touch_descriptor, process_descriptor};
+const struct filter_calls filter_write = {attach_descriptor, detach_descriptor, touch_descriptor, process_descriptor};
 
 // ---- EVFILT_USER: filt_userattach, filt_usertouch, filt_userprocess --------------------------------------------------
 
@@ -111,4 +111,4 @@ static bool process_user(struct kqueue *queue, struct knote *note, struct darwin
     return true;
 }
 
-const struct filter_calls filter_user = {false, attach_user, detach_user, touch_user, process_user};
+const struct filter_calls filter_user = {attach_user, detach_user, touch_user, process_user};

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "system/addresses.h"
+#include "system/allocate.h"
 #include "system/errors.h"
 
 // Libinfo's lookup.subproj/netdb.h, struct addrinfo: the name comes before the address.
@@ -99,7 +100,7 @@ static void darwin_freeaddrinfo(struct darwin_addrinfo *list) {
 OURS(freeaddrinfo)
 
 static struct darwin_addrinfo *answer(const struct addrinfo *from) {
-    struct darwin_addrinfo *to = calloc(1, sizeof *to);
+    struct darwin_addrinfo *to = zeroed(1, sizeof *to);
     union linux_address address = {0};
     memcpy(&address, from->ai_addr, from->ai_addrlen);
     *to = (struct darwin_addrinfo){
@@ -108,7 +109,7 @@ static struct darwin_addrinfo *answer(const struct addrinfo *from) {
         .protocol = from->ai_protocol,
         .address_size = from->ai_addrlen,
         .canonical_name = from->ai_canonname ? strdup(from->ai_canonname) : NULL,
-        .address = calloc(1, from->ai_addrlen),
+        .address = zeroed(1, from->ai_addrlen),
     };
     address_to_darwin(&address, from->ai_addrlen, to->address, &to->address_size);
     return to;

@@ -11,6 +11,7 @@
 
 #include "machine/machine.h"
 #include "system/addresses.h"
+#include "system/allocate.h"
 #include "system/errors.h"
 
 // ---- names ----------------------------------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ static struct if_nameindex *darwin_if_nameindex(void) {
     if (!list) return NULL;
     size_t count = 0;
     while (list[count].if_name) count++;
-    struct if_nameindex *to = calloc(count + 1, sizeof *to), *next = to;
+    struct if_nameindex *to = zeroed(count + 1, sizeof *to), *next = to;
     for (size_t i = 0; i < count; i++) {
         const char *name = name_to_darwin(list[i].if_name);
         if (is_there(name)) *next++ = (struct if_nameindex){list[i].if_index, strdup(name)};
@@ -121,7 +122,7 @@ static void *link_address(const struct sockaddr_ll *from, const char *name) {
     size_t name_length = strlen(name), address_length = from->sll_hatype == ARPHRD_LOOPBACK ? 0 : from->sll_halen;
     size_t size = offsetof(struct darwin_sockaddr_dl, data) + name_length + address_length;
     if (size < sizeof(struct darwin_sockaddr_dl)) size = sizeof(struct darwin_sockaddr_dl);
-    struct darwin_sockaddr_dl *to = calloc(1, size);
+    struct darwin_sockaddr_dl *to = zeroed(1, size);
     *to = (struct darwin_sockaddr_dl){
         .length = (uint8_t)size,
         .family = DARWIN_AF_LINK,
@@ -148,7 +149,7 @@ static uint32_t mtu_of(const char *linux_name) {
 static void *link_data(const struct ifaddrs *from) {
     const struct sockaddr_ll *address = (const void *)from->ifa_addr;
     const struct rtnl_link_stats *counted = from->ifa_data;
-    struct darwin_if_data *to = calloc(1, sizeof *to);
+    struct darwin_if_data *to = zeroed(1, sizeof *to);
     to->type = type_to_darwin(address->sll_hatype);
     to->address_length = to->type == IFT_LOOP ? 0 : address->sll_halen;
     to->header_length = to->type == IFT_ETHER ? 14 : 0;
@@ -171,7 +172,7 @@ static void *address(const struct sockaddr *from) {
     if (!from) return NULL;
     socklen_t size = from->sa_family == AF_INET6 ? sizeof there.in6 : sizeof there.in;
     memcpy(&there, from, size);
-    void *to = calloc(1, size);
+    void *to = zeroed(1, size);
     address_to_darwin(&there, size, to, &size);
     return to;
 }
@@ -188,7 +189,7 @@ static void *mask(const struct sockaddr *from) {
 }
 
 static struct darwin_ifaddrs *entry(const struct ifaddrs *from, const char *name) {
-    struct darwin_ifaddrs *to = calloc(1, sizeof *to);
+    struct darwin_ifaddrs *to = zeroed(1, sizeof *to);
     to->name = strdup(name);
     to->flags = flags_to_darwin(from->ifa_flags, name);
     if (from->ifa_addr->sa_family == AF_PACKET) {

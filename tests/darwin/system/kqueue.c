@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include "system/allocate.h"
 #include "system/clocks.h"
 #include "system/descriptors.h"
 #include "system/errors.h"
@@ -61,8 +62,7 @@ static void watch_within(int outer, int inner) {
 static int darwin_kqueue(void) {
     int fd = epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0) return fd;
-    struct kqueue *queue = calloc(1, sizeof *queue);
-    if (!queue) refuse("no memory for a kqueue");
+    struct kqueue *queue = zeroed(1, sizeof *queue);
     queue->self = fd;
     queue->reads = epoll_create1(EPOLL_CLOEXEC);
     queue->writes = epoll_create1(EPOLL_CLOEXEC);
@@ -111,7 +111,7 @@ static void deactivate(struct kqueue *queue, struct knote *note) {
 
 // knote_drop.
 static void drop_note(struct kqueue *queue, struct knote *note) {
-    calls_of(note->filter)->detach(queue, note);
+    note->calls->detach(queue, note);
     deactivate(queue, note);
     LIST_REMOVE(note, same_hash);
     free(note);
@@ -139,8 +139,8 @@ void knote_tell(struct knote *note, struct darwin_kevent *to, int64_t data) {
 // ---- changes: kevent_register ---------------------------------------------------------------------------------------
 
 static int add(struct kqueue *queue, const struct filter_calls *calls, const struct darwin_kevent *change) {
-    struct knote *note = calloc(1, sizeof *note);
-    if (!note) refuse("no memory for what a kqueue watches");
+    struct knote *note = zeroed(1, sizeof *note);
+    note->calls = calls;
     note->ident = change->ident;
     note->filter = change->filter;
     note->flags = change->flags;
@@ -160,10 +160,9 @@ static int add(struct kqueue *queue, const struct filter_calls *calls, const str
     return 0;
 }
 
-static int touch(struct kqueue *queue, const struct filter_calls *calls, struct knote *note,
-                 const struct darwin_kevent *change) {
+static int touch(struct kqueue *queue, struct knote *note, const struct darwin_kevent *change) {
     bool active = false;
-    int error = calls->touch(queue, note, change, &active);
+    int error = note->calls->touch(queue, note, change, &active);
     if (error) return error;
     note->udata = change->udata;
     if (change->flags & EV_DISABLE) note->disabled = true;
@@ -183,7 +182,7 @@ static int change_queue(struct kqueue *queue, struct darwin_kevent *change) {
     struct knote *note = find_note(queue, change->ident, change->filter);
     if (!note && !(change->flags & EV_ADD)) return DARWIN_ENOENT;
     if (!note) return add(queue, calls, change);
-    if (!(change->flags & EV_DELETE)) return touch(queue, calls, note, change);
+    if (!(change->flags & EV_DELETE)) return touch(queue, note, change);
     drop_note(queue, note);
     return 0;
 }
@@ -205,7 +204,7 @@ static void hear_edges(struct kqueue *queue, int epoll) {
 // knote_process. Whether it was told.
 static bool tell_one(struct kqueue *queue, struct knote *note, struct darwin_kevent *to) {
     deactivate(queue, note);
-    if (!calls_of(note->filter)->process(queue, note, to)) return false;
+    if (!note->calls->process(queue, note, to)) return false;
     if (to->flags & EV_ONESHOT)
         drop_note(queue, note);
     else if (note->flags & EV_DISPATCH)

@@ -50,12 +50,14 @@ enum {
 enum { NOTE_LOWAT = 1, NOTE_OOB = 2 };
 
 struct kqueue;
+struct filter_calls;
 
 // One thing that a queue watches. Names as in struct knote (bsd/sys/eventvar.h).
 struct knote {
     LIST_ENTRY(knote) same_hash;
     TAILQ_ENTRY(knote) in_active;
     LIST_ENTRY(knote) in_timers;
+    const struct filter_calls *calls;
     uint64_t ident;
     enum filter filter;
     uint16_t flags;    // as it was added; EV_EOF stays once it was there
@@ -86,7 +88,6 @@ struct kqueue {
 
 // What a filter is. Each is called with the queue locked.
 struct filter_calls {
-    bool is_descriptor;
     // 0 or Darwin's number of the error; `*active`: it is ready already.
     int (*attach)(struct kqueue *queue, struct knote *note, bool *active);
     void (*detach)(struct kqueue *queue, struct knote *note);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/select.h>
 
+#include "system/allocate.h"
 #include "system/clocks.h"
 #include "system/errors.h"
 #include "system/readiness.h"
@@ -68,7 +69,7 @@ static int darwin_poll(struct pollfd *fds, unsigned count, int timeout) {
     enum { OPEN_MAX_OF_DARWIN = 10240 };  // bsd/sys/syslimits.h
     if (count > OPEN_MAX_OF_DARWIN) return (int)fail(DARWIN_EINVAL);
     uint64_t deadline = timeout == -1 ? FOREVER : clock_after((uint64_t)(unsigned)timeout * NSEC_PER_MSEC);
-    struct pollfd *asked = calloc(count + 1, sizeof *asked);
+    struct pollfd *asked = zeroed(count + 1, sizeof *asked);
     int ready;
     while (!(ready = tell_all(fds, count)) && !clock_reached(deadline)) {
         for (unsigned i = 0; i < count; i++) asked[i] = to_linux(&fds[i]);

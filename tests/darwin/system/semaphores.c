@@ -3,6 +3,7 @@
 
 #include <semaphore.h>
 
+#include "system/allocate.h"
 #include "system/clocks.h"
 #include "system/errors.h"
 
@@ -24,8 +25,8 @@ struct dispatch_semaphore { uint32_t kind; int32_t at_first; sem_t count; };
 
 static struct dispatch_semaphore *darwin_dispatch_semaphore_create(intptr_t count) {
     if (count < 0) return NULL;
-    struct dispatch_semaphore *semaphore = calloc(1, sizeof *semaphore);
-    if (!semaphore || sem_init(&semaphore->count, 0, (unsigned)count)) refuse("no semaphore can be made: %m");
+    struct dispatch_semaphore *semaphore = zeroed(1, sizeof *semaphore);
+    if (sem_init(&semaphore->count, 0, (unsigned)count)) refuse("no semaphore can be made: %m");
     semaphore->kind = SEMAPHORE;
     semaphore->at_first = (int32_t)count;
     return semaphore;

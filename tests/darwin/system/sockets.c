@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "system/addresses.h"
+#include "system/allocate.h"
 #include "system/descriptors.h"
 #include "system/errors.h"
 
@@ -32,8 +33,7 @@ struct socket *socket_of(int fd) {
     pthread_mutex_lock(&keeping);
     there = records[fd];
     if (!there) {
-        there = calloc(1, sizeof *there);
-        if (!there) refuse("no memory for a socket's record");
+        there = zeroed(1, sizeof *there);
         there->users = 1;
         __atomic_store_n(&records[fd], there, __ATOMIC_RELEASE);
     }
@@ -77,12 +77,16 @@ bool socket_is_tcp(int fd) { return option_of(fd, SOL_SOCKET, SO_PROTOCOL) == IP
 int socket_family(int fd) { return option_of(fd, SOL_SOCKET, SO_DOMAIN); }
 static bool is_listening(int fd) { return option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1; }
 
-// Linux tells of a socket that was never connected that it has hung up, but not that its peer has.
-bool socket_closed_both_ways(int fd) {
+static int events_of(int fd) {
     struct pollfd asked = {.fd = fd, .events = POLLRDHUP};
     int number = errno, found = poll(&asked, 1, 0);
     errno = number;
-    return found == 1 && (asked.revents & (POLLHUP | POLLRDHUP)) == (POLLHUP | POLLRDHUP);
+    return found == 1 ? asked.revents : 0;
+}
+
+// Linux tells of a socket that was never connected that it has hung up, but not that its peer has.
+bool socket_closed_both_ways(int fd) {
+    return (events_of(fd) & (POLLHUP | POLLRDHUP)) == (POLLHUP | POLLRDHUP);
 }
 
 bool socket_peer_gone(int fd) {
@@ -259,12 +263,9 @@ OURS(accept)
 
 // ---- ended ----------------------------------------------------------------------------------------------------------
 
-// Of TCP: neither connected nor about to be.
+// Of TCP: neither connected nor about to be. See socket_closed_both_ways.
 static bool is_unconnected(int fd) {
-    struct tcp_info info;
-    socklen_t size = sizeof info;
-    if (!socket_is_tcp(fd) || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size)) return false;
-    return info.tcpi_state == TCP_CLOSE || info.tcpi_state == TCP_LISTEN;
+    return socket_is_tcp(fd) && (events_of(fd) & (POLLHUP | POLLRDHUP)) == POLLHUP;
 }
 
 // bsd/kern/uipc_socket.c, soshutdown: only what has a connection, or is about to. Linux wakes a listener by it, and shuts

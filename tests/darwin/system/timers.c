@@ -106,7 +106,7 @@ static bool process(struct kqueue *queue, struct knote *note, struct darwin_keve
     return true;
 }
 
-const struct filter_calls filter_timer = {false, attach, detach, touch, process};
+const struct filter_calls filter_timer = {attach, detach, touch, process};
 
 uint64_t timers_expire(struct kqueue *queue) {
     uint64_t next = FOREVER;
