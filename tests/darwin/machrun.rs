@@ -9,12 +9,14 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::SystemTime;
 
 use iscsid::testing::{need, skip};
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
 
 /// How long a program of a test may run.
 const LIMIT: &str = "60";
@@ -65,6 +67,15 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// The signal that ended it. `timeout`, which ran it, ends by the same one, or says so as shells do.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        const BY_A_SIGNAL: i32 = 128;
+        let number = self.status.signal().or_else(|| self.status.code()?.checked_sub(BY_A_SIGNAL))?;
+        Signal::try_from(number).ok()
+    }
 }
 
 /// Runs a command to its end, which has to come in time.
