@@ -34,7 +34,9 @@ struct state *state_of(const char *directory) {
         at->magic = STATE_MAGIC;
     }
     if (at->magic != STATE_MAGIC || at->version != STATE_VERSION) refuse("%s is of another version", path);
-    close(fd);  // and with it the lock
+    // The mapping keeps the open file, and that would keep the lock.
+    if (flock(fd, LOCK_UN)) refuse("the machine's %s: %m", path);
+    close(fd);
     return at;
 }
 
