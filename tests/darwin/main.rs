@@ -12,16 +12,21 @@
 mod machrun;
 
 mod ends;
+mod files;
 mod fixups;
 mod frames;
 mod imports;
 mod initialisers;
+mod limits;
 mod malformed;
+mod memory;
 mod packed;
 mod panics;
+mod processes;
 mod queues;
 mod signals;
 mod sockets;
+mod system;
 mod tcp_list;
 mod threads;
 mod variables;

@@ -38,13 +38,13 @@ static const char *below(const char *path, const char *start)
     return path + length;
 }
 
+// By its name: an emulator of another processor has a `/` of its own for stat().
 static bool is_root(int directory)
 {
-    struct stat root, given;
-    if (stat("/", &root) != 0)
-        return false;
-    int rc = directory == AT_FDCWD ? stat(".", &given) : fstat(directory, &given);
-    return rc == 0 && root.st_dev == given.st_dev && root.st_ino == given.st_ino;
+    char link[64] = "/proc/self/cwd", name[2];
+    if (directory != AT_FDCWD)
+        snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    return readlink(link, name, sizeof name) == 1 && name[0] == '/';
 }
 
 // Whether a relative path begins with a name whose meaning in `/` differs between the two systems.
@@ -136,6 +136,9 @@ bool locate_here(struct place *place, const char *path)
 bool path_to_darwin(const char *linux_path, char to[DARWIN_MAXPATHLEN])
 {
     int length = -1;
+    const char *in_machine = machine_directory() ? below(linux_path, machine_directory()) : NULL;
+    if (in_machine && below(in_machine, "/Library"))
+        length = snprintf(to, DARWIN_MAXPATHLEN, "%s", in_machine);
     for EACH(i, pairs) {
         const char *rest = pairs[i].of_linux[1] ? below(linux_path, pairs[i].of_linux) : NULL;
         if (rest && length < 0)

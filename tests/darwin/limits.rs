@@ -1,0 +1,23 @@
+//! Each scenario is a word of `programs/limits.rs`.
+
+use crate::machrun::Program;
+
+fn holds(word: &str) {
+    let Some(program) = Program::named("limits") else { return };
+    program.says(&[word]);
+}
+
+#[test]
+fn a_process_begins_with_256_descriptors_whatever_linux_gives() {
+    holds("at first");
+}
+
+#[test]
+fn the_limit_of_descriptors_is_raised_and_what_is_said_beyond_is_kept() {
+    holds("raised");
+}
+
+#[test]
+fn a_limit_that_was_set_is_the_child_s_as_well() {
+    holds("handed down");
+}

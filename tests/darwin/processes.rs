@@ -1,0 +1,43 @@
+//! Each scenario is a word of `programs/processes.rs`.
+
+use crate::machrun::Program;
+
+fn holds(word: &str) {
+    let Some(program) = Program::named("processes") else { return };
+    program.says(&[word]);
+}
+
+#[test]
+fn how_a_child_ended_is_told_in_darwin_s_numbers() {
+    holds("status");
+}
+
+#[test]
+fn a_child_begins_where_and_with_what_it_is_told() {
+    holds("surroundings");
+}
+
+#[test]
+fn a_child_made_for_macos_runs_under_the_loader_too() {
+    holds("itself");
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    holds("errors");
+}
+
+#[test]
+fn a_child_has_the_descriptors_that_it_is_given_and_no_others() {
+    holds("descriptors");
+}
+
+#[test]
+fn a_child_that_stops_goes_on_and_ends_is_waited_for_at_each_step() {
+    holds("waiting");
+}
+
+#[test]
+fn a_process_is_in_sixteen_groups_at_most() {
+    holds("belonging");
+}
