@@ -2,6 +2,7 @@
 #include "loader/bytes.h"
 #include "loader/imports.h"
 #include "loader/symbols.h"
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sys/mman.h>
 
@@ -124,16 +125,27 @@ _Noreturn void import_missing(const struct bound *bound, uint64_t caller) {
 
 // ---- what was called ------------------------------------------------------------------------------------------------
 
+// In one piece, as other processes append to the same file.
+static void append(const char *path, const char *text, size_t length) {
+    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0 || write(file, text, length) != (ssize_t)length || close(file))
+        refuse("the imports cannot be told in %s: %m", path);
+}
+
 // One line an import: how often it was called, or that it is `data`, `absent` (a weak one) or `missing`.
 void tell_imports(void) {
     static const char *const states[] = {[IS_DATA] = "data", [IS_ABSENT] = "absent", [IS_MISSING] = "missing"};
     const char *path = getenv("DARWIN_IMPORTS");
     if (!path) return;
-    FILE *out = fopen(path, "ae");
-    if (!out) refuse("the imports cannot be told in %s: %m", path);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    if (!out) refuse("there is no memory to tell the imports");
     for (uint32_t i = 0; i < bound_count; i++) {
         if (bound[i].state == CALLED_BY_THUNK) fprintf(out, "%" PRIu64 " %s\n", bound[i].calls, bound[i].symbol);
         else fprintf(out, "%s %s\n", states[bound[i].state], bound[i].symbol);
     }
-    if (fclose(out)) refuse("the imports cannot be told in %s: %m", path);
+    if (fclose(out)) refuse("there is no memory to tell the imports");
+    append(path, text, length);
+    free(text);
 }
