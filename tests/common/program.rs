@@ -13,8 +13,8 @@ use std::sync::LazyLock;
 /// The variable that names it.
 const VARIABLE: &str = "ISCSID_UNDER_TEST";
 
-/// How a file ends that holds a loader and, behind it, the Mac's program (tests/darwin/loader/packed.h).
-const TRAILER: &[u8] = b"MACHRUN1";
+/// How a file ends that holds a loader and, behind it, the Mac's program (tests/darwin/loader/packed.c).
+const TRAILER: &[u8] = b"machrun\n";
 
 /// The program under test, as an absolute path: both the daemon and, by a symlink of that name, `iscsictl`.
 pub(crate) fn under_test() -> &'static Path {
