@@ -161,6 +161,9 @@ fn names() {
     fs::write(directory.join("inside"), "").expect("a file");
     assert_eq!(number(fs::remove_dir(&directory)), Some(66), "ENOTEMPTY");
     assert_eq!(number(fs::rename(scratch.at("link"), &directory)), Some(21), "EISDIR");
+    let name = std::os::unix::ffi::OsStrExt::from_bytes(b"bad\xff");
+    assert_eq!(number(fs::write(scratch.0.join::<&std::ffi::OsStr>(name), "")), Some(92), "EILSEQ");
+    fs::write(scratch.at("gr\u{fc}n \u{20ac} \u{1f600}"), "").expect("as UTF-8");
 }
 
 fn modes() {

@@ -30,7 +30,7 @@ static int path_to_linux(const char *path, size_t length, union linux_address *t
     name[length] = 0;
     if (!name[0]) return DARWIN_ENOENT;
     struct place place;
-    if (!locate_here(&place, name)) return errno_to_darwin(errno);
+    if (!locate_here(&place, name)) return *darwin_error();
     if (strlen(place.path) >= sizeof to->path.sun_path)
         refuse("the socket %s: a path longer than struct sockaddr_un has room for is not modelled", name);
     to->path.sun_family = AF_UNIX;

@@ -108,6 +108,29 @@ static bool absolute(struct place *place, const char *path)
     return true;
 }
 
+// Whether bytes from 0x80 on are UTF-8 (RFC 3629): APFS takes no other names (Apple File System Guide, "Frequently Asked
+// Questions": "APFS accepts only valid UTF-8 encoded filenames for creation").
+static bool is_utf8(const char *path)
+{
+    for (const unsigned char *at = (const unsigned char *)path; *at; at++) {
+        if (*at < 0x80)
+            continue;
+        int more = *at >= 0xf0 ? 3 : *at >= 0xe0 ? 2 : 1;
+        static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+        uint32_t point = *at & (0x3f >> more);
+        if (*at < 0xc2 || *at > 0xf4)
+            return false;
+        for (int i = 0; i < more; i++) {
+            if ((*++at & 0xc0) != 0x80)
+                return false;
+            point = point << 6 | (*at & 0x3f);
+        }
+        if (point < least[more] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
+            return false;
+    }
+    return true;
+}
+
 bool locate(struct place *place, int directory, const char *path)
 {
     place->link = NULL;
@@ -117,6 +140,10 @@ bool locate(struct place *place, int directory, const char *path)
     place->directory = directory == DARWIN_AT_FDCWD ? AT_FDCWD : directory < 0 ? -1 : directory;
     if (path == NULL) {
         fail(DARWIN_EFAULT);
+        return false;
+    }
+    if (!is_utf8(path)) {
+        fail(DARWIN_EILSEQ);
         return false;
     }
     if (path[0] == '/')
