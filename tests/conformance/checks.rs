@@ -418,6 +418,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "SBC-4 5.18, 5.42",
             ),
             (
+                "refused-transfer-otherwise",
+                "A length that is refused in other words (parameter list, resources, a CRC that is wrong again and again) goes in parts as well; a single block, noise and other commands do not.",
+                "SPC-5 4.4.7",
+            ),
+            (
                 "refused-fua",
                 "A write whose FUA is announced and refused goes without it, and a flush follows.",
                 "SBC-4 5.42",
@@ -441,6 +446,11 @@ pub(crate) const GROUPS: &[Group] = &[
             (
                 "nbd-fast-zero",
                 "Who wants zeroes only if they are fast is told at once where the unit is known to be sent them.",
+                "",
+            ),
+            (
+                "fast-zero-first",
+                "Zeroes that are wanted only if they are fast are not sent to a unit that refuses WRITE SAME, the first time either.",
                 "",
             ),
             ("status-target-failure", "An iSCSI response other than 0 is no GOOD, whatever the status.", "11.4.3"),
