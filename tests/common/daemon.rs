@@ -130,7 +130,8 @@ impl Daemon {
         Daemon::start_as(home, &command)
     }
 
-    fn start_as(home: Home, command: &Command) -> Daemon {
+    /// One by that command, which is of that home.
+    pub(crate) fn start_as(home: Home, command: &Command) -> Daemon {
         let log = home.dir().join("iscsid.log");
         let mut process = Process::start(command, &log);
         process::eventually("an answer of the daemon", LIMIT, || {

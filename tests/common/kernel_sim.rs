@@ -40,6 +40,7 @@ pub(crate) fn command(socket: &Path, nbd: &Path) -> Command {
 pub(crate) struct KernelSim {
     process: Process,
     socket: PathBuf,
+    crashed: bool,
 }
 
 impl KernelSim {
@@ -50,11 +51,17 @@ impl KernelSim {
             assert!(process.exited().is_none(), "{}", process.log());
             process.log().contains("ready").then_some(())
         });
-        KernelSim { process, socket }
+        KernelSim { process, socket, crashed: false }
     }
 
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// The whole kernel goes, as far as its processes are told: with a service that is there no more.
+    pub(crate) fn crash(mut self) {
+        self.process.kill();
+        self.crashed = true;
     }
 
     /// Unloads the extension; whether it let itself be unloaded, as it does without sessions.
@@ -73,6 +80,9 @@ impl Drop for KernelSim {
     /// What the extension leaves behind when it is unloaded fails the test. With sessions of a daemon that was
     /// killed it is not unloaded.
     fn drop(&mut self) {
+        if self.crashed {
+            return;
+        }
         if let Some(status) = self.process.exited() {
             assert!(
                 std::thread::panicking(),

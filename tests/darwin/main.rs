@@ -9,21 +9,29 @@
 
 #![cfg(target_os = "linux")]
 
+mod mac;
 mod machrun;
+mod signature;
 
+mod activated;
 mod ends;
 mod files;
 mod fixups;
 mod frames;
 mod imports;
 mod initialisers;
+mod keychain;
 mod limits;
 mod malformed;
 mod memory;
+mod network;
+mod objects;
 mod packed;
 mod panics;
+mod power;
 mod processes;
 mod queues;
+mod services;
 mod signals;
 mod sockets;
 mod system;

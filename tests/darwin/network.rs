@@ -12,7 +12,8 @@ fn the_keys_of_a_pattern_are_told_when_they_change_and_no_others() {
     mac.tell(&program, &["network", "State:/Network/Interface/en0/IPv4", "State:/Network/Global/IPv4"], "told of 1");
     talk.expect(&["State:/Network/Interface/en0/IPv4"]);
     // A pattern is for the whole key.
-    let others = mac.told(&program, &["network", "State:/Network/Interface/en0/IPv4/more", "State:/Network/Global/IPv4"]);
+    let others =
+        mac.told(&program, &["network", "State:/Network/Interface/en0/IPv4/more", "State:/Network/Global/IPv4"]);
     assert_eq!(others.status.code(), Some(1), "{others:?}");
     mac.tell(&program, &["interface", "en1", "gone"], "told of 1");
     talk.expect(&["State:/Network/Interface/en1/Link"]);

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use iscsi_proto::handoff::{HANDOFF_VERSION, Handoff};
 use iscsi_proto::ids::{Isid, Lun};
-use iscsi_proto::login::Lapses;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -133,7 +132,6 @@ fn opened(plan: &Plan, at: &str, declared_tag: Option<u16>) -> Opened {
         keys: Vec::new(),
         declared_tag,
         md5_alone: false,
-        lapses: Lapses::default(),
     }
 }
 

@@ -344,7 +344,7 @@ impl Transmission {
             let (op, buffer) = match request.task {
                 Task::Read | Task::Gather { .. } => (Op::Read, true),
                 Task::Write { fua } | Task::WriteZeroes { fua } => (Op::Write { fua }, true),
-                Task::Zero { fua, unmap, fast } => (Op::WriteZeroes { fua, unmap, fast }, false),
+                Task::Zero { fua, unmap } => (Op::WriteZeroes { fua, unmap }, false),
                 Task::Trim { .. } => (Op::Unmap, false),
                 Task::Flush => {
                     self.flush(id);
@@ -447,8 +447,7 @@ impl Transmission {
             result = result.and(Err(IoError::Aborted));
         }
         if let Err(error) = result {
-            let task = &request.task;
-            request.failure.get_or_insert_with(|| Failure::of_io(task, error, offset));
+            request.failure.get_or_insert_with(|| Failure::of_io(error, offset));
         }
         match (&mut request.task, result) {
             (Task::Gather { streaming: true, .. }, Err(error)) => {

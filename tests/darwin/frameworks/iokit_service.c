@@ -86,19 +86,29 @@ static int darwin_IOServiceClose(io_name connect) {
 }
 OURS(IOServiceOpen) OURS(IOServiceClose)
 
-// The descriptor is looked up in the caller's table: the method runs in its name. -1: the struct has none.
-static int descriptor_in(uint32_t selector, const void *input, size_t length) {
-    if (selector == ISCSI_CREATE && length == sizeof(IscsiCreateIn)) return ((const IscsiCreateIn *)input)->descriptor;
-    if (selector == ISCSI_REPLACE && length == sizeof(IscsiReplaceIn)) {
-        return ((const IscsiReplaceIn *)input)->descriptor;
-    }
-    return -1;
+// Where the struct of a call names a descriptor; NULL: it names none.
+static int32_t *descriptor_in(uint32_t selector, void *input, size_t length) {
+    if (selector == ISCSI_CREATE && length == sizeof(IscsiCreateIn)) return &((IscsiCreateIn *)input)->descriptor;
+    if (selector == ISCSI_REPLACE && length == sizeof(IscsiReplaceIn)) return &((IscsiReplaceIn *)input)->descriptor;
+    return NULL;
 }
 
+// In a kernel the method runs in the caller's name, and looks the number up in its table. Here the descriptor goes
+// beside the call, and the number is its place there.
 static int call(struct connection *connection, uint32_t selector, const void *input, size_t input_length, void *output,
                 size_t *output_length) {
     size_t none = 0;
-    int descriptor = descriptor_in(selector, input, input_length);
+    union { IscsiCreateIn create; IscsiReplaceIn replace; } copy;
+    int descriptor = -1;
+    if (input_length <= sizeof copy) {
+        memcpy(&copy, input, input_length);
+        int32_t *named = descriptor_in(selector, &copy, input_length);
+        if (named) {
+            descriptor = *named;
+            *named = 0;
+            input = &copy;
+        }
+    }
     return kernel_sim_call(connection->sim, selector, input, input_length, descriptor, output,
                            output_length ? output_length : &none);
 }

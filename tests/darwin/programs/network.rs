@@ -76,8 +76,7 @@ fn main() {
     let pattern = string(&std::env::args().nth(1).expect("a pattern"));
     let name = string("a program");
     unsafe {
-        let context =
-            Context { version: 0, info: null_mut(), retain: None, release: Some(released), describe: None };
+        let context = Context { version: 0, info: null_mut(), retain: None, release: Some(released), describe: None };
         let store = SCDynamicStoreCreateWithOptions(null(), name, null(), changed, &context);
         let patterns = CFArrayCreate(null(), &pattern, 1, &raw const kCFTypeArrayCallBacks);
         if SCDynamicStoreSetNotificationKeys(store, null(), patterns) == 0 {

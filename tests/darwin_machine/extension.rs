@@ -1,0 +1,145 @@
+//! The real calls of IOKit, over the extension's own sources in their harness.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use iscsid::ipc;
+
+use crate::common::daemon::{Daemon, Home, LIMIT};
+use crate::common::kernel_sim::KernelSim;
+use crate::common::process::eventually;
+use crate::common::{RandomFile, need, run};
+use crate::mac::{Mac, mac};
+use crate::{TARGET, log_in, started, target};
+
+/// The home's kernel, with the extension loaded.
+fn loaded(home: &Home) -> KernelSim {
+    KernelSim::start(home.dir())
+}
+
+/// Stands for diskutil, which unmounts what the system has mounted of a unit: it writes down what it is called with.
+const DISKUTIL: &str = "#!/bin/sh\necho \"$*\" >> \"$(dirname \"$0\")/called\"\n";
+
+fn tools(home: &Home) -> PathBuf {
+    let tools = home.dir().join("tools");
+    if !tools.exists() {
+        std::fs::create_dir(&tools).expect("a directory");
+        let diskutil = tools.join("diskutil");
+        std::fs::write(&diskutil, DISKUTIL).expect("a script");
+        std::fs::set_permissions(&diskutil, Permissions::from_mode(0o755)).expect("a script to run");
+    }
+    tools
+}
+
+/// What diskutil was called with.
+fn called(home: &Home) -> String {
+    std::fs::read_to_string(tools(home).join("called")).unwrap_or_default()
+}
+
+fn start(mac: &Mac, home: Home, kernel: &KernelSim) -> Daemon {
+    let mut command = mac.daemon(&home);
+    command.args(["--bridge", "kext", "--mac-tools"]).arg(tools(&home)).env("DARWIN_KERNEL_SIM", kernel.socket());
+    Daemon::start_as(home, &command)
+}
+
+/// Logs out and ends the daemon, then unloads the extension, which has to have let go of everything.
+fn end(daemon: Daemon, kernel: KernelSim) {
+    daemon.ctl_ok(["logout", TARGET]);
+    let (status, _home) = daemon.stop();
+    assert!(status.success(), "{status}");
+    drop(kernel);
+}
+
+fn device(daemon: &Daemon) -> Option<String> {
+    let disks: Vec<ipc::Lun> = daemon.ctl_json(&["list", "luns"]);
+    disks.into_iter().next()?.device
+}
+
+#[test]
+fn without_an_extension_sessions_run_in_the_daemon_and_nothing_is_released_that_was_not_given() {
+    let Some((mac, home)) = mac() else { return };
+    let target = started(target());
+    let mut command = mac.daemon(&home);
+    command.args(["--bridge", "auto"]);
+    let daemon = Daemon::start_as(home, &command);
+    log_in(&daemon, &target);
+    daemon.stop();
+}
+
+#[test]
+fn who_asks_for_the_extension_is_told_that_there_is_none() {
+    let Some((mac, home)) = mac() else { return };
+    let mut command = mac.daemon(&home);
+    let output = crate::common::process::output(command.args(["--bridge", "kext"]));
+    assert_eq!(output.code, 69, "{output:?}");
+    assert!(output.stderr.contains("no kernel extension is loaded"), "{output:?}");
+}
+
+#[test]
+fn a_session_runs_in_the_extension_and_its_unit_has_the_device_that_the_registry_names() {
+    let Some((mac, home)) = mac() else { return };
+    let target = started(target());
+    let kernel = loaded(&home);
+    let daemon = start(&mac, home, &kernel);
+    log_in(&daemon, &target);
+    let device = eventually("a device", LIMIT, || device(&daemon));
+    assert_eq!(device, "/dev/disk4");
+    assert_eq!(called(daemon.home()), "", "macOS has made the disk, and mounts it");
+    daemon.ctl_ok(["logout", TARGET]);
+    assert_eq!(called(daemon.home()), "unmountDisk /dev/disk4\n");
+    assert_eq!(target.violations(), [""; 0]);
+    daemon.ctl_ok(["login", TARGET]);
+    end(daemon, kernel);
+}
+
+#[test]
+fn the_disk_of_the_extension_keeps_what_is_written_though_its_connection_is_cut() {
+    let Some((mac, home)) = mac() else { return };
+    if !need(&["nbdcopy"]) {
+        return;
+    }
+    let target = started(target());
+    let kernel = loaded(&home);
+    let nbd = format!("nbd+unix:///1%2f0?socket={}", home.dir().join("kernel-nbd.sock").display());
+    let daemon = start(&mac, home, &kernel);
+    log_in(&daemon, &target);
+    eventually("a device", LIMIT, || device(&daemon));
+    let random = RandomFile::of_bytes(8192 * 512);
+    run("nbdcopy", ["--flush", random.name(), &nbd]);
+    // The extension says that the connection is lost, by its notice; the daemon logs in again and hands the next one over.
+    target.disconnect_all(true);
+    eventually("another login", LIMIT, || (target.logins().len() == 2).then_some(()));
+    let read = daemon.home().dir().join("read");
+    run("nbdcopy", [nbd.as_str(), read.to_str().expect("a path in UTF-8")]);
+    random.assert_same_as(&read, "what was read back");
+    end(daemon, kernel);
+}
+
+#[test]
+fn sessions_in_the_extension_outlive_the_daemon_and_the_next_one_takes_them_over() {
+    let Some((mac, home)) = mac() else { return };
+    let target = started(target());
+    let kernel = loaded(&home);
+    let daemon = start(&mac, home, &kernel);
+    log_in(&daemon, &target);
+    let home = daemon.crash();
+    let daemon = start(&mac, home, &kernel);
+    Mac::said(&daemon, "a session that an earlier iscsid has left goes on");
+    eventually("the session", LIMIT, || daemon.session(TARGET));
+    assert_eq!(target.sessions().len(), 1, "the session is the same, over another connection");
+    end(daemon, kernel);
+}
+
+#[test]
+fn an_extension_that_goes_is_noticed_at_once() {
+    let Some((mac, home)) = mac() else { return };
+    let target = started(target());
+    let kernel = loaded(&home);
+    let daemon = start(&mac, home, &kernel);
+    log_in(&daemon, &target);
+    kernel.crash();
+    Mac::said(&daemon, "the kernel extension is gone, and its sessions with it");
+    let state = daemon.session(TARGET).map(|session| session.state);
+    assert_ne!(state, Some(ipc::SessionState::Active));
+}
