@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use arbitrary::Unstructured;
 use iscsi_proto::ids::{Cid, Isid, Tsih};
-use iscsi_proto::keys::{TABLE, TextReader, TextWriter};
+use iscsi_proto::keys::{RawReader, TABLE, TextReader, TextWriter};
 use iscsi_proto::login::{ChapAlgorithm, ChapConfig, Entropy, LoggedIn, Login, LoginConfig, Progress, Secret};
 use iscsi_proto::names::IscsiName;
 use iscsi_proto::pdu::{
@@ -154,9 +154,11 @@ impl Record {
         }
         self.answers += u32::from(!self.text.is_empty());
         let text = std::mem::take(&mut self.text);
-        for pair in TextReader::new(&text).map_while(Result::ok) {
-            self.twice |= self.theirs(pair.key).is_some();
-            self.theirs.push((pair.key.into(), pair.value.into()));
+        for pair in RawReader::new(&text).map_while(Result::ok) {
+            let Ok(key) = pair.key() else { break };
+            self.twice |= self.theirs(key).is_some();
+            // What is only shown, or not understood, may be anything.
+            self.theirs.push((key.into(), pair.value_of(key).unwrap_or_default().into()));
         }
     }
 

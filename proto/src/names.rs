@@ -48,6 +48,7 @@ impl IscsiName {
             Some(("iqn", rest)) => check_iqn(rest),
             Some(("eui", digits)) => check_hex(digits, &[16], NameProblem::Eui),
             Some(("naa", digits)) => check_hex(digits, &[16, 32], NameProblem::Naa),
+            None if normal.is_empty() => Err(NameProblem::Empty),
             _ => Err(NameProblem::Prefix),
         }
         .map_err(fail)?;
@@ -185,6 +186,7 @@ enum NameProblem {
     NothingAfterColon,
     Eui,
     Naa,
+    Empty,
     Beginning,
     Dots,
 }
@@ -209,6 +211,7 @@ impl fmt::Display for NameError {
             NameProblem::NothingAfterColon => f.write_str("nothing follows the colon, name something or leave it out"),
             NameProblem::Eui => f.write_str("after 'eui.' come exactly 16 hexadecimal digits"),
             NameProblem::Naa => f.write_str("after 'naa.' come exactly 16 or 32 hexadecimal digits"),
+            NameProblem::Empty => f.write_str("it is empty, write one like iqn.2001-04.com.example:disk1"),
             NameProblem::Beginning => f.write_str("it begins with neither a letter nor a digit"),
             NameProblem::Dots => f.write_str("it contains '..', which is a path's"),
         }
@@ -299,8 +302,9 @@ fn ipv4_or_name(host: &str) -> Result<String, PortalProblem> {
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     let mut labels = name.split('.');
-    if labels.clone().next_back().is_some_and(|last| !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit())) {
-        // RFC 1123 §2.1: the last label of a name is not all digits, so this was meant as an address.
+    if labels.clone().next_back().is_some_and(is_number) {
+        // RFC 1123 §2.1: the last label of a name is no number, so this was meant as an address. Resolvers go by the old forms
+        // `127.1` and `0x7f000001` still; who reads them does not see where they lead.
         return Err(PortalProblem::Ipv4);
     }
     let label = |label: &str| {
@@ -310,6 +314,14 @@ fn ipv4_or_name(host: &str) -> Result<String, PortalProblem> {
     match name.len() <= 253 && labels.all(label) {
         true => Ok(name.to_ascii_lowercase()),
         false => Err(PortalProblem::Host),
+    }
+}
+
+/// Whether a label of a host is a number to those who know the old forms of addresses, `inet_aton`'s.
+fn is_number(label: &str) -> bool {
+    match label.strip_prefix("0x").or_else(|| label.strip_prefix("0X")) {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => !label.is_empty() && label.bytes().all(|b| b.is_ascii_digit()),
     }
 }
 
@@ -457,7 +469,7 @@ mod tests {
     fn what_is_not_a_name_is_told_in_one_sentence() {
         let long = format!("iqn.2001-04.com.example:{}", "x".repeat(200));
         for (text, says) in [
-            ("", "starts with none of"),
+            ("", "it is empty"),
             ("disk1", "starts with none of"),
             ("iqn", "starts with none of"),
             ("iqn.", "a year and a month"),
@@ -508,6 +520,8 @@ mod tests {
             ("NAS.example.", "nas.example", 3260, "nas.example:3260"),
             ("localhost:65535", "localhost", 65535, "localhost:65535"),
             ("3com.example", "3com.example", 3260, "3com.example:3260"),
+            ("0xnas", "0xnas", 3260, "0xnas:3260"),
+            ("0x7f.example", "0x7f.example", 3260, "0x7f.example:3260"),
         ] {
             let portal = PortalAddress::parse(text).expect(text);
             assert_eq!((portal.host.as_str(), portal.port), (host, port), "{text}");
@@ -532,6 +546,13 @@ mod tests {
             ("nas:1:2", "port after the colon"),
             ("192.0.2.256", "four numbers"),
             ("192.0.2", "four numbers"),
+            ("127.1", "four numbers"),
+            ("2130706433:3260", "four numbers"),
+            ("0x7f000001", "four numbers"),
+            ("0X7F.0x1", "four numbers"),
+            ("017700000001", "four numbers"),
+            ("127.0.0.0x1.:3260", "four numbers"),
+            ("nas.0x", "four numbers"),
             ("2001:db8::1", "like [2001:db8::1]"),
             ("[2001:db8::1", "brackets are wrong"),
             ("[2001:db8::1]3260", "brackets are wrong"),

@@ -7,7 +7,9 @@ use iscsi_proto::ids::Lun;
 
 use crate::chap::Chap;
 use crate::disk::SimDisk;
-use crate::script::{Action, Command, CommandHook, LoginAction, LoginAttempt, LoginHook, Tmf, TmfAction, TmfHook};
+use crate::script::{
+    Action, Command, CommandHook, LoginAction, LoginAttempt, LoginHook, LoginText, Tmf, TmfAction, TmfHook,
+};
 
 /// What the target accepts of HeaderDigest or DataDigest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,6 +95,7 @@ pub struct Builder {
     pub(crate) text_chunk: Option<usize>,
     pub(crate) rewritten_keys: Vec<(String, Option<String>)>,
     pub(crate) extra_keys: Vec<(String, String)>,
+    pub(crate) login_text: Option<LoginText>,
     pub(crate) write_limit: Option<usize>,
     pub(crate) ignore_logout: bool,
     pub(crate) ignore_nop: bool,
@@ -123,6 +126,7 @@ impl Builder {
             text_chunk: None,
             rewritten_keys: Vec::new(),
             extra_keys: Vec::new(),
+            login_text: None,
             write_limit: None,
             ignore_logout: false,
             ignore_nop: false,
@@ -239,6 +243,13 @@ impl Builder {
     #[must_use]
     pub fn extra_login_key(mut self, key: &str, value: &str) -> Builder {
         self.extra_keys.push((key.into(), value.into()));
+        self
+    }
+
+    /// Changes each text of a login before it is sent, whatever comes of it.
+    #[must_use]
+    pub fn rewrite_login_text(mut self, rewrite: impl Fn(&mut Vec<u8>) + Send + Sync + 'static) -> Builder {
+        self.login_text = Some(Arc::new(rewrite));
         self
     }
 

@@ -20,8 +20,19 @@ pub struct Chap {
     pub base64: bool,
     /// Whether identifiers are in hexadecimal, else in decimal.
     pub hexadecimal_identifier: bool,
-    /// It compares CHAP_A as a whole with `5`, and refuses anything else with this status.
-    pub md5_alone: Option<(u8, u8)>,
+    /// It compares CHAP_A as a whole with `5`, and ends the login so over anything else.
+    pub md5_alone: Option<NoChoice>,
+}
+
+/// How a login ends over a list of algorithms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoChoice {
+    /// By a login response with this status (class, detail).
+    Status(u8, u8),
+    /// By a Reject PDU with this reason.
+    Reject(u8),
+    /// The connection is closed.
+    Close,
 }
 
 impl Chap {
@@ -39,10 +50,10 @@ impl Chap {
         }
     }
 
-    /// Does not read a list of algorithms: what is not `CHAP_A=5` is refused with this status (class, detail).
+    /// Does not read a list of algorithms: what is not `CHAP_A=5` ends the login.
     #[must_use]
-    pub fn md5_alone(mut self, class: u8, detail: u8) -> Chap {
-        self.md5_alone = Some((class, detail));
+    pub fn md5_alone(mut self, end: NoChoice) -> Chap {
+        self.md5_alone = Some(end);
         self
     }
 

@@ -48,7 +48,7 @@ mod text;
 
 pub use agreed::Agreed;
 pub use builder::{Builder, DigestPolicy, Negotiation};
-pub use chap::Chap;
+pub use chap::{Chap, NoChoice};
 pub use disk::SimDisk;
 pub use script::{Action, Command, Hold, LoginAction, LoginAttempt, LoginRecord, Tmf, TmfAction, Twist};
 pub use shared::SessionInfo;

@@ -13,7 +13,7 @@ use iscsi_proto::sn::{CmdSn, StatSn};
 
 use self::state::{Auth, Login};
 use crate::builder::DigestPolicy;
-use crate::chap;
+use crate::chap::{self, NoChoice};
 use crate::inbox::Pdu;
 use crate::outbox::Outbox;
 use crate::script::{LoginAction, LoginAttempt};
@@ -152,6 +152,15 @@ impl Session {
                 answers.push(("TargetAlias".into(), alias.clone()));
             }
         }
+        match self.no_choice(login, pairs) {
+            None => {}
+            Some(NoChoice::Status(class, detail)) => return self.refuse_login(request, (class, detail), out),
+            Some(NoChoice::Reject(reason)) => {
+                self.reject(&request.encode(), reason, out);
+                return Flow::Close;
+            }
+            Some(NoChoice::Close) => return Flow::Close,
+        }
         let result = match flags.current {
             LoginStage::SecurityNegotiation => self.security(login, pairs, &mut answers),
             LoginStage::OperationalNegotiation => self.operational(login, pairs, &mut answers),
@@ -165,6 +174,9 @@ impl Session {
 
         let transit = flags.transit && may_transit;
         login.rest = text::join(&answers);
+        if let Some(rewrite) = &self.shared.config.login_text {
+            rewrite(&mut login.rest);
+        }
         self.send_login_text(login, request, LoginFlags { transit, more: false, ..flags }, out)
     }
 
@@ -206,6 +218,13 @@ impl Session {
         if request.tsih != Tsih(0) { Err(SESSION_DOES_NOT_EXIST) } else { Ok(LoginAction::Proceed) }
     }
 
+    /// How the login ends over a list of algorithms, where they are one too many.
+    fn no_choice(&self, login: &Login, pairs: &[Pair]) -> Option<NoChoice> {
+        let config = self.shared.config.chap.as_ref().filter(|_| login.auth == Auth::AlgorithmAwaited)?;
+        text::value(pairs, "CHAP_A").filter(|offered| *offered != "5")?;
+        config.md5_alone
+    }
+
     /// The security stage: whether it may be left.
     fn security(&mut self, login: &mut Login, pairs: &[Pair], answers: &mut Vec<Pair>) -> Result<bool, Refusal> {
         let shared = self.shared.clone();
@@ -230,9 +249,6 @@ impl Session {
             }
             Auth::AlgorithmAwaited => {
                 let offered = text::value(pairs, "CHAP_A").ok_or(INITIATOR_ERROR)?;
-                if let Some(status) = config.md5_alone.filter(|_| offered != "5") {
-                    return Err(status);
-                }
                 let known = offered.split(',').filter_map(text::number).find(|one| config.algorithms.contains(one));
                 let algorithm = known.ok_or(AUTHENTICATION_FAILURE)?;
                 let mut challenge = vec![0; config.challenge_length + 1];

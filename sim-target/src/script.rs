@@ -268,6 +268,8 @@ pub struct LoginRecord {
 
 /// A hook that decides over commands.
 pub(crate) type CommandHook = Arc<dyn Fn(&Command) -> Action + Send + Sync>;
+/// What changes a text of a login.
+pub(crate) type LoginText = Arc<dyn Fn(&mut Vec<u8>) + Send + Sync>;
 /// A hook that decides over logins.
 pub(crate) type LoginHook = Arc<dyn Fn(&LoginAttempt) -> LoginAction + Send + Sync>;
 /// A hook that decides over task management functions.

@@ -23,6 +23,8 @@ pub enum Op {
         fua: bool,
         /// The unit may free the blocks.
         unmap: bool,
+        /// Only where it costs less than to send the zeroes: otherwise it is [`IoError::Unsupported`](super::IoError::Unsupported).
+        fast: bool,
     },
 }
 

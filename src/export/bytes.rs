@@ -326,7 +326,7 @@ impl<A: Answer> Queue<A> {
                 {
                     *under_way += 1;
                     let run = BlockRange { lba: run.lba, blocks: u64::from(run.blocks) };
-                    self.batch.push(io(Op::WriteZeroes { fua: false, unmap: *unmap }, run, None));
+                    self.batch.push(io(Op::WriteZeroes { fua: false, unmap: *unmap, fast: false }, run, None));
                 }
             }
         }

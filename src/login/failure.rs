@@ -11,7 +11,7 @@
 //! | CHAP: 0201, or the target did not prove itself | 77 | no, not even elsewhere |
 //! | 0202: not allowed | 77 | no |
 //! | 0203, 0204: target not there | 65 | no |
-//! | other 02xx | 76 | no |
+//! | other 02xx, or a Reject | 76 | no |
 //! | 03xx | 75 | later |
 //! | redirected in a circle, to another name, to nowhere | 76 | no |
 //! | settings that cannot be used | 78 | no, not even elsewhere |
@@ -83,6 +83,11 @@ pub(crate) enum Cause {
         /// Status-Detail.
         detail: u8,
     },
+    /// The target rejected a request by a Reject PDU (RFC 7143 §11.17).
+    Rejected {
+        /// Reason.
+        reason: u8,
+    },
     /// The target did not authenticate itself, or would not authenticate us as configured.
     Authentication {
         /// What it did.
@@ -127,6 +132,7 @@ impl Cause {
             Cause::NotIscsi { .. }
             | Cause::Misspoken { .. }
             | Cause::Incompatible { .. }
+            | Cause::Rejected { .. }
             | Cause::Redirected { .. } => (ExitCode::Protocol, Again::Elsewhere),
             Cause::Refused { class: 2, detail: 1 } => (ExitCode::NotPermitted, Again::Never),
             // An access list may belong to a portal.
@@ -184,7 +190,7 @@ impl Cause {
                 "allow this initiator's name (`iscsictl show initiator`) at the target"
             }
             Cause::Refused { class: 2, detail: 3 | 4 } => "ask the portal for its targets with `iscsictl discover`",
-            Cause::Refused { class: 2, .. } => "look into the target's log",
+            Cause::Refused { class: 2, .. } | Cause::Rejected { .. } => "look into the target's log",
             Cause::Refused { .. } => "try again later",
             Cause::Redirected { .. } => "look at the target's redirection settings",
             Cause::Settings { .. } => "change it with `iscsictl modify`",
@@ -211,6 +217,9 @@ impl fmt::Display for Cause {
             Cause::Incompatible { why } | Cause::Settings { why } | Cause::Authentication { why } => f.write_str(why),
             Cause::Refused { class, detail } => {
                 write!(f, "the target refused: {} (status {class:02x}{detail:02x})", status_text(*class, *detail))
+            }
+            Cause::Rejected { reason } => {
+                write!(f, "the target rejected a request of the login (Reject PDU, reason {reason:#04x})")
             }
             Cause::Redirected { why } => write!(f, "the target redirects the login, and {why}"),
             Cause::Kernel(why) => f.write_str(why),

@@ -4,6 +4,7 @@
 //!   0.0.0.0:3261,1     every address of mine, says the target:   the address that was asked, port and tag as named
 //!   127.0.0.1:3260     mine, not yours                           nobody's, unless the target is on this machine
 //!   [fe80::1]:3260     on some link                              on the link that its name came over
+//!   [fe80::1%eth3]     on a link by a name of mine               as well: the name means nothing here
 //! ```
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -37,6 +38,9 @@ impl Asked<'_> {
         let Some(ip) = ip(host) else {
             return if is_local(host) && !self.is_here() { Err(NOT_HERE) } else { Ok(address) };
         };
+        if let Some(zone) = host.find('%') {
+            host.truncate(zone);
+        }
         match ip.to_canonical() {
             ip if ip.is_unspecified() => self.host.clone_into(host),
             ip if ip.is_loopback() && !self.is_here() => return Err(NOT_HERE),
@@ -44,7 +48,6 @@ impl Asked<'_> {
             IpAddr::V4(ip) if ip.is_broadcast() => return Err("it is the broadcast address, and no portal has it"),
             IpAddr::V4(ip) if ip.octets()[0] == 0 => return Err("no portal has an address that begins with 0"),
             IpAddr::V6(ip) if ip.is_unicast_link_local() => {
-                // A zone that the target names is one of its own.
                 if let Some(zone) = self.zone() {
                     *host = format!("{ip}%{zone}");
                 }
@@ -126,6 +129,8 @@ mod tests {
             "127.9.9.9,1",
             "[::1]:3260,1",
             "[::ffff:127.0.0.1],1",
+            "[::ffff:7f00:1%lo],1",
+            "[::1%1]:3260,1",
             "localhost,1",
             "a.localhost,1",
             "localhost.:3260,1",
@@ -179,8 +184,13 @@ mod tests {
         };
         let address = asked.meant(parse_target_address("[fe80::2],1").expect("an address")).expect("an address");
         assert_eq!(address.portal.host, format!("fe80::2%{name}"));
-        let nowhere = shown("nas.example", "192.0.2.1:3260", "[fe80::2],1");
-        assert_eq!(nowhere, "[fe80::2]:3260,1");
+        // A zone of the target's means nothing here, also where we have none to put in its place.
+        for named in ["[fe80::2],1", "[fe80::2%ix0],1", "[fe80::2%25lo],1", "[fe80::2%1]:3260,1"] {
+            assert_eq!(shown("nas.example", "192.0.2.1:3260", named), "[fe80::2]:3260,1");
+            assert_eq!(shown("fe80::1%lo", "[fe80::1]:3260", named), "[fe80::2%lo]:3260,1");
+        }
+        assert_eq!(shown("nas.example", "192.0.2.1:3260", "[2001:db8::1%eth3],1"), "[2001:db8::1]:3260,1");
+        assert_eq!(shown("nas.example", "192.0.2.1:3260", "[::ffff:192.0.2.2%3],1"), "[::ffff:192.0.2.2]:3260,1");
         assert!(lacks_zone("fe80::2") && !lacks_zone("fe80::2%lo") && !lacks_zone("2001:db8::1") && !lacks_zone("nas"));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use iscsi_proto::handoff::Handoff;
 use iscsi_proto::ids::Isid;
 use iscsi_proto::keys::Offer;
+use iscsi_proto::login::Lapses;
 use iscsi_proto::names::{IscsiName, NameError, PortalAddress, TargetName};
 
 use super::connect::Endpoint;
@@ -68,6 +69,8 @@ pub(crate) struct Opened {
     pub(crate) declared_tag: Option<u16>,
     /// It failed over the choice of a CHAP algorithm before MD5 alone was offered.
     pub(crate) md5_alone: bool,
+    /// What else the target got wrong.
+    pub(crate) lapses: Lapses,
 }
 
 /// Who logs in: over TCP, or from a test's script.

@@ -48,15 +48,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         Ok(Exchange { stream, session, arrived: Vec::new() })
     }
 
-    /// Asks for all targets; the answer is the text as it came, keys separated by NULs.
-    /// The caller bounds the time.
+    /// Asks for all targets; the answer is the text as it came, keys separated by NULs. A target that wants us to leave, or will
+    /// leave, may still answer what it has been asked. The caller bounds the time.
     ///
     /// # Errors
     /// The target broke a rule, refused, or went away.
     pub(crate) async fn send_targets(&mut self) -> Result<Vec<u8>, Cause> {
         self.session.text(b"SendTargets=All\0".to_vec(), MAX_ANSWER).map_err(broken)?;
+        let mut why = None;
         loop {
-            match self.event().await? {
+            let event = self.event().await.map_err(|cause| match (&cause, why) {
+                (Cause::Dropped { .. }, Some(why)) => Cause::Dropped { why: String::from(why) },
+                _ => cause,
+            });
+            match event? {
                 Event::TextDone { answer: Ok(answer), .. } => return Ok(answer),
                 Event::TextDone { answer: Err(Unanswered::TooLong), .. } => {
                     return Err(wrong("its list of targets does not end within 1 MiB"));
@@ -64,8 +69,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                 Event::TextDone { answer: Err(Unanswered::Rejected(reason)), .. } | Event::Rejected { reason } => {
                     return Err(wrong(&format!("it rejected SendTargets with reason {:#04x}", u8::from(reason))));
                 }
-                Event::LogoutRequested { .. } | Event::DropAnnounced { .. } => {
-                    return Err(Cause::Dropped { why: "it asks for a logout".to_owned() });
+                Event::LogoutRequested { .. } => why = Some("it has asked for a logout, and not answered"),
+                Event::DropAnnounced { .. } => {
+                    why = Some("it has announced that it drops the connection, and not answered")
                 }
                 // The others are about units, and a discovery session has none.
                 _ => {}
@@ -148,8 +154,8 @@ pub(crate) mod tests {
     use iscsi_proto::handoff::HANDOFF_VERSION;
     use iscsi_proto::ids::{Itt, Lun, Ttt};
     use iscsi_proto::pdu::{
-        self, BHS_LEN, Bhs, CONTINUE, FINAL, Field, LogoutRequest, LogoutResponse, NopIn, NopOut, TextRequest,
-        TextResponse, Wire,
+        self, AsyncMessage, BHS_LEN, Bhs, CONTINUE, FINAL, Field, LogoutRequest, LogoutResponse, NopIn, NopOut,
+        TextRequest, TextResponse, Wire,
     };
     use iscsi_proto::sn::{CmdSn, StatSn};
     use tokio::io::DuplexStream;
@@ -369,6 +375,46 @@ pub(crate) mod tests {
         };
         let (answer, ()) = tokio::join!(exchange.send_targets(), target);
         assert!(matches!(answer, Err(Cause::NotIscsi { .. })), "{answer:?}");
+    }
+
+    // check: discovery-logout-wanted
+    #[tokio::test]
+    async fn an_answer_counts_though_the_target_wants_a_logout_before_it() {
+        // A logout is wanted, the connection or the session is dropped (RFC 7143 §11.9.1).
+        for event in [1, 2, 3] {
+            for answers in [true, false] {
+                let (mut exchange, mut peer) = pair();
+                let target = async {
+                    peer.receive().await;
+                    let message = AsyncMessage {
+                        flags: FINAL,
+                        lun: Lun(0),
+                        itt: Itt::RESERVED,
+                        stat_sn: StatSn(u32::MAX),
+                        exp_cmd_sn: CmdSn(8),
+                        max_cmd_sn: CmdSn(9),
+                        event,
+                        vendor_code: 0,
+                        parameter1: 0,
+                        parameter2: 1,
+                        parameter3: 3,
+                    };
+                    peer.send(message.encode(), b"").await;
+                    if answers {
+                        peer.text(CONTINUE, Ttt(5), 0, b"TargetName=iqn.2026-11.org.ex").await;
+                        peer.receive().await;
+                        peer.text(FINAL, Ttt::RESERVED, 1, b"ample:a\0").await;
+                    }
+                    drop(peer);
+                };
+                let (answer, ()) = tokio::join!(exchange.send_targets(), target);
+                match answer {
+                    Ok(text) => assert!(answers && text == b"TargetName=iqn.2026-11.org.example:a\0", "event {event}"),
+                    Err(Cause::Dropped { why }) => assert!(!answers && why.contains("not answered"), "{event}: {why}"),
+                    Err(cause) => panic!("event {event}: {cause:?}"),
+                }
+            }
+        }
     }
 
     // check: discovery-session

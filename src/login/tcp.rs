@@ -157,7 +157,7 @@ impl Way<'_> {
     }
 
     fn opened(&self, stream: TcpStream, logged_in: LoggedIn) -> Result<Opened, Cause> {
-        let LoggedIn { handoff, target_alias, group_tag, authentication, negotiated } = logged_in;
+        let LoggedIn { handoff, target_alias, group_tag, authentication, negotiated, lapses } = logged_in;
         let stream = stream.into_std().map_err(|error| Cause::Dropped { why: error.to_string() })?;
         Ok(Opened {
             stream,
@@ -169,6 +169,7 @@ impl Way<'_> {
             keys: negotiated,
             declared_tag: group_tag.filter(|_| self.hops == 0),
             md5_alone: self.md5_alone,
+            lapses,
         })
     }
 
@@ -272,6 +273,7 @@ impl Way<'_> {
 fn cause(error: LoginError) -> Cause {
     match error {
         LoginError::Refused { class, detail } => Cause::Refused { class, detail },
+        LoginError::Rejected { reason } => Cause::Rejected { reason },
         LoginError::Authentication(why) => Cause::Authentication { why: why.into_owned() },
         LoginError::Incompatible(why) => Cause::Incompatible { why: why.into_owned() },
         LoginError::Protocol(Error::PeerMisbehaved(how @ PeerMisbehaved::Key { .. })) => {
@@ -284,7 +286,8 @@ fn cause(error: LoginError) -> Cause {
 }
 
 /// MD5 alone, where it is allowed, if the target failed over the choice of an algorithm. tgt takes SHA-256 and then refuses every
-/// response to it, with 0200; others compare the whole list with "5", and refuse it, in whichever way. Others might just hang up.
+/// response to it, with 0200; others compare the whole list with "5", and refuse it, in whichever way: by a status, by a Reject PDU,
+/// by hanging up.
 ///
 /// A target that has chosen has got a response to a challenge of its own; with MD5 it gets another one, which it could have had at
 /// once. One that has not chosen has got none.
@@ -292,11 +295,16 @@ fn md5_alone(cause: &Cause, choice: Choice, chap: Option<&ChapConfig>) -> Option
     let chap = chap?;
     let failed = match choice {
         Choice::None | Choice::Made(ChapAlgorithm::Md5) => false,
-        Choice::Made(_) => matches!(cause, Cause::Refused { class: 2, detail: 0 | 1 } | Cause::Dropped { .. }),
+        Choice::Made(_) => {
+            matches!(cause, Cause::Refused { class: 2, detail: 0 | 1 } | Cause::Rejected { .. } | Cause::Dropped { .. })
+        }
         // Missing parameter and invalid request as well; not what is said of names, or of the target's state.
         Choice::Offered => matches!(
             cause,
-            Cause::Refused { class: 2, detail: 0 | 1 | 7 | 0xb } | Cause::Dropped { .. } | Cause::Authentication { .. }
+            Cause::Refused { class: 2, detail: 0 | 1 | 7 | 0xb }
+                | Cause::Rejected { .. }
+                | Cause::Dropped { .. }
+                | Cause::Authentication { .. }
         ),
     };
     let allowed = chap.algorithms.contains(&ChapAlgorithm::Md5) && chap.algorithms.len() > 1;

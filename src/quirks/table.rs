@@ -51,6 +51,10 @@ quirks! {
     IrregularName: Warned, "has a name that is no iSCSI name" => "it is used byte for byte";
     /// CHAP_A is a list, of which the target chooses (RFC 7143 §12.1.3).
     RefusesAlgorithmList: Warned, "fails over the choice of a CHAP algorithm" => "MD5 alone is offered";
+    /// Each pair of a text ends with a zero byte, the last one too (RFC 7143 §6.1).
+    LeavesOutLastZero: Warned, "sends texts without the zero byte at their end" => "their length ends them";
+    /// A value is UTF-8, of 255 bytes at most, and without control characters (RFC 7143 §6.1).
+    GarblesAlias: Warned, "has an alias that is no text" => "it is left out";
     /// SendTargets tells the portal group that the login declares (RFC 7143 §13.9).
     OtherPortalGroup: Warned, "declares another portal group than was recorded" => "the declared one is recorded";
     /// A target without unit 0 has REPORT LUNS at the well-known unit (SAM-5 §4.7.4).

@@ -58,6 +58,12 @@ pub(crate) const GROUPS: &[Group] = &[
                 "6.2, 11.12.2",
             ),
             ("login-continuation-endless", "A text without end is given up: bytes and pieces are capped.", "6.2"),
+            (
+                "login-shown-only",
+                "A value that is only shown (TargetAlias) or not understood may be anything: it is left out, and the login goes on.",
+                "6.1, 13.6",
+            ),
+            ("login-rejected", "A Reject PDU ends the login and is told as one.", "11.17"),
             ("login-key-twice", "A key that comes twice drops the connection, in one PDU or in two.", "6.2"),
             (
                 "login-key-unknown",
@@ -209,7 +215,7 @@ pub(crate) const GROUPS: &[Group] = &[
             ),
             (
                 "chap-md5-alone",
-                "A target that refuses a list of algorithms without choosing one gets one login that offers MD5 alone, where MD5 is allowed; it has seen no response before.",
+                "A target that refuses a list of algorithms without choosing one, by a status, a Reject or an end of the connection, gets one login that offers MD5 alone, where MD5 is allowed; it has seen no response before.",
                 "12.1.3",
             ),
             (
@@ -412,6 +418,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "SBC-4 5.18, 5.42",
             ),
             (
+                "refused-transfer-otherwise",
+                "A length that is refused in other words (parameter list, resources, a CRC that is wrong again and again) goes in parts as well; a single block, noise and other commands do not.",
+                "SPC-5 4.4.7",
+            ),
+            (
                 "refused-fua",
                 "A write whose FUA is announced and refused goes without it, and a flush follows.",
                 "SBC-4 5.42",
@@ -435,6 +446,11 @@ pub(crate) const GROUPS: &[Group] = &[
             (
                 "nbd-fast-zero",
                 "Who wants zeroes only if they are fast is told at once where the unit is known to be sent them.",
+                "",
+            ),
+            (
+                "fast-zero-first",
+                "Zeroes that are wanted only if they are fast are not sent to a unit that refuses WRITE SAME, the first time either.",
                 "",
             ),
             ("status-target-failure", "An iSCSI response other than 0 is no GOOD, whatever the status.", "11.4.3"),
@@ -587,6 +603,16 @@ pub(crate) const GROUPS: &[Group] = &[
                 "Appendix C",
             ),
             (
+                "discovery-last-zero",
+                "A list without the zero byte of its last pair is taken with a remark; it removes nothing that is known.",
+                "6.1, Appendix C",
+            ),
+            (
+                "discovery-logout-wanted",
+                "A list that comes after the target has asked for a logout or announced a drop is taken.",
+                "11.9.1",
+            ),
+            (
                 "discovery-bounded",
                 "Targets, addresses and remarks of a list have a limit, and so have discovered targets in the settings; what is beyond is said once.",
                 "Appendix C",
@@ -599,13 +625,13 @@ pub(crate) const GROUPS: &[Group] = &[
             ),
             (
                 "address-foreign-loopback",
-                "A loopback address is left out unless the portal that names it is on this machine.",
+                "A loopback address, in whichever form, is left out unless the portal that names it is on this machine.",
                 "13.8",
             ),
             ("address-nobodys", "Multicast and broadcast addresses are left out.", "13.8"),
             (
                 "address-link-local",
-                "A link-local address is on the link that it was named over; without one it is tried last.",
+                "A link-local address is on the link that it was named over, whatever zone it is named with; without one it is tried last.",
                 "13.8, RFC 4007 6",
             ),
             (
@@ -689,6 +715,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "attach-cap",
                 "How many units are attached without being named is bounded, per target and in all; the others are named in a sentence.",
                 "SPC-5",
+            ),
+            (
+                "login-units-unread",
+                "A login whose units cannot be looked for, since the target ends each connection or keeps silent, is told soon with exit code 75; the session stays, and they are looked for on.",
+                "",
             ),
             (
                 "login-logged-out",
@@ -796,7 +827,12 @@ pub(crate) const GROUPS: &[Group] = &[
             ("text-total", "The number of keys and the length of a text are capped.", "6.1"),
             (
                 "text-characters",
-                "A text is UTF-8, ends with a zero byte and has no control characters; none of a target's reach a terminal.",
+                "A value that has consequences is UTF-8 without control characters; none of a target's reach a terminal.",
+                "6.1",
+            ),
+            (
+                "text-last-zero",
+                "The zero byte of a text's last pair may be missing: the length ends it. That is told once.",
                 "6.1",
             ),
             ("text-numbers", "Numbers are decimal or hexadecimal and nothing else.", "6.1"),

@@ -114,11 +114,20 @@ fn alone() -> Flock<File> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("a lock")
 }
 
-/// The version of LLVM whose linker makes the program itself, too.
-fn llvm() -> Option<String> {
-    let script = repository().join("packaging/apple/install-llvm");
-    let there = Command::new(&script).arg("there").output().is_ok_and(|output| output.status.success());
-    there.then(|| must(Command::new(&script).arg("version")).trim().to_owned())
+/// The linker, of the version of LLVM that links the program itself, too; `None` where this machine cannot build for a
+/// Mac, which is told as a skipped test.
+fn linker() -> Option<String> {
+    let target = processor().target;
+    let libraries = must(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
+    if !Path::new(libraries.trim()).is_dir() && !skip(&format!("rustc has no standard library for {target}")) {
+        return None;
+    }
+    let llvm = repository().join("packaging/apple/install-llvm");
+    let there = Command::new(&llvm).arg("there").output().is_ok_and(|output| output.status.success());
+    if !there && !skip("LLVM's linker for Mach-O is not installed") {
+        return None;
+    }
+    Some(format!("ld64.lld-{}", must(Command::new(&llvm).arg("version")).trim()))
 }
 
 /// What stands for the SDK: text stubs of macOS' libraries.
@@ -161,20 +170,11 @@ impl Program {
     /// The same, with more words for the linker: `how` tells it from the others.
     pub(crate) fn linked(name: &str, how: &str, words: &[&str]) -> Option<Program> {
         let loader = loader()?;
-        let Processor { target, .. } = processor();
-        let libraries = must(Command::new("rustc").args(["--print", "target-libdir", "--target", target]));
-        if !Path::new(libraries.trim()).is_dir() && !skip(&format!("rustc has no standard library for {target}")) {
-            return None;
-        }
-        let Some(llvm) = llvm() else {
-            skip("LLVM's linker for Mach-O is not installed");
-            return None;
-        };
-        let _alone = alone();
         let source = repository().join(format!("tests/darwin/programs/{name}.rs"));
-        let file = built().join(target).join(format!("{name}{how}"));
+        let file = built().join(processor().target).join(format!("{name}{how}"));
+        let _alone = alone();
         if changed(&file) < changed(&source) {
-            build(&source, &file, &format!("ld64.lld-{llvm}"), words);
+            build(&source, &file, &linker()?, words);
         }
         Some(Program { loader, file })
     }

@@ -1,11 +1,14 @@
 //! More than one unit, and more than one target.
 
+use std::time::{Duration, Instant};
+
 use iscsi_proto::scsi::{Sense, SenseKey, cdb::opcode};
-use iscsid::ipc;
+use iscsid::ipc::{self, ExitCode};
 use sim_target::{Action, Builder, SimDisk, SimTarget};
 use tokio::runtime::Runtime;
 
 use crate::common::daemon::uri;
+use crate::common::process::eventually;
 use crate::common::{Daemon, RandomFile, need, run};
 use crate::targets::{Istgt, Spec, Tgt};
 
@@ -102,6 +105,24 @@ fn units_of_a_target_that_lists_none_and_has_no_unit_0_are_listed() {
     assert!(details.contains("this target lists its units nowhere; each number up to 255 is tried"), "{details}");
     daemon.ctl_ok(["logout", TARGET]);
     assert_eq!(target.violations(), Vec::<String>::new());
+}
+
+// check: login-units-unread
+#[test]
+fn a_target_that_lets_us_in_and_ends_the_connection_at_the_first_command_is_told_and_tried_on() {
+    const TARGET: &str = "iqn.2026-11.test.sim:shy";
+    let (runtime, daemon) = (Runtime::new().expect("a runtime"), Daemon::start());
+    let target = sim(&runtime, TARGET, |builder| builder.lun(0, disk()).on_command(|_| Action::Disconnect));
+    daemon.add(TARGET, &target.address().to_string());
+    let began = Instant::now();
+    let output = daemon.ctl(["login", TARGET]);
+    assert_eq!(output.code, ExitCode::TryAgain as i32, "{}{}", output.stdout, output.stderr);
+    assert!(output.stderr.contains("its units could not be looked for yet"), "{}", output.stderr);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    target.clear_command_hook();
+    let found = || daemon.disks(TARGET).into_iter().find(|unit| unit.bytes == 1 << 20);
+    eventually("its unit", Duration::from_secs(90), found);
+    daemon.ctl_ok(["logout", TARGET]);
 }
 
 // check: scan-no-disk

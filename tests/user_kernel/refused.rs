@@ -16,8 +16,8 @@ const OPCODE: Sense = Sense::new(SenseKey::IllegalRequest, 0x20, 0);
 const FIELD: Sense = Sense::new(SenseKey::IllegalRequest, 0x24, 0);
 const PARAMETER: Sense = Sense::new(SenseKey::IllegalRequest, 0x26, 0);
 
-const UNMAP: Op = Op::WriteZeroes { fua: false, unmap: true };
-const KEEP: Op = Op::WriteZeroes { fua: false, unmap: false };
+const UNMAP: Op = Op::WriteZeroes { fua: false, unmap: true, fast: false };
+const KEEP: Op = Op::WriteZeroes { fua: false, unmap: false, fast: false };
 
 /// A thin unit that frees by WRITE SAME alone.
 fn frees_by_write_same() -> BlockLimits {
@@ -135,7 +135,9 @@ async fn zeroes_that_were_to_be_durable_are_however_they_are_made() {
     for disk in [disk().thin(), disk().thin().without_fua(), disk().thin().refuses(opcode::WRITE_SAME_16, OPCODE)] {
         let scene = Scene::with(disk).await;
         fill(&scene, 0, 5000).await;
-        run(&*scene.disk, Op::WriteZeroes { fua: true, unmap: true }, 1, 4000, None).await.expect("zeroed");
+        run(&*scene.disk, Op::WriteZeroes { fua: true, unmap: true, fast: false }, 1, 4000, None)
+            .await
+            .expect("zeroed");
         assert_zero(&scene, 1, 4000);
         assert_eq!(scene.opcodes().last(), Some(&opcode::SYNCHRONIZE_CACHE_16));
         assert_eq!(scene.target.volatile_bytes(), 0);
@@ -345,6 +347,118 @@ async fn a_transfer_in_parts_goes_on_after_a_unit_attention_and_ends_with_the_fi
     scene.end().await;
 }
 
+// check: refused-transfer-otherwise
+#[tokio::test]
+async fn a_transfer_that_is_refused_for_its_length_in_other_words_goes_in_parts_too() {
+    let aborted = |asc, ascq| (Sense::new(SenseKey::AbortedCommand, asc, ascq), 2);
+    let illegal = |asc, ascq| (Sense::new(SenseKey::IllegalRequest, asc, ascq), 0);
+    for (sense, as_it_is) in [
+        illegal(0x1a, 0x00),
+        illegal(0x26, 0x00),
+        illegal(0x26, 0x02),
+        illegal(0x55, 0x00),
+        illegal(0x55, 0x03),
+        aborted(0x47, 0x00),
+        aborted(0x47, 0x03),
+        aborted(0x55, 0x03),
+    ] {
+        let scene = Scene::with(disk()).await;
+        scene.target.on_command(move |command| match command.blocks {
+            129.. => Action::CheckCondition(sense),
+            _ => Action::Proceed,
+        });
+        let lengths = |scene: &Scene| scene.target.commands().iter().map(|command| command.blocks).collect::<Vec<_>>();
+        scene.write(7, 512, true).await.expect("written");
+        let (mut first, parts) = (vec![512; as_it_is], [512, 256, 128, 128, 128, 128]);
+        first.extend(parts);
+        assert_eq!(lengths(&scene), first, "{sense}");
+        scene.target.forget_commands();
+        assert_eq!(scene.read(7, 512).await.expect("read"), *scene.filled(7, 512));
+        assert_eq!(lengths(&scene), [128; 4], "{sense}: refused once, not each time");
+        assert_eq!(told(&scene), ["refuses long reads and writes (more than 128 blocks); they go to it in parts"]);
+        scene.end().await;
+    }
+}
+
+// check: refused-transfer-otherwise
+#[tokio::test]
+async fn a_transfer_of_one_block_and_what_fails_whatever_its_length_stay_errors() {
+    for (sense, most) in [
+        (Sense::new(SenseKey::IllegalRequest, 0x1a, 0x00), 12),
+        (Sense::new(SenseKey::IllegalRequest, 0x26, 0x00), 12),
+        (Sense::new(SenseKey::IllegalRequest, 0x55, 0x03), 12),
+        (Sense::new(SenseKey::AbortedCommand, 0x47, 0x03), 21),
+        // This one is not about the length.
+        (Sense::new(SenseKey::AbortedCommand, 0x44, 0x00), 9),
+    ] {
+        let failed = Err(IoError::Target { key: sense.key as u8, asc: sense.asc, ascq: sense.ascq });
+        let scene = Scene::with(disk()).await;
+        scene.target.on_command(move |_| Action::CheckCondition(sense));
+        assert_eq!(scene.write(0, 1, false).await, failed);
+        assert!(scene.target.commands().len() <= 9, "{sense}: {} commands", scene.target.commands().len());
+        scene.target.forget_commands();
+        assert_eq!(scene.read(0, 2048).await.map(drop), failed);
+        let commands = scene.target.commands();
+        assert!(commands.len() <= most && commands.iter().all(|command| command.blocks >= 1), "{sense}: {commands:?}");
+        scene.target.clear_command_hook();
+        scene.target.forget_commands();
+        scene.write(0, 2048, false).await.expect("written");
+        assert_eq!(scene.target.commands().len(), 1, "{sense}: what never worked was no lesson");
+        scene.end().await;
+    }
+}
+
+// check: refused-transfer-otherwise
+#[tokio::test]
+async fn noise_on_the_way_makes_no_transfer_shorter() {
+    let scene = Scene::with(disk()).await;
+    scene.target.on_command(first(2, Action::CheckCondition(Sense::new(SenseKey::AbortedCommand, 0x47, 0x03))));
+    scene.write(0, 2048, false).await.expect("written");
+    assert!(scene.target.commands().iter().all(|command| command.blocks == 2048));
+    assert_eq!(told(&scene), Vec::<String>::new());
+    scene.end().await;
+}
+
+// check: refused-transfer-otherwise
+#[tokio::test]
+async fn want_of_room_says_nothing_of_other_commands() {
+    let scene = Scene::with(disk().thin().limits(frees_by_write_same())).await;
+    let sense = Sense::new(SenseKey::IllegalRequest, 0x55, 0x03);
+    scene.target.on_command(move |_| Action::CheckCondition(sense));
+    let failed = Err(IoError::Target { key: 5, asc: 0x55, ascq: 3 });
+    for op in [UNMAP, Op::Unmap] {
+        assert_eq!(run(&*scene.disk, op, 1, 100, None).await.map(drop), failed);
+    }
+    assert_eq!(told(&scene), Vec::<String>::new());
+    scene.target.clear_command_hook();
+    scene.end().await;
+}
+
+// check: fast-zero-first
+#[tokio::test]
+async fn zeroes_that_are_wanted_fast_are_never_sent_not_even_the_first() {
+    const FAST: Op = Op::WriteZeroes { fua: false, unmap: true, fast: true };
+    for sense in [OPCODE, FIELD, PARAMETER] {
+        let disk = disk().thin().limits(frees_by_write_same()).refuses(opcode::WRITE_SAME_16, sense);
+        let scene = Scene::with(disk).await;
+        fill(&scene, 0, 2000).await;
+        for asked in [2, 0] {
+            scene.target.forget_commands();
+            assert_eq!(run(&*scene.disk, FAST, 1, 1000, None).await.map(drop), Err(IoError::Unsupported), "{sense}");
+            assert_eq!(scene.opcodes(), vec![opcode::WRITE_SAME_16; asked], "{sense}");
+            assert!(scene.disk.geometry().slow_zeroes, "those who ask next are told at once");
+        }
+        zero(&scene, UNMAP, 1, 1000).await;
+        assert!(told(&scene).contains(&"announces WRITE SAME and refuses it; zeroes are written".to_owned()));
+        scene.end().await;
+    }
+    // Where it takes WRITE SAME in one of its forms, that is fast.
+    let scene = Scene::with(disk().thin().limits(frees_by_write_same()).refuses_unmap_bit(FIELD)).await;
+    fill(&scene, 0, 2000).await;
+    zero(&scene, FAST, 1, 1000).await;
+    scene.end().await;
+}
+
 // check: refused-fua
 #[tokio::test]
 async fn fua_that_is_announced_and_refused_becomes_a_flush() {
@@ -416,7 +530,7 @@ async fn a_flush_that_fails_is_told_each_time_until_it_works() {
 // check: flush-failure
 #[tokio::test]
 async fn a_flush_that_was_to_follow_a_write_fails_the_write() {
-    for op in [Op::Write { fua: true }, Op::WriteZeroes { fua: true, unmap: false }] {
+    for op in [Op::Write { fua: true }, Op::WriteZeroes { fua: true, unmap: false, fast: false }] {
         let scene = Scene::with(disk().thin().without_fua()).await;
         let medium = Sense::new(SenseKey::MediumError, 0x0c, 0x02);
         scene.target.on_command(move |command| match command.opcode() {

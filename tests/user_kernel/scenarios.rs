@@ -221,7 +221,7 @@ async fn trim_and_zeroes_reach_a_thin_unit() {
     let scene = Scene::with(disk().thin()).await;
     scene.write(0, 512, true).await.expect("written");
     run(&*scene.disk, Op::Unmap, 0, 128, None).await.expect("unmapped");
-    run(&*scene.disk, Op::WriteZeroes { fua: true, unmap: false }, 256, 128, None).await.expect("zeroed");
+    run(&*scene.disk, Op::WriteZeroes { fua: true, unmap: false, fast: false }, 256, 128, None).await.expect("zeroed");
     assert!(scene.read(256, 128).await.expect("read").iter().all(|byte| *byte == 0));
     assert_eq!(scene.read(128, 128).await.expect("read"), *scene.filled(128, 128));
     let opcodes = scene.opcodes();

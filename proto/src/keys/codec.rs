@@ -1,4 +1,6 @@
 //! `key=value` pairs on the wire, each ended by a zero byte (RFC 7143 §6.1).
+//!
+//! The zero byte of the last pair may be missing: the length of the PDU ends it as well, and there are targets that leave it out.
 
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
@@ -29,37 +31,55 @@ pub struct Pair<'a> {
     pub value: &'a str,
 }
 
-/// One pair whose value may be anything.
+/// One pair whose key and value may be anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawPair<'a> {
-    /// Its key, 1 to [`MAX_KEY`] bytes.
-    pub key: &'a str,
-    /// Its value, without zero bytes.
+    /// What stands before the first `=`.
+    pub raw_key: &'a [u8],
+    /// What stands behind it, without zero bytes.
     pub raw: &'a [u8],
 }
 
 impl<'a> RawPair<'a> {
-    /// The value, if it is one.
+    /// The key, if it is one: 1 to [`MAX_KEY`] bytes.
+    ///
+    /// # Errors
+    /// It is too long, or of a wrong form.
+    pub fn key(&self) -> Result<&'a str, PeerMisbehaved> {
+        const WRONG: PeerMisbehaved =
+            PeerMisbehaved::Rule("a text key of a wrong form, or longer than 63 bytes (RFC 7143 §6.1)");
+        let key = str::from_utf8(self.raw_key).map_err(|_| WRONG)?;
+        let named = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'+' | b'@' | b'_' | b'#');
+        match key.len() <= MAX_KEY && key.starts_with(|c: char| c.is_ascii_alphabetic()) && key.bytes().all(named) {
+            true => Ok(key),
+            false => Err(WRONG),
+        }
+    }
+
+    /// The value, if it is one of `key`.
     ///
     /// # Errors
     /// It is not UTF-8, too long for its key, or has control characters.
-    pub fn value(&self) -> Result<&'a str, PeerMisbehaved> {
-        let value = str::from_utf8(self.raw).map_err(|_| NOT_UTF8)?;
-        let limit = lookup(self.key).map_or(MAX_VALUE, |row| row.max_value);
-        if value.len() > limit {
-            return Err(PeerMisbehaved::key(self.key, "its value is too long (RFC 7143 §6.1)"));
+    pub fn value_of(&self, key: &str) -> Result<&'a str, PeerMisbehaved> {
+        let wrong = |wrong| PeerMisbehaved::key(key, wrong);
+        let value = str::from_utf8(self.raw).map_err(|_| wrong("its value is not UTF-8 (RFC 7143 §6.1)"))?;
+        if value.len() > lookup(key).map_or(MAX_VALUE, |row| row.max_value) {
+            return Err(wrong("its value is too long (RFC 7143 §6.1)"));
         }
         if value.contains(char::is_control) {
-            return Err(PeerMisbehaved::key(self.key, "its value has a control character (RFC 7143 §6.1)"));
+            return Err(wrong("its value has a control character (RFC 7143 §6.1)"));
         }
         Ok(value)
     }
 }
 
-const NOT_UTF8: PeerMisbehaved = PeerMisbehaved::Rule("a text that is not UTF-8 (RFC 7143 §6.1)");
+/// Whether a complete text ends as it should: with the zero byte of its last pair.
+pub fn is_terminated(text: &[u8]) -> bool {
+    matches!(text, [] | [.., 0])
+}
 
-/// Reads the pairs of a complete text and leaves the values as they are, for a text of which one bad value does not spoil the
-/// rest. What is no pair ends it.
+/// Reads the pairs of a complete text and leaves keys and values as they are, for a text of which one bad pair does not spoil
+/// the rest. What is no pair ends it.
 #[derive(Debug, Clone)]
 pub struct RawReader<'a> {
     rest: &'a [u8],
@@ -84,32 +104,15 @@ impl<'a> Iterator for RawReader<'a> {
             return None;
         }
         let mut halves = self.rest.splitn(2, |&byte| byte == 0);
-        let pair = match (halves.next(), halves.next()) {
-            (Some(pair), Some(rest)) => {
-                self.rest = rest;
-                split(pair)
-            }
-            _ => Err(PeerMisbehaved::Rule("a text that does not end with a zero byte (RFC 7143 §6.1)")),
-        };
-        if pair.is_err() {
+        let (pair, rest) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+        let mut halves = pair.splitn(2, |&byte| byte == b'=');
+        let (Some(raw_key), Some(raw)) = (halves.next(), halves.next()) else {
             self.rest = &[];
-        }
-        Some(pair)
+            return Some(Err(PeerMisbehaved::Rule("a text without '=' (RFC 7143 §6.1)")));
+        };
+        self.rest = rest;
+        Some(Ok(RawPair { raw_key, raw }))
     }
-}
-
-fn split(pair: &[u8]) -> Result<RawPair<'_>, PeerMisbehaved> {
-    let rule = PeerMisbehaved::Rule;
-    let mut halves = pair.splitn(2, |&byte| byte == b'=');
-    let (Some(key), Some(raw)) = (halves.next(), halves.next()) else {
-        return Err(rule("a text without '=' (RFC 7143 §6.1)"));
-    };
-    let key = str::from_utf8(key).map_err(|_| NOT_UTF8)?;
-    let named = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'+' | b'@' | b'_' | b'#');
-    if key.len() > MAX_KEY || !key.starts_with(|c: char| c.is_ascii_alphabetic()) || !key.bytes().all(named) {
-        return Err(rule("a text key of a wrong form, or longer than 63 bytes (RFC 7143 §6.1)"));
-    }
-    Ok(RawPair { key, raw })
 }
 
 /// Reads the pairs of a complete text. The first error ends it.
@@ -127,7 +130,10 @@ impl<'a> Iterator for TextReader<'a> {
     type Item = Result<Pair<'a>, PeerMisbehaved>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let pair = self.0.next()?.and_then(|raw| Ok(Pair { key: raw.key, value: raw.value()? }));
+        let pair = self.0.next()?.and_then(|raw| {
+            let key = raw.key()?;
+            Ok(Pair { key, value: raw.value_of(key)? })
+        });
         if pair.is_err() {
             self.0.rest = &[];
         }
@@ -240,6 +246,19 @@ mod tests {
         assert_eq!(read(b"\0\0\0"), []);
     }
 
+    // check: text-last-zero
+    #[test]
+    fn the_length_of_a_text_ends_it_as_the_last_zero_byte_does() {
+        for (text, pairs) in [(&b"A=1\0B=2"[..], 2), (b"TargetAlias=x", 1), (b"A=1\0\0\0B=", 2)] {
+            assert!(!is_terminated(text));
+            let with_it = [text, &[0]].concat();
+            assert!(is_terminated(&with_it));
+            assert_eq!(read(text).iter().filter(|pair| pair.is_ok()).count(), pairs);
+            assert_eq!(read(text), read(&with_it));
+        }
+        assert!(is_terminated(b"") && is_terminated(b"\0"));
+    }
+
     // check: text-key-form, text-value-length, text-characters
     #[test]
     fn a_malformed_text_is_an_error_and_ends_the_reading() {
@@ -247,9 +266,10 @@ mod tests {
         let long_value = format!("TargetAlias={}\0", "v".repeat(256));
         let long_challenge = format!("CHAP_C=0x{}\0", "0".repeat(2049));
         for text in [
-            b"TargetAlias=x".as_slice(),
-            b"TargetAlias\0",
+            b"TargetAlias\0".as_slice(),
+            b"TargetAlias",
             b"=x\0",
+            b"Target\xffAlias=x\0",
             b"Target Alias=x\0",
             b"1Key=x\0",
             b"TargetAlias=\xff\xfe\0",

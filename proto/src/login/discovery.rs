@@ -6,7 +6,7 @@
 //!   TargetAddress=[2001:db8::1]:3260,1
 //!   TargetName=iqn.2001-04.com.example:disk2        no address: the portal that was asked
 //! ```
-//! One bad record does not spoil the list. A bad address is left out, and leaves the target its others; a bad name is left out
+//! One bad record does not spoil the list. One with a bad key is left out. A bad address is left out, and leaves the target its others; a bad name is left out
 //! with the addresses behind it. A list is as long as its portal likes: what is beyond the limits here is left out too.
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::PeerMisbehaved;
-use crate::keys::{RawPair, RawReader};
+use crate::keys::{RawPair, RawReader, is_terminated};
 use crate::names::{NameError, PortalError, TargetAddress, TargetName, parse_target_address, printable};
 
 /// The most targets of a list that are taken.
@@ -50,12 +50,14 @@ pub struct TargetList {
     pub left_out: Vec<LeftOut>,
     /// How much more was left out.
     pub more_left_out: usize,
+    /// The text lacks its last zero byte (§6.1): more may have been to come.
+    pub unterminated: bool,
 }
 
 impl TargetList {
-    /// Whether nothing was left out: only then is a target gone that is not in it.
+    /// Whether nothing was left out or may be missing: only then is a target gone that is not in it.
     pub fn is_whole(&self) -> bool {
-        self.left_out.is_empty()
+        self.left_out.is_empty() && !self.unterminated
     }
 
     /// Notes what is not used.
@@ -87,7 +89,7 @@ pub enum LeftOut {
     },
     /// A target of whose addresses none is left.
     Nowhere(TargetName),
-    /// A value that is no text, of that target where one was named before.
+    /// A key that is none, or a value that is no text, of that target where one was named before.
     Value {
         /// Whose it is.
         target: Option<TargetName>,
@@ -156,12 +158,15 @@ impl core::error::Error for DiscoveryError {}
 /// [`DiscoveryError`]: the text is none of `key=value` pairs.
 pub fn parse_send_targets(text: &[u8]) -> Result<TargetList, DiscoveryError> {
     let mut reading = Reading::default();
+    reading.list.unterminated = !is_terminated(text);
     for pair in RawReader::new(text) {
         let pair = pair.map_err(DiscoveryError::Text)?;
-        match pair.key {
-            "TargetName" => reading.name(&pair),
-            "TargetAddress" => reading.address(&pair),
-            _ => {}
+        match pair.key() {
+            Ok(key @ "TargetName") => reading.name(key, &pair),
+            Ok(key @ "TargetAddress") => reading.address(key, &pair),
+            Ok(_) => {}
+            // None of the two keys that count here: whose the next address is stays.
+            Err(wrong) => reading.list.leave_out(LeftOut::Value { target: None, shown: shown(pair.raw_key), wrong }),
         }
     }
     Ok(reading.end())
@@ -194,9 +199,9 @@ struct Reading {
 }
 
 impl Reading {
-    fn name(&mut self, pair: &RawPair<'_>) {
+    fn name(&mut self, key: &str, pair: &RawPair<'_>) {
         self.owner = Owner::LeftOut;
-        let text = match pair.value() {
+        let text = match pair.value_of(key) {
             Ok(text) => text,
             Err(wrong) => return self.list.leave_out(LeftOut::Value { target: None, shown: shown(pair.raw), wrong }),
         };
@@ -221,14 +226,14 @@ impl Reading {
         self.owner = Owner::Target(at);
     }
 
-    fn address(&mut self, pair: &RawPair<'_>) {
+    fn address(&mut self, key: &str, pair: &RawPair<'_>) {
         let at = match self.owner {
             Owner::Target(at) => at,
             Owner::LeftOut => return,
             Owner::Nobody => return self.list.leave_out(LeftOut::Unowned(shown(pair.raw))),
         };
         let (Some(target), Some(known)) = (self.list.targets.get_mut(at), self.addresses.get_mut(at)) else { return };
-        let left_out = match pair.value().map(parse_target_address) {
+        let left_out = match pair.value_of(key).map(parse_target_address) {
             Err(wrong) => LeftOut::Value { target: Some(target.name.clone()), shown: shown(pair.raw), wrong },
             Ok(Err(error)) => LeftOut::Address(target.name.clone(), error),
             Ok(Ok(address)) if known.contains(&address) => return,
@@ -266,6 +271,9 @@ impl Reading {
             } else {
                 self.list.targets.push(target);
             }
+        }
+        if let Some(last) = self.list.targets.last_mut().filter(|_| self.list.unterminated) {
+            last.whole = false;
         }
         self.list
     }
@@ -338,7 +346,7 @@ mod tests {
         let long = "x".repeat(224);
         let over = format!("TargetAddress={}:3260,1\0", "x".repeat(300));
         for (bad, says) in [
-            ("TargetName=\0", "'' is not an iSCSI name"),
+            ("TargetName=\0", "'' is not an iSCSI name: it is empty"),
             ("TargetName=../../etc\0", "'../../etc' is not"),
             ("TargetName=a b\0", "contains ' '"),
             ("TargetName=a\x1b[2J\0", "'a\\u{1b}[2J' is left out"),
@@ -436,13 +444,50 @@ mod tests {
         assert_eq!((read.left_out.len(), read.more_left_out), (MAX_NAMED, 5000 - MAX_NAMED));
     }
 
+    // check: discovery-last-zero
+    #[test]
+    fn a_list_without_its_last_zero_byte_is_taken_and_removes_nothing() {
+        let (a, b) = (
+            "TargetName=iqn.2001-04.com.example:a\0TargetAddress=192.0.2.1,1\0",
+            "TargetName=iqn.2001-04.com.example:b",
+        );
+        for (last, addresses) in [("", vec![]), ("\0TargetAddress=192.0.2.2,1", vec!["192.0.2.2:3260,1".into()])] {
+            let read = list(format!("{a}{b}{last}").as_bytes());
+            let whole = read.targets.iter().map(|target| target.whole).collect::<Vec<_>>();
+            assert_eq!((read.unterminated, read.is_whole(), read.left_out.len()), (true, false, 0));
+            assert_eq!(targets(&read)[1], ("iqn.2001-04.com.example:b".into(), addresses));
+            assert_eq!(whole, [true, false], "what was known of the last one stays");
+        }
+    }
+
+    // check: discovery-bad-record
+    #[test]
+    fn a_record_whose_key_is_none_is_left_out_alone() {
+        let long = format!("{}=x\0", "K".repeat(64));
+        for (bad, says) in [
+            (&b"Caf\xe9=x\0"[..], r"'Caf\xe9' is left out"),
+            (long.as_bytes(), "longer than 63 bytes"),
+            (b"=x\0", "'' is left out"),
+            (b"A key\x1b=x\0", r"'A key\u{1b}' is left out"),
+        ] {
+            for at in 0..3 {
+                let mut records = vec![&b"TargetName=iqn.2001-04.com.example:a\0"[..], b"TargetAddress=192.0.2.1,1\0"];
+                records.insert(at, bad);
+                let read = list(&records.concat());
+                let expected = [("iqn.2001-04.com.example:a".into(), vec!["192.0.2.1:3260,1".into()])];
+                assert_eq!((targets(&read), read.left_out.len()), (expected.to_vec(), 1), "{:?}", bad.escape_ascii());
+                assert!(read.left_out[0].to_string().contains(says), "{:?}", read.left_out);
+                assert!(!read.is_whole());
+            }
+        }
+    }
+
     // check: discovery-malformed
     #[test]
     fn a_text_of_no_pairs_is_refused_as_a_whole() {
         for (text, says) in [
-            (&b"TargetName=iqn.2001-04.com.example:a"[..], "does not end"),
+            (&b"iqn.2001-04.com.example:a"[..], "without '='"),
             (b"TargetName=iqn.2001-04.com.example:a\0nonsense\0", "without '='"),
-            (b"=iqn.2001-04.com.example:a\0", "key of a wrong form"),
             (b"HTTP/1.1 200 OK\r\n\0", "without '='"),
         ] {
             let error = parse_send_targets(text).expect_err("an error").to_string();

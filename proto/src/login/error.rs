@@ -18,6 +18,11 @@ pub enum LoginError {
         /// Status-Detail within the class.
         detail: u8,
     },
+    /// The target rejected a request of the login by a Reject PDU (§11.17), as some do with what they do not read.
+    Rejected {
+        /// Reason.
+        reason: u8,
+    },
     /// One side could not prove to the other who it is.
     Authentication(Cow<'static, str>),
     /// Both sides keep the rules, yet they have no common ground.
@@ -77,6 +82,7 @@ impl fmt::Display for LoginError {
                 let (text, advice) = (status_text(class, detail), advice(class, detail));
                 write!(f, "the target refused the login: {text} (status {class:02x}{detail:02x}){advice}")
             }
+            LoginError::Rejected { reason } => write!(f, "the target rejected a login request (reason {reason:#04x})"),
             LoginError::Authentication(why) => write!(f, "authentication failed: {why}"),
             LoginError::Incompatible(why) => f.write_str(why),
         }

@@ -8,7 +8,7 @@ use crate::error::{Error, PeerMisbehaved};
 use crate::ids::{Cid, Isid, Itt, Tsih};
 use crate::keys::MAX_TEXT;
 use crate::pdu::{
-    BHS_LEN, Bhs, LoginFlags, LoginRequest, LoginResponse, LoginStage, Wire, ahs_len, data_segment_len, opcode,
+    BHS_LEN, Bhs, LoginFlags, LoginRequest, LoginResponse, LoginStage, Reject, Wire, ahs_len, data_segment_len, opcode,
     padding, set_lengths,
 };
 use crate::sn::{CmdSn, StatSn};
@@ -164,6 +164,10 @@ impl Exchange {
             let Ok(&bhs) = bytes.try_into() else {
                 return Err(Error::Misuse("a header has 48 bytes").into());
             };
+            if opcode(&bhs) == Reject::OPCODE {
+                // The connection is over: the request it quotes is not read.
+                return Err(LoginError::Rejected { reason: Reject::decode(&bhs).reason });
+            }
             check_header(&bhs)?;
             return match padded(&bhs) {
                 0 => self.whole(&LoginResponse::decode(&bhs), &[]),

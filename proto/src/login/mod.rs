@@ -41,6 +41,7 @@ mod config;
 mod discovery;
 mod error;
 mod exchange;
+mod lapses;
 mod secret;
 mod stage;
 #[cfg(test)]
@@ -58,11 +59,12 @@ pub use discovery::{
     parse_send_targets,
 };
 pub use error::{ChapError, LoginError, status_text};
+pub use lapses::Lapses;
 
 use crate::error::{Error, PeerMisbehaved};
 use crate::handoff::{HANDOFF_VERSION, Handoff};
 use crate::ids::{Itt, Tsih};
-use crate::keys::{Negotiated, SeenKeys, TextReader};
+use crate::keys::{Negotiated, RawReader, SeenKeys, is_terminated};
 use crate::names::{TargetAddress, parse_target_address};
 use crate::pdu::LoginResponse;
 use exchange::{Exchange, Identity, Received};
@@ -97,6 +99,8 @@ pub struct LoggedIn {
     pub authentication: String,
     /// What was negotiated, by the standard's names and in its order; see [`Negotiated::entries`].
     pub negotiated: Vec<(String, String)>,
+    /// What the target got wrong all the same.
+    pub lapses: Lapses,
 }
 
 /// A login under way on one connection.
@@ -124,6 +128,7 @@ impl Login {
             config,
             seen: SeenKeys::default(),
             target_alias: None,
+            lapses: Lapses::default(),
             group_tag: None,
             algorithm: None,
             algorithms_offered: false,
@@ -171,13 +176,16 @@ impl Login {
             }
             Received::Status { class: 1, detail, text } => redirect(detail, &text),
             Received::Status { class, detail, .. } => Err(LoginError::Refused { class, detail }),
-            Received::Answer(answer) => match state.handle(&mut self.shared, &answer.text, answer.transit, entropy)? {
-                Next::Over(negotiated) => self.done(&answer.header, &negotiated),
-                next => {
-                    self.go_on(next);
-                    Ok(Progress::More)
+            Received::Answer(answer) => {
+                self.shared.lapses.unterminated |= !is_terminated(&answer.text);
+                match state.handle(&mut self.shared, &answer.text, answer.transit, entropy)? {
+                    Next::Over(negotiated) => self.done(&answer.header, &negotiated),
+                    next => {
+                        self.go_on(next);
+                        Ok(Progress::More)
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -231,16 +239,17 @@ impl Login {
             group_tag: self.shared.group_tag,
             authentication,
             negotiated: negotiated.entries(),
+            lapses: self.shared.lapses.clone(),
         })))
     }
 }
 
 /// The target has moved: where to, is in TargetAddress (§11.13.5).
 fn redirect(detail: u8, text: &[u8]) -> Result<Progress, LoginError> {
-    for pair in TextReader::new(text) {
-        let pair = pair?;
-        if pair.key == "TargetAddress" {
-            let address = parse_target_address(pair.value).map_err(|_| {
+    for raw in RawReader::new(text) {
+        let raw = raw?;
+        if let Ok(key @ "TargetAddress") = raw.key() {
+            let address = parse_target_address(raw.value_of(key)?).map_err(|_| {
                 PeerMisbehaved::key("TargetAddress", "the address it redirects to is malformed (RFC 7143 §13.8)")
             })?;
             return Ok(Progress::Redirect { address, permanent: detail == 2 });

@@ -16,11 +16,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::Lapses;
 use super::chap::{self, ChapAlgorithm, ChapConfig};
 use super::config::{Entropy, LoginConfig};
 use super::error::LoginError;
 use crate::error::PeerMisbehaved;
-use crate::keys::{Key, Negotiated, Negotiation, SeenKeys, SessionType, TextReader, TextWriter, When, lookup, number};
+use crate::keys::{
+    Key, KeyRow, Negotiated, Negotiation, Pair, RawPair, RawReader, SeenKeys, SessionType, TextWriter, When, lookup,
+    number,
+};
 use crate::pdu::LoginStage;
 
 /// What all states share.
@@ -29,6 +33,7 @@ pub(super) struct Shared {
     pub(super) config: LoginConfig,
     pub(super) seen: SeenKeys,
     pub(super) target_alias: Option<String>,
+    pub(super) lapses: Lapses,
     pub(super) group_tag: Option<u16>,
     pub(super) algorithm: Option<ChapAlgorithm>,
     /// CHAP_A has been sent.
@@ -85,11 +90,35 @@ impl Shared {
         }
     }
 
+    /// Takes a pair that has no consequences, or that may come in any stage. What it was if it is neither.
+    fn plain<'a>(
+        &mut self,
+        raw: RawPair<'a>,
+        out: &mut TextWriter,
+    ) -> Result<Option<(&'static KeyRow, Pair<'a>)>, LoginError> {
+        let key = raw.key()?;
+        self.seen.note(key)?;
+        // Of what nobody understands or uses, the value may be anything: only what has consequences has to be text.
+        let Some(row) = lookup(key).filter(|row| row.key != Key::Private) else {
+            out.push(key, "NotUnderstood");
+            return Ok(None);
+        };
+        match self.declared(row.key, &raw)? {
+            true => Ok(None),
+            false => Ok(Some((row, Pair { key, value: raw.value_of(key)? }))),
+        }
+    }
+
     /// A key that may come in any stage: what the target says of itself. `false` for others.
-    fn declared(&mut self, key: Key, value: &str) -> Result<bool, LoginError> {
+    fn declared(&mut self, key: Key, raw: &RawPair<'_>) -> Result<bool, LoginError> {
         match key {
-            Key::TargetAlias => self.target_alias = Some(value.to_string()),
+            // It is for people to see, and for nothing else: no reason to leave a target.
+            Key::TargetAlias => match raw.value_of(key.name()) {
+                Ok(alias) => self.target_alias = Some(alias.to_string()),
+                Err(wrong) => self.lapses.alias = Some(wrong),
+            },
             Key::TargetPortalGroupTag => {
+                let value = raw.value_of(key.name())?;
                 let tag = number(value).and_then(|tag| u16::try_from(tag).ok()).ok_or_else(|| {
                     PeerMisbehaved::key(
                         "TargetPortalGroupTag",
@@ -116,20 +145,11 @@ impl Shared {
     /// Reads a text of the security stage. Keys nobody knows are answered into `out`.
     fn security_keys(&mut self, text: &[u8], out: &mut TextWriter) -> Result<SecurityKeys, LoginError> {
         let mut keys = SecurityKeys::default();
-        for pair in TextReader::new(text) {
-            let pair = pair?;
-            self.seen.note(pair.key)?;
-            let Some(row) = lookup(pair.key) else {
-                out.push(pair.key, "NotUnderstood");
-                continue;
-            };
-            if self.declared(row.key, pair.value)? {
-                continue;
-            }
+        for raw in RawReader::new(text) {
+            let Some((row, pair)) = self.plain(raw?, out)? else { continue };
             match (row.key, CHAP.iter().position(|&key| key == row.key)) {
                 (Key::AuthMethod, _) => keys.method = Some(pair.value.to_string()),
                 (_, Some(at)) => keys.chap.iter_mut().skip(at).take(1).for_each(|slot| *slot = Some(pair.value.into())),
-                (Key::Private, _) => out.push(pair.key, "NotUnderstood"),
                 _ if row.when == When::FullFeature => out.push(pair.key, "Reject"),
                 _ => {
                     let wrong = "it does not belong to the security stage (RFC 7143 §6.3.2)";
@@ -383,14 +403,8 @@ pub(super) struct Operational {
 impl Operational {
     fn handle(mut self, shared: &mut Shared, text: &[u8], transit: bool) -> Result<Next, LoginError> {
         let mut out = TextWriter::new();
-        for pair in TextReader::new(text) {
-            let pair = pair?;
-            shared.seen.note(pair.key)?;
-            let declared = match lookup(pair.key) {
-                Some(row) => shared.declared(row.key, pair.value)?,
-                None => false,
-            };
-            if !declared {
+        for raw in RawReader::new(text) {
+            if let Some((_, pair)) = shared.plain(raw?, &mut out)? {
                 self.negotiation.receive(pair.key, pair.value, &mut out)?;
             }
         }

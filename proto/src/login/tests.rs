@@ -12,9 +12,8 @@ use crate::ids::{Cid, Isid};
 use crate::keys::{DigestOffer, Offer};
 use crate::names::IscsiName;
 use crate::pdu::LoginStage::{FullFeature, OperationalNegotiation, SecurityNegotiation};
-use crate::pdu::{BHS_LEN, Bhs, Wire, set_lengths};
-use crate::sn::CmdSn;
-use crate::sn::StatSn;
+use crate::pdu::{BHS_LEN, Bhs, FINAL, Reject, Wire, set_lengths};
+use crate::sn::{CmdSn, DataSn, StatSn};
 use scene::{Counting, Outcome, Scene, text};
 
 fn name(text: &str) -> IscsiName {
@@ -255,6 +254,12 @@ fn a_redirection_is_followed_to_wherever_it_points() {
 // check: redirect-nowhere
 #[test]
 fn a_redirection_to_nowhere_fails() {
+    // What else is said does not matter, whatever it is.
+    let mut scene = Scene::new(normal());
+    scene.hear();
+    let moved = LoginResponse { status_class: 1, status_detail: 1, ..scene.response(SecurityNegotiation, None, false) };
+    let outcome = scene.send(moved, b"TargetAlias=\xff\0Caf\xe9=x\0TargetAddress=192.0.2.7").expect("a redirection");
+    assert!(matches!(outcome, Progress::Redirect { .. }), "{outcome:?}");
     for keys in [&[][..], &[("TargetAddress", "")], &[("TargetAddress", "2001:db8::7")], &[("TargetAlias", "x")]] {
         let mut scene = Scene::new(normal());
         scene.hear();
@@ -385,9 +390,8 @@ fn a_digest_we_insist_on_and_do_not_get_is_told() {
 #[test]
 fn headers_that_cannot_be_are_refused_before_their_data_is_read() {
     type Bend = fn(&mut Bhs);
-    let bends: [(&str, Bend); 8] = [
+    let bends: [(&str, Bend); 7] = [
         ("a NOP-In", |bhs| bhs[0] = 0x20),
-        ("a Reject", |bhs| bhs[0] = 0x3f),
         ("a SCSI Response", |bhs| bhs[0] = 0x21),
         ("an opcode of no PDU", |bhs| bhs[0] = 0x2f),
         ("a request", |bhs| bhs[0] = 0x03),
@@ -403,6 +407,91 @@ fn headers_that_cannot_be_are_refused_before_their_data_is_read() {
         assert!(is_protocol_error(&scene.deliver(&bhs, &[])), "{what}");
         assert_eq!(scene.login.need(), 0, "{what}");
     }
+}
+
+// check: login-rejected
+#[test]
+fn a_reject_ends_the_login_and_is_told_as_one() {
+    let mut scene = Scene::new(normal());
+    scene.hear();
+    let (stat_sn, cmd_sn) = (scene.stat_sn, CmdSn(0xffff_fffe));
+    let reject = Reject {
+        flags: FINAL,
+        reason: 0x04,
+        itt: Itt::RESERVED,
+        stat_sn,
+        exp_cmd_sn: cmd_sn,
+        max_cmd_sn: cmd_sn,
+        data_sn: DataSn(0),
+    };
+    let mut bhs = reject.encode();
+    // The request it quotes is not waited for.
+    set_lengths(&mut bhs, 0, 48);
+    assert_eq!(scene.deliver(&bhs, &[]), Err(LoginError::Rejected { reason: 4 }));
+    assert_eq!(scene.login.need(), 0);
+}
+
+// Texts that are not as they should be.
+
+// check: login-shown-only
+#[test]
+fn what_is_only_shown_or_not_understood_may_be_anything() {
+    let long = "x".repeat(256);
+    for bad in [&b"\xff\xfe"[..], b"a\nb", "a\u{85}b".as_bytes(), b"\x1b[2J", long.as_bytes()] {
+        let own = [b"X-com.example.Key=", bad, b"\0Unheard=", bad, b"\0"].concat();
+        let all = [b"TargetAlias=", bad, b"\0InitiatorAlias=", bad, b"\0TargetAddress=", bad, b"\0", &own].concat();
+        // In the security stage, and in the operational one.
+        let mut scene = Scene::new(normal());
+        scene.hear();
+        let response = scene.response(SecurityNegotiation, Some(OperationalNegotiation), false);
+        scene.send(response, &[&all[..], b"AuthMethod=None\0"].concat()).expect("security done");
+        let answered = scene.hear();
+        for key in ["X-com.example.Key", "Unheard"] {
+            assert_eq!(answered.key(key).as_deref(), Some("NotUnderstood"), "{:?}", bad.escape_ascii());
+        }
+        let done = scene.finish();
+        assert_eq!(done.target_alias, None);
+        assert!(matches!(&done.lapses.alias, Some(PeerMisbehaved::Key { key, .. }) if key == "TargetAlias"));
+
+        let (mut scene, _) = Scene::to_operational(normal());
+        let response = scene.response(OperationalNegotiation, None, false);
+        scene.send(response, &all).expect("it goes on");
+        assert_eq!(scene.hear().key("Unheard").as_deref(), Some("NotUnderstood"));
+        assert!(scene.finish().lapses.alias.is_some());
+
+        // What has consequences has to be right.
+        for key in ["MaxBurstLength", "HeaderDigest", "TargetPortalGroupTag", "AuthMethod"] {
+            let (mut scene, _) = Scene::to_operational(LoginConfig { group_tag: None, ..normal() });
+            let response = scene.response(OperationalNegotiation, Some(FullFeature), false);
+            let text = [key.as_bytes(), b"=", bad, b"\0"].concat();
+            assert!(is_protocol_error(&scene.send(response, &text)), "{key}");
+        }
+    }
+    let plain = Scene::to_operational(normal()).0.finish();
+    assert_eq!(plain.lapses, Lapses::default());
+}
+
+// check: text-last-zero
+#[test]
+fn the_last_zero_byte_of_a_text_may_be_missing() {
+    let mut scene = Scene::new(with_chap(&[ChapAlgorithm::Md5], false));
+    scene.hear();
+    let mut say = |current, next, text: &[u8]| {
+        let response = scene.response(current, next, false);
+        let outcome = scene.send(response, text);
+        if let Ok(Progress::More) = outcome {
+            scene.hear();
+        }
+        outcome
+    };
+    let more = Ok(Progress::More);
+    assert_eq!(say(SecurityNegotiation, None, b"TargetPortalGroupTag=1\0AuthMethod=CHAP"), more);
+    assert_eq!(say(SecurityNegotiation, None, b"CHAP_A=5\0CHAP_I=1\0CHAP_C=0x0102"), more);
+    assert_eq!(say(SecurityNegotiation, Some(OperationalNegotiation), b""), more);
+    let done = say(OperationalNegotiation, Some(FullFeature), b"MaxBurstLength=65536\0ImmediateData=No");
+    let Ok(Progress::Done(done)) = done else { panic!("{done:?}") };
+    assert_eq!((done.handoff.max_burst_length, done.handoff.immediate_data), (65_536, 0));
+    assert_eq!(done.lapses, Lapses { alias: None, unterminated: true });
 }
 
 // check: login-foreign-response

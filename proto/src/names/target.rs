@@ -119,7 +119,7 @@ mod tests {
     fn what_would_mean_something_to_a_path_a_command_line_or_a_log_is_no_name() {
         let long = "x".repeat(MAX_NAME + 1);
         for (text, says) in [
-            ("", "starts with none of"),
+            ("", "it is empty"),
             (".", "begins with neither"),
             ("..", "begins with neither"),
             (".hidden", "begins with neither"),

@@ -248,7 +248,7 @@ impl Daemon {
         progress: &Progress,
     ) -> Result<Vec<String>, Failure> {
         let NoLogin { failure, .. } = match login::log_in(self, target, only, progress).await {
-            Ok(notes) => return Ok(notes),
+            Ok(found) => return found,
             Err(no_login) => no_login,
         };
         if let Some(others) = self.slot(target).failed.may() {

@@ -116,6 +116,13 @@ fn read(mut list: TargetList, asked: &Portal, peer: SocketAddr) -> List {
     if list.more_left_out > 0 {
         remarks.push(format!("{} more are left out", list.more_left_out));
     }
+    if list.unterminated {
+        remarks.push(
+            "the list lacks the zero byte at its end (RFC 7143 §6.1): it is taken up to where it ends, and nothing that was known is \
+             removed"
+                .to_owned(),
+        );
+    }
     let more = irregular.len().saturating_sub(MAX_IRREGULAR);
     remarks.extend(irregular.into_iter().take(MAX_IRREGULAR).map(|why| format!("{why}; it is used as it is")));
     if more > 0 {
@@ -168,6 +175,39 @@ mod tests {
         assert_eq!(portals(&list.found[0]), ["192.0.2.1:3260,1"]);
         assert!(list.remarks.iter().any(|why| why.contains("127.0.0.1:3260,1 of")), "{:?}", list.remarks);
         assert!(list.remarks.iter().any(|why| why.contains("example:b is left out")), "{:?}", list.remarks);
+    }
+
+    // check: address-foreign-loopback
+    #[test]
+    fn no_form_in_which_an_address_of_this_machine_can_be_written_is_listed() {
+        for written in [
+            "0x7f000001",
+            "0x7f.0.0.1",
+            "127.1",
+            "2130706433",
+            "017700000001",
+            "0177.0.0.01",
+            "127.0.0.1.",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1%25lo]",
+            "[::1%lo]",
+            "localhost",
+            "LOCALHOST.",
+        ] {
+            let list = list(&format!(
+                "TargetName=iqn.2026-11.org.example:a\0TargetAddress={written}:3260,1\0TargetAddress=192.0.2.1,1\0"
+            ));
+            assert_eq!(portals(&list.found[0]), ["192.0.2.1:3260,1"], "{written}");
+            assert!(list.remarks.len() == 1 && list.remarks[0].contains("left out"), "{written}: {:?}", list.remarks);
+        }
+    }
+
+    // check: discovery-last-zero
+    #[test]
+    fn that_a_list_lacks_its_last_zero_byte_is_remarked() {
+        let list = list("TargetName=iqn.2026-11.org.example:a\0TargetAddress=192.0.2.1,1");
+        assert_eq!((portals(&list.found[0]).as_slice(), list.whole), (&["192.0.2.1:3260,1".to_owned()][..], false));
+        assert!(list.remarks.len() == 1 && list.remarks[0].contains("zero byte"), "{:?}", list.remarks);
     }
 
     // check: name-of-a-target

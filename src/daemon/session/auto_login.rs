@@ -56,6 +56,7 @@ async fn pursuit(daemon: Arc<Daemon>, target: String, stop: CancellationToken) {
         if !wanted || stop.is_cancelled() {
             break;
         }
+        // A session whose units could not be looked for is one: recovery sees to it.
         let Err(no_login) = log_in(&daemon, &target, None, &Progress::default()).await else { break };
         failures = failures.saturating_add(1);
         let wait = back_off(failures, no_login.again);

@@ -6,11 +6,12 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::back_off::back_off;
+use super::first_look::first_look;
 use super::group_tag;
 use super::recovery;
 use super::slot::{Busy, Facts, Live};
 use super::spec::spec;
-use super::units::scan_and_attach;
+use super::units::attach_all;
 use crate::config::Portal;
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
@@ -38,13 +39,14 @@ impl From<Failure> for NoLogin {
 }
 
 /// Logs in to a target of the configuration, over `only` or whichever portal answers, looks for its
-/// units and attaches them. Returns sentences for the user.
+/// units and attaches them. Returns sentences for the user or, where its units could not be looked for, the reason: there is a
+/// session then all the same.
 pub(crate) async fn log_in(
     daemon: &Arc<Daemon>,
     target: &str,
     only: Option<&Portal>,
     progress: &Progress,
-) -> Result<Vec<String>, NoLogin> {
+) -> Result<Result<Vec<String>, Failure>, NoLogin> {
     let slot = daemon.slot(target);
     let attempt = slot
         .begin()
@@ -62,13 +64,15 @@ pub(crate) async fn log_in(
     let no_login = |failed: Failed| NoLogin { failure: failed.failure(&plan.what()), again: failed.cause.again() };
     let opened = opened.map_err(no_login)?;
     let portal = opened.portal.clone();
-    let (via, declared_tag, md5_alone) = (opened.via.clone(), opened.declared_tag, opened.md5_alone);
+    let (via, declared_tag) = (opened.via.clone(), opened.declared_tag);
+    let (md5_alone, lapses) = (opened.md5_alone, opened.lapses.clone());
     let (stream, facts) = opened.split();
     let id = match daemon.bridge.handoff(spec(target, &effective), facts.handoff, stream, None).await {
         Ok(id) => id,
         Err(error) => return Err(no_login(Failed { portal, cause: Cause::Kernel(error.to_string()) })),
     };
     let live = Live::new(target, Facts::new(id, facts));
+    let mut lost = live.lost.subscribe();
     let (sender, events) = mpsc::unbounded_channel();
     daemon.router.subscribe(id, sender.clone());
     attempt.up(live.clone());
@@ -79,23 +83,20 @@ pub(crate) async fn log_in(
     if plan.target.as_ref().is_some_and(|name| name.irregular().is_some()) {
         live.seen.note(target, Quirk::IrregularName, "");
     }
-    if md5_alone {
-        live.seen.note(target, Quirk::RefusesAlgorithmList, "");
-    }
+    live.shows(md5_alone, &lapses);
     if let Some(declared) = declared_tag {
         group_tag::learn(daemon, &live, &via, declared).await;
     }
-    let found = scan_and_attach(daemon, &live, effective.attach, progress).await;
+    let found = match first_look(daemon, &live, &mut lost, progress).await {
+        Ok(units) => Ok(attach_all(daemon, &live, units, effective.attach, progress).await),
+        Err(failure) => Err(failure),
+    };
     if live.has_left(&slot).await {
         let message = format!("{target} was logged in to, and logged out of again before its units were looked for");
         let failure = Failure::new(ExitCode::TryAgain, message).advice("log in again if that was not meant");
         return Err(NoLogin { failure, again: Again::Later });
     }
-    // The login has worked, also where the units cannot be used.
-    Ok(found.unwrap_or_else(|failure| {
-        warn!("{failure}");
-        vec![failure.to_string()]
-    }))
+    Ok(found.inspect_err(|failure| warn!("{failure}")))
 }
 
 /// Tries all portals; those of a target that says "later" (03xx) again, after a while.

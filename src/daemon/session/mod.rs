@@ -8,6 +8,7 @@
 
 pub(crate) mod auto_login;
 pub(crate) mod back_off;
+mod first_look;
 pub(crate) mod group_tag;
 pub(crate) mod lives;
 pub(crate) mod login;

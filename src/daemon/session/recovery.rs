@@ -25,7 +25,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
@@ -67,11 +67,10 @@ pub(crate) async fn recover(
 ) {
     let _ended = live.recovery_ended.clone().drop_guard();
     let stop = live.stop.clone();
-    let changed = Arc::new(Notify::new());
     let _look = AbortOnDropHandle::new(tokio::spawn(look_slowly(daemon.clone(), live.clone())));
-    let _scans = AbortOnDropHandle::new(tokio::spawn(scans(daemon.clone(), live.clone(), changed.clone())));
+    let _scans = AbortOnDropHandle::new(tokio::spawn(scans(daemon.clone(), live.clone())));
     let lives = Lives::begin(daemon.short_life);
-    let mut recovery = Recovery { daemon, live, sender, events, changed, lives, gone: false, down: None };
+    let mut recovery = Recovery { daemon, live, sender, events, lives, gone: false, down: None };
     let mut step = Step::Watch;
     loop {
         // A hand-over to the bridge is not interrupted: the step itself looks at the token.
@@ -96,10 +95,10 @@ pub(crate) async fn recover(
 
 /// Looks for units whenever they may have changed. A task of its own: a scan over a connection that
 /// is lost meanwhile waits for the recovery to replace it.
-async fn scans(daemon: Arc<Daemon>, live: Arc<Live>, changed: Arc<Notify>) {
+async fn scans(daemon: Arc<Daemon>, live: Arc<Live>) {
     let mut pace = Pace::default();
     loop {
-        changed.notified().await;
+        live.changed.notified().await;
         let asked = Instant::now();
         tokio::time::sleep_until(pace.due()).await;
         let attach = daemon.settings.current().effective(&live.target).attach;
@@ -130,8 +129,6 @@ struct Recovery {
     live: Arc<Live>,
     sender: mpsc::UnboundedSender<BridgeEvent>,
     events: mpsc::UnboundedReceiver<BridgeEvent>,
-    /// Tells the task that looks for units.
-    changed: Arc<Notify>,
     lives: Lives,
     /// The bridge does not have the session any more: there is nothing to reinstate.
     gone: bool,
@@ -165,7 +162,7 @@ impl Recovery {
             BridgeEvent::LogoutRequested { seconds, .. } => self.log_out_as_asked(seconds).await,
             BridgeEvent::UnitsChanged { .. } => {
                 info!("the units of {target} may have changed");
-                self.changed.notify_one();
+                self.live.changed.notify_one();
                 Step::Watch
             }
         }
@@ -221,6 +218,7 @@ impl Recovery {
     /// The connection is over: how long to wait before the next login.
     fn rest(&mut self, why: &str, time2wait: u64) -> Duration {
         let target = &self.live.target;
+        self.live.lost.send_replace(why.to_owned());
         if self.lives.over() == PATTERN {
             let name = self.daemon.settings.current().config.initiator.name.clone();
             let detail = format!("{PATTERN} in a row, the last because {why}; our name is {name}");
@@ -277,12 +275,13 @@ impl Recovery {
         let before = self.live.id();
         let portal = opened.portal.clone();
         let (via, declared_tag) = (opened.via.clone(), opened.declared_tag);
+        self.live.shows(opened.md5_alone, &opened.lapses);
         let (stream, facts) = opened.split();
         // Earlier events of the connection do not concern the new one. Those of the units do.
         while let Ok(event) = self.events.try_recv() {
             self.daemon.router.taken(&event);
             if matches!(event, BridgeEvent::UnitsChanged { .. }) {
-                self.changed.notify_one();
+                self.live.changed.notify_one();
             }
         }
         let replaces = (!self.gone).then_some(before);
@@ -300,7 +299,7 @@ impl Recovery {
                     group_tag::learn(&self.daemon, &self.live, &via, declared).await;
                 }
                 if std::mem::take(&mut self.gone) {
-                    self.changed.notify_one();
+                    self.live.changed.notify_one();
                 }
                 Ok(())
             }

@@ -13,7 +13,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iscsi_proto::handoff::Handoff;
-use tokio::sync::Notify;
+use iscsi_proto::login::Lapses;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ use crate::clients::Seldom;
 use crate::ipc::SessionState;
 use crate::kernel_bridge::SessionId;
 use crate::login::plan::Opened;
-use crate::quirks::Seen;
+use crate::quirks::{Quirk, Seen};
 
 /// The place of a target's session.
 #[derive(Debug, Default)]
@@ -220,6 +221,10 @@ pub(crate) struct Live {
     /// Somebody wants the next login now, by `notify_waiters`: it cuts a wait short, and nothing else. A login under way
     /// goes on, and failures count: whoever asks each second is no reason to begin each second anew.
     pub(crate) hurry: Notify,
+    /// Why its connection was lost, each time.
+    pub(crate) lost: watch::Sender<String>,
+    /// Its units may have changed, or have not been seen yet: they are to be looked for.
+    pub(crate) changed: Notify,
     /// Whether its units may be attached. Attaching and detaching lock it, so that a session
     /// that is being closed gets no new disk.
     pub(crate) attachable: tokio::sync::Mutex<bool>,
@@ -272,7 +277,18 @@ pub(crate) struct OpenedFacts {
 impl Opened {
     /// The socket for the bridge, and the rest.
     pub(crate) fn split(self) -> (std::net::TcpStream, OpenedFacts) {
-        let Opened { stream, handoff, portal, via, alias, authentication, keys, declared_tag: _, md5_alone: _ } = self;
+        let Opened {
+            stream,
+            handoff,
+            portal,
+            via,
+            alias,
+            authentication,
+            keys,
+            declared_tag: _,
+            md5_alone: _,
+            lapses: _,
+        } = self;
         (stream, OpenedFacts { handoff, portal, via, alias, authentication, keys })
     }
 }
@@ -287,10 +303,25 @@ impl Live {
             recovery_ended: CancellationToken::new(),
             look: Notify::new(),
             hurry: Notify::new(),
+            lost: watch::Sender::new(String::new()),
+            changed: Notify::new(),
             attachable: tokio::sync::Mutex::new(true),
             seen: Seen::default(),
             facts: Mutex::new(facts),
         })
+    }
+
+    /// What a login of it did otherwise than others.
+    pub(crate) fn shows(&self, md5_alone: bool, lapses: &Lapses) {
+        if md5_alone {
+            self.seen.note(&self.target, Quirk::RefusesAlgorithmList, "");
+        }
+        if lapses.unterminated {
+            self.seen.note(&self.target, Quirk::LeavesOutLastZero, "");
+        }
+        if let Some(wrong) = &lapses.alias {
+            self.seen.note(&self.target, Quirk::GarblesAlias, &wrong.to_string());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {

@@ -33,9 +33,20 @@ pub(crate) async fn scan_and_attach(
     progress: &Progress,
 ) -> Result<Vec<String>, Failure> {
     let units = scan(daemon, live).await?;
+    Ok(attach_all(daemon, live, units, attach, progress).await)
+}
+
+/// Says how many units a scan has found, and attaches them.
+pub(crate) async fn attach_all(
+    daemon: &Daemon,
+    live: &Live,
+    units: Vec<UnitInfo>,
+    attach: bool,
+    progress: &Progress,
+) -> Vec<String> {
     let count = units.len();
     progress.say(format!("{} has {count} {}", live.target, if count == 1 { "unit" } else { "units" }));
-    Ok(attach_found(daemon, live, units, attach, progress).await)
+    attach_found(daemon, live, units, attach, progress).await
 }
 
 /// Attaches what a scan has found. A unit that cannot be used is only reported.

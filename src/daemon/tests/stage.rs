@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use iscsi_proto::handoff::{HANDOFF_VERSION, Handoff};
 use iscsi_proto::ids::{Isid, Lun};
+use iscsi_proto::login::Lapses;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -132,6 +133,7 @@ fn opened(plan: &Plan, at: &str, declared_tag: Option<u16>) -> Opened {
         keys: Vec::new(),
         declared_tag,
         md5_alone: false,
+        lapses: Lapses::default(),
     }
 }
 

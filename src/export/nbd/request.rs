@@ -43,7 +43,7 @@ pub(super) enum Task {
     /// The payload arrives piece by piece.
     Write { fua: bool },
     /// The unit makes zeroes.
-    Zero { fua: bool, unmap: bool },
+    Zero { fua: bool, unmap: bool, fast: bool },
     /// Zeroes from a buffer, for a unit that has none of its own.
     WriteZeroes { fua: bool },
     /// The unit frees blocks, and is flushed after that.
@@ -75,13 +75,20 @@ pub(super) struct Failure {
     pub(super) offset: Option<u64>,
 }
 
+/// FAST_ZERO does not promise speed, it promises an answer.
+const SLOW_ZEROES: Failure = Failure::new(NbdError::NotSupported, "the unit has to be sent zeroes");
+
 impl Failure {
     const fn new(error: NbdError, why: &'static str) -> Failure {
         Failure { error, why: Cow::Borrowed(why), offset: None }
     }
 
-    /// What went wrong at the unit.
-    pub(super) fn of_io(error: IoError, offset: u64) -> Failure {
+    /// What went wrong at the unit with an operation of that task.
+    pub(super) fn of_io(task: &Task, error: IoError, offset: u64) -> Failure {
+        // The unit had not been tried when the request came.
+        if matches!(task, Task::Zero { fast: true, .. }) && error == IoError::Unsupported {
+            return Failure { offset: Some(offset), ..SLOW_ZEROES };
+        }
         let code = match error.errno() {
             libc::EPERM => NbdError::Perm,
             libc::ENOSPC => NbdError::NoSpace,
@@ -98,7 +105,7 @@ impl Request {
     pub(super) fn admit(header: &RequestHeader, geometry: &Geometry, structured: bool) -> Result<Request, Failure> {
         let RequestHeader { flags, command, cookie, offset, length } = *header;
         let invalid = |why| Err(Failure::new(NbdError::Invalid, why));
-        let fua = flags & command_flag::FUA != 0;
+        let (fua, fast) = (flags & command_flag::FUA != 0, flags & command_flag::FAST_ZERO != 0);
         // FUA must be accepted with every command.
         let allowed = command_flag::FUA
             | match command {
@@ -142,12 +149,10 @@ impl Request {
             command::FLUSH => (Task::Flush, 0),
             command::TRIM if geometry.max_unmap_blocks == 0 => return invalid("the unit cannot trim"),
             command::TRIM => (Task::Trim { flush: fua }, geometry.max_unmap_blocks),
-            _ if geometry.max_zero_blocks > 0 && !(flags & command_flag::FAST_ZERO != 0 && geometry.slow_zeroes) => {
-                (Task::Zero { fua, unmap: flags & command_flag::NO_HOLE == 0 }, geometry.max_zero_blocks)
+            _ if geometry.max_zero_blocks > 0 && !(fast && geometry.slow_zeroes) => {
+                (Task::Zero { fua, unmap: flags & command_flag::NO_HOLE == 0, fast }, geometry.max_zero_blocks)
             }
-            _ if flags & command_flag::FAST_ZERO != 0 => {
-                return Err(Failure::new(NbdError::NotSupported, "the unit has to be sent zeroes"));
-            }
+            _ if fast => return Err(SLOW_ZEROES),
             _ => (Task::WriteZeroes { fua }, transfer),
         };
         Ok(Request { cookie, task, offset, length, rest, limit, outstanding: 0, failure: None })

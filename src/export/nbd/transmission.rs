@@ -344,7 +344,7 @@ impl Transmission {
             let (op, buffer) = match request.task {
                 Task::Read | Task::Gather { .. } => (Op::Read, true),
                 Task::Write { fua } | Task::WriteZeroes { fua } => (Op::Write { fua }, true),
-                Task::Zero { fua, unmap } => (Op::WriteZeroes { fua, unmap }, false),
+                Task::Zero { fua, unmap, fast } => (Op::WriteZeroes { fua, unmap, fast }, false),
                 Task::Trim { .. } => (Op::Unmap, false),
                 Task::Flush => {
                     self.flush(id);
@@ -447,7 +447,8 @@ impl Transmission {
             result = result.and(Err(IoError::Aborted));
         }
         if let Err(error) = result {
-            request.failure.get_or_insert_with(|| Failure::of_io(error, offset));
+            let task = &request.task;
+            request.failure.get_or_insert_with(|| Failure::of_io(task, error, offset));
         }
         match (&mut request.task, result) {
             (Task::Gather { streaming: true, .. }, Err(error)) => {

@@ -8,7 +8,8 @@
 //! | becoming ready, an operation in progress, ALUA transition (2/04/01, 2/04/04–0a, 2/04/14) | wait, issue it again |
 //! | a deferred error: of an earlier command; this one was not executed | it fails, so that somebody hears; a recovered one: issue it again |
 //! | ABORTED COMMAND (b), TASK ABORTED | issue it again, a few times |
-//! | a refusal of the command's form (5/20/00, 5/24/00, 5/26/xx, 5/1a/00) | what `refusal.rs` knows instead |
+//! | the same for its data or for want of room (b/47/xx, b/55/xx) | as well; from the third time on, in shorter commands |
+//! | a refusal of the command's form (5/20/00, 5/24/00, 5/26/xx, 5/1a/00, 5/55/xx) | what `refusal.rs` knows instead |
 //! | LBA out of range (5/21/00) | it fails; where its own capacity says otherwise, that is read again |
 //! | nothing: task management ended it | issue it again |
 //! | nothing: the connection was lost | issue it again, unless the core says that it must not be |
@@ -30,6 +31,9 @@ const PROMPT_ATTEMPTS: u16 = 8;
 /// Issued again after a wait at most so often: with waits up to a second, two minutes, as long as I/O waits
 /// for a lost connection by default.
 const PATIENT_ATTEMPTS: u16 = 125;
+
+/// Issued again as it is so often, before it is taken to be too long.
+const AS_IT_IS: u16 = 2;
 
 /// What to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,13 +100,22 @@ fn decide_sense(request: &mut Request, result: &TaskResult, sense: Sense) -> Dis
         return match request.refused(refusal) {
             None => Disposition::Again,
             Some(Ok(())) => Disposition::Done(Ok(())),
-            Some(Err(error)) if refusal == Refusal::Opcode => Disposition::Done(Err(error)),
+            Some(Err(error)) if refusal == Refusal::Opcode || (request.is_fast() && refusal != Refusal::Resources) => {
+                Disposition::Done(Err(error))
+            }
             Some(Err(_)) => failed,
         };
     }
     match sense.key {
         SenseKey::RecoveredError => whole(request, result),
         SenseKey::UnitAttention => prompt(request, target_error(Some(sense))),
+        // Noise passes; what comes back may be for the length.
+        SenseKey::AbortedCommand
+            if request.attempts >= AS_IT_IS
+                && Refusal::of_aborted(&sense).is_some_and(|refusal| request.refused(refusal).is_none()) =>
+        {
+            Disposition::Again
+        }
         SenseKey::AbortedCommand => prompt(request, target_error(Some(sense))),
         SenseKey::NotReady if sense.asc == 0x04 && matches!(sense.ascq, 0x01 | 0x04..=0x0a | 0x14) => {
             patient(request, target_error(Some(sense)))

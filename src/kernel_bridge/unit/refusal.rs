@@ -4,9 +4,10 @@
 //! |---|---|---|
 //! | READ (16), WRITE (16) | 20/00 | READ (10), WRITE (10) |
 //! | WRITE with FUA | 24/00 | WRITE, and a flush |
-//! | READ, WRITE of more than one block | 24/00 | half as many blocks, and so on; the operation in several commands |
+//! | READ, WRITE of more than one block | 24/00, 26/xx, 1a/00, 55/xx | half as many blocks, and so on; the operation in several commands |
+//! | the same | 0b/47/xx, 0b/55/xx, again and again | as well |
 //! | WRITE SAME with UNMAP | any of these | WRITE SAME without it |
-//! | WRITE SAME | any of these | WRITE of zeroes |
+//! | WRITE SAME | any of these | WRITE of zeroes; if that is not wanted, nothing: it fails |
 //! | UNMAP, WRITE SAME for a trim | any of these | nothing: a trim is a hint |
 //! | SYNCHRONIZE CACHE (16) | 20/00, 24/00 | SYNCHRONIZE CACHE (10) |
 //! | and that one, too | 20/00 both | nothing: it has no cache; else the flush fails, since data may be lost |
@@ -31,6 +32,9 @@ pub(crate) enum Refusal {
     Field,
     /// Its data (5/26/xx) or their length (5/1a/00).
     Parameters,
+    /// It has no room for the command (5/55/xx, SYSTEM RESOURCE FAILURE), or the data do not get through (b/47/xx, a wrong
+    /// parity or CRC): of a read or write, that may be for its length. Of the others, it says nothing.
+    Resources,
 }
 
 /// What to do about it.
@@ -40,6 +44,8 @@ pub(crate) enum Instead {
     Try(Lesson),
     /// The operation is done as it is, and the unit is known to be so.
     Done(Lesson),
+    /// Nothing that was asked for helps: it fails, and the unit is known to be so.
+    FailKnowing(Lesson),
     /// Nothing helps: it fails.
     Fail,
 }
@@ -51,17 +57,36 @@ impl Refusal {
             (SenseKey::IllegalRequest, 0x20, 0x00) => Some(Refusal::Opcode),
             (SenseKey::IllegalRequest, 0x24, 0x00) => Some(Refusal::Field),
             (SenseKey::IllegalRequest, 0x26, _) | (SenseKey::IllegalRequest, 0x1a, 0x00) => Some(Refusal::Parameters),
+            (SenseKey::IllegalRequest, 0x55, _) => Some(Refusal::Resources),
+            _ => None,
+        }
+    }
+
+    /// What sense data of an aborted command refuse, if it is always aborted with them. It may be a single time, too.
+    pub(crate) fn of_aborted(sense: &Sense) -> Option<Refusal> {
+        match (sense.key, sense.asc) {
+            (SenseKey::AbortedCommand, 0x47 | 0x55) => Some(Refusal::Resources),
             _ => None,
         }
     }
 
     /// What to do, where `cdb` for `blocks` blocks of `op` was built for a unit of these habits.
     pub(crate) fn instead(self, op: Op, cdb: &[u8; 16], blocks: u32, habits: &Habits) -> Instead {
+        const TRANSFER: [u8; 4] = [opcode::READ_16, opcode::WRITE_16, opcode::READ_10, opcode::WRITE_10];
         let has_bit = cdb[1] & UNMAP_OR_FUA != 0;
+        // The next power of two below.
+        let shorter = blocks.checked_sub(1).and_then(u32::checked_ilog2).map(|exponent| Lesson::Shorter(1 << exponent));
         match (cdb[0], self) {
+            (opcode, Refusal::Resources | Refusal::Parameters) if TRANSFER.contains(&opcode) => {
+                shorter.map_or(Instead::Fail, Instead::Try)
+            }
+            (_, Refusal::Resources) => Instead::Fail,
             (opcode::UNMAP, _) => Instead::Done(Lesson::NoUnmap),
             (opcode::WRITE_SAME_16, _) if op == Op::Unmap => Instead::Done(Lesson::NoUnmap),
             (opcode::WRITE_SAME_16, _) if has_bit => Instead::Try(Lesson::Zeroes(Zeroes::Kept)),
+            (opcode::WRITE_SAME_16, _) if matches!(op, Op::WriteZeroes { fast: true, .. }) => {
+                Instead::FailKnowing(Lesson::Zeroes(Zeroes::Written))
+            }
             (opcode::WRITE_SAME_16, _) => Instead::Try(Lesson::Zeroes(Zeroes::Written)),
             (_, Refusal::Parameters) => Instead::Fail,
             (opcode::SYNCHRONIZE_CACHE_16, _) => {
@@ -72,15 +97,12 @@ impl Refusal {
                 Flush::Ten { unknown: false } | Flush::Sixteen => Instead::Fail,
             },
             (opcode::READ_16 | opcode::WRITE_16, Refusal::Opcode) => Instead::Try(Lesson::Ten),
-            (opcode::READ_16 | opcode::WRITE_16 | opcode::READ_10 | opcode::WRITE_10, Refusal::Field) => {
-                match blocks.checked_sub(1).and_then(u32::checked_ilog2) {
-                    _ if has_bit => Instead::Try(Lesson::WithoutFua),
-                    // The next power of two below.
-                    Some(exponent) => Instead::Try(Lesson::Shorter(1 << exponent)),
-                    None if habits.commands == Commands::Sixteen => Instead::Try(Lesson::Ten),
-                    None => Instead::Fail,
-                }
-            }
+            (opcode, Refusal::Field) if TRANSFER.contains(&opcode) => match shorter {
+                _ if has_bit => Instead::Try(Lesson::WithoutFua),
+                Some(shorter) => Instead::Try(shorter),
+                None if habits.commands == Commands::Sixteen => Instead::Try(Lesson::Ten),
+                None => Instead::Fail,
+            },
             _ => Instead::Fail,
         }
     }

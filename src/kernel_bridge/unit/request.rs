@@ -258,8 +258,17 @@ impl Request {
                 progress.step = blocks.saturating_sub(progress.done);
                 Some(Ok(()))
             }
+            Instead::FailKnowing(lesson) => {
+                unit.learn(lesson);
+                Some(Err(IoError::Unsupported))
+            }
             Instead::Fail => Some(Err(IoError::Unsupported)),
         }
+    }
+
+    /// Whether it was asked for only if it costs little.
+    pub(crate) fn is_fast(&self) -> bool {
+        matches!(self.work, Work::Block { op: Op::WriteZeroes { fast: true, .. }, .. })
     }
 
     /// It worked: what was tried with it is how the unit wants it.
@@ -369,7 +378,7 @@ mod tests {
         let shape = unit.shape();
         let most = shape.geometry.max_zero_blocks;
         let completion = Completions::new().completion(0);
-        let op = Op::WriteZeroes { fua: false, unmap: false };
+        let op = Op::WriteZeroes { fua: false, unmap: false, fast: false };
         let io = Io { op, lba: 0, blocks: 3 * most, buffer: None, completion };
         let mut request = Request::block(Lun(0), &unit, &shape, io).map_err(|(_, error)| error).expect("a command");
         for _ in 0..2 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use iscsi_proto::ids::Isid;
 use iscsi_proto::keys::Offer;
 use sim_target::proxy::{Proxy, Segmentation};
-use sim_target::{Builder, Chap, LoginAction, LoginRecord, SimDisk, SimTarget};
+use sim_target::{Builder, Chap, LoginAction, LoginRecord, NoChoice, SimDisk, SimTarget};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -443,11 +443,18 @@ async fn a_wrong_secret_costs_one_more_attempt_with_md5_and_no_third() {
 // check: chap-md5-alone
 #[tokio::test]
 async fn a_target_that_knows_no_list_of_algorithms_is_offered_md5_alone() {
-    for (class, detail) in [(2, 0), (2, 1), (2, 7)] {
-        let chap = Chap::new("host", "a secret of ours").algorithms(&[5]).md5_alone(class, detail);
+    for end in [
+        NoChoice::Status(2, 0),
+        NoChoice::Status(2, 1),
+        NoChoice::Status(2, 7),
+        NoChoice::Reject(0x04),
+        NoChoice::Reject(0x09),
+        NoChoice::Close,
+    ] {
+        let chap = Chap::new("host", "a secret of ours").algorithms(&[5]).md5_alone(end);
         let here = start(target(DISK).chap(chap)).await;
         let opened = OverTcp.open(&with_chap(None), &at(here.address())).await.expect("a login");
-        assert_eq!(opened.authentication, "CHAP MD5");
+        assert_eq!((opened.authentication.as_str(), opened.md5_alone), ("CHAP MD5", true), "{end:?}");
         let logins = here.logins();
         let offers: Vec<_> = logins.iter().map(|login| value(login, "CHAP_A")).collect();
         assert_eq!(offers, ["8,7,6,5", "5"]);
@@ -459,7 +466,14 @@ async fn a_target_that_knows_no_list_of_algorithms_is_offered_md5_alone() {
 // check: chap-md5-alone
 #[tokio::test]
 async fn a_wrong_secret_is_final_after_md5_alone_and_md5_is_not_tried_where_it_is_not_allowed() {
-    let chap = || Chap::new("host", "a secret of theirs").md5_alone(2, 1);
+    // What ends over MD5 alone, too, is not tried a third time.
+    for end in [NoChoice::Reject(0x04), NoChoice::Close] {
+        let here = start(target(DISK).chap(Chap::new("host", "a secret of theirs").md5_alone(end))).await;
+        let failed = OverTcp.open(&with_chap(None), &at(here.address())).await.expect_err("a wrong secret");
+        assert_eq!(failed.cause, Cause::Refused { class: 2, detail: 1 });
+        assert_eq!(here.counters().connections, 2);
+    }
+    let chap = || Chap::new("host", "a secret of theirs").md5_alone(NoChoice::Status(2, 1));
     let here = start(target(DISK).chap(chap())).await;
     let failed = OverTcp.open(&with_chap(None), &at(here.address())).await.expect_err("a wrong secret");
     assert_eq!(failed.cause, Cause::Refused { class: 2, detail: 1 });
@@ -470,6 +484,49 @@ async fn a_wrong_secret_is_final_after_md5_alone_and_md5_is_not_tried_where_it_i
     strict.chap.iter_mut().for_each(|chap| chap.algorithms.retain(|algorithm| algorithm != "MD5"));
     OverTcp.open(&strict, &at(here.address())).await.expect_err("no algorithm in common");
     assert_eq!(here.counters().connections, 1);
+}
+
+// check: login-rejected
+#[tokio::test]
+async fn a_login_that_is_rejected_is_told_so_and_not_tried_again() {
+    use iscsi_proto::pdu::{FINAL, Reject, Wire};
+    let (listener, portal) = listen().await;
+    let came = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let reject = Reject {
+            flags: FINAL,
+            reason: 0x04,
+            itt: iscsi_proto::ids::Itt::RESERVED,
+            stat_sn: iscsi_proto::sn::StatSn(0),
+            exp_cmd_sn: CmdSn(1),
+            max_cmd_sn: CmdSn(1),
+            data_sn: iscsi_proto::sn::DataSn(0),
+        };
+        stream.write_all(&reject.encode()).await.expect("sent");
+        let mut request = [0; 48];
+        stream.read_exact(&mut request).await.expect("a login request");
+        tokio::time::timeout(Duration::from_millis(200), listener.accept()).await.is_ok()
+    });
+    let failed = OverTcp.open(&with_chap(None), &portal).await.expect_err("rejected");
+    assert_eq!(failed.cause, Cause::Rejected { reason: 4 });
+    assert_eq!(failed.cause.code(), ipc::ExitCode::Protocol);
+    assert!(!came.await.expect("the target"), "it was before any choice of an algorithm");
+}
+
+// check: login-shown-only, text-last-zero
+#[tokio::test]
+async fn a_login_goes_on_past_an_alias_that_is_no_text_and_a_text_without_its_last_zero_byte() {
+    let here = start(target(DISK).alias("ALIAS").rewrite_login_text(|text| {
+        let found = text.windows(5).position(|bytes| bytes == b"ALIAS");
+        if let Some(at) = found {
+            text[at..at + 5].copy_from_slice(b"\xff\x1b[2J");
+        }
+        text.pop();
+    }))
+    .await;
+    let opened = OverTcp.open(&plan(), &at(here.address())).await.expect("a login");
+    assert_eq!(opened.alias, None);
+    assert!(opened.lapses.unterminated && opened.lapses.alias.is_some(), "{:?}", opened.lapses);
 }
 
 // check: chap-binary-forms

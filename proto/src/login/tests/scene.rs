@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::super::*;
-use crate::keys::TextWriter;
+use crate::keys::{TextReader, TextWriter};
 use crate::pdu::LoginStage::{FullFeature, OperationalNegotiation, SecurityNegotiation};
 use crate::pdu::{
     BHS_LEN, Bhs, LoginFlags, LoginRequest, LoginStage, Wire, data_segment_len, is_immediate, padding, set_lengths,

@@ -76,8 +76,8 @@ async fn zeroes_are_the_units_where_it_has_them() {
     expected[512..512 + (9 << 20)].fill(0);
     expected[12 << 20..(12 << 20) + 512].fill(0);
     assert!(stage.disk.content() == expected);
-    assert_eq!(stage.disk.count(|op| op == Op::WriteZeroes { fua: false, unmap: true }), 3);
-    assert_eq!(stage.disk.count(|op| op == Op::WriteZeroes { fua: true, unmap: false }), 1);
+    assert_eq!(stage.disk.count(|op| op == Op::WriteZeroes { fua: false, unmap: true, fast: true }), 3);
+    assert_eq!(stage.disk.count(|op| op == Op::WriteZeroes { fua: true, unmap: false, fast: false }), 1);
 }
 
 #[tokio::test]
@@ -103,6 +103,11 @@ async fn zeroes_that_turn_out_to_be_slow_are_not_made_for_those_who_want_them_fa
     stage.disk.put(0, &[0xff; 16 << 20]);
     let mut client = stage.structured().await;
     assert_eq!(client.ask(command::WRITE_ZEROES, flag::FAST_ZERO, 0, 4096).await, ok());
+    // That shows in the middle of a request, or it is known before.
+    stage.disk.break_block(4, IoError::Unsupported);
+    let (error, why) = client.ask(command::WRITE_ZEROES, flag::FAST_ZERO, 0, 4096).await;
+    assert_eq!((error, why.as_str()), (ENOTSUP, "the unit has to be sent zeroes"));
+    assert_eq!(client.ask(command::WRITE_ZEROES, 0, 0, 4096).await.0, EINVAL, "ENOTSUP is for fast zeroes alone");
     stage.disk.become_slow_with_zeroes();
     let before = stage.disk.asked();
     let (error, why) = client.ask(command::WRITE_ZEROES, flag::FAST_ZERO, 4096, 4096).await;
