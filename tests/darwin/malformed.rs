@@ -113,6 +113,21 @@ fn nothing_in_the_fixups_makes_the_loader_crash() {
     }
 }
 
+/// xnu would kill it when it comes to that page.
+#[test]
+fn a_program_that_was_changed_after_it_was_signed_is_told() {
+    let Some(samples) = both_kinds() else { return };
+    for sample in &samples {
+        sample.could_run(&sample.bytes, "as it was signed").expect("nothing to be said");
+        // Of what is for people only.
+        let text = sample.bytes.windows(6).position(|window| window == b"thrice").expect("a text");
+        let mut bytes = sample.bytes.clone();
+        bytes[text] ^= 1;
+        let said = sample.must_fail(&bytes, "another text");
+        assert!(said.contains(&format!("page {} is not as it was signed", text / 4096)), "{said}");
+    }
+}
+
 /// A file of slices, as `lipo` writes it: big-endian numbers; of two processors, the other's with nothing in it.
 fn fat(slice: &[u8], at: usize, wide: bool) -> Vec<u8> {
     const X86_64: u32 = 0x0100_0007;

@@ -59,6 +59,7 @@ _Static_assert(sizeof(struct mach_header_64) == 32, "loader.h");
 #define LC_REQ_DYLD 0x80000000u
 #define LC_SYMTAB 0x2u
 #define LC_SEGMENT_64 0x19u
+#define LC_CODE_SIGNATURE 0x1du
 #define LC_LOAD_WEAK_DYLIB (0x18u | LC_REQ_DYLD)
 #define LC_RPATH (0x1cu | LC_REQ_DYLD)
 #define LC_REEXPORT_DYLIB (0x1fu | LC_REQ_DYLD)

@@ -5,6 +5,7 @@
 #include "loader/initialisers.h"
 #include "loader/opcodes.h"
 #include "loader/program.h"
+#include "loader/signature.h"
 #include "loader/symbols.h"
 #include "loader/tlv.h"
 #include "loader/unwind.h"
@@ -16,6 +17,10 @@ char **program_argv;
 void *program_image;
 
 static struct image image;
+
+const struct image *program_loaded(void) {
+    return &image;
+}
 
 int64_t program_slide(void) {
     return image.slide;
@@ -57,12 +62,17 @@ static start *make_ready(struct where where) {
     unwind_prepare(&image);
     image_protect(&image);
     initialisers_check(&image);
+#ifdef __aarch64__
+    // bsd/kern/kern_exec.c: Apple silicon starts nothing that is not signed.
+    if (!signature_directory(&image).at) malformed("it is not signed, as each program for Apple silicon has to be");
+#endif
     close(where.fd);
     return entry();
 }
 
 void program_check(struct where where) {
     make_ready(where);
+    signature_check(&image);
     tell_imports();
 }
 
