@@ -38,6 +38,11 @@ pub(crate) fn is_a_macs() -> bool {
     *MACS
 }
 
+/// The loopback's name to the program under test.
+pub(crate) fn loopback() -> &'static str {
+    if is_a_macs() { "lo0" } else { "lo" }
+}
+
 fn ends_with_trailer(program: &Path) -> std::io::Result<bool> {
     let mut file = File::open(program)?;
     let mut end = [0; TRAILER.len()];

@@ -8,8 +8,8 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::common::daemon::{Home, LIMIT};
-use crate::common::need;
 use crate::common::process::{Process, eventually};
+use crate::common::{need, program};
 
 /// What a service manager does: it listens, and then the process becomes the daemon, which inherits.
 const MANAGER: &str = "
@@ -48,6 +48,9 @@ fn the_daemon_answers_at_the_socket_that_it_inherits_and_leaves_it_behind() {
 // check: end-service-manager
 #[test]
 fn systemd_is_told_when_the_daemon_answers_and_when_it_ends() {
+    if !program::needs_linux("a Mac has no systemd to tell") {
+        return;
+    }
     let home = Home::new();
     let path = home.dir().join("notify.sock");
     let manager = UnixDatagram::bind(&path).expect("a socket");

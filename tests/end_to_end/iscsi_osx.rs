@@ -2,7 +2,7 @@
 
 use iscsid::ipc;
 
-use crate::common::{Daemon, need, process};
+use crate::common::{Daemon, need, process, program};
 use crate::targets::{Istgt, Spec, Tgt};
 
 /// The five lines, to the letter.
@@ -13,7 +13,7 @@ fn the_five_lines_of_2015_work_to_the_letter() {
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
     let (iqn, portal) = (tgt.iqn.as_str(), tgt.ipv4());
-    daemon.ctl_ok(["-add", "-target", iqn, "-portal", &portal, "-interface", "lo"]);
+    daemon.ctl_ok(["-add", "-target", iqn, "-portal", &portal, "-interface", program::loopback()]);
     daemon.ctl_ok(["-login", "-target", iqn, "-portal", &portal]);
     assert_eq!(tgt.sessions(), 1);
     assert!(daemon.ctl_ok(["-targets"]).starts_with(&format!("{iqn} <active, static, sid 0, tpgt 1, tsid 0x")));
@@ -29,7 +29,7 @@ fn the_grammar_of_2016_works() {
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
     let (iqn, both) = (tgt.iqn.as_str(), format!("{},{}", tgt.iqn, tgt.ipv4()));
-    daemon.ctl_ok(["add", "target", &both, "-interface", "lo"]);
+    daemon.ctl_ok(["add", "target", &both, "-interface", program::loopback()]);
     daemon.ctl_ok(["modify", "target-config", iqn, "-HeaderDigest", "CRC32C", "-DataDigest", "CRC32C"]);
     daemon.ctl_ok(["modify", "target-config", iqn, "-auto-login", "enable", "-persistent", "enable"]);
     daemon.ctl_ok(["login", &both]);
@@ -141,11 +141,11 @@ fn a_login_through_an_interface_is_bound_to_it() {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
-    daemon.ctl_ok(["add", "target", &tgt.iqn, "--portal", &tgt.ipv6(), "--interface", "lo"]);
+    daemon.ctl_ok(["add", "target", &tgt.iqn, "--portal", &tgt.ipv6(), "--interface", program::loopback()]);
     daemon.ctl_ok(["modify", "target", &tgt.iqn, "--attach", "no"]);
     daemon.ctl_ok(["login", &tgt.iqn]);
     let targets: Vec<ipc::Target> = daemon.ctl_json(&["list", "targets"]);
-    assert_eq!(targets[0].portals[0].interface, "lo");
+    assert_eq!(targets[0].portals[0].interface, program::loopback());
     assert!(targets[0].portals[0].cid.is_some());
 }
 
