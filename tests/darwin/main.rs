@@ -14,6 +14,7 @@ mod machrun;
 mod signature;
 
 mod activated;
+mod clocks;
 mod ends;
 mod files;
 mod fixups;

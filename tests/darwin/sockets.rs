@@ -19,7 +19,8 @@ fn an_accepted_socket_is_as_blocking_and_as_silent_as_its_listener() {
 fn a_unix_socket_without_a_name_tells_sixteen_bytes_and_one_with_104_tells_them_all() {
     let unnamed = ["0", "16 16 1"];
     let (einval, enametoolong, eaddrnotavail) = ("error 22", "error 63", "error 49");
-    let bound = ["true", "Some(Some(48))", "Some(Some(61))", einval, enametoolong];
+    // EADDRINUSE; ECONNREFUSED of a socket without a listener, ENOTSOCK of another file.
+    let bound = ["true", "Some(Some(48))", "Some(Some(61))", "Some(Some(38))", einval, enametoolong];
     // An IPv4 address of the wrong length, then a connection to port 0.
     let ipv4 = [einval, eaddrnotavail, "0", "0", "16 16 2"];
     check("names", &[&unnamed[..], &bound, &ipv4].concat());
@@ -31,10 +32,11 @@ fn options_are_told_as_they_were_set_and_refused_where_xnu_refuses_them() {
     let buffers = ["0", "4194304", enobufs, einval, "4194304"];
     // One that there is none of, one that is only told, one that is too short; then an interface that is not there.
     let wrong = [enoprotoopt, enoprotoopt, einval, "error 6"];
-    let keepalive = ["0", "30"];
+    // TCP_NODELAY is told as TF_NODELAY.
+    let tcp = ["0 4", "0", "30"];
     // What is no socket; and one whose peer has gone.
     let others = ["error 38", "0", einval];
-    check("options", &[&["0", "4"][..], &buffers, &wrong, &keepalive, &others].concat());
+    check("options", &[&["0", "4"][..], &buffers, &wrong, &tcp, &others].concat());
 }
 
 #[test]
@@ -64,6 +66,11 @@ fn a_socket_connects_once_and_shuts_down_what_it_has() {
 #[test]
 fn a_unix_listener_without_room_refuses() {
     check("crowded", &["true 61"]);
+}
+
+#[test]
+fn a_connection_that_finds_no_descriptor_is_dropped() {
+    check("exhausted", &["Err(Some(24))", "Ok(0)", "Err(Some(35))"]);
 }
 
 #[test]

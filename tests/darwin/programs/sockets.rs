@@ -136,6 +136,9 @@ fn names() {
     drop(listener);
     println!("{:?}", UnixStream::connect(&path).map_err(|e| e.raw_os_error()).err());
     std::fs::remove_file(&path).expect("it is there");
+    std::fs::write(&path, "").expect("a file");
+    println!("{:?}", UnixStream::connect(&path).map_err(|e| e.raw_os_error()).err());
+    std::fs::remove_file(&path).expect("it is there");
     let fd = new(1, 1);
     let address = [106u8, 1];
     println!("{}", result(unsafe { bind(fd.as_raw_fd(), address.as_ptr().cast(), 2) }));
@@ -164,6 +167,7 @@ fn options() {
     println!("{}", set(fd, SOL_SOCKET, 0x1008, 1));
     println!("{}", result(unsafe { setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, [1u8].as_ptr().cast(), 1) }));
     println!("{}", set(fd, 0, 25, 9999));
+    println!("{} {}", set(fd, 6, 1, 1), get(fd, 6, 1));
     println!("{}", set(fd, 6, 0x10, 30));
     println!("{}", get(fd, 6, 0x10));
     println!("{}", set(0, SOL_SOCKET, SO_REUSEADDR, 1));
@@ -277,6 +281,21 @@ fn crowded() {
     std::fs::remove_file(&path).expect("it is there");
 }
 
+fn exhausted() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut ours = TcpStream::connect(address).expect("a connection");
+    let mut all = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        all.push(file);
+    }
+    println!("{:?}", listener.accept().map(|_| ()).map_err(|e| e.raw_os_error()));
+    println!("{:?}", ours.read(&mut [0; 1]).map_err(|e| e.raw_os_error()));
+    drop(all.pop());
+    listener.set_nonblocking(true).expect("ioctl");
+    println!("{:?}", listener.accept().map(|_| ()).map_err(|e| e.raw_os_error()));
+}
+
 fn buffered() {
     let (mut ours, _theirs) = UnixStream::pair().expect("a pair");
     ours.set_nonblocking(true).expect("ioctl");
@@ -355,6 +374,7 @@ fn main() {
         Some("rights") => rights(),
         Some("states") => states(),
         Some("crowded") => crowded(),
+        Some("exhausted") => exhausted(),
         Some("buffered") => buffered(),
         Some("polled") => polled(),
         Some("killed") => killed(&words[2]),

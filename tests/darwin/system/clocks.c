@@ -78,9 +78,24 @@ enum {
     DARWIN_CLOCK_THREAD_CPUTIME_ID = 16,
 };
 
+// osfmk/mach/mach_time.h. On Intel a tick is a nanosecond; Apple silicon's timer has 24 MHz, so a tick is 125/3 of them.
+struct darwin_timebase { uint32_t numerator, denominator; };
+#ifdef __x86_64__
+static const struct darwin_timebase timebase = {1, 1};
+#else
+static const struct darwin_timebase timebase = {125, 3};
+#endif
+
+static uint64_t ticks(uint64_t nanoseconds) {
+    return (uint64_t)((unsigned __int128)nanoseconds * timebase.denominator / timebase.numerator);
+}
+static uint64_t untick(uint64_t of_mach) {
+    return (uint64_t)((unsigned __int128)of_mach * timebase.numerator / timebase.denominator);
+}
+
 // Libc's gen/clock_gettime.c: the calendar's and CLOCK_MONOTONIC are read through gettimeofday, in microseconds.
 static bool read_clock(int which, uint64_t *nanoseconds, uint64_t *resolution) {
-    *resolution = 1;
+    *resolution = timebase.numerator / timebase.denominator;
     switch (which) {
     case DARWIN_CLOCK_REALTIME:
         *resolution = NSEC_PER_USEC;
@@ -92,11 +107,11 @@ static bool read_clock(int which, uint64_t *nanoseconds, uint64_t *resolution) {
         break;
     case DARWIN_CLOCK_MONOTONIC_RAW:
     case DARWIN_CLOCK_MONOTONIC_RAW_APPROX:
-        *nanoseconds = clock_continuous();
+        *nanoseconds = untick(ticks(clock_continuous()));
         break;
     case DARWIN_CLOCK_UPTIME_RAW:
     case DARWIN_CLOCK_UPTIME_RAW_APPROX:
-        *nanoseconds = clock_uptime();
+        *nanoseconds = untick(ticks(clock_uptime()));
         break;
     case DARWIN_CLOCK_PROCESS_CPUTIME_ID:
         *resolution = NSEC_PER_USEC;  // getrusage
@@ -108,7 +123,7 @@ static bool read_clock(int which, uint64_t *nanoseconds, uint64_t *resolution) {
     default:
         return false;
     }
-    *nanoseconds -= *nanoseconds % *resolution;
+    if (*resolution == NSEC_PER_USEC) *nanoseconds -= *nanoseconds % NSEC_PER_USEC;
     return true;
 }
 
@@ -138,18 +153,6 @@ static int darwin_gettimeofday(struct darwin_timeval *to, struct timezone *zone)
     return zone ? gettimeofday(&(struct timeval){0}, zone) : 0;
 }
 OURS(gettimeofday)
-
-// osfmk/mach/mach_time.h. On Intel a tick is a nanosecond; Apple silicon's timer has 24 MHz, so a tick is 125/3 of them.
-struct darwin_timebase { uint32_t numerator, denominator; };
-#ifdef __x86_64__
-static const struct darwin_timebase timebase = {1, 1};
-#else
-static const struct darwin_timebase timebase = {125, 3};
-#endif
-
-static uint64_t ticks(uint64_t nanoseconds) {
-    return (uint64_t)((unsigned __int128)nanoseconds * timebase.denominator / timebase.numerator);
-}
 
 static uint64_t darwin_mach_absolute_time(void) { return ticks(clock_uptime()); }
 OURS(mach_absolute_time)

@@ -19,6 +19,7 @@
 enum shape {
     NUMBER,       // an int, the same on either
     FLAG,         // an int; what is on is told as the option's own number (so_options & name)
+    NODELAY,      // TCP_NODELAY: told as TF_NODELAY (netinet/tcp_var.h)
     BUFFER,       // SO_SNDBUF, SO_RCVBUF
     TIME,         // a struct timeval
     LINGER_TICKS, // struct linger in hundredths of a second
@@ -54,7 +55,7 @@ static const struct option { enum level level; int name; int linux_level, linux_
     {OF_SOCKET, 0x1022, 0, 0, NOSIGPIPE},        // SO_NOSIGPIPE
     {OF_SOCKET, 0x1024, 0, SIOCOUTQ, PENDING},   // SO_NWRITE
     {OF_SOCKET, 0x1080, SOL_SOCKET, SO_LINGER, LINGER},  // SO_LINGER_SEC
-    {OF_TCP, 0x01, IPPROTO_TCP, TCP_NODELAY, NUMBER},
+    {OF_TCP, 0x01, IPPROTO_TCP, TCP_NODELAY, NODELAY},
     {OF_TCP, 0x02, IPPROTO_TCP, TCP_MAXSEG, NUMBER},
     {OF_TCP, 0x10, IPPROTO_TCP, TCP_KEEPIDLE, NUMBER},     // TCP_KEEPALIVE
     {OF_TCP, 0x20, 0, 0, CONNECT_WITHIN},                  // TCP_CONNECTIONTIMEOUT
@@ -178,6 +179,8 @@ OURS(setsockopt)
 
 // ---- getsockopt -----------------------------------------------------------------------------------------------------
 
+enum { TF_NODELAY = 0x4 };
+
 union value { int number; struct darwin_timeval time; struct linger linger; };
 
 static int get_linux(int fd, const struct option *option, void *to, socklen_t size) {
@@ -200,6 +203,10 @@ static int get(int fd, const struct option *option, union value *to) {
     case FLAG:
         error = get_linux(fd, option, &to->number, sizeof to->number);
         if (to->number) to->number = option->name;
+        return error;
+    case NODELAY:
+        error = get_linux(fd, option, &to->number, sizeof to->number);
+        if (to->number) to->number = TF_NODELAY;
         return error;
     case BUFFER:
         error = get_linux(fd, option, &to->number, sizeof to->number);

@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "system/addresses.h"
 #include "system/allocate.h"
@@ -209,7 +211,8 @@ static void limit_connecting(int fd, struct socket *known) {
         refuse("TCP_CONNECTIONTIMEOUT by TCP_USER_TIMEOUT: %m");
 }
 
-// A Unix socket whose listener has no room is refused at once (unp_connect); Linux would wait.
+// bsd/kern/uipc_usrreq.c, unp_connect: a file that is no socket is ENOTSOCK, and a listener without room refuses at once,
+// where Linux would wait.
 static int connect_path(int fd, const union linux_address *address, socklen_t size) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -1;
@@ -217,7 +220,11 @@ static int connect_path(int fd, const union linux_address *address, socklen_t si
     int result = connect(fd, &address->any, size), number = errno;
     if (!(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags);
     errno = number;
+    struct stat about;
     if (result && number == EAGAIN) return (int)fail(DARWIN_ECONNREFUSED);
+    if (result && number == ECONNREFUSED && !stat(address->path.sun_path, &about) && !S_ISSOCK(about.st_mode))
+        return (int)fail(DARWIN_ENOTSOCK);
+    errno = number;
     return result;
 }
 
@@ -238,6 +245,18 @@ static int darwin_connect(int fd, const void *name, socklen_t size) {
 }
 OURS(connect)
 
+// bsd/kern/uipc_syscalls.c, accept_nocancel: for a connection that finds no descriptor, the connection is dropped. Linux
+// keeps it for later. It is taken by the descriptor after the last that the process may have, if that can be had.
+static void drop_connection(int fd) {
+    struct rlimit limit, more;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) refuse("the limit of descriptors: %m");
+    more = (struct rlimit){limit.rlim_cur + 1, limit.rlim_max > limit.rlim_cur ? limit.rlim_max : limit.rlim_cur + 1};
+    if (setrlimit(RLIMIT_NOFILE, &more)) return;
+    int dropped = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    if (dropped >= 0) close(dropped);
+    if (setrlimit(RLIMIT_NOFILE, &limit)) refuse("the limit of descriptors: %m");
+}
+
 // bsd/kern/uipc_syscalls.c, accept_nocancel, and uipc_socket2.c, sonewconn_internal: the new one is as blocking as the
 // listener, and signals or not as that does. What was reset before it was accepted is accepted and has no name: a length
 // of nothing, and no error (tcp_usr_accept's ECONNABORTED is dropped).
@@ -245,6 +264,10 @@ static int darwin_accept(int fd, void *name, socklen_t *size) {
     union linux_address address = {0};
     socklen_t room = sizeof address;
     int new = accept(fd, &address.any, &room);
+    if (new < 0 && errno == EMFILE) {
+        drop_connection(fd);
+        return (int)fail(DARWIN_EMFILE);
+    }
     if (new < 0) return new;
     socket_begins(new);
     mark_descriptor(new, NO_SIGPIPE, descriptor_has(fd, NO_SIGPIPE));
