@@ -20,8 +20,8 @@ fn who_releases_an_object_too_often_is_stopped() {
 fn what_a_program_still_holds_at_its_end_is_listed_with_its_count() {
     let Some(program) = Program::named("objects") else { return };
     let directory = tempfile::tempdir().expect("a directory");
-    let list = directory.path().join("list");
     for (word, left) in [("held", "2 CFString still there\n"), ("balanced", "")] {
+        let list = directory.path().join(word);
         let ended = ended(program.command(&[word]).env("DARWIN_OBJECTS", &list));
         assert!(ended.status.success(), "{ended:?}");
         assert_eq!(std::fs::read_to_string(&list).expect("the list"), left);

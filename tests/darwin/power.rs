@@ -146,3 +146,18 @@ fn what_nobody_hears_fails() {
     }
     talk.end();
 }
+
+#[test]
+fn a_word_may_be_for_one_process_and_without_a_name_is_for_all() {
+    let Some(program) = Program::named("power") else { return };
+    let mac = Mac::new();
+    let mut talks = [mac.start(&program, &["allow"]), mac.start(&program, &["allow"])];
+    talks.iter_mut().for_each(|talk| talk.expect(&["ready"]));
+    let processes = mac.told(&program, &["processes"]).stdout;
+    let one = processes.lines().next().expect("a process");
+    let told = mac.told(&program, &["--process", one, "can-sleep"]);
+    assert_eq!(told.stdout, format!("{one} allowed\n"), "{told:?}");
+    let told = mac.told(&program, &["can-sleep"]);
+    assert_eq!(told.stdout.lines().count(), 2, "{told:?}");
+    talks.into_iter().for_each(crate::mac::Talk::end);
+}

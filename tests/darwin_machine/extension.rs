@@ -3,6 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use iscsid::ipc;
 
@@ -37,9 +38,15 @@ fn called(home: &Home) -> String {
     std::fs::read_to_string(tools(home).join("called")).unwrap_or_default()
 }
 
+/// The command of a daemon whose sessions run in that kernel.
+pub(crate) fn with_extension(mac: &Mac, home: &Home, kernel: &KernelSim) -> Command {
+    let mut command = mac.daemon(home);
+    command.args(["--bridge", "kext", "--mac-tools"]).arg(tools(home)).env("DARWIN_KERNEL_SIM", kernel.socket());
+    command
+}
+
 fn start(mac: &Mac, home: Home, kernel: &KernelSim) -> Daemon {
-    let mut command = mac.daemon(&home);
-    command.args(["--bridge", "kext", "--mac-tools"]).arg(tools(&home)).env("DARWIN_KERNEL_SIM", kernel.socket());
+    let command = with_extension(mac, &home, kernel);
     Daemon::start_as(home, &command)
 }
 

@@ -20,6 +20,7 @@ mod extension;
 mod keychain;
 mod launchd;
 mod network;
+mod objects;
 mod sleep;
 
 use sim_target::{Builder, SimDisk, SimTarget};

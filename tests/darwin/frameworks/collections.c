@@ -18,7 +18,7 @@ static void *room_for(cf_index count) {
     return room;
 }
 
-// ---- arrays ----------------------------------------------------------------------------------------------------------
+// ---- arrays ---------------------------------------------------------------------------------------------------------
 
 static void end_array(struct object *object) {
     struct array *array = (struct array *)object;
@@ -73,7 +73,7 @@ static const void *darwin_CFArrayGetValueAtIndex(const void *at, cf_index index)
 }
 OURS(CFArrayGetTypeID) OURS(CFArrayCreate) OURS(CFArrayGetCount) OURS(CFArrayGetValueAtIndex)
 
-// ---- dictionaries ----------------------------------------------------------------------------------------------------
+// ---- dictionaries ---------------------------------------------------------------------------------------------------
 
 static void end_dictionary(struct object *object) {
     struct dictionary *dictionary = (struct dictionary *)object;

@@ -63,6 +63,21 @@ void io_release(io_name name) {
     free(object);
 }
 
+// As object.h says of its own: DARWIN_OBJECTS.
+static void list_held(void) {
+    const char *path = getenv("DARWIN_OBJECTS");
+    FILE *out = path ? fopen(path, "ae") : NULL;
+    if (!out) return;
+    pthread_mutex_lock(&lock);
+    for (const struct io_object *object = objects; object; object = object->next) {
+        fprintf(out, "%u %s\n", object->references, object->class->name);
+    }
+    pthread_mutex_unlock(&lock);
+    fclose(out);
+}
+
+__attribute__((constructor)) static void list_at_exit(void) { atexit(list_held); }
+
 static int darwin_IOObjectRelease(io_name name) {
     io_release(name);
     return IO_SUCCESS;

@@ -78,7 +78,7 @@ static io_name darwin_IORegisterForSystemPower(void *refcon, struct notification
 }
 OURS(IORegisterForSystemPower)
 
-// ---- what the program answers ----------------------------------------------------------------------------------------
+// ---- what the program answers ---------------------------------------------------------------------------------------
 
 // A number that nobody waits for is passed over, and reported as a success (IOServicePM.cpp, allowPowerChange).
 static int answer_with(io_name root, intptr_t number, enum answer answer) {
@@ -97,7 +97,7 @@ static int darwin_IOAllowPowerChange(io_name root, intptr_t number) { return ans
 static int darwin_IOCancelPowerChange(io_name root, intptr_t number) { return answer_with(root, number, CANCELLED); }
 OURS(IOAllowPowerChange) OURS(IOCancelPowerChange)
 
-// ---- what the machine says -------------------------------------------------------------------------------------------
+// ---- what the machine says ------------------------------------------------------------------------------------------
 
 // Tells, and waits for the answer. The number is made of the message's serial number and the client's place among
 // those that are asked (IOServicePM.cpp, pmTellAppWithResponse).

@@ -39,7 +39,7 @@ static io_name darwin_IOServiceGetMatchingService(io_name main_port, void *match
 }
 OURS(IOServiceMatching) OURS(IOServiceGetMatchingService)
 
-// ---- user clients ----------------------------------------------------------------------------------------------------
+// ---- user clients ---------------------------------------------------------------------------------------------------
 
 struct connection {
     struct io_object object;

@@ -59,7 +59,7 @@ static bool write_all(int fd, const void *from, size_t length) {
     return true;
 }
 
-// ---- what comes ------------------------------------------------------------------------------------------------------
+// ---- what comes -----------------------------------------------------------------------------------------------------
 
 static struct waiter **find(struct kernel_sim *sim, uint64_t id) {
     struct waiter **at = &sim->waiters;
@@ -153,7 +153,7 @@ void kernel_sim_close(struct kernel_sim *sim) {
     free(sim);
 }
 
-// ---- what goes -------------------------------------------------------------------------------------------------------
+// ---- what goes ------------------------------------------------------------------------------------------------------
 
 // The head, with the descriptor beside its first byte.
 static bool write_head(int fd, const struct request *request, int descriptor) {

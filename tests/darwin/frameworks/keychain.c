@@ -4,8 +4,8 @@
 // session does not have. So a program that was built again is refused what the last build stored.
 //
 // Sources, of tag Security-61901.0.87.0.1: OSX/libsecurity_keychain/lib/SecKeychain.cpp, SecKeychainItem.cpp;
-// base/SecBase.h for the numbers and their texts; securityd/src/agentquery.cpp, activate: without sessionHasGraphicAccess
-// there is CSSM_ERRCODE_NO_USER_INTERACTION, which SecBase.cpp makes errSecInteractionNotAllowed.
+// base/SecBase.h for the numbers and their texts; securityd/src/agentquery.cpp, activate: a session without
+// sessionHasGraphicAccess has CSSM_ERRCODE_NO_USER_INTERACTION, which SecBase.cpp makes errSecInteractionNotAllowed.
 #include "darwin.h"
 
 #include <pthread.h>
@@ -67,7 +67,7 @@ static int darwin_SecKeychainOpen(const char *path, struct keychain **keychain) 
 }
 OURS(SecKeychainOpen)
 
-// ---- what it lets this program do ------------------------------------------------------------------------------------
+// ---- what it lets this program do -----------------------------------------------------------------------------------
 
 static void identify(char identity[IDENTITY]) {
     if (!code_identity(identity)) refuse("%s is not signed, and opens a keychain", program_path);
@@ -95,7 +95,7 @@ static enum os_status may_write(void) {
     return geteuid() == 0 ? SUCCESS : WRITE_PERMISSION;
 }
 
-// ---- items -----------------------------------------------------------------------------------------------------------
+// ---- items ----------------------------------------------------------------------------------------------------------
 
 // The keychain, or an array of them. NULL would be the search list of the user.
 static void is_system_keychain(const struct object *at) {

@@ -93,7 +93,7 @@ static uint64_t send_to(struct notification_port *port, struct message *message)
     return number;
 }
 
-// ---- messages of services --------------------------------------------------------------------------------------------
+// ---- messages of services -------------------------------------------------------------------------------------------
 
 static void deliver_interest(const struct message *message) {
     const struct interest *to = &message->interest;
@@ -129,7 +129,7 @@ bool notification_port_tell_and_wait(struct notification_port *port, const struc
     return done;
 }
 
-// ---- ends of asynchronous calls --------------------------------------------------------------------------------------
+// ---- ends of asynchronous calls -------------------------------------------------------------------------------------
 
 typedef void callback_0(void *refcon, int result);
 typedef void callback_1(void *refcon, int result, void *word);
@@ -166,7 +166,7 @@ void notification_port_complete(struct notification_port *port, const uint64_t *
     send_to(port, message);
 }
 
-// ---- what the program calls ------------------------------------------------------------------------------------------
+// ---- what the program calls -----------------------------------------------------------------------------------------
 
 static struct notification_port *darwin_IONotificationPortCreate(io_name main_port) {
     if (main_port != IO_OBJECT_NULL) refuse("IONotificationPortCreate with a main port of its own");

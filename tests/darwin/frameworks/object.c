@@ -79,7 +79,7 @@ void object_show(const void *at, FILE *out) {
 
 static void list_living(void) {
     const char *path = getenv("DARWIN_OBJECTS");
-    FILE *out = path ? fopen(path, "we") : NULL;
+    FILE *out = path ? fopen(path, "ae") : NULL;
     if (!out) return;
     pthread_mutex_lock(&lock);
     for (const struct object *object = living.next; object != &living; object = object->next) {
@@ -93,7 +93,7 @@ static void list_living(void) {
 
 __attribute__((constructor)) static void list_at_exit(void) { atexit(list_living); }
 
-// ---- what the program calls ------------------------------------------------------------------------------------------
+// ---- what the program calls -----------------------------------------------------------------------------------------
 
 static const void *darwin_CFRetain(void *object) { return object_retain(object); }
 static void darwin_CFRelease(void *object) { object_release(object); }
@@ -122,7 +122,7 @@ static void darwin_CFShow(const void *object) {
 }
 OURS(CFShow)
 
-// ---- allocators: there is one, and one that does nothing -------------------------------------------------------------
+// ---- allocators: there is one, and one that does nothing ------------------------------------------------------------
 
 static const struct type allocator_type = {.name = "CFAllocator"};
 struct object allocator_null = {&allocator_type, IMMORTAL, NULL, NULL};

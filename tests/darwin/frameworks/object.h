@@ -1,7 +1,7 @@
 // An object of Core Foundation: a type, a count of references, and what is done when the last one goes.
 //
-// Unkind where CF is: to retain or release nothing, or what is gone, ends the program. DARWIN_OBJECTS=FILE lists there,
-// when the program ends, what it still holds: one line each, "COUNT TYPE what it shows".
+// Unkind where CF is: to retain or release nothing, or what is gone, ends the program. DARWIN_OBJECTS=FILE: there is
+// appended, when the program ends, what it still holds: one line each, "COUNT TYPE what it shows".
 //
 // Sources: CFBase.h, CFRuntime.c (tag CF-1153.18).
 #pragma once
@@ -37,7 +37,7 @@ void *object_of(const struct type *type, const void *object);
 bool object_equal(const void *one, const void *other);
 void object_show(const void *object, FILE *out);
 
-// ---- the types, and what other frameworks make of them ---------------------------------------------------------------
+// ---- the types, and what other frameworks make of them --------------------------------------------------------------
 
 typedef long cf_index;        // CFIndex
 typedef uint8_t cf_boolean;   // Boolean

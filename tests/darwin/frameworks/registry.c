@@ -95,7 +95,7 @@ static int darwin_IOServiceAddInterestNotification(struct notification_port *por
 }
 OURS(IOServiceAddInterestNotification)
 
-// ---- entries ---------------------------------------------------------------------------------------------------------
+// ---- entries --------------------------------------------------------------------------------------------------------
 
 io_name service_name(const struct service *service) { return service->entry.object.name; }
 
@@ -145,7 +145,7 @@ static uint32_t darwin_IOObjectConformsTo(io_name name, const char *class) {
 }
 OURS(IOObjectConformsTo)
 
-// ---- children --------------------------------------------------------------------------------------------------------
+// ---- children -------------------------------------------------------------------------------------------------------
 
 struct iterator { struct io_object object; int count, next; struct entry *entries[MOST_UNITS]; };
 
@@ -199,7 +199,7 @@ static io_name darwin_IOIteratorNext(io_name name) {
 }
 OURS(IORegistryEntryGetChildIterator) OURS(IOIteratorNext)
 
-// ---- properties ------------------------------------------------------------------------------------------------------
+// ---- properties -----------------------------------------------------------------------------------------------------
 
 // A disk's number, given at its first sight, and kept.
 static int disk_number(const struct kernel_sim_unit *unit) {

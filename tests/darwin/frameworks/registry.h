@@ -1,8 +1,11 @@
 // The I/O registry, as far as the extension's service: what its SCSI stack has found is below it.
 //
-//   IscsiHBA ─ IOSCSIParallelInterfaceDevice ─ IOSCSITargetDevice ─ IOSCSILogicalUnitNub ─ IOBlockStorageDriver ─ IOMedia
-//              Protocol Characteristics:                            Protocol Characteristics:                     Whole,
-//              SCSI Target Identifier                               SCSI Logical Unit Number                   BSD Name
+//   IscsiHBA
+//    └ IOSCSIParallelInterfaceDevice    Protocol Characteristics: SCSI Target Identifier
+//       └ IOSCSITargetDevice
+//          └ IOSCSILogicalUnitNub       Protocol Characteristics: SCSI Logical Unit Number
+//             └ IOBlockStorageDriver
+//                └ IOMedia              Whole, BSD Name
 //
 // Names: IOSCSIParallelInterfaceDevice.h, IOSCSITargetDevice.h (IOSCSIArchitectureModelFamily), IOMedia.h, IOBSD.h
 // (IOStorageFamily).

@@ -29,7 +29,7 @@ static void is_usual_mode(const void *mode) {
     if (!object_equal(mode, &default_mode) && !object_equal(mode, &common_modes)) refuse("a run loop's mode of its own");
 }
 
-// ---- sources ---------------------------------------------------------------------------------------------------------
+// ---- sources --------------------------------------------------------------------------------------------------------
 
 static void end_source(struct object *object) {
     struct source *source = (struct source *)object;
@@ -107,7 +107,7 @@ static void darwin_CFRunLoopSourceInvalidate(void *at) {
     remove_source(source, NULL);
 }
 
-// ---- loops -----------------------------------------------------------------------------------------------------------
+// ---- loops ----------------------------------------------------------------------------------------------------------
 
 static void end_loop(struct object *object) { pthread_cond_destroy(&((struct loop *)object)->changed); }
 static const struct type loop_type = {.name = "CFRunLoop", .end = end_loop};

@@ -82,7 +82,7 @@ static void modelled(uint32_t encoding) {
     if (encoding != ENCODING_UTF8 && encoding != ENCODING_ASCII) refuse("a CFString of encoding %#x", encoding);
 }
 
-// ---- what the program calls ------------------------------------------------------------------------------------------
+// ---- what the program calls -----------------------------------------------------------------------------------------
 
 static unsigned long darwin_CFStringGetTypeID(void) { return (unsigned long)&string_type; }
 

@@ -142,7 +142,7 @@ static struct source *darwin_SCDynamicStoreCreateRunLoopSource(const void *alloc
 OURS(SCDynamicStoreGetTypeID) OURS(SCDynamicStoreCreateWithOptions) OURS(SCDynamicStoreSetNotificationKeys)
 OURS(SCDynamicStoreCreateRunLoopSource)
 
-// ---- what the machine says -------------------------------------------------------------------------------------------
+// ---- what the machine says ------------------------------------------------------------------------------------------
 
 static bool watches(const struct store *store, const char *key) {
     for (cf_index i = 0; store->keys && i < store->keys->count; i++) {

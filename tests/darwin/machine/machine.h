@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// ---- what holds now: for system/ -------------------------------------------------------------------------------------
+// ---- what holds now: for system/ ------------------------------------------------------------------------------------
 
 // How far CLOCK_UPTIME_RAW and mach_absolute_time, which stand still while the machine sleeps, are behind Linux'
 // CLOCK_MONOTONIC. In nanoseconds. (xnu, osfmk/kern/clock.c, tag xnu-10063.101.15: absolutetime_to_continuoustime.)
@@ -34,11 +34,11 @@ enum keychain_mode {
 };
 enum keychain_mode machine_keychain(void);
 
-// ---- what the program did: DIR/log, one line each, "PID WHAT" --------------------------------------------------------
+// ---- what the program did: DIR/log, one line each, "PID WHAT" -------------------------------------------------------
 
 void machine_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// ---- what is said to the program -------------------------------------------------------------------------------------
+// ---- what is said to the program ------------------------------------------------------------------------------------
 
 // What answers for a word. `arguments` is the rest of the line, perhaps empty. It writes one line, without the newline,
 // into `answer`, which begins empty; false: nobody in this process hears such a word now.
@@ -53,7 +53,7 @@ void machine_listen(void);
 // The directory; NULL without one.
 const char *machine_directory(void);
 
-// ---- for main.c: `machrun --machine DIR [--process PID] WORD…` -------------------------------------------------------
+// ---- for main.c: `machrun --machine DIR [--process PID] WORD…` ------------------------------------------------------
 
 // The arguments after `--machine`. Prints the answers, "PID ANSWER" each. 0: it was heard, and its effect is there;
 // 1: nobody heard it, or somebody could not do it; 64: no such word.

@@ -64,7 +64,7 @@ bool machine_will_shutdown(void) { return state()->will_shutdown != 0; }
 
 enum keychain_mode machine_keychain(void) { return (enum keychain_mode)state()->keychain; }
 
-// ---- interfaces ------------------------------------------------------------------------------------------------------
+// ---- interfaces -----------------------------------------------------------------------------------------------------
 
 static struct interface *find(struct state *of, const char *name) {
     for (size_t i = 0; i < INTERFACES; i++) {
@@ -92,7 +92,7 @@ bool state_set_link(struct state *of, const char *name, enum link link) {
     return true;
 }
 
-// ---- the log ---------------------------------------------------------------------------------------------------------
+// ---- the log --------------------------------------------------------------------------------------------------------
 
 void machine_note(const char *format, ...) {
     const char *directory = machine_directory();

@@ -34,7 +34,7 @@ struct machine {
     int bound;  // seconds
 };
 
-// ---- processes -------------------------------------------------------------------------------------------------------
+// ---- processes ------------------------------------------------------------------------------------------------------
 
 // -1: nobody listens there.
 static int connect_to(const struct machine *machine, int process) {
@@ -101,7 +101,7 @@ static void signal_all(const struct machine *machine, int number) {
     closedir(directory);
 }
 
-// ---- power -----------------------------------------------------------------------------------------------------------
+// ---- power ----------------------------------------------------------------------------------------------------------
 
 static int complain(const char *what) {
     fprintf(stderr, "machrun: %s\n", what);
@@ -158,7 +158,7 @@ static int wake(const struct machine *machine, uint64_t seconds) {
     return say(machine, before == POWER_ASLEEP ? "wake" : "full-wake", NULL);
 }
 
-// ---- the rest --------------------------------------------------------------------------------------------------------
+// ---- the rest -------------------------------------------------------------------------------------------------------
 
 static int set_link(const struct machine *machine, const char *name, const char *how) {
     enum link link;
