@@ -18,6 +18,15 @@ fn a_weak_import_that_is_missing_is_null() {
     assert_eq!(program.says(&["weak"]), "true false\n");
 }
 
+/// What others may define as well, such as an inline function of C++, is looked up like an import.
+#[test]
+fn a_weak_definition_that_nobody_else_has_is_the_program_s_own() {
+    for (how, words) in [("", &[][..]), ("-by-opcodes", &["-no_fixup_chains"][..])] {
+        let Some(program) = Program::linked("imports", how, words) else { return };
+        assert_eq!(program.says(&["coalesced"]), "42 42\n", "{how}");
+    }
+}
+
 /// Without it what is "imported and never called" could not be told.
 #[test]
 fn the_imports_are_told_with_how_often_each_was_called() {

@@ -43,6 +43,7 @@ static start *entry(void) {
     if (!command.at) malformed("it does not tell where it starts: LC_MAIN is missing");
     struct entry_point_command main;
     BYTES_READ(command, 0, main);
+    if (main.stacksize) malformed("it asks for a stack of its own size, which it does not get here");
     // Its offset is in the file; the segment with the header begins where that begins.
     if (!image_executes(&image, main.entryoff)) malformed("it starts at %#lx, which is no code", main.entryoff);
     return (start *)(image.memory + main.entryoff);

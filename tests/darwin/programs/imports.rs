@@ -7,6 +7,8 @@ unsafe extern "C" {
     fn no_machine_has_this(argument: u64) -> u64;
     fn address_of_a_weak_one() -> *const c_void;
     fn address_of_one_that_is_there() -> *const c_void;
+    fn others_might_have_it_too() -> u64;
+    fn address_of_what_others_might_have() -> unsafe extern "C" fn() -> u64;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -20,6 +22,15 @@ global_asm!(
     ".globl _address_of_one_that_is_there",
     "_address_of_one_that_is_there:",
     "movq _getpid@GOTPCREL(%rip), %rax",
+    "retq",
+    ".globl _others_might_have_it_too",
+    ".weak_definition _others_might_have_it_too",
+    "_others_might_have_it_too:",
+    "movq $42, %rax",
+    "retq",
+    ".globl _address_of_what_others_might_have",
+    "_address_of_what_others_might_have:",
+    "movq _others_might_have_it_too@GOTPCREL(%rip), %rax",
     "retq",
     options(att_syntax)
 );
@@ -37,6 +48,16 @@ global_asm!(
     "adrp x0, _getpid@GOTPAGE",
     "ldr x0, [x0, _getpid@GOTPAGEOFF]",
     "ret",
+    ".globl _others_might_have_it_too",
+    ".weak_definition _others_might_have_it_too",
+    "_others_might_have_it_too:",
+    "mov x0, #42",
+    "ret",
+    ".globl _address_of_what_others_might_have",
+    "_address_of_what_others_might_have:",
+    "adrp x0, _others_might_have_it_too@GOTPAGE",
+    "ldr x0, [x0, _others_might_have_it_too@GOTPAGEOFF]",
+    "ret",
 );
 
 #[unsafe(no_mangle)]
@@ -52,6 +73,10 @@ fn main() {
         // SAFETY: they take nothing and give an address.
         Some("weak") => unsafe {
             println!("{} {}", address_of_a_weak_one().is_null(), address_of_one_that_is_there().is_null());
+        },
+        // SAFETY: functions that take nothing.
+        Some("coalesced") => unsafe {
+            println!("{} {}", others_might_have_it_too(), address_of_what_others_might_have()());
         },
         other => println!("{other:?}"),
     }
