@@ -79,3 +79,28 @@ fn a_keychain_says_why_it_refuses() {
     }
     assert_eq!(mac.told(&program, &["keychain", "sings"]).status.code(), Some(64));
 }
+
+/// A session with a screen, as after `sudo` in Terminal: the program waits for a person, unless it has said that it will not.
+#[test]
+fn where_there_is_a_screen_another_program_s_wish_waits_for_a_person() {
+    let Some(program) = program() else { return };
+    let mac = Mac::new();
+    assert_eq!(mac.says(&program, &["add", "a", "a secret"]), "0\n");
+    let directory = tempfile::tempdir().expect("a directory");
+    let again = Program { loader: program.loader.clone(), file: directory.path().join("keychain") };
+    fs::copy(&program.file, &again.file).expect("a copy");
+    crate::signature::sign_again(&again.file);
+    for (answer, said) in [("works", &["a secret", "0"][..]), ("refuses", &[AUTH_FAILED.trim_end()])] {
+        mac.set(&program, &["keychain", "asks"]);
+        assert_eq!(mac.says(&program, &["get", "a"]), "a secret\n0\n", "it is its own");
+        assert_eq!(mac.says(&again, &["quietly", "get", "a"]), INTERACTION_NOT_ALLOWED);
+        let asked = mac.log().matches("keychain asks").count();
+        let mut talk = mac.start(&again, &["get", "a"]);
+        while mac.log().matches("keychain asks").count() == asked {
+            std::thread::yield_now();
+        }
+        mac.set(&program, &["keychain", answer]);
+        talk.expect(said);
+        talk.end();
+    }
+}

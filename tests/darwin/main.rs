@@ -33,6 +33,7 @@ mod power;
 mod processes;
 mod queues;
 mod services;
+mod shutdown;
 mod signals;
 mod sockets;
 mod system;

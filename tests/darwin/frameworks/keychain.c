@@ -23,6 +23,7 @@ enum os_status {
     DUPLICATE_ITEM = -25299,
     ITEM_NOT_FOUND = -25300,
     INTERACTION_NOT_ALLOWED = -25308,
+    IN_DARK_WAKE = -25320,
 };
 
 static const struct { enum os_status status; const char *text; } texts[] = {
@@ -33,6 +34,7 @@ static const struct { enum os_status status; const char *text; } texts[] = {
     {DUPLICATE_ITEM, "The specified item already exists in the keychain."},
     {ITEM_NOT_FOUND, "The specified item could not be found in the keychain."},
     {INTERACTION_NOT_ALLOWED, "User interaction is not allowed."},
+    {IN_DARK_WAKE, "In dark wake, no UI possible"},
 };
 
 #define SYSTEM_KEYCHAIN "/Library/Keychains/System.keychain"
@@ -73,15 +75,37 @@ static void identify(char identity[IDENTITY]) {
     if (!code_identity(identity)) refuse("%s is not signed, and opens a keychain", program_path);
 }
 
+// What the program says of itself: it is never to be the cause of a question.
+static atomic_bool interaction_allowed = true;
+
+static int darwin_SecKeychainSetUserInteractionAllowed(cf_boolean allowed) {
+    interaction_allowed = allowed;
+    return SUCCESS;
+}
+static int darwin_SecKeychainGetUserInteractionAllowed(cf_boolean *allowed) {
+    *allowed = interaction_allowed;
+    return SUCCESS;
+}
+OURS(SecKeychainSetUserInteractionAllowed) OURS(SecKeychainGetUserInteractionAllowed)
+
+// Somebody who did not store the password wants it. A session with a screen asks, in the order of agentquery.cpp; what a
+// person denies is CSSM_ERRCODE_OPERATION_AUTH_DENIED (objectacl.cpp).
+static enum os_status ask(void) {
+    if (machine_keychain() != KEYCHAIN_ASKS || !interaction_allowed) return INTERACTION_NOT_ALLOWED;
+    if (machine_in_dark_wake()) return IN_DARK_WAKE;
+    machine_note("keychain asks");
+    return machine_keychain_answer() == KEYCHAIN_WORKS ? SUCCESS : AUTH_FAILED;
+}
+
 static enum os_status may_read(const struct keychain_item *item) {
     char identity[IDENTITY];
     identify(identity);
     switch (machine_keychain()) {
     case KEYCHAIN_LOCKED: return INTERACTION_NOT_ALLOWED;
     case KEYCHAIN_REFUSES: return AUTH_FAILED;
-    case KEYCHAIN_WORKS: case KEYCHAIN_READ_ONLY: break;
+    case KEYCHAIN_WORKS: case KEYCHAIN_READ_ONLY: case KEYCHAIN_ASKS: break;
     }
-    return strcmp(item->owner, identity) ? INTERACTION_NOT_ALLOWED : SUCCESS;
+    return strcmp(item->owner, identity) ? ask() : SUCCESS;
 }
 
 static enum os_status may_write(void) {
@@ -89,7 +113,7 @@ static enum os_status may_write(void) {
     case KEYCHAIN_LOCKED: return INTERACTION_NOT_ALLOWED;
     case KEYCHAIN_REFUSES: return AUTH_FAILED;
     case KEYCHAIN_READ_ONLY: return WRITE_PERMISSION;
-    case KEYCHAIN_WORKS: break;
+    case KEYCHAIN_WORKS: case KEYCHAIN_ASKS: break;
     }
     // The file is root's (SecBase.cpp: CSSM_ERRCODE_OS_ACCESS_DENIED).
     return geteuid() == 0 ? SUCCESS : WRITE_PERMISSION;

@@ -31,8 +31,14 @@ enum keychain_mode {
     KEYCHAIN_LOCKED,   // it is, and nobody is there to unlock it
     KEYCHAIN_REFUSES,  // it lets this program do nothing
     KEYCHAIN_READ_ONLY,
+    // The program runs in a session with a screen, as after `sudo` in Terminal: somebody is asked, and it waits.
+    KEYCHAIN_ASKS,
 };
 enum keychain_mode machine_keychain(void);
+// Waits until whoever is asked has answered: the mode is another then.
+enum keychain_mode machine_keychain_answer(void);
+// Whether it is awake with its screen dark: nobody can be asked.
+bool machine_in_dark_wake(void);
 
 // ---- what the program did: DIR/log, one line each, "PID WHAT" -------------------------------------------------------
 

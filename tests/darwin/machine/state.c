@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 static const uint64_t NANOSECONDS = 1000000000;
@@ -62,7 +64,27 @@ uint64_t machine_skipped(void) { return state()->skipped; }
 
 bool machine_will_shutdown(void) { return state()->will_shutdown != 0; }
 
+bool machine_in_dark_wake(void) { return state()->power == POWER_DARK; }
+
+// ---- the keychain ----------------------------------------------------------------------------------------------------
+
 enum keychain_mode machine_keychain(void) { return (enum keychain_mode)state()->keychain; }
+
+// Linux' futex(2): the mode is in memory that several processes have.
+static void futex(struct state *of, int operation, uint32_t value) {
+    syscall(SYS_futex, &of->keychain, operation, value, NULL, NULL, 0);
+}
+
+enum keychain_mode machine_keychain_answer(void) {
+    // It is asked again after whatever has woken it.
+    while (machine_keychain() == KEYCHAIN_ASKS) futex(state(), FUTEX_WAIT, KEYCHAIN_ASKS);
+    return machine_keychain();
+}
+
+void state_set_keychain(struct state *of, enum keychain_mode mode) {
+    of->keychain = mode;
+    futex(of, FUTEX_WAKE, INT32_MAX);
+}
 
 // ---- interfaces -----------------------------------------------------------------------------------------------------
 

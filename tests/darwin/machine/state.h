@@ -37,6 +37,8 @@ _Static_assert(sizeof(struct state) == 48 + 24 * INTERFACES, "the file's layout 
 struct state *state(void);
 // That of the machine at `directory`, for the tool.
 struct state *state_of(const char *directory);
+// Sets the keychain's mode, and wakes who waits for an answer.
+void state_set_keychain(struct state *of, enum keychain_mode mode);
 // Puts an interface there. False: there are too many, or the name is too long.
 bool state_set_link(struct state *of, const char *name, enum link link);
 uint64_t linux_monotonic(void);

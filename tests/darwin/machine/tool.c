@@ -7,7 +7,7 @@
 //   shutdown-begun                kern.willshutdown is 1
 //   network [KEY…]                the dynamic store's keys have changed
 //   interface NAME gone|down|back
-//   keychain works|locked|refuses|read-only
+//   keychain works|locked|refuses|read-only|asks
 //   processes                     who waits for words
 #include "darwin.h"
 
@@ -175,11 +175,11 @@ static int set_link(const struct machine *machine, const char *name, const char 
 static int set_keychain(const struct machine *machine, const char *mode) {
     static const char *const modes[] = {
         [KEYCHAIN_WORKS] = "works", [KEYCHAIN_LOCKED] = "locked",
-        [KEYCHAIN_REFUSES] = "refuses", [KEYCHAIN_READ_ONLY] = "read-only",
+        [KEYCHAIN_REFUSES] = "refuses", [KEYCHAIN_READ_ONLY] = "read-only", [KEYCHAIN_ASKS] = "asks",
     };
-    for (uint32_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(modes[i], mode)) continue;
-        machine->state->keychain = i;
+        state_set_keychain(machine->state, (enum keychain_mode)i);
         return HEARD;
     }
     return USAGE;

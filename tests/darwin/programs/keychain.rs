@@ -1,4 +1,4 @@
-//! `keychain add|get|see|change|remove ACCOUNT [PASSWORD]`: prints what was found, and the status.
+//! `keychain [quietly] add|get|see|change|remove ACCOUNT [PASSWORD]`: prints what was found, and the status.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::{null, null_mut};
@@ -7,6 +7,7 @@ type Reference = *mut c_void;
 
 #[link(name = "Security", kind = "framework")]
 unsafe extern "C" {
+    fn SecKeychainSetUserInteractionAllowed(allowed: u8) -> i32;
     fn SecKeychainOpen(path: *const c_char, keychain: *mut Reference) -> i32;
     fn SecKeychainFindGenericPassword(
         keychain: Reference,
@@ -88,7 +89,11 @@ impl Keychain {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if words[0] == "quietly" {
+        words.remove(0);
+        assert_eq!(unsafe { SecKeychainSetUserInteractionAllowed(0) }, 0);
+    }
     let mut keychain = Keychain(null_mut());
     assert_eq!(unsafe { SecKeychainOpen(c"/Library/Keychains/System.keychain".as_ptr(), &mut keychain.0) }, 0);
     let mut held = null_mut();
