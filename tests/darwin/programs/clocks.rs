@@ -1,4 +1,10 @@
-//! Clocks, and waiting by them. One line for each question.
+//! Clocks, one line for each question; or, with a word that says how, a wait of 300 ms of uptime.
+
+use std::ffi::c_void;
+use std::io::Write;
+use std::ptr::{null, null_mut};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 #[repr(C)]
 #[derive(Default)]
@@ -21,13 +27,78 @@ unsafe extern "C" {
     fn mach_continuous_time() -> u64;
     fn mach_timebase_info(to: *mut [u32; 2]) -> i32;
     fn nanosleep(length: *const Timespec, left: *mut Timespec) -> i32;
+    fn kqueue() -> i32;
+    fn kevent(
+        queue: i32,
+        changes: *const Kevent,
+        count: i32,
+        events: *mut Kevent,
+        room: i32,
+        wait: *const Timespec,
+    ) -> i32;
+    fn poll(fds: *mut c_void, count: u32, milliseconds: i32) -> i32;
+    fn select(count: i32, reads: *mut c_void, writes: *mut c_void, errors: *mut c_void, wait: *const Timeval) -> i32;
+}
+
+#[repr(C, packed(4))]
+struct Kevent {
+    ident: usize,
+    filter: i16,
+    flags: u16,
+    fflags: u32,
+    data: isize,
+    udata: *mut c_void,
 }
 
 fn errno() -> i32 {
     std::io::Error::last_os_error().raw_os_error().expect("a number")
 }
 
+const LENGTH: Duration = Duration::from_millis(300);
+
+/// How many events there were.
+fn wait(how: &str) -> i32 {
+    let length = Timespec { seconds: 0, nanoseconds: LENGTH.as_nanos() as i64 };
+    let event = || Kevent {
+        ident: 1,
+        filter: -7,
+        flags: 0x11,
+        fflags: 0,
+        data: LENGTH.as_millis() as isize,
+        udata: null_mut(),
+    };
+    let none = null_mut::<c_void>();
+    unsafe {
+        match how {
+            "nanosleep" => nanosleep(&length, null_mut()),
+            "kevent" => kevent(kqueue(), null(), 0, &mut event(), 1, &length),
+            "timer" => kevent(kqueue(), &event(), 1, &mut event(), 1, null()),
+            "poll" => poll(none, 0, LENGTH.as_millis() as i32),
+            "select" => select(0, none, none, none, &Timeval { seconds: 0, microseconds: LENGTH.as_micros() as i32 }),
+            "condition" => {
+                let (lock, condition) = (Mutex::new(()), Condvar::new());
+                let held = lock.lock().expect("nobody panicked");
+                i32::from(!condition.wait_timeout(held, LENGTH).expect("nobody panicked").1.timed_out())
+            }
+            "park" => {
+                std::thread::park_timeout(LENGTH);
+                0
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 fn main() {
+    if let Some(how) = std::env::args().nth(1) {
+        println!("ready");
+        std::io::stdout().flush().expect("somebody listens");
+        // Rust's Instant is CLOCK_UPTIME_RAW on macOS.
+        let before = Instant::now();
+        let events = wait(&how);
+        println!("{events} {}", before.elapsed() >= LENGTH);
+        return;
+    }
     let mut time = Timespec::default();
     unsafe {
         for which in [0, 4, 6, 8, 12, 16] {

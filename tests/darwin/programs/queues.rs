@@ -26,7 +26,14 @@ struct Timespec {
 
 unsafe extern "C" {
     fn kqueue() -> RawFd;
-    fn kevent(queue: RawFd, changes: *const Kevent, count: i32, events: *mut Kevent, room: i32, wait: *const Timespec) -> i32;
+    fn kevent(
+        queue: RawFd,
+        changes: *const Kevent,
+        count: i32,
+        events: *mut Kevent,
+        room: i32,
+        wait: *const Timespec,
+    ) -> i32;
     fn dup(fd: RawFd) -> RawFd;
     fn fork() -> i32;
     fn waitpid(child: i32, status: *mut i32, options: i32) -> i32;

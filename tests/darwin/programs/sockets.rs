@@ -352,15 +352,28 @@ fn interfaces() {
         let (length, family) = (byte(interface.address, 0), byte(interface.address, 1));
         if name == "lo0" {
             let flags = interface.flags;
-            println!("{family} {length} mask {} flags {flags:#x} data {}", byte(interface.mask, 0), !interface.data.is_null());
+            println!(
+                "{family} {length} mask {} flags {flags:#x} data {}",
+                byte(interface.mask, 0),
+                !interface.data.is_null()
+            );
         }
         if name == "lo0" && family == 18 {
-            println!("type {:#x} name {} address {}", byte(interface.address, 4), byte(interface.address, 5), byte(interface.address, 6));
+            println!(
+                "type {:#x} name {} address {}",
+                byte(interface.address, 4),
+                byte(interface.address, 5),
+                byte(interface.address, 6)
+            );
         }
         at = interface.next;
     }
     unsafe { freeifaddrs(list) };
-    println!("{} {}", unsafe { if_nametoindex(c"lo0".as_ptr()) } > 0, result(unsafe { if_nametoindex(c"lo".as_ptr()) } as i32));
+    println!(
+        "{} {}",
+        unsafe { if_nametoindex(c"lo0".as_ptr()) } > 0,
+        result(unsafe { if_nametoindex(c"lo".as_ptr()) } as i32)
+    );
     println!("{}", errno());
 }
 

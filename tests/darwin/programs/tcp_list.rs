@@ -49,7 +49,10 @@ fn main() {
     let bytes = read(c"net.inet.tcp.pcblist_n");
     let parts = parts(&bytes);
     println!("{} {}", number(&bytes, 0), parts.len() == 6 * number(&bytes, 4) as usize);
-    println!("{}", parts[..6].iter().map(|(kind, part)| format!("{kind:#x}:{}", part.len())).collect::<Vec<_>>().join(" "));
+    println!(
+        "{}",
+        parts[..6].iter().map(|(kind, part)| format!("{kind:#x}:{}", part.len())).collect::<Vec<_>>().join(" ")
+    );
     let (mine, my_port) = (address.port(), ours.local_addr().expect("an address").port());
     let wanted = [(mine, 0), (my_port, mine), (mine, my_port), (six.local_addr().expect("an address").port(), 0)];
     for (local, foreign) in wanted {
@@ -59,7 +62,8 @@ fn main() {
                 continue;
             }
             let (version, host) = (inpcb[44], if inpcb[44] == 1 { &inpcb[76..80] } else { &inpcb[64..80] });
-            let (user, process) = (number(socket, 64) == unsafe { getuid() }, number(socket, 68) == unsafe { getpid() });
+            let (user, process) =
+                (number(socket, 64) == unsafe { getuid() }, number(socket, 68) == unsafe { getpid() });
             let (state, effective) = (number(tcpcb, 36), number(socket, 72) == number(socket, 68));
             println!("{version} {host:?} {user} {process} {effective} {state}");
         }

@@ -41,7 +41,12 @@ unsafe extern "C" {
     fn pthread_attr_init(attr: *mut Attr) -> i32;
     fn pthread_attr_setstacksize(attr: *mut Attr, size: usize) -> i32;
     fn pthread_attr_destroy(attr: *mut Attr) -> i32;
-    fn pthread_create(to: *mut usize, attr: *const Attr, body: extern "C" fn(*mut c_void) -> *mut c_void, with: *mut c_void) -> i32;
+    fn pthread_create(
+        to: *mut usize,
+        attr: *const Attr,
+        body: extern "C" fn(*mut c_void) -> *mut c_void,
+        with: *mut c_void,
+    ) -> i32;
     fn pthread_join(thread: usize, result: *mut *mut c_void) -> i32;
     fn pthread_self() -> usize;
     fn pthread_setname_np(name: *const c_char) -> i32;
@@ -176,7 +181,9 @@ fn keys() {
         let mut key = 0;
         println!("{} {}", pthread_key_create(&mut key, Some(gone)), key >= 256);
         println!("{} {}", pthread_getspecific(key), pthread_setspecific(100_000, null_mut()));
-        std::thread::spawn(move || println!("{}", pthread_setspecific(key, 7 as *const c_void))).join().expect("it ends");
+        std::thread::spawn(move || println!("{}", pthread_setspecific(key, 7 as *const c_void)))
+            .join()
+            .expect("it ends");
         println!("{} {}", pthread_key_delete(key), pthread_key_delete(key));
         let mut all = Vec::new();
         let error = loop {
