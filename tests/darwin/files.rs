@@ -13,7 +13,7 @@ fn var_tmp_and_etc_are_links_to_private_and_there_is_no_proc() {
 }
 
 #[test]
-fn a_user_s_temporary_folder_has_a_long_name_below_var_folders() {
+fn a_user_s_temporary_folder_has_a_long_name_through_a_link() {
     holds("temporary folder");
 }
 

@@ -137,10 +137,10 @@ fn temporary_folder() {
     // SAFETY: no other thread reads the environment.
     unsafe { std::env::remove_var("TMPDIR") };
     let folder = std::env::temp_dir();
-    assert!(folder.starts_with("/var/folders"), "{}", folder.display());
     assert_eq!(folder.as_os_str().len(), "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T/".len());
     assert_eq!(fs::metadata(&folder).expect("made").permissions().mode() & 0o777, 0o700);
-    assert!(fs::canonicalize(&folder).expect("there").starts_with("/private/var/folders"));
+    let canonical = fs::canonicalize(&folder).expect("there");
+    assert_eq!(canonical, Path::new("/private").join(folder.strip_prefix("/").expect("from the root")));
 }
 
 fn names() {

@@ -1,7 +1,6 @@
 // Where what macOS names is on Linux, and back.
 //
 //   Darwin                  Linux                        /var, /tmp and /etc are links there, to private/var …
-//   /private/var/folders    /tmp/.darwin                 each user's temporary files
 //   /private/var/run        /run
 //   /private/var            /var
 //   /private/tmp            /tmp
