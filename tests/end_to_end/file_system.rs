@@ -110,7 +110,7 @@ fn what_is_mounted_is_neither_detached_nor_logged_out() {
 // check: detach-refused-changes-nothing
 #[test]
 fn a_logout_that_is_refused_leaves_every_disk_as_it_was() {
-    if !need_root() || !need(Tgt::TOOLS) || !need(TOOLS) {
+    if !need_loop() || !need(Tgt::TOOLS) || !need(TOOLS) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new().disks(2).bytes(32 << 20)), Daemon::start());
