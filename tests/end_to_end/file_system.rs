@@ -7,7 +7,7 @@ use iscsid::ipc::{self, ExitCode};
 
 use crate::common::mounted::name;
 use crate::common::process::eventually;
-use crate::common::{Daemon, Mounted, need, need_loop, need_root, run};
+use crate::common::{Daemon, Mounted, need, need_loop, run};
 use crate::targets::{Spec, Tgt};
 
 const TOOLS: &[&str] = &["mkfs.ext4", "fsck.ext4", "mount", "umount", "losetup", "sha256sum", "fusermount3"];
