@@ -329,8 +329,15 @@ static void copied(int from, int to) {
     if (queue) keep(to, queue);
 }
 
-static void before_fork(void) { pthread_mutex_lock(&all); }
-static void after_fork(void) { pthread_mutex_unlock(&all); }
+static void before_fork(void) {
+    pthread_mutex_lock(&all);
+    sockets_hold();
+}
+
+static void after_fork(void) {
+    sockets_let_go();
+    pthread_mutex_unlock(&all);
+}
 
 // The child has none of them, and not their memory to rely on: a thread that is not there may have held a lock.
 static void in_child(void) {
@@ -341,7 +348,7 @@ static void in_child(void) {
         queues[fd] = NULL;
     }
     highest_queue = -1;
-    pthread_mutex_unlock(&all);
+    after_fork();
 }
 
 static void __attribute__((constructor)) listen_to_descriptors(void) {

@@ -42,12 +42,11 @@ enum {
     EV_DISPATCH = 0x0080,
     EV_UDATA_SPECIFIC = 0x0100,
     EV_VANISHED = 0x0200,
-    EV_FLAG0 = 0x1000,
     EV_OOBAND = 0x2000,
     EV_ERROR = 0x4000,
     EV_EOF = 0x8000,
 };
-enum { NOTE_LOWAT = 1, NOTE_OOB = 2 };
+enum { NOTE_LOWAT = 1 };
 
 struct kqueue;
 struct filter_calls;

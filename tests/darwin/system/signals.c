@@ -1,7 +1,7 @@
 // Signals. Darwin's are 31, numbered as BSD did; a set is 32 bits.
 #include "system/signals.h"
 
-#include <pthread.h>
+#include <stdbool.h>
 
 #include "system/errors.h"
 
@@ -89,7 +89,7 @@ static const struct { int darwin, of_linux; } action_flags[] = {
 };
 enum { ACTION_FLAGS = sizeof action_flags / sizeof *action_flags };
 
-static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+// Without a lock: handlers and children of fork call sigaction. Two threads that set the same one race on Darwin, too.
 static struct darwin_sigaction actions[DARWIN_NSIG];
 
 static bool is_default_or_ignored(const void *handler) {
@@ -139,7 +139,6 @@ static struct darwin_sigaction inherited(const struct sigaction *from) {
 static int darwin_sigaction(int number, const struct darwin_sigaction *wanted, struct darwin_sigaction *before) {
     if (number <= 0 || number >= DARWIN_NSIG || number == DARWIN_SIGKILL || number == DARWIN_SIGSTOP)
         return (int)fail(DARWIN_EINVAL);
-    pthread_mutex_lock(&changing);
     struct darwin_sigaction was = actions[number];
     struct sigaction linux_wanted, linux_was;
     if (wanted) {
@@ -150,7 +149,6 @@ static int darwin_sigaction(int number, const struct darwin_sigaction *wanted, s
     }
     int failed = sigaction(signal_to_linux(number), wanted ? &linux_wanted : NULL, &linux_was);
     if (failed) actions[number] = was;
-    pthread_mutex_unlock(&changing);
     if (failed) return -1;
     if (before) *before = linux_was.sa_flags & SA_SIGINFO ? was : inherited(&linux_was);
     return 0;
@@ -163,15 +161,6 @@ static void *darwin_signal(int number, void *handler) {
     return darwin_sigaction(number, &wanted, &before) ? (void *)SIG_ERR : before.handler;
 }
 OURS(signal)
-
-bool signal_is_fatal(int darwin_number) {
-    struct sigaction now;
-    sigset_t blocked;
-    int linux_number = signal_to_linux(darwin_number);
-    if (sigaction(linux_number, NULL, &now) || pthread_sigmask(SIG_SETMASK, NULL, &blocked))
-        refuse("signal %d cannot be asked about: %m", darwin_number);
-    return !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL && !sigismember(&blocked, linux_number);
-}
 
 // ---- what is blocked ------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 #include "darwin.h"
 
 #include <signal.h>
-#include <stdbool.h>
 
 // bsd/sys/signal.h: __DARWIN_NSIG; signals are 1 to 31.
 enum { DARWIN_NSIG = 32 };
@@ -28,6 +27,3 @@ struct darwin_siginfo {
 };
 _Static_assert(sizeof(struct darwin_siginfo) == 104, "siginfo_t");
 void siginfo_to_darwin(const siginfo_t *from, struct darwin_siginfo *to);
-
-// Whether the program has left SIGPIPE as it is, so that it ends by it: neither handled nor ignored nor blocked.
-bool signal_is_fatal(int darwin_signal);

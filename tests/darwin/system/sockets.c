@@ -68,6 +68,9 @@ void socket_after_copy(int from, int to) {
     pthread_mutex_unlock(&keeping);
 }
 
+void sockets_hold(void) { pthread_mutex_lock(&keeping); }
+void sockets_let_go(void) { pthread_mutex_unlock(&keeping); }
+
 void socket_begins(int fd) {
     socket_before_close(fd);
     mark_descriptor(fd, NO_SIGPIPE, false);

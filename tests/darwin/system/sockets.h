@@ -21,6 +21,9 @@ void socket_begins(int fd);
 // From the hooks of descriptors.h.
 void socket_before_close(int fd);
 void socket_after_copy(int from, int to);
+// Around fork, so that the child can close what it has.
+void sockets_hold(void);
+void sockets_let_go(void);
 
 // Neither can receive nor send any more: SS_CANTRCVMORE and SS_CANTSENDMORE.
 bool socket_closed_both_ways(int fd);
