@@ -28,14 +28,21 @@ fn held(home: Home, mut command: Command, times: usize, work: &dyn Fn(&Daemon, u
     (held, home)
 }
 
-/// The daemon holds as much after many times as after few.
+/// Fewer and more times that something is done.
+const TIMES: [usize; 2] = [2, 20];
+
+/// The daemon holds as much after many times as after few: what is left behind each time would be that many more. At its
+/// end it may or may not have ended its thread for the extension's notices, with what that holds.
 fn leaves_nothing_behind(home: Home, command: impl Fn(&Home) -> Command, work: &dyn Fn(&Daemon, usize)) -> Home {
     let first = command(&home);
-    let (few, home) = held(home, first, 2, work);
+    let (few, home) = held(home, first, TIMES[0], work);
     let second = command(&home);
-    let (many, home) = held(home, second, 20, work);
+    let (many, home) = held(home, second, TIMES[1], work);
     assert!(few.contains_key("SCDynamicStore"), "{few:?}");
-    assert_eq!(few, many);
+    for (kind, count) in &many {
+        let before = few.get(kind).copied().unwrap_or(0);
+        assert!(*count < before + TIMES[1] - TIMES[0], "{kind}: {few:?}, {many:?}");
+    }
     home
 }
 

@@ -5,6 +5,7 @@
 
 // CFString.h: CFStringBuiltInEncodings.
 enum { ENCODING_ASCII = 0x0600, ENCODING_UTF8 = 0x08000100 };
+enum { TAGGED = 7 };  // characters of eight bits in a tagged pointer
 extern struct object allocator_null;
 
 // Bytes of the character that begins there. 0: it is no UTF-8 (RFC 3629 §4).
@@ -109,12 +110,14 @@ static cf_index darwin_CFStringGetLength(const void *string) {
     return ((struct string *)object_of(&string_type, string))->units;
 }
 
-// CFString.c: only where the bytes are of that encoding, and a zero follows them. Callers have to be ready for NULL.
+// Only where the bytes are of that encoding, a zero follows them (CFString.c), and they are anywhere: so short a string
+// is a tagged pointer on 64-bit macOS. Callers have to be ready for NULL.
 static const char *darwin_CFStringGetCStringPtr(const void *at, uint32_t encoding) {
     const struct string *string = object_of(&string_type, at);
     modelled(encoding);
     bool ascii = (size_t)string->units == string->length;
-    return string->terminated && ascii ? string->bytes : NULL;
+    bool tagged = string->owned && string->length <= TAGGED;
+    return string->terminated && ascii && !tagged ? string->bytes : NULL;
 }
 
 // Whole characters of `range`, as long as they fit; without a buffer, their length. How many units those were.

@@ -89,14 +89,17 @@ fn strings() {
         assert_eq!(bytes(mixed, 1, 2, None), (2, "ä€".to_owned()));
         assert_eq!(bytes(mixed, 0, 5, Some(5)), (2, "aä".to_owned()), "no half character");
         assert!(CFStringGetCStringPtr(mixed, UTF8).is_null(), "it is not kept as UTF-8");
-        let plain = string("plain");
-        assert_eq!(CStr::from_ptr(CFStringGetCStringPtr(plain, UTF8)), c"plain");
-        let borrowed = CFStringCreateWithBytesNoCopy(null(), "plainer".as_ptr(), 5, UTF8, 0, kCFAllocatorNull);
+        let plain = string("plain enough");
+        assert_eq!(CStr::from_ptr(CFStringGetCStringPtr(plain, UTF8)), c"plain enough");
+        let short = string("disk4");
+        assert!(CFStringGetCStringPtr(short, UTF8).is_null(), "it is in its pointer");
+        assert_eq!(bytes(short, 0, 5, None), (5, "disk4".to_owned()));
+        let borrowed = CFStringCreateWithBytesNoCopy(null(), "plain enough?".as_ptr(), 12, UTF8, 0, kCFAllocatorNull);
         assert!(CFStringGetCStringPtr(borrowed, UTF8).is_null(), "no zero byte follows");
         assert_eq!(CFEqual(plain, borrowed), 1);
         assert_eq!(CFEqual(plain, mixed), 0);
         assert!(CFStringCreateWithBytes(null(), b"\xff".as_ptr(), 1, UTF8, 0).is_null());
-        [mixed, plain, borrowed].into_iter().for_each(|object| CFRelease(object));
+        [mixed, plain, short, borrowed].into_iter().for_each(|object| CFRelease(object));
     }
 }
 
