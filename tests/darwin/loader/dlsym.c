@@ -7,8 +7,7 @@ extern const struct import *const __start_imports[], *const __stop_imports[];
 #define RTLD_DEFAULT ((void *)-2)
 
 // What is found is called without a thunk, so it is not among the imports that are counted.
-static void *darwin_dlsym(void *handle, const char *name)
-{
+static void *darwin_dlsym(void *handle, const char *name) {
     if (handle != RTLD_DEFAULT)
         refuse("dlsym: %s in one library is not modelled", name);
     for (const struct import *const *at = __start_imports; at < __stop_imports; at++) {

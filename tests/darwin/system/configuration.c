@@ -22,8 +22,7 @@ enum darwin_sysconf {
     DARWIN_SC_PHYS_PAGES = 200,
 };
 
-static long darwin_sysconf(int name)
-{
+static long darwin_sysconf(int name) {
     switch ((enum darwin_sysconf)name) {
     case DARWIN_SC_ARG_MAX: return 1024 * 1024;
     case DARWIN_SC_CLK_TCK: return 100;
@@ -46,8 +45,7 @@ OURS(sysconf)
 enum { DARWIN_CS_PATH = 1, DARWIN_CS_USER_DIR = 65536, DARWIN_CS_USER_TEMP_DIR = 65537, DARWIN_CS_USER_CACHE_DIR = 65538 };
 
 // How long the answer is with its end, whatever there was room for; 0 for what there is not.
-static size_t darwin_confstr(int name, char *to, size_t size)
-{
+static size_t darwin_confstr(int name, char *to, size_t size) {
     char answer[DARWIN_MAXPATHLEN];
     switch (name) {
     // Libc's paths.h, _PATH_STDPATH
@@ -72,8 +70,7 @@ struct darwin_utsname {
         machine[DARWIN_SYS_NAMELEN];
 };
 
-static int darwin_uname(struct darwin_utsname *to)
-{
+static int darwin_uname(struct darwin_utsname *to) {
     struct utsname from;
     if (uname(&from) != 0)
         return -1;

@@ -1,13 +1,13 @@
 // Copies of whole files: fclonefileat (bsd/vfs/vfs_syscalls.c, clonefile_internal; bsd/sys/clonefile.h) and fcopyfile
 // (copyfile-224, copyfile.c). Extended attributes and access control lists are not modelled: there are none here.
+#include "system/allocate.h"
 #include "system/errors.h"
 #include "system/paths.h"
 #include <fcntl.h>
 #include <sys/stat.h>
 
 // Copies from where both are; what was copied is added to *copied. 0, or -1 with errno.
-static int copy_data(int from, int to, off_t *copied)
-{
+static int copy_data(int from, int to, off_t *copied) {
     char part[1 << 16];
     ssize_t length;
     while ((length = read(from, part, sizeof part)) > 0)
@@ -21,8 +21,7 @@ static int copy_data(int from, int to, off_t *copied)
     return length < 0 ? -1 : 0;
 }
 
-static int copy_times(const struct stat *from, int to)
-{
+static int copy_times(const struct stat *from, int to) {
     const struct timespec times[2] = {from->st_atim, from->st_mtim};
     return futimens(to, times);
 }
@@ -32,8 +31,7 @@ static int copy_times(const struct stat *from, int to)
 enum { DARWIN_CLONE_NOFOLLOW = 1, DARWIN_CLONE_NOOWNERCOPY = 2, DARWIN_CLONE_ACL = 4 };
 
 // A clone of APFS shares its blocks with the first until one of them changes; a copy differs from it by its room alone.
-static int fill_clone(int from, int to, const struct stat *file, int flags)
-{
+static int fill_clone(int from, int to, const struct stat *file, int flags) {
     char path[64];
     off_t copied = 0;
     snprintf(path, sizeof path, "/proc/self/fd/%d", from);
@@ -50,8 +48,7 @@ static int fill_clone(int from, int to, const struct stat *file, int flags)
     return rc == 0 ? copy_times(file, to) : rc;
 }
 
-static int darwin_fclonefileat(int from, int directory, const char *path, int flags)
-{
+static int darwin_fclonefileat(int from, int directory, const char *path, int flags) {
     struct place place;
     struct stat file, folder;
     if (flags & ~(DARWIN_CLONE_NOFOLLOW | DARWIN_CLONE_NOOWNERCOPY | DARWIN_CLONE_ACL))
@@ -92,21 +89,18 @@ enum { COPYFILE_STATE_COPIED = 8 };
 
 struct copy_state { off_t copied; };
 
-static struct copy_state *darwin_copyfile_state_alloc(void)
-{
-    return calloc(1, sizeof(struct copy_state));
+static struct copy_state *darwin_copyfile_state_alloc(void) {
+    return zeroed(1, sizeof(struct copy_state));
 }
 OURS(copyfile_state_alloc)
 
-static int darwin_copyfile_state_free(struct copy_state *state)
-{
+static int darwin_copyfile_state_free(struct copy_state *state) {
     free(state);
     return 0;
 }
 OURS(copyfile_state_free)
 
-static int darwin_copyfile_state_get(struct copy_state *state, uint32_t what, void *to)
-{
+static int darwin_copyfile_state_get(struct copy_state *state, uint32_t what, void *to) {
     if (what != COPYFILE_STATE_COPIED)
         refuse("copyfile_state_get: %u is not modelled", what);
     *(off_t *)to = state->copied;
@@ -116,8 +110,7 @@ OURS(copyfile_state_get)
 
 // The target ends where what was copied ends, wherever the writing began: "This is wrong if fcopyfile() is given a dst_fd
 // with a non-zero starting offset, but we need to preserve the existing behavior" (copyfile_data).
-static int copy(int from, int to, const struct stat *file, uint32_t flags, off_t *copied)
-{
+static int copy(int from, int to, const struct stat *file, uint32_t flags, off_t *copied) {
     if (flags & COPYFILE_DATA && S_ISREG(file->st_mode))
         if (copy_data(from, to, copied) != 0 || ftruncate(to, *copied) != 0)
             return -1;
@@ -127,8 +120,7 @@ static int copy(int from, int to, const struct stat *file, uint32_t flags, off_t
     return 0;
 }
 
-static int darwin_fcopyfile(int from, int to, struct copy_state *state, uint32_t flags)
-{
+static int darwin_fcopyfile(int from, int to, struct copy_state *state, uint32_t flags) {
     struct stat file;
     off_t copied = 0;
     if (flags & ~(uint32_t)COPYFILE_ALL)

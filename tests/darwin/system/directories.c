@@ -14,16 +14,14 @@ struct darwin_dirent {
 _Static_assert(sizeof(struct darwin_dirent) == 1048, "struct dirent");
 _Static_assert(offsetof(struct darwin_dirent, name) == 21, "d_name");
 
-static DIR *darwin_opendir(const char *path)
-{
+static DIR *darwin_opendir(const char *path) {
     struct place place;
     return locate_here(&place, path) ? opendir(place.path) : NULL;
 }
 INODE64(opendir)
 
 // Sets *out to NULL at the end. The order is the file system's own, and `.` and `..` are among them, as on APFS.
-static int darwin_readdir_r(DIR *directory, struct darwin_dirent *entry, struct darwin_dirent **out)
-{
+static int darwin_readdir_r(DIR *directory, struct darwin_dirent *entry, struct darwin_dirent **out) {
     *out = NULL;
     errno = 0;
     struct dirent *next = readdir(directory);
@@ -45,8 +43,7 @@ static int darwin_readdir_r(DIR *directory, struct darwin_dirent *entry, struct 
 }
 INODE64(readdir_r)
 
-static DIR *darwin_fdopendir(int fd)
-{
+static DIR *darwin_fdopendir(int fd) {
     return fdopendir(fd);
 }
 INODE64(fdopendir)

@@ -17,8 +17,7 @@ static const struct error errors[DARWIN_ELAST + 1] = {
 // xnu has two numbers where Linux has one: sockets fail with EOPNOTSUPP, files with ENOTSUP. Linux' is taken for the
 // sockets'; the functions for files say ENOTSUP themselves. And what is Linux' alone (ENOMEDIUM, ENOKEY…) is a failure
 // that Darwin has no finer word for.
-int errno_to_darwin(int linux_number)
-{
+int errno_to_darwin(int linux_number) {
     if (linux_number == 0)
         return 0;
     for (int number = 1; number <= DARWIN_ELAST; number++)
@@ -27,8 +26,7 @@ int errno_to_darwin(int linux_number)
     return DARWIN_EIO;
 }
 
-int errno_to_linux(int darwin_number)
-{
+int errno_to_linux(int darwin_number) {
     switch (darwin_number) {
     case 0: return 0;
     case DARWIN_ENOTSUP: return ENOTSUP;
@@ -40,8 +38,7 @@ int errno_to_linux(int darwin_number)
 
 static __thread int number_of_thread;
 
-int *darwin_error(void)
-{
+int *darwin_error(void) {
     if (errno) {
         number_of_thread = errno_to_darwin(errno);
         errno = 0;
@@ -50,16 +47,14 @@ int *darwin_error(void)
 }
 SHIM("___error", darwin_error)
 
-long fail(int darwin_number)
-{
+long fail(int darwin_number) {
     errno = 0;
     number_of_thread = darwin_number;
     return -1;
 }
 
 // Libc's string/strerror.c: a number without words is EINVAL and named all the same; what is cut off is ERANGE.
-static int darwin_strerror_r(int number, char *to, size_t size)
-{
+static int darwin_strerror_r(int number, char *to, size_t size) {
     int known = number >= 0 && number <= DARWIN_ELAST;
     int length = known ? snprintf(to, size, "%s", errors[number].words) : snprintf(to, size, "Unknown error: %d", number);
     if (!known)
@@ -68,8 +63,7 @@ static int darwin_strerror_r(int number, char *to, size_t size)
 }
 OURS(strerror_r)
 
-static char *darwin_strerror(int number)
-{
+static char *darwin_strerror(int number) {
     static __thread char words[64];
     if (darwin_strerror_r(number, words, sizeof words) != 0)
         fail(DARWIN_EINVAL);

@@ -46,8 +46,7 @@ struct darwin_flock {
 _Static_assert(sizeof(struct darwin_flock) == 24, "struct flock");
 _Static_assert(offsetof(struct darwin_flock, type) == 20, "l_type");
 
-static int type_to_linux(int type)
-{
+static int type_to_linux(int type) {
     switch (type) {
     case DARWIN_F_RDLCK: return F_RDLCK;
     case DARWIN_F_WRLCK: return F_WRLCK;
@@ -56,8 +55,7 @@ static int type_to_linux(int type)
     }
 }
 
-static int lock(int fd, int how, struct darwin_flock *given)
-{
+static int lock(int fd, int how, struct darwin_flock *given) {
     if (!is_vnode(fd))
         return (int)fail(DARWIN_EBADF);
     int type = type_to_linux(given->type);
@@ -91,8 +89,7 @@ static int lock(int fd, int how, struct darwin_flock *given)
 
 // F_BARRIERFSYNC is the stronger one where a file system has no barriers, and so here. Neither is for what has no name
 // (EBADF). A device gets it as an ioctl, which it does not know.
-static int full_sync(int fd)
-{
+static int full_sync(int fd) {
     struct stat file;
     if (!is_vnode(fd))
         return (int)fail(DARWIN_EBADF);
@@ -111,8 +108,7 @@ struct darwin_fstore {
 _Static_assert(sizeof(struct darwin_fstore) == 32, "fstore_t");
 enum { DARWIN_F_PEOFPOSMODE = 3 };
 
-static int preallocate(int fd, struct darwin_fstore *store)
-{
+static int preallocate(int fd, struct darwin_fstore *store) {
     struct stat file;
     if (!is_vnode(fd) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
         return (int)fail(DARWIN_EBADF);
@@ -133,8 +129,7 @@ _Static_assert(sizeof(struct darwin_fpunchhole) == 24, "fpunchhole_t");
 // fcntl(2): both must be whole blocks of the file system. APFS' are 4096 bytes.
 enum { APFS_BLOCK = 4096 };
 
-static int punch_hole(int fd, const struct darwin_fpunchhole *hole)
-{
+static int punch_hole(int fd, const struct darwin_fpunchhole *hole) {
     if (!is_vnode(fd))
         return (int)fail(DARWIN_EBADF);
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
@@ -153,8 +148,7 @@ struct darwin_radvisory {
 };
 _Static_assert(sizeof(struct darwin_radvisory) == 16, "struct radvisory");
 
-static int read_ahead(int fd, const struct darwin_radvisory *what)
-{
+static int read_ahead(int fd, const struct darwin_radvisory *what) {
     if (!is_vnode(fd))
         return (int)fail(DARWIN_EBADF);
     if (what->offset < 0 || what->count < 0)
@@ -164,8 +158,7 @@ static int read_ahead(int fd, const struct darwin_radvisory *what)
 
 // ---- flags ----------------------------------------------------------------------------------------------------------
 
-static int set_flags(int fd, int flags)
-{
+static int set_flags(int fd, int flags) {
     int before = fcntl(fd, F_GETFL);
     if (before < 0)
         return -1;
@@ -176,20 +169,17 @@ static int set_flags(int fd, int flags)
     return fcntl(fd, F_SETFL, open_flags_to_linux(flags & (DARWIN_O_NONBLOCK | DARWIN_O_APPEND | DARWIN_O_ASYNC)));
 }
 
-static int get_flags(int fd)
-{
+static int get_flags(int fd) {
     int flags = fcntl(fd, F_GETFL);
     return flags < 0 ? -1 : open_flags_to_darwin(flags);
 }
 
-static int get_path(int fd, char to[DARWIN_MAXPATHLEN])
-{
+static int get_path(int fd, char to[DARWIN_MAXPATHLEN]) {
     int why = path_of_descriptor(fd, to);
     return why == 0 ? 0 : (int)fail(why);
 }
 
-static int darwin_fcntl(int fd, int command, long argument)
-{
+static int darwin_fcntl(int fd, int command, long argument) {
     if (fcntl(fd, F_GETFD) < 0)
         return -1;
     void *there = (void *)argument;

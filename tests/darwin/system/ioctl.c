@@ -18,8 +18,7 @@ enum darwin_ioctl {
 _Static_assert(DARWIN_TIOCGWINSZ == 0x40087468, "TIOCGWINSZ");
 
 // Any file says that it has nothing of what a terminal or socket has: ENOTTY.
-static int darwin_ioctl(int fd, unsigned long request, void *argument)
-{
+static int darwin_ioctl(int fd, unsigned long request, void *argument) {
     switch ((enum darwin_ioctl)request) {
     case DARWIN_FIOCLEX: return ioctl(fd, FIOCLEX);
     case DARWIN_FIONCLEX: return ioctl(fd, FIONCLEX);

@@ -29,13 +29,11 @@ static const int limits_of_linux[DARWIN_RLIM_NLIMITS] = {
     [DARWIN_RLIMIT_MEMLOCK] = RLIMIT_MEMLOCK, [DARWIN_RLIMIT_NPROC] = RLIMIT_NPROC, [DARWIN_RLIMIT_NOFILE] = RLIMIT_NOFILE,
 };
 
-static rlim_t to_darwin(rlim_t of_linux)
-{
+static rlim_t to_darwin(rlim_t of_linux) {
     return of_linux >= DARWIN_RLIM_INFINITY ? DARWIN_RLIM_INFINITY : of_linux;
 }
 
-static rlim_t to_linux(rlim_t darwin)
-{
+static rlim_t to_linux(rlim_t darwin) {
     return darwin >= DARWIN_RLIM_INFINITY ? RLIM_INFINITY : darwin;
 }
 
@@ -48,8 +46,7 @@ static rlim_t to_linux(rlim_t darwin)
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rlimit descriptors;
 
-static void set_in_linux(rlim_t soft)
-{
+static void set_in_linux(rlim_t soft) {
     struct rlimit of_linux;
     if (getrlimit(RLIMIT_NOFILE, &of_linux) != 0)
         refuse("the limit of descriptors cannot be read: %s", strerror(errno));
@@ -64,8 +61,7 @@ static void set_in_linux(rlim_t soft)
 enum { MARK = 25600 };
 static const __rlimit_resource_t marked = RLIMIT_MSGQUEUE;
 
-static bool handed_down(void)
-{
+static bool handed_down(void) {
     struct rlimit mark;
     if (getrlimit(marked, &mark) != 0)
         return false;
@@ -77,8 +73,7 @@ static bool handed_down(void)
     return false;
 }
 
-__attribute__((constructor)) static void begin(void)
-{
+__attribute__((constructor)) static void begin(void) {
     if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0)
         refuse("the limit of descriptors cannot be read: %s", strerror(errno));
     if (!handed_down() && descriptors.rlim_cur > DESCRIPTORS_AT_FIRST)
@@ -88,8 +83,7 @@ __attribute__((constructor)) static void begin(void)
     errno = 0;
 }
 
-static void set_descriptors(const struct rlimit *new)
-{
+static void set_descriptors(const struct rlimit *new) {
     set_in_linux(new->rlim_cur);
     if (new->rlim_max < descriptors.rlim_max && new->rlim_max < DESCRIPTORS_OF_PROCESS) {
         // The hard one as well, for children: it does not come back, but for root.
@@ -102,8 +96,7 @@ static void set_descriptors(const struct rlimit *new)
     descriptors = *new;
 }
 
-uint64_t descriptor_limit(void)
-{
+uint64_t descriptor_limit(void) {
     pthread_mutex_lock(&lock);
     uint64_t limit = descriptors.rlim_cur;
     pthread_mutex_unlock(&lock);
@@ -112,8 +105,7 @@ uint64_t descriptor_limit(void)
 
 // ---- all of them ----------------------------------------------------------------------------------------------------
 
-static int darwin_getrlimit(int which, struct rlimit *to)
-{
+static int darwin_getrlimit(int which, struct rlimit *to) {
     which &= ~RLIMIT_POSIX_FLAG;
     if (which < 0 || which >= DARWIN_RLIM_NLIMITS)
         return (int)fail(DARWIN_EINVAL);
@@ -130,8 +122,7 @@ static int darwin_getrlimit(int which, struct rlimit *to)
 }
 OURS(getrlimit)
 
-static int darwin_setrlimit(int which, const struct rlimit *new)
-{
+static int darwin_setrlimit(int which, const struct rlimit *new) {
     struct rlimit before;
     which &= ~RLIMIT_POSIX_FLAG;
     if (darwin_getrlimit(which, &before) != 0)

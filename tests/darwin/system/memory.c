@@ -21,8 +21,7 @@ enum { TAG_MASK = (int)0xff000000 };   // osfmk/mach/vm_statistics.h, VM_FLAGS_A
 
 // Where Linux' pages are smaller: a place is reserved that is large enough to have a whole page of Darwin's in it, and
 // what is asked for is put there.
-static void *map_aligned(size_t length, int protection, int flags, int fd, off_t offset)
-{
+static void *map_aligned(size_t length, int protection, int flags, int fd, off_t offset) {
     size_t whole = round_page(length), reserved = whole + DARWIN_PAGE;
     char *place = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (place == MAP_FAILED)
@@ -41,8 +40,7 @@ static void *map_aligned(size_t length, int protection, int flags, int fd, off_t
     return mapped;
 }
 
-static void *darwin_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
-{
+static void *darwin_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset) {
     int anonymous = flags & DARWIN_MAP_ANON;
     if (flags & ~MODELLED)
         refuse("mmap: the flags %#x are not modelled", flags & ~MODELLED);
@@ -68,19 +66,16 @@ static void *darwin_mmap(void *at, size_t length, int protection, int flags, int
 }
 OURS(mmap)
 
-static int no_page(const void *at)
-{
+static int no_page(const void *at) {
     return beyond_page(at) ? (int)fail(DARWIN_EINVAL) : 0;
 }
 
-static int darwin_munmap(void *at, size_t length)
-{
+static int darwin_munmap(void *at, size_t length) {
     return no_page(at) ? -1 : munmap(at, length ? round_page(length) : 0);
 }
 OURS(munmap)
 
-static int darwin_mprotect(void *at, size_t length, int protection)
-{
+static int darwin_mprotect(void *at, size_t length, int protection) {
     return no_page(at) ? -1 : mprotect(at, round_page(length), protection);
 }
 OURS(mprotect)
@@ -93,8 +88,7 @@ enum {
     DARWIN_MS_SYNC = 0x10,
 };
 
-static int darwin_msync(void *at, size_t length, int flags)
-{
+static int darwin_msync(void *at, size_t length, int flags) {
     if (flags & ~(DARWIN_MS_ASYNC | DARWIN_MS_INVALIDATE | DARWIN_MS_SYNC))
         refuse("msync: the flags %#x are not modelled", flags);
     // Nothing to write is refused, where Linux has it done.
@@ -105,8 +99,7 @@ static int darwin_msync(void *at, size_t length, int flags)
 }
 OURS(msync)
 
-static int darwin_mlock(const void *at, size_t length)
-{
+static int darwin_mlock(const void *at, size_t length) {
     if (length == 0)
         return 0;
     if (mlock(at, length) == 0)
@@ -119,8 +112,7 @@ OURS(mlock)
 SAME(munlock)
 
 // Both are in the table of system calls, and do nothing.
-static int darwin_mlockall(int flags)
-{
+static int darwin_mlockall(int flags) {
     (void)flags;
     return (int)fail(DARWIN_ENOSYS);
 }
@@ -136,8 +128,7 @@ enum darwin_advice {
     DARWIN_MADV_LAST = 11,   // MADV_ZERO
 };
 
-static int darwin_madvise(void *at, size_t length, int advice)
-{
+static int darwin_madvise(void *at, size_t length, int advice) {
     size_t before = beyond_page(at);
     char *start = (char *)at - before;
     length = round_page(length + before);
@@ -165,8 +156,7 @@ SAME(realloc)
 SAME(free)
 
 // Returns the number of the error, and leaves errno alone.
-static int darwin_posix_memalign(void **out, size_t alignment, size_t size)
-{
+static int darwin_posix_memalign(void **out, size_t alignment, size_t size) {
     return returned(posix_memalign(out, alignment, size));
 }
 OURS(posix_memalign)

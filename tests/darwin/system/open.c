@@ -25,8 +25,7 @@ enum {
         | DARWIN_O_NOFOLLOW_ANY,
 };
 
-int open_flags_to_linux(int flags)
-{
+int open_flags_to_linux(int flags) {
     int to = flags & DARWIN_O_ACCMODE;
     for (size_t i = 0; i < sizeof flags_of_both / sizeof *flags_of_both; i++)
         if (flags & flags_of_both[i].darwin)
@@ -34,8 +33,7 @@ int open_flags_to_linux(int flags)
     return to;
 }
 
-int open_flags_to_darwin(int linux_flags)
-{
+int open_flags_to_darwin(int linux_flags) {
     int to = linux_flags & O_ACCMODE;
     to |= linux_flags & O_NONBLOCK ? DARWIN_O_NONBLOCK : 0;
     to |= linux_flags & O_APPEND ? DARWIN_O_APPEND : 0;
@@ -49,8 +47,7 @@ int open_flags_to_darwin(int linux_flags)
 }
 
 // A link itself: Linux has a descriptor for it that can be asked what it is, and no more.
-static int open_link(const struct place *place, int flags)
-{
+static int open_link(const struct place *place, int flags) {
     struct stat link;
     if (fstatat(place->directory, place->path, &link, AT_SYMLINK_NOFOLLOW) != 0)
         return -1;
@@ -58,8 +55,7 @@ static int open_link(const struct place *place, int flags)
     return openat(place->directory, place->path, through | O_NOFOLLOW);
 }
 
-static int open_without_links(const struct place *place, int flags, int mode)
-{
+static int open_without_links(const struct place *place, int flags, int mode) {
     if (place->through_link)
         return (int)fail(DARWIN_ELOOP);
     struct open_how how = {
@@ -71,8 +67,7 @@ static int open_without_links(const struct place *place, int flags, int mode)
 }
 
 // Locked as it is opened, and only then cut to nothing: who holds the lock keeps the contents.
-static int lock_opened(int fd, int flags)
-{
+static int lock_opened(int fd, int flags) {
     int how = (flags & DARWIN_O_EXLOCK ? LOCK_EX : LOCK_SH) | (flags & DARWIN_O_NONBLOCK ? LOCK_NB : 0);
     int rc = is_vnode(fd) ? flock(fd, how) : (int)fail(DARWIN_ENOTSUP);
     if (rc == 0 && flags & DARWIN_O_TRUNC)
@@ -84,8 +79,7 @@ static int lock_opened(int fd, int flags)
     return (int)fail(why);
 }
 
-static int darwin_openat(int directory, const char *path, int flags, int mode)
-{
+static int darwin_openat(int directory, const char *path, int flags, int mode) {
     if (flags & ~MODELLED)
         refuse("open: the flags %#x are not modelled", flags & ~MODELLED);
     int nothing_like_it = (flags & DARWIN_O_ACCMODE) == DARWIN_O_ACCMODE
@@ -119,8 +113,7 @@ static int darwin_openat(int directory, const char *path, int flags, int mode)
 }
 DOTS("_openat", darwin_openat, 3)
 
-static int darwin_open(const char *path, int flags, int mode)
-{
+static int darwin_open(const char *path, int flags, int mode) {
     return darwin_openat(DARWIN_AT_FDCWD, path, flags, mode);
 }
 DOTS("_open", darwin_open, 2)

@@ -30,8 +30,7 @@ static const char *const not_on_darwin[] = {"/proc", "/sys", "/run"};
 #define EACH(item, list) (size_t item = 0; item < sizeof(list) / sizeof *(list); item++)
 
 // Where `path` goes on behind `start`, if it is `start` or below it; else NULL.
-static const char *below(const char *path, const char *start)
-{
+static const char *below(const char *path, const char *start) {
     size_t length = strlen(start);
     if (strncmp(path, start, length) != 0 || (path[length] != 0 && path[length] != '/'))
         return NULL;
@@ -39,8 +38,7 @@ static const char *below(const char *path, const char *start)
 }
 
 // By its name: an emulator of another processor has a `/` of its own for stat().
-static bool is_root(int directory)
-{
+static bool is_root(int directory) {
     char link[64] = "/proc/self/cwd", name[2];
     if (directory != AT_FDCWD)
         snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
@@ -48,8 +46,7 @@ static bool is_root(int directory)
 }
 
 // Whether a relative path begins with a name whose meaning in `/` differs between the two systems.
-static bool begins_specially(const char *path)
-{
+static bool begins_specially(const char *path) {
     static const char *const names[] = {"private", "var", "tmp", "etc", "proc", "sys", "run"};
     for EACH(i, names)
         if (below(path, names[i]))
@@ -58,15 +55,13 @@ static bool begins_specially(const char *path)
 }
 
 // An absolute path in one form: one slash at its start, no `.` behind it. false: it does not fit.
-static bool tidy(const char *path, char to[DARWIN_MAXPATHLEN])
-{
+static bool tidy(const char *path, char to[DARWIN_MAXPATHLEN]) {
     while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == 0)))
         path++;
     return snprintf(to, DARWIN_MAXPATHLEN, "/%s", path) < DARWIN_MAXPATHLEN;
 }
 
-static bool absolute(struct place *place, const char *path)
-{
+static bool absolute(struct place *place, const char *path) {
     char given[DARWIN_MAXPATHLEN], full[LINUX_ROOM];
     if (!tidy(path, given)) {
         fail(DARWIN_ENAMETOOLONG);
@@ -110,8 +105,7 @@ static bool absolute(struct place *place, const char *path)
 
 // Whether bytes from 0x80 on are UTF-8 (RFC 3629): APFS takes no other names (Apple File System Guide, "Frequently Asked
 // Questions": "APFS accepts only valid UTF-8 encoded filenames for creation").
-static bool is_utf8(const char *path)
-{
+static bool is_utf8(const char *path) {
     for (const unsigned char *at = (const unsigned char *)path; *at; at++) {
         if (*at < 0x80)
             continue;
@@ -131,8 +125,7 @@ static bool is_utf8(const char *path)
     return true;
 }
 
-bool locate(struct place *place, int directory, const char *path)
-{
+bool locate(struct place *place, int directory, const char *path) {
     place->link = NULL;
     place->through_link = false;
     place->path = path;
@@ -155,13 +148,11 @@ bool locate(struct place *place, int directory, const char *path)
     return !begins_specially(path) || !is_root(place->directory) || absolute(place, path);
 }
 
-bool locate_here(struct place *place, const char *path)
-{
+bool locate_here(struct place *place, const char *path) {
     return locate(place, DARWIN_AT_FDCWD, path);
 }
 
-bool path_to_darwin(const char *linux_path, char to[DARWIN_MAXPATHLEN])
-{
+bool path_to_darwin(const char *linux_path, char to[DARWIN_MAXPATHLEN]) {
     int length = -1;
     const char *in_machine = machine_directory() ? below(linux_path, machine_directory()) : NULL;
     if (in_machine && below(in_machine, "/Library"))
@@ -179,8 +170,7 @@ bool path_to_darwin(const char *linux_path, char to[DARWIN_MAXPATHLEN])
     return false;
 }
 
-int path_of_descriptor(int fd, char to[DARWIN_MAXPATHLEN])
-{
+int path_of_descriptor(int fd, char to[DARWIN_MAXPATHLEN]) {
     char link[64], path[PATH_MAX + 1];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, PATH_MAX);
@@ -197,8 +187,7 @@ int path_of_descriptor(int fd, char to[DARWIN_MAXPATHLEN])
 
 // Libc's gen/confstr.c asks _dirhelper for it. The name has this length for every user, which matters to what is put
 // inside: a socket's path has 103 bytes at most. (For root it is the very name.)
-bool temporary_folder(char to[DARWIN_MAXPATHLEN])
-{
+bool temporary_folder(char to[DARWIN_MAXPATHLEN]) {
     char folder[64], made[LINUX_ROOM];
     snprintf(folder, sizeof folder, "/zz/zyxvpxvq6csfxvn_n%013x/T", getuid());
     snprintf(made, sizeof made, "%s%s", FOLDERS, folder);

@@ -3,8 +3,7 @@
 #include "system/at_flags.h"
 #include <sys/stat.h>
 
-static int darwin_faccessat(int directory, const char *path, int how, int flags)
-{
+static int darwin_faccessat(int directory, const char *path, int how, int flags) {
     struct place place;
     if (!flags_allowed(flags, DARWIN_AT_EACCESS | DARWIN_AT_SYMLINK_NOFOLLOW) || !locate(&place, directory, path))
         return -1;
@@ -12,34 +11,29 @@ static int darwin_faccessat(int directory, const char *path, int how, int flags)
 }
 OURS(faccessat)
 
-static int darwin_access(const char *path, int how)
-{
+static int darwin_access(const char *path, int how) {
     return darwin_faccessat(DARWIN_AT_FDCWD, path, how, 0);
 }
 OURS(access)
 
-static int darwin_chmod(const char *path, int mode)
-{
+static int darwin_chmod(const char *path, int mode) {
     struct place place;
     return locate_here(&place, path) ? chmod(place.path, (mode_t)mode & ALL_PERMISSIONS) : -1;
 }
 OURS(chmod)
 
-static int darwin_fchmod(int fd, int mode)
-{
+static int darwin_fchmod(int fd, int mode) {
     return fchmod(fd, (mode_t)mode & ALL_PERMISSIONS);
 }
 OURS(fchmod)
 
-static int darwin_chown(const char *path, uid_t user, gid_t group)
-{
+static int darwin_chown(const char *path, uid_t user, gid_t group) {
     struct place place;
     return locate_here(&place, path) ? chown(place.path, user, group) : -1;
 }
 OURS(chown)
 
-static int darwin_lchown(const char *path, uid_t user, gid_t group)
-{
+static int darwin_lchown(const char *path, uid_t user, gid_t group) {
     struct place place;
     return locate_here(&place, path) && !is_of_system(&place) ? lchown(place.path, user, group) : -1;
 }
@@ -47,8 +41,7 @@ OURS(lchown)
 
 enum { DARWIN_UTIME_NOW = -1, DARWIN_UTIME_OMIT = -2 };   // bsd/sys/stat.h
 
-static struct timespec time_to_linux(struct timespec given)
-{
+static struct timespec time_to_linux(struct timespec given) {
     switch (given.tv_nsec) {
     case DARWIN_UTIME_NOW: return (struct timespec){.tv_nsec = UTIME_NOW};
     case DARWIN_UTIME_OMIT: return (struct timespec){.tv_nsec = UTIME_OMIT};
@@ -59,8 +52,7 @@ static struct timespec time_to_linux(struct timespec given)
     }
 }
 
-static int darwin_utimensat(int directory, const char *path, const struct timespec given[2], int flags)
-{
+static int darwin_utimensat(int directory, const char *path, const struct timespec given[2], int flags) {
     struct place place;
     if (!flags_allowed(flags, DARWIN_AT_SYMLINK_NOFOLLOW) || !locate(&place, directory, path))
         return -1;
@@ -71,8 +63,7 @@ static int darwin_utimensat(int directory, const char *path, const struct timesp
 }
 OURS(utimensat)
 
-static int darwin_futimens(int fd, const struct timespec given[2])
-{
+static int darwin_futimens(int fd, const struct timespec given[2]) {
     struct timespec times[2];
     for (int i = 0; given && i < 2; i++)
         times[i] = time_to_linux(given[i]);

@@ -1,4 +1,5 @@
 #include "system/programs.h"
+#include "system/allocate.h"
 #include "system/errors.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -7,8 +8,7 @@
 // EXTERNAL_HEADERS/mach-o/loader.h and fat.h, as they are read on a little-endian machine.
 enum { MH_MAGIC_64 = 0xfeedfacf, FAT_CIGAM = 0xbebafeca };
 
-static bool is_macho(const char *path)
-{
+static bool is_macho(const char *path) {
     uint32_t magic = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -19,8 +19,7 @@ static bool is_macho(const char *path)
 }
 
 // 0 if `path` is a file that may be executed.
-static int look_at(const struct place *place)
-{
+static int look_at(const struct place *place) {
     struct stat file;
     if (stat(place->path, &file) != 0)
         return errno_to_darwin(errno);
@@ -30,8 +29,7 @@ static int look_at(const struct place *place)
     return 0;
 }
 
-static int try(struct program *program, const char *path)
-{
+static int try(struct program *program, const char *path) {
     struct place place;
     if (!locate_here(&place, path))
         return *darwin_error();
@@ -40,8 +38,7 @@ static int try(struct program *program, const char *path)
 }
 
 // Along PATH. A name that is there and may not be executed is remembered while the search goes on, as execvP has it.
-static int search_path(struct program *program, const char *name)
-{
+static int search_path(struct program *program, const char *name) {
     const char *at = getenv("PATH");
     int why = DARWIN_ENOENT;
     // paths.h, _PATH_DEFPATH
@@ -61,40 +58,36 @@ static int search_path(struct program *program, const char *name)
 }
 
 // machrun PATH WORD…
-static int through_loader(struct program *program, char *const words[])
-{
+static void through_loader(struct program *program, char *const words[]) {
     enum { PUT_BEFORE = 2 };
     size_t count = 0;
     while (words[count])
         count++;
-    char **made = calloc(count + PUT_BEFORE + 1, sizeof *made);
-    char *macho = strdup(program->path);
-    if (made == NULL || macho == NULL)
-        return DARWIN_ENOMEM;
+    char **made = zeroed(count + PUT_BEFORE + 1, sizeof *made);
+    size_t length = strlen(program->path) + 1;
     made[0] = program->path;
-    made[1] = macho;
+    made[1] = memcpy(zeroed(length, 1), program->path, length);
     for (size_t i = 1; i < count; i++)
         made[PUT_BEFORE + i - 1] = words[i];
-    ssize_t length = readlink("/proc/self/exe", program->path, sizeof program->path - 1);
-    if (length < 0)
+    ssize_t found = readlink("/proc/self/exe", program->path, sizeof program->path - 1);
+    if (found < 0)
         refuse("the loader does not find itself: %s", strerror(errno));
-    program->path[length] = 0;
+    program->path[found] = 0;
     program->words = program->made = made;
-    return 0;
 }
 
-void free_program(struct program *program)
-{
+void free_program(struct program *program) {
     if (program->made)
         free(program->made[1]);
     free(program->made);
 }
 
-int find_program(struct program *program, const char *name, char *const words[], bool search)
-{
+int find_program(struct program *program, const char *name, char *const words[], bool search) {
     *program = (struct program){.words = (char **)words};
     int why = search && !strchr(name, '/') ? search_path(program, name) : try(program, name);
     if (why != 0)
         return why;
-    return is_macho(program->path) ? through_loader(program, words) : 0;
+    if (is_macho(program->path))
+        through_loader(program, words);
+    return 0;
 }

@@ -13,8 +13,7 @@
 enum { DARWIN_UIO_MAXIOV = 1024 };   // bsd/sys/uio.h
 
 // dofileread, dofilewrite: more than an int counts is refused, where Linux reads less than was asked.
-static bool too_long(size_t length)
-{
+static bool too_long(size_t length) {
     if (length <= INT_MAX)
         return false;
     fail(DARWIN_EINVAL);
@@ -22,41 +21,35 @@ static bool too_long(size_t length)
 }
 
 // readv_uio, writev_uio: no buffer at all is refused, where Linux does nothing and is content.
-static bool no_list(int count)
-{
+static bool no_list(int count) {
     if (count > 0 && count <= DARWIN_UIO_MAXIOV)
         return false;
     fail(DARWIN_EINVAL);
     return true;
 }
 
-static ssize_t darwin_read(int fd, void *to, size_t length)
-{
+static ssize_t darwin_read(int fd, void *to, size_t length) {
     return too_long(length) ? -1 : socket_was_read(fd, read(fd, to, length));
 }
 OURS(read)
 
-static ssize_t darwin_pread(int fd, void *to, size_t length, off_t at)
-{
+static ssize_t darwin_pread(int fd, void *to, size_t length, off_t at) {
     return too_long(length) ? -1 : pread(fd, to, length, at);
 }
 OURS(pread)
 
-static ssize_t darwin_readv(int fd, const struct iovec *list, int count)
-{
+static ssize_t darwin_readv(int fd, const struct iovec *list, int count) {
     return no_list(count) ? -1 : socket_was_read(fd, readv(fd, list, count));
 }
 OURS(readv)
 
-static ssize_t darwin_preadv(int fd, const struct iovec *list, int count, off_t at)
-{
+static ssize_t darwin_preadv(int fd, const struct iovec *list, int count, off_t at) {
     return no_list(count) ? -1 : preadv(fd, list, count, at);
 }
 OURS(preadv)
 
 // Writes to what is no socket and has no reader, and takes the signal back that Linux sends for it.
-static ssize_t write_without_signal(int fd, const struct iovec *list, int count)
-{
+static ssize_t write_without_signal(int fd, const struct iovec *list, int count) {
     sigset_t pipe, before, pending;
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
@@ -72,8 +65,7 @@ static ssize_t write_without_signal(int fd, const struct iovec *list, int count)
     return written;
 }
 
-static ssize_t write_list(int fd, const struct iovec *list, int count)
-{
+static ssize_t write_list(int fd, const struct iovec *list, int count) {
     if (!descriptor_has(fd, NO_SIGPIPE))
         return writev(fd, list, count);
     struct msghdr message = {.msg_iov = (struct iovec *)list, .msg_iovlen = (size_t)count};
@@ -81,8 +73,7 @@ static ssize_t write_list(int fd, const struct iovec *list, int count)
     return sent < 0 && errno == ENOTSOCK ? write_without_signal(fd, list, count) : sent;
 }
 
-static ssize_t darwin_write(int fd, const void *from, size_t length)
-{
+static ssize_t darwin_write(int fd, const void *from, size_t length) {
     if (too_long(length))
         return -1;
     struct iovec one = {(void *)from, length};
@@ -90,20 +81,17 @@ static ssize_t darwin_write(int fd, const void *from, size_t length)
 }
 OURS(write)
 
-static ssize_t darwin_writev(int fd, const struct iovec *list, int count)
-{
+static ssize_t darwin_writev(int fd, const struct iovec *list, int count) {
     return no_list(count) ? -1 : socket_was_written(fd, write_list(fd, list, count));
 }
 OURS(writev)
 
-static ssize_t darwin_pwrite(int fd, const void *from, size_t length, off_t at)
-{
+static ssize_t darwin_pwrite(int fd, const void *from, size_t length, off_t at) {
     return too_long(length) ? -1 : pwrite(fd, from, length, at);
 }
 OURS(pwrite)
 
-static ssize_t darwin_pwritev(int fd, const struct iovec *list, int count, off_t at)
-{
+static ssize_t darwin_pwritev(int fd, const struct iovec *list, int count, off_t at) {
     return no_list(count) ? -1 : pwritev(fd, list, count, at);
 }
 OURS(pwritev)
@@ -111,8 +99,7 @@ OURS(pwritev)
 // bsd/sys/_types/_seek_set.h. Linux has the last two the other way round.
 enum { DARWIN_SEEK_HOLE = 3, DARWIN_SEEK_DATA = 4 };
 
-static off_t darwin_lseek(int fd, off_t offset, int whence)
-{
+static off_t darwin_lseek(int fd, off_t offset, int whence) {
     switch (whence) {
     case DARWIN_SEEK_HOLE: return lseek(fd, offset, SEEK_HOLE);
     case DARWIN_SEEK_DATA: return lseek(fd, offset, SEEK_DATA);
@@ -124,8 +111,7 @@ OURS(lseek)
 SAME(ftruncate)
 
 // fsync_common, sys_flock, by fp_getfvp: a socket or a pipe() has nothing of the kind.
-static bool no_vnode(int fd)
-{
+static bool no_vnode(int fd) {
     if (fcntl(fd, F_GETFD) < 0)
         return true;
     if (is_vnode(fd))
@@ -135,8 +121,7 @@ static bool no_vnode(int fd)
 }
 
 // Linux fails with EINVAL for a device or a FIFO; there nothing waits to be written on Darwin either (fifofs, spec).
-static int darwin_fsync(int fd)
-{
+static int darwin_fsync(int fd) {
     if (no_vnode(fd))
         return -1;
     if (fsync(fd) == 0)
@@ -149,8 +134,7 @@ static int darwin_fsync(int fd)
 OURS(fsync)
 
 // LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN are the same four (bsd/sys/fcntl.h). None of the first two: EBADF.
-static int darwin_flock(int fd, int how)
-{
+static int darwin_flock(int fd, int how) {
     if (no_vnode(fd))
         return -1;
     if (!(how & (LOCK_SH | LOCK_EX | LOCK_UN)))

@@ -1,4 +1,5 @@
 // posix_spawn: bsd/sys/spawn.h, libsyscall's wrappers/spawn/posix_spawn.c, bsd/kern/kern_exec.c. Errors are returned.
+#include "system/allocate.h"
 #include "system/errors.h"
 #include "system/limits.h"
 #include "system/programs.h"
@@ -31,15 +32,13 @@ struct attributes {
     bool closes_by_default;
 };
 
-static int darwin_posix_spawnattr_init(struct attributes **out)
-{
-    *out = calloc(1, sizeof **out);
-    return *out ? returned(posix_spawnattr_init(&(*out)->of_linux)) : DARWIN_ENOMEM;
+static int darwin_posix_spawnattr_init(struct attributes **out) {
+    *out = zeroed(1, sizeof **out);
+    return returned(posix_spawnattr_init(&(*out)->of_linux));
 }
 OURS(posix_spawnattr_init)
 
-static int darwin_posix_spawnattr_destroy(struct attributes **attributes)
-{
+static int darwin_posix_spawnattr_destroy(struct attributes **attributes) {
     if (attributes == NULL || *attributes == NULL)
         return DARWIN_EINVAL;
     posix_spawnattr_destroy(&(*attributes)->of_linux);
@@ -49,8 +48,7 @@ static int darwin_posix_spawnattr_destroy(struct attributes **attributes)
 }
 OURS(posix_spawnattr_destroy)
 
-static int darwin_posix_spawnattr_setflags(struct attributes **attributes, short flags)
-{
+static int darwin_posix_spawnattr_setflags(struct attributes **attributes, short flags) {
     int left = flags & ~DARWIN_POSIX_SPAWN_CLOEXEC_DEFAULT;
     short through = 0;
     if (attributes == NULL || *attributes == NULL)
@@ -67,16 +65,14 @@ static int darwin_posix_spawnattr_setflags(struct attributes **attributes, short
 }
 OURS(posix_spawnattr_setflags)
 
-static int darwin_posix_spawnattr_setpgroup(struct attributes **attributes, pid_t group)
-{
+static int darwin_posix_spawnattr_setpgroup(struct attributes **attributes, pid_t group) {
     if (attributes == NULL || *attributes == NULL)
         return DARWIN_EINVAL;
     return returned(posix_spawnattr_setpgroup(&(*attributes)->of_linux, group));
 }
 OURS(posix_spawnattr_setpgroup)
 
-static int darwin_posix_spawnattr_setsigdefault(struct attributes **attributes, const darwin_sigset *signals)
-{
+static int darwin_posix_spawnattr_setsigdefault(struct attributes **attributes, const darwin_sigset *signals) {
     if (attributes == NULL || *attributes == NULL)
         return DARWIN_EINVAL;
     sigset_t through = signals_to_linux(*signals);
@@ -84,8 +80,7 @@ static int darwin_posix_spawnattr_setsigdefault(struct attributes **attributes, 
 }
 OURS(posix_spawnattr_setsigdefault)
 
-static int darwin_posix_spawnattr_setsigmask(struct attributes **attributes, const darwin_sigset *signals)
-{
+static int darwin_posix_spawnattr_setsigmask(struct attributes **attributes, const darwin_sigset *signals) {
     if (attributes == NULL || *attributes == NULL)
         return DARWIN_EINVAL;
     sigset_t through = signals_to_linux(*signals);
@@ -99,15 +94,13 @@ struct file_actions {
     posix_spawn_file_actions_t of_linux;
 };
 
-static int darwin_posix_spawn_file_actions_init(struct file_actions **out)
-{
-    *out = calloc(1, sizeof **out);
-    return *out ? returned(posix_spawn_file_actions_init(&(*out)->of_linux)) : DARWIN_ENOMEM;
+static int darwin_posix_spawn_file_actions_init(struct file_actions **out) {
+    *out = zeroed(1, sizeof **out);
+    return returned(posix_spawn_file_actions_init(&(*out)->of_linux));
 }
 OURS(posix_spawn_file_actions_init)
 
-static int darwin_posix_spawn_file_actions_destroy(struct file_actions **actions)
-{
+static int darwin_posix_spawn_file_actions_destroy(struct file_actions **actions) {
     if (actions == NULL || *actions == NULL)
         return DARWIN_EINVAL;
     posix_spawn_file_actions_destroy(&(*actions)->of_linux);
@@ -118,8 +111,7 @@ static int darwin_posix_spawn_file_actions_destroy(struct file_actions **actions
 OURS(posix_spawn_file_actions_destroy)
 
 // One onto itself stays open in the new program, whatever its FD_CLOEXEC says: so on both.
-static int darwin_posix_spawn_file_actions_adddup2(struct file_actions **actions, int from, int to)
-{
+static int darwin_posix_spawn_file_actions_adddup2(struct file_actions **actions, int from, int to) {
     if (actions == NULL || *actions == NULL)
         return DARWIN_EINVAL;
     if (from < 0 || from >= DARWIN_OPEN_MAX || to < 0 || to >= DARWIN_OPEN_MAX)
@@ -128,8 +120,7 @@ static int darwin_posix_spawn_file_actions_adddup2(struct file_actions **actions
 }
 OURS(posix_spawn_file_actions_adddup2)
 
-static int darwin_posix_spawn_file_actions_addchdir_np(struct file_actions **actions, const char *path)
-{
+static int darwin_posix_spawn_file_actions_addchdir_np(struct file_actions **actions, const char *path) {
     struct place place;
     if (actions == NULL || *actions == NULL)
         return DARWIN_EINVAL;
@@ -142,8 +133,7 @@ OURS(posix_spawn_file_actions_addchdir_np)
 // ---- starting -------------------------------------------------------------------------------------------------------
 
 static int start(pid_t *pid, const char *name, struct file_actions **actions, struct attributes **attributes,
-                 char *const words[], char *const environment[], bool search)
-{
+                 char *const words[], char *const environment[], bool search) {
     struct program program;
     if (attributes && *attributes && (*attributes)->closes_by_default)
         refuse("posix_spawn: POSIX_SPAWN_CLOEXEC_DEFAULT is not modelled");
@@ -162,21 +152,18 @@ static int start(pid_t *pid, const char *name, struct file_actions **actions, st
 }
 
 static int darwin_posix_spawn(pid_t *pid, const char *path, struct file_actions **actions, struct attributes **attributes,
-                              char *const words[], char *const environment[])
-{
+                              char *const words[], char *const environment[]) {
     return start(pid, path, actions, attributes, words, environment, false);
 }
 OURS(posix_spawn)
 
 static int darwin_posix_spawnp(pid_t *pid, const char *name, struct file_actions **actions, struct attributes **attributes,
-                               char *const words[], char *const environment[])
-{
+                               char *const words[], char *const environment[]) {
     return start(pid, name, actions, attributes, words, environment, true);
 }
 OURS(posix_spawnp)
 
-static int darwin_execvp(const char *name, char *const words[])
-{
+static int darwin_execvp(const char *name, char *const words[]) {
     struct program program;
     int why = find_program(&program, name, words, true);
     if (why != 0)

@@ -5,19 +5,16 @@
 #include "system/paths.h"
 #include <sys/stat.h>
 
-int32_t darwin_device(unsigned major_number, unsigned minor_number)
-{
+int32_t darwin_device(unsigned major_number, unsigned minor_number) {
     return (int32_t)(major_number << 24 | (minor_number & 0xffffff));
 }
 
-static struct timespec time_of(struct statx_timestamp stamp)
-{
+static struct timespec time_of(struct statx_timestamp stamp) {
     return (struct timespec){stamp.tv_sec, stamp.tv_nsec};
 }
 
 // What kind of file it is and who may do what has the same bits on both (bsd/sys/_types/_s_ifmt.h).
-static void to_darwin(const struct statx *from, struct darwin_stat *to)
-{
+static void to_darwin(const struct statx *from, struct darwin_stat *to) {
     *to = (struct darwin_stat){
         .device = darwin_device(from->stx_dev_major, from->stx_dev_minor),
         .mode = from->stx_mode,
@@ -38,8 +35,7 @@ static void to_darwin(const struct statx *from, struct darwin_stat *to)
 }
 
 // /var itself, as the sealed system volume has it.
-static int stat_of_system_link(const char *holds, struct darwin_stat *to)
-{
+static int stat_of_system_link(const char *holds, struct darwin_stat *to) {
     struct statx root;
     if (statx(AT_FDCWD, "/", 0, STATX_BASIC_STATS | STATX_BTIME, &root) != 0)
         return -1;
@@ -53,8 +49,7 @@ static int stat_of_system_link(const char *holds, struct darwin_stat *to)
     return 0;
 }
 
-static int darwin_fstatat(int directory, const char *path, struct darwin_stat *to, int flags)
-{
+static int darwin_fstatat(int directory, const char *path, struct darwin_stat *to, int flags) {
     struct place place;
     struct statx file;
     if (flags & ~DARWIN_AT_SYMLINK_NOFOLLOW)
@@ -70,20 +65,17 @@ static int darwin_fstatat(int directory, const char *path, struct darwin_stat *t
 }
 INODE64(fstatat)
 
-static int darwin_stat(const char *path, struct darwin_stat *to)
-{
+static int darwin_stat(const char *path, struct darwin_stat *to) {
     return darwin_fstatat(DARWIN_AT_FDCWD, path, to, 0);
 }
 INODE64(stat)
 
-static int darwin_lstat(const char *path, struct darwin_stat *to)
-{
+static int darwin_lstat(const char *path, struct darwin_stat *to) {
     return darwin_fstatat(DARWIN_AT_FDCWD, path, to, DARWIN_AT_SYMLINK_NOFOLLOW);
 }
 INODE64(lstat)
 
-static int darwin_fstat(int fd, struct darwin_stat *to)
-{
+static int darwin_fstat(int fd, struct darwin_stat *to) {
     struct statx file;
     int rc = statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &file);
     if (rc == 0)

@@ -19,23 +19,20 @@ static const struct type types[] = {
 };
 
 // NULL: a Mac has no such thing (proc, sysfs, cgroup2 …).
-static const char *type_of(const char *of_linux)
-{
+static const char *type_of(const char *of_linux) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(types[i].of_linux, of_linux) == 0)
             return types[i].darwin;
     return strncmp(of_linux, "fuse", strlen("fuse")) == 0 ? "macfuse" : NULL;
 }
 
-static bool is_remote(const char *type)
-{
+static bool is_remote(const char *type) {
     return strcmp(type, "nfs") == 0 || strcmp(type, "smbfs") == 0;
 }
 
 enum { APFS_IO_SIZE = 1048576 };   // f_iosize of APFS: what statvfs tells as f_bsize
 
-static void fill(const struct statfs *from, const char *type, const char *source, struct darwin_statfs *to)
-{
+static void fill(const struct statfs *from, const char *type, const char *source, struct darwin_statfs *to) {
     long flags = from->f_flags;
     to->block_size = (uint32_t)from->f_bsize;
     to->io_size = strcmp(type, "apfs") == 0 ? APFS_IO_SIZE : (int32_t)from->f_bsize;
@@ -59,8 +56,7 @@ static void fill(const struct statfs *from, const char *type, const char *source
 // Called with each mount, in the order they were made; goes on while that answers true.
 typedef bool each(void *context, const struct mntent *mount);
 
-static void list(each *call, void *context)
-{
+static void list(each *call, void *context) {
     struct mntent mount;
     char texts[3 * DARWIN_MAXPATHLEN];
     FILE *mounts = setmntent("/proc/self/mounts", "re");
@@ -74,8 +70,7 @@ static void list(each *call, void *context)
 struct found { dev_t device; struct darwin_statfs *to; const struct statfs *from; bool is; };
 
 // The first one of a device: what follows with its number are bind mounts.
-static bool is_of_device(void *context, const struct mntent *mount)
-{
+static bool is_of_device(void *context, const struct mntent *mount) {
     struct found *found = context;
     struct stat root;
     const char *type = type_of(mount->mnt_type);
@@ -87,16 +82,14 @@ static bool is_of_device(void *context, const struct mntent *mount)
     return true;
 }
 
-static int tell(const struct statfs *from, dev_t device, struct darwin_statfs *to)
-{
+static int tell(const struct statfs *from, dev_t device, struct darwin_statfs *to) {
     struct found found = {device, to, from, false};
     *to = (struct darwin_statfs){0};
     list(is_of_device, &found);
     return found.is ? 0 : (int)fail(DARWIN_ENOENT);
 }
 
-static int darwin_statfs(const char *path, struct darwin_statfs *to)
-{
+static int darwin_statfs(const char *path, struct darwin_statfs *to) {
     struct place place;
     struct statfs from;
     struct stat file;
@@ -106,8 +99,7 @@ static int darwin_statfs(const char *path, struct darwin_statfs *to)
 }
 INODE64(statfs)
 
-static int darwin_fstatfs(int fd, struct darwin_statfs *to)
-{
+static int darwin_fstatfs(int fd, struct darwin_statfs *to) {
     struct statfs from;
     struct stat file;
     if (fstatfs(fd, &from) != 0 || fstat(fd, &file) != 0)
@@ -122,8 +114,7 @@ enum { DARWIN_MNT_WAIT = 1, DARWIN_MNT_NOWAIT = 2, DARWIN_MNT_DWAIT = 4 };
 
 struct filling { struct darwin_statfs *to; int room, count; };
 
-static bool add(void *context, const struct mntent *mount)
-{
+static bool add(void *context, const struct mntent *mount) {
     struct filling *filling = context;
     struct statfs from;
     const char *type = type_of(mount->mnt_type);
@@ -143,8 +134,7 @@ static bool add(void *context, const struct mntent *mount)
 }
 
 // How many there are, or as many as there is room for (bsd/vfs/vfs_syscalls.c, getfsstat).
-static int darwin_getfsstat(struct darwin_statfs *to, int size, int flags)
-{
+static int darwin_getfsstat(struct darwin_statfs *to, int size, int flags) {
     if (flags & ~(DARWIN_MNT_WAIT | DARWIN_MNT_NOWAIT | DARWIN_MNT_DWAIT) || (to && size < 0))
         return (int)fail(DARWIN_EINVAL);
     struct filling filling = {.to = to, .room = to ? size / (int)sizeof *to : 0};
@@ -154,8 +144,7 @@ static int darwin_getfsstat(struct darwin_statfs *to, int size, int flags)
 INODE64(getfsstat)
 
 // Libc's gen/FreeBSD/getmntinfo.c: what it hands out is its own, and the next call's.
-static int darwin_getmntinfo(struct darwin_statfs **out, int flags)
-{
+static int darwin_getmntinfo(struct darwin_statfs **out, int flags) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static struct darwin_statfs *own;
     pthread_mutex_lock(&lock);
@@ -184,8 +173,7 @@ struct darwin_statvfs {
 _Static_assert(sizeof(struct darwin_statvfs) == 64, "struct statvfs");
 enum { DARWIN_ST_RDONLY = 1, DARWIN_ST_NOSUID = 2, DARWIN_NAME_MAX = 255 };
 
-static void posix(const struct statfs *from, struct darwin_statvfs *to)
-{
+static void posix(const struct statfs *from, struct darwin_statvfs *to) {
     *to = (struct darwin_statvfs){
         .block_size = APFS_IO_SIZE,
         .fragment_size = (uint64_t)from->f_bsize,
@@ -201,8 +189,7 @@ static void posix(const struct statfs *from, struct darwin_statvfs *to)
     memcpy(&to->id, &from->f_fsid, sizeof(uint32_t));
 }
 
-static int darwin_statvfs(const char *path, struct darwin_statvfs *to)
-{
+static int darwin_statvfs(const char *path, struct darwin_statvfs *to) {
     struct place place;
     struct statfs from;
     if (!locate_here(&place, path) || statfs(place.path, &from) != 0)
@@ -212,8 +199,7 @@ static int darwin_statvfs(const char *path, struct darwin_statvfs *to)
 }
 OURS(statvfs)
 
-static int darwin_fstatvfs(int fd, struct darwin_statvfs *to)
-{
+static int darwin_fstatvfs(int fd, struct darwin_statvfs *to) {
     struct statfs from;
     if (fstatfs(fd, &from) != 0)
         return -1;

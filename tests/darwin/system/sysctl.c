@@ -1,30 +1,22 @@
 // sysctl, sysctlbyname and sysctlnametomib: bsd/kern/kern_newsysctl.c.
 #include "system/sysctl.h"
+#include "system/allocate.h"
 #include "system/errors.h"
 
-void *sysctl_bytes(const void *value, size_t size, size_t *length)
-{
-    void *copy = malloc(size ? size : 1);
-    if (copy == NULL) {
-        fail(DARWIN_ENOMEM);
-        return NULL;
-    }
+void *sysctl_bytes(const void *value, size_t size, size_t *length) {
     *length = size;
-    return memcpy(copy, value, size);
+    return memcpy(zeroed(size + 1, 1), value, size);
 }
 
-void *sysctl_text(const char *text, size_t *length)
-{
+void *sysctl_text(const char *text, size_t *length) {
     return sysctl_bytes(text, strlen(text) + 1, length);
 }
 
-void *sysctl_int(int32_t number, size_t *length)
-{
+void *sysctl_int(int32_t number, size_t *length) {
     return sysctl_bytes(&number, sizeof number, length);
 }
 
-void *sysctl_long(int64_t number, size_t *length)
-{
+void *sysctl_long(int64_t number, size_t *length) {
     return sysctl_bytes(&number, sizeof number, length);
 }
 
@@ -32,8 +24,7 @@ void *sysctl_long(int64_t number, size_t *length)
 
 extern const struct sysctl_name *const __start_sysctls[], *const __stop_sysctls[];
 
-static const struct sysctl_name *find(const char *name)
-{
+static const struct sysctl_name *find(const char *name) {
     for (const struct sysctl_name *const *at = __start_sysctls; at < __stop_sysctls; at++)
         if (strcmp((*at)->name, name) == 0)
             return *at;
@@ -41,8 +32,7 @@ static const struct sysctl_name *find(const char *name)
 }
 
 // sysctl_old_user: what there is room for is copied, and what is left is told by ENOMEM.
-static int answer(const struct sysctl_name *entry, void *to, size_t *room, const void *new)
-{
+static int answer(const struct sysctl_name *entry, void *to, size_t *room, const void *new) {
     size_t length;
     if (entry == NULL)
         return (int)fail(DARWIN_ENOENT);
@@ -65,8 +55,7 @@ static int answer(const struct sysctl_name *entry, void *to, size_t *room, const
     return rc;
 }
 
-static int darwin_sysctlbyname(const char *name, void *to, size_t *room, void *new, size_t new_length)
-{
+static int darwin_sysctlbyname(const char *name, void *to, size_t *room, void *new, size_t new_length) {
     (void)new_length;
     if (to && room == NULL)
         return (int)fail(DARWIN_EFAULT);
@@ -90,8 +79,7 @@ static const struct numbered numbered[] = {
     {CTL_HW, 25, "hw.activecpu"},
 };
 
-static int darwin_sysctl(const int *name, uint32_t count, void *to, size_t *room, void *new, size_t new_length)
-{
+static int darwin_sysctl(const int *name, uint32_t count, void *to, size_t *room, void *new, size_t new_length) {
     const struct sysctl_name *entry = NULL;
     (void)new_length;
     if (count < 2)
@@ -106,8 +94,7 @@ static int darwin_sysctl(const int *name, uint32_t count, void *to, size_t *room
 }
 OURS(sysctl)
 
-static int darwin_sysctlnametomib(const char *name, int *to, size_t *room)
-{
+static int darwin_sysctlnametomib(const char *name, int *to, size_t *room) {
     const struct sysctl_name *entry = find(name);
     if (entry == NULL)
         return (int)fail(DARWIN_ENOENT);

@@ -22,8 +22,7 @@ SYSCTL("kern.osversion", osversion)
 static void *osproductversion(size_t *length) { return sysctl_text(DARWIN_PRODUCT, length); }
 SYSCTL("kern.osproductversion", osproductversion)
 
-static void *hostname(size_t *length)
-{
+static void *hostname(size_t *length) {
     char name[256];
     return gethostname(name, sizeof name) == 0 ? sysctl_text(name, length) : NULL;
 }
@@ -39,8 +38,7 @@ static void *willshutdown(size_t *length) { return sysctl_int(machine_will_shutd
 SYSCTL("kern.willshutdown", willshutdown)
 
 // When the machine was started, as its clock has it now.
-static void *boottime(size_t *length)
-{
+static void *boottime(size_t *length) {
     uint64_t since = clock_calendar() - clock_continuous();
     struct darwin_timeval at = {(int64_t)(since / NSEC_PER_SEC), (int32_t)(since % NSEC_PER_SEC / NSEC_PER_USEC)};
     return sysctl_bytes(&at, sizeof at, length);

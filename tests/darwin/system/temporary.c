@@ -6,8 +6,7 @@
 enum { CHOSEN = 6 };   // the X at the end
 
 // Calls `make` with the template where Linux has it, and puts what was chosen into the one that was given.
-static int make_unique(char *given, int (*make)(char *))
-{
+static int make_unique(char *given, int (*make)(char *)) {
     struct place place;
     char template[LINUX_ROOM];
     if (!locate_here(&place, given))
@@ -20,19 +19,16 @@ static int make_unique(char *given, int (*make)(char *))
     return made;
 }
 
-static int make_folder(char *template)
-{
+static int make_folder(char *template) {
     return mkdtemp(template) ? 0 : -1;
 }
 
-static char *darwin_mkdtemp(char *template)
-{
+static char *darwin_mkdtemp(char *template) {
     return make_unique(template, make_folder) < 0 ? NULL : template;
 }
 OURS(mkdtemp)
 
-static int darwin_mkstemp(char *template)
-{
+static int darwin_mkstemp(char *template) {
     return make_unique(template, mkstemp);
 }
 OURS(mkstemp)

@@ -40,8 +40,7 @@ enum { DARWIN_POSIX_VDISABLE = 0xff };   // bsd/sys/unistd.h; Linux: 0
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
-static uint64_t bits_to_darwin(tcflag_t from, const struct bits *bits, size_t count)
-{
+static uint64_t bits_to_darwin(tcflag_t from, const struct bits *bits, size_t count) {
     uint64_t to = 0;
     for (size_t i = 0; i < count; i++)
         if ((from & bits[i].of_linux) == bits[i].of_linux)
@@ -49,8 +48,7 @@ static uint64_t bits_to_darwin(tcflag_t from, const struct bits *bits, size_t co
     return to;
 }
 
-static tcflag_t bits_to_linux(uint64_t from, tcflag_t before, const struct bits *bits, size_t count)
-{
+static tcflag_t bits_to_linux(uint64_t from, tcflag_t before, const struct bits *bits, size_t count) {
     for (size_t i = 0; i < count; i++) {
         before &= ~bits[i].of_linux;
         if ((from & bits[i].darwin) == bits[i].darwin)
@@ -67,16 +65,14 @@ static const struct speed speeds[] = {
     {19200, B19200}, {38400, B38400}, {57600, B57600}, {115200, B115200}, {230400, B230400},
 };
 
-static uint64_t speed_to_darwin(speed_t of_linux)
-{
+static uint64_t speed_to_darwin(speed_t of_linux) {
     for (size_t i = 0; i < COUNT(speeds); i++)
         if (speeds[i].of_linux == of_linux)
             return speeds[i].bits;
     return 38400;
 }
 
-static int darwin_tcgetattr(int fd, struct darwin_termios *to)
-{
+static int darwin_tcgetattr(int fd, struct darwin_termios *to) {
     struct termios from;
     if (tcgetattr(fd, &from) != 0)
         return -1;
@@ -99,8 +95,7 @@ OURS(tcgetattr)
 
 enum { DARWIN_TCSASOFT = 0x10 };   // leaves size and speed as they are. TCSANOW, TCSADRAIN and TCSAFLUSH are the same
 
-static int darwin_tcsetattr(int fd, int when, const struct darwin_termios *from)
-{
+static int darwin_tcsetattr(int fd, int when, const struct darwin_termios *from) {
     struct termios to;
     if (when & DARWIN_TCSASOFT)
         refuse("tcsetattr: TCSASOFT is not modelled");
@@ -123,8 +118,7 @@ static int darwin_tcsetattr(int fd, int when, const struct darwin_termios *from)
 }
 OURS(tcsetattr)
 
-static int darwin_tcflush(int fd, int which)
-{
+static int darwin_tcflush(int fd, int which) {
     enum { DARWIN_TCIFLUSH = 1, DARWIN_TCOFLUSH, DARWIN_TCIOFLUSH };
     switch (which) {
     case DARWIN_TCIFLUSH: return tcflush(fd, TCIFLUSH);
@@ -137,8 +131,7 @@ OURS(tcflush)
 
 SAME(isatty)
 
-static int darwin_ttyname_r(int fd, char *to, size_t size)
-{
+static int darwin_ttyname_r(int fd, char *to, size_t size) {
     return returned(ttyname_r(fd, to, size));
 }
 OURS(ttyname_r)

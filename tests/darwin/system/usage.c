@@ -3,13 +3,11 @@
 #include <sys/times.h>
 #include <time.h>
 
-static struct darwin_timeval time_to_darwin(struct timeval of)
-{
+static struct darwin_timeval time_to_darwin(struct timeval of) {
     return (struct darwin_timeval){of.tv_sec, (int32_t)of.tv_usec};
 }
 
-void usage_to_darwin(const struct rusage *from, struct darwin_rusage *to)
-{
+void usage_to_darwin(const struct rusage *from, struct darwin_rusage *to) {
     *to = (struct darwin_rusage){
         .user = time_to_darwin(from->ru_utime),
         .system = time_to_darwin(from->ru_stime),
@@ -24,8 +22,7 @@ void usage_to_darwin(const struct rusage *from, struct darwin_rusage *to)
 }
 
 // RUSAGE_SELF and RUSAGE_CHILDREN are the same; a thread's own is Linux' alone.
-static int darwin_getrusage(int who, struct darwin_rusage *to)
-{
+static int darwin_getrusage(int who, struct darwin_rusage *to) {
     struct rusage used;
     if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN)
         return (int)fail(DARWIN_EINVAL);

@@ -19,8 +19,7 @@ _Static_assert(offsetof(struct group, gr_gid) == 16 && offsetof(struct group, gr
 // What is told is put into the caller's room, one text behind the other.
 struct room { char *at; size_t left; };
 
-static char *put(struct room *room, const char *text)
-{
+static char *put(struct room *room, const char *text) {
     size_t length = strlen(text) + 1;
     if (length > room->left) {
         room->left = 0;
@@ -41,8 +40,7 @@ static const struct passwd users[] = {
     {"daemon", "*", 1, 1, "System Services", "/var/root", "/usr/bin/false"},
 };
 
-static int tell_user(const struct passwd *user, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out)
-{
+static int tell_user(const struct passwd *user, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out) {
     struct room room = {buffer, size};
     *to = (struct darwin_passwd){
         .name = put(&room, user->pw_name),
@@ -61,8 +59,7 @@ static int tell_user(const struct passwd *user, struct darwin_passwd *to, char *
 
 enum { LARGE = 16384 };   // for what Linux tells, before it is told on
 
-static int darwin_getpwuid_r(uid_t uid, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out)
-{
+static int darwin_getpwuid_r(uid_t uid, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out) {
     char texts[LARGE];
     struct passwd user, *found = NULL;
     *out = NULL;
@@ -75,8 +72,7 @@ static int darwin_getpwuid_r(uid_t uid, struct darwin_passwd *to, char *buffer, 
 }
 OURS(getpwuid_r)
 
-static int darwin_getpwnam_r(const char *name, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out)
-{
+static int darwin_getpwnam_r(const char *name, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out) {
     char texts[LARGE];
     struct passwd user, *found = NULL;
     *out = NULL;
@@ -99,8 +95,7 @@ static const struct group groups[] = {
     {"everyone", "*", 12, nobody},      {"staff", "*", 20, only_root}, {"admin", "*", 80, only_root},
 };
 
-static int tell_group(const struct group *group, struct group *to, char *buffer, size_t size, struct group **out)
-{
+static int tell_group(const struct group *group, struct group *to, char *buffer, size_t size, struct group **out) {
     size_t members = 0, misplaced = -(uintptr_t)buffer % sizeof(char *);
     while (group->gr_mem[members])
         members++;
@@ -123,8 +118,7 @@ static int tell_group(const struct group *group, struct group *to, char *buffer,
     return whole ? 0 : DARWIN_ERANGE;
 }
 
-static int darwin_getgrnam_r(const char *name, struct group *to, char *buffer, size_t size, struct group **out)
-{
+static int darwin_getgrnam_r(const char *name, struct group *to, char *buffer, size_t size, struct group **out) {
     char texts[LARGE];
     struct group group, *found = NULL;
     *out = NULL;
@@ -136,8 +130,7 @@ static int darwin_getgrnam_r(const char *name, struct group *to, char *buffer, s
 }
 OURS(getgrnam_r)
 
-static int darwin_getgrgid_r(gid_t gid, struct group *to, char *buffer, size_t size, struct group **out)
-{
+static int darwin_getgrgid_r(gid_t gid, struct group *to, char *buffer, size_t size, struct group **out) {
     char texts[LARGE];
     struct group group, *found = NULL;
     *out = NULL;

@@ -16,8 +16,7 @@ enum { DARWIN_SIGCONT = 19 };     // bsd/sys/signal.h
 enum { STOPPED = 0177 };          // _WSTOPPED: a status of what did not end; the signal is in the next byte
 
 // Ended by a signal: its number is in the lowest seven bits. Going on: "stopped", by SIGCONT.
-static int status_to_darwin(int status)
-{
+static int status_to_darwin(int status) {
     if (WIFCONTINUED(status))
         return DARWIN_SIGCONT << 8 | STOPPED;
     if (WIFSTOPPED(status))
@@ -27,8 +26,7 @@ static int status_to_darwin(int status)
     return status;
 }
 
-static pid_t darwin_wait4(pid_t pid, int *status, int options, struct darwin_rusage *usage)
-{
+static pid_t darwin_wait4(pid_t pid, int *status, int options, struct darwin_rusage *usage) {
     struct rusage used;
     int ended = 0;
     if (options & ~(DARWIN_WNOHANG | DARWIN_WUNTRACED | DARWIN_WCONTINUED))
@@ -46,15 +44,13 @@ static pid_t darwin_wait4(pid_t pid, int *status, int options, struct darwin_rus
 }
 OURS(wait4)
 
-static pid_t darwin_waitpid(pid_t pid, int *status, int options)
-{
+static pid_t darwin_waitpid(pid_t pid, int *status, int options) {
     return darwin_wait4(pid, status, options, NULL);
 }
 OURS(waitpid)
 SHIM("_waitpid$NOCANCEL", darwin_waitpid)
 
-static int darwin_waitid(int kind, uint32_t id, struct darwin_siginfo *out, int options)
-{
+static int darwin_waitid(int kind, uint32_t id, struct darwin_siginfo *out, int options) {
     siginfo_t child = {0};
     int all = DARWIN_WNOHANG | DARWIN_WNOWAIT | DARWIN_WCONTINUED | DARWIN_WSTOPPED | DARWIN_WEXITED;
     // P_ALL, P_PID and P_PGID are the same on both; Linux' P_PIDFD is none here.
