@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::libc::{EMFILE, ENFILE};
+use nix::libc::{ECONNABORTED, EMFILE, ENFILE};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +94,7 @@ pub(crate) async fn serve<L: Listener, F: Future<Output = ()> + Send + 'static>(
         };
         let stream = match accepted {
             Ok(stream) => stream,
+            Err(error) if client_has_gone(&error) => continue,
             Err(error) if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) && spare.give() => {
                 // The client is let in by the spare descriptor: root to stay, and others to be shown out, or they
                 // would keep root waiting.
@@ -161,6 +162,16 @@ pub(crate) async fn serve<L: Listener, F: Future<Output = ()> + Send + 'static>(
     while connections.join_next().await.is_some() {}
 }
 
+/// Whether that client alone is what could not be accepted: it broke off before it was taken, and the next is as good as
+/// any. macOS takes it all the same and tells no address of it (xnu, tcp_usr_accept in bsd/netinet/tcp_usrreq.c), for which
+/// mio's error has no number.
+fn client_has_gone(error: &io::Error) -> bool {
+    match error.raw_os_error() {
+        Some(number) => number == ECONNABORTED,
+        None => error.kind() == io::ErrorKind::InvalidInput,
+    }
+}
+
 /// A descriptor that is kept for the time when there is none.
 #[derive(Debug, Default)]
 struct Spare(Option<File>);
@@ -176,5 +187,55 @@ impl Spare {
     /// Gives it up for another use. Whether there was one.
     fn give(&mut self) -> bool {
         self.0.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::mpsc;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// So many clients, of which only the last one waits until it is taken.
+    struct Impatient(AtomicU32);
+
+    impl Listener for Impatient {
+        type Stream = ();
+
+        async fn next(&self) -> io::Result<()> {
+            let left = self.0.load(Ordering::Relaxed);
+            if left == 0 {
+                return std::future::pending().await;
+            }
+            self.0.store(left - 1, Ordering::Relaxed);
+            match left {
+                1 => Ok(()),
+                _ if left % 2 == 0 => Err(io::ErrorKind::InvalidInput.into()),
+                _ => Err(io::Error::from_raw_os_error(ECONNABORTED)),
+            }
+        }
+
+        fn caller(&self, (): &()) -> io::Result<Caller> {
+            Ok(Caller::User(0))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_break_off_before_they_are_taken_keep_nobody_waiting() {
+        let (stop, limits) = (CancellationToken::new(), Limits { all: 4, busy_leave: false });
+        let (served, mut heard) = mpsc::unbounded_channel();
+        let converse = |(), _place, uid| {
+            let served = served.clone();
+            async move { served.send(uid).expect("somebody listens") }
+        };
+        let begun = Instant::now();
+        tokio::select! {
+            () = serve("test", Impatient(AtomicU32::new(40)), limits, &stop, converse) => unreachable!("nothing stops it"),
+            uid = heard.recv() => assert_eq!(uid, Some(0)),
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }
