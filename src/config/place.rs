@@ -137,8 +137,10 @@ mod tests {
 
     use super::*;
 
+    /// By the path that a refusal names: on a Mac, /var is a link.
     fn scene() -> (tempfile::TempDir, PathBuf) {
-        let scratch = tempfile::tempdir().expect("a directory");
+        let temporary = std::env::temp_dir().canonicalize().expect("a place for temporary files");
+        let scratch = tempfile::tempdir_in(temporary).expect("a directory");
         let directory = scratch.path().join("etc/iscsid");
         fs::create_dir_all(&directory).expect("directories");
         let file = directory.join("secrets.plist");

@@ -248,7 +248,10 @@ mod tests {
     fn this_machine_has_a_loopback_with_an_address_and_an_mtu() {
         let name = Machine.interface_with(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("a loopback");
         let loopback = Machine.interface(&name).expect("it is there");
-        assert!(loopback.running && loopback.mtu.is_some_and(|mtu| mtu >= 1500), "{loopback:?}");
+        assert!(loopback.running, "{loopback:?}");
+        if !cfg!(target_os = "macos") || Path::new("/sbin/ifconfig").exists() || crate::testing::cannot("no ifconfig") {
+            assert!(loopback.mtu.is_some_and(|mtu| mtu >= 1500), "{loopback:?}");
+        }
         assert!(Machine.interface("nosuch0").is_none());
         assert!(Machine.has_tool("ls") && !Machine.has_tool("no-such-tool-anywhere"));
     }

@@ -228,7 +228,8 @@ fn a_stranger_who_listens_in_a_directory_of_ours_is_told_nothing() {
     if !crate::testing::need(&["perl", "setpriv"]) {
         return;
     }
-    let scratch = tempfile::tempdir().expect("a temporary directory");
+    // A Mac's user has a place for temporary files where nobody else gets in.
+    let scratch = tempfile::tempdir_in("/tmp").expect("a temporary directory");
     let (theirs, ours) = (scratch.path().join("theirs"), scratch.path().join("ours"));
     for (directory, mode) in [(scratch.path(), 0o755), (&theirs, 0o777), (&ours, 0o755)] {
         std::fs::create_dir_all(directory).expect("a directory");
