@@ -1,8 +1,5 @@
 //! The real calls of IOKit, over the extension's own sources in their harness.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Command;
 
 use iscsid::ipc;
@@ -19,29 +16,21 @@ fn loaded(home: &Home) -> KernelSim {
     KernelSim::start(home.dir())
 }
 
-/// Stands for diskutil, which unmounts what the system has mounted of a unit: it writes down what it is called with.
-const DISKUTIL: &str = "#!/bin/sh\necho \"$*\" >> \"$(dirname \"$0\")/called\"\n";
+const DISKUTIL: &str = "/usr/sbin/diskutil";
 
-fn tools(home: &Home) -> PathBuf {
-    let tools = home.dir().join("tools");
-    if !tools.exists() {
-        std::fs::create_dir(&tools).expect("a directory");
-        let diskutil = tools.join("diskutil");
-        std::fs::write(&diskutil, DISKUTIL).expect("a script");
-        std::fs::set_permissions(&diskutil, Permissions::from_mode(0o755)).expect("a script to run");
-    }
-    tools
-}
+/// It unmounts what the system has mounted of a unit; here it writes down what it is called with.
+const WRITES_DOWN: &str = "#!/bin/sh\necho \"$*\" >> \"$0-called\"\n";
 
 /// What diskutil was called with.
-fn called(home: &Home) -> String {
-    std::fs::read_to_string(tools(home).join("called")).unwrap_or_default()
+fn called(mac: &Mac) -> String {
+    std::fs::read_to_string(mac.path_of(&format!("{DISKUTIL}-called"))).unwrap_or_default()
 }
 
 /// The command of a daemon whose sessions run in that kernel.
 pub(crate) fn with_extension(mac: &Mac, home: &Home, kernel: &KernelSim) -> Command {
+    mac.install(DISKUTIL, WRITES_DOWN);
     let mut command = mac.daemon(home);
-    command.args(["--bridge", "kext", "--mac-tools"]).arg(tools(home)).env("DARWIN_KERNEL_SIM", kernel.socket());
+    command.args(["--bridge", "kext"]).env("DARWIN_KERNEL_SIM", kernel.socket());
     command
 }
 
@@ -92,9 +81,9 @@ fn a_session_runs_in_the_extension_and_its_unit_has_the_device_that_the_registry
     log_in(&daemon, &target);
     let device = eventually("a device", LIMIT, || device(&daemon));
     assert_eq!(device, "/dev/disk4");
-    assert_eq!(called(daemon.home()), "", "macOS has made the disk, and mounts it");
+    assert_eq!(called(&mac), "", "macOS has made the disk, and mounts it");
     daemon.ctl_ok(["logout", TARGET]);
-    assert_eq!(called(daemon.home()), "unmountDisk /dev/disk4\n");
+    assert_eq!(called(&mac), "unmountDisk /dev/disk4\n");
     assert_eq!(target.violations(), [""; 0]);
     daemon.ctl_ok(["login", TARGET]);
     end(daemon, kernel);

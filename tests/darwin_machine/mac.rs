@@ -1,5 +1,7 @@
 //! A Mac for one home's daemons.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -45,6 +47,19 @@ impl Mac {
     pub(crate) fn start(&self, home: Home) -> Daemon {
         let command = self.daemon(&home);
         Daemon::start_as(home, &command)
+    }
+
+    /// A tool of the machine's, by a script in its place.
+    pub(crate) fn install(&self, tool: &str, script: &str) {
+        let path = self.path_of(tool);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        std::fs::write(&path, script).expect("a script");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("a script to run");
+    }
+
+    /// Where it has what macOS calls that.
+    pub(crate) fn path_of(&self, absolute: &str) -> PathBuf {
+        self.directory.join(absolute.trim_start_matches('/'))
     }
 
     /// Something happens to the machine; what the programs answered, and whether one has heard it.

@@ -61,6 +61,23 @@ static bool tidy(const char *path, char to[DARWIN_MAXPATHLEN]) {
     return snprintf(to, DARWIN_MAXPATHLEN, "/%s", path) < DARWIN_MAXPATHLEN;
 }
 
+// The Mac's own, in the machine's directory: all of /Library, and those of its tools that a test has put there.
+static bool is_the_machines(struct place *place, const char *given) {
+    static const char *const tools[] = {"/usr/sbin", "/usr/bin", "/sbin", "/bin"};
+    const char *directory = machine_directory();
+    if (directory == NULL)
+        return false;
+    bool its = below(given, "/Library") != NULL, tool = false;
+    for EACH(i, tools)
+        tool = tool || below(given, tools[i]);
+    if (!its && !tool)
+        return false;
+    if (snprintf(place->room, sizeof place->room, "%s%s", directory, given) >= (int)sizeof place->room)
+        refuse("DARWIN_MACHINE=%s is too long", directory);
+    place->path = place->room;
+    return its || access(place->path, F_OK) == 0;
+}
+
 static bool absolute(struct place *place, const char *path) {
     char given[DARWIN_MAXPATHLEN], full[LINUX_ROOM];
     if (!tidy(path, given)) {
@@ -72,15 +89,8 @@ static bool absolute(struct place *place, const char *path) {
             fail(DARWIN_ENOENT);
             return false;
         }
-    // The Mac's own: what is in it is the machine's that a test has made.
-    if (machine_directory() != NULL && below(given, "/Library")) {
-        if (snprintf(place->room, sizeof place->room, "%s%s", machine_directory(), given) >= (int)sizeof place->room) {
-            fail(DARWIN_ENAMETOOLONG);
-            return false;
-        }
-        place->path = place->room;
+    if (is_the_machines(place, given))
         return true;
-    }
     snprintf(full, sizeof full, "%s", given);
     for EACH(i, links) {
         const char *rest = below(given, links[i].path);

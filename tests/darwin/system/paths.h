@@ -5,7 +5,8 @@
 //   /private/var            /var
 //   /private/tmp            /tmp
 //   /private/etc            /etc
-//   /Library                DIR/Library where DARWIN_MACHINE names one
+//   /Library                DIR/Library      where DARWIN_MACHINE names DIR
+//   /usr/sbin, /bin …       DIR/usr/sbin …   the tools that are there, in place of Linux'
 //   -                       /proc, /sys, /run            no such file
 //
 // Names are mapped as they are given; what a link on the way or `..` leads to is Linux' own. So the program finds
