@@ -59,6 +59,7 @@ impl KernelSim {
     }
 
     /// The whole kernel goes, as far as its processes are told: with a service that is there no more.
+    #[allow(dead_code, reason = "the scenarios of the Mac's machine alone")]
     pub(crate) fn crash(mut self) {
         self.process.kill();
         self.crashed = true;
