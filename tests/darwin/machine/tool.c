@@ -90,15 +90,10 @@ static int say(const struct machine *machine, const char *line, bool *refused) {
     return heard ? HEARD : UNHEARD_BY_ALL;
 }
 
+// Only those that listen, also while they stand still: the number of one that has gone may be another's now.
 static void signal_all(const struct machine *machine, int number) {
-    DIR *directory = opendir(machine->directory);
-    if (!directory) refuse("%s: %m", machine->directory);
-    for (const struct dirent *entry; (entry = readdir(directory));) {
-        int process = 0, end = 0;
-        if (sscanf(entry->d_name, "%d.sock%n", &process, &end) != 1 || !end || entry->d_name[end]) continue;
-        kill(process, number);  // it may just have ended
-    }
-    closedir(directory);
+    int processes[MOST_PROCESSES], count = processes_of(machine, processes);
+    for (int i = 0; i < count; i++) kill(processes[i], number);
 }
 
 // ---- power ----------------------------------------------------------------------------------------------------------
