@@ -75,6 +75,11 @@ fn a_reset_is_the_end_of_both_sides_with_its_error_which_the_reader_gets_and_the
 }
 
 #[test]
+fn a_unix_socket_whose_peer_left_something_unread_is_at_its_end_and_no_more() {
+    check("unread", &["0 -1 0x8021 0x0 0", "Ok(None)", "Ok(0)", "Ok(0)"]);
+}
+
+#[test]
 fn a_refused_connection_is_told_as_the_end_with_its_error_and_that_socket_connects_no_more() {
     let Some(program) = Program::named("queues") else { return };
     let told = program.says(&["refused"]);

@@ -302,6 +302,21 @@ fn reset() {
     println!("{:?}", ours.peer_addr().map_err(|e| e.raw_os_error()));
 }
 
+fn unread() {
+    let (mut ours, theirs) = pair();
+    ours.write_all(b"hello").expect("room");
+    let queue = Queue::new();
+    drop(theirs);
+    queue.change(fd(&ours), READ, ADD | CLEAR);
+    queue.tell();
+    println!("{:?}", ours.take_error().map(|error| error.map(|e| e.raw_os_error())));
+    println!("{:?}", ours.read(&mut [0; 1]).map_err(|e| e.raw_os_error()));
+    let (mut ours, theirs) = pair();
+    ours.write_all(b"hello").expect("room");
+    drop(theirs);
+    println!("{:?}", ours.read(&mut [0; 1]).map_err(|e| e.raw_os_error()));
+}
+
 fn refused() {
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let ours = unsafe { OwnedFd::from_raw_fd(socket(2, 1, 0)) };
@@ -367,6 +382,7 @@ fn main() {
         Some("closed") => closed(),
         Some("child") => child(),
         Some("reset") => reset(),
+        Some("unread") => unread(),
         Some("refused") => refused(),
         Some("pipes") => pipes(),
         Some("listening") => listening(),

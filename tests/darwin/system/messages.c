@@ -74,7 +74,7 @@ static ssize_t sent(int fd, ssize_t result, int darwin_flags) {
     int number = errno;
     if (number == EPIPE) return broken_pipe(fd, darwin_flags);
     if (known && number != EAGAIN && number != EINTR && number != ENOTCONN && socket_closed_both_ways(fd)) {
-        known->error = errno_to_darwin(number);
+        if (!socket_ended_unread(fd, number)) known->error = errno_to_darwin(number);
         return broken_pipe(fd, darwin_flags);
     }
     errno = number;
@@ -86,6 +86,7 @@ static ssize_t sent(int fd, ssize_t result, int darwin_flags) {
 static ssize_t received(int fd, ssize_t result, bool peeked) {
     struct socket *known = socket_of(fd);
     if (!known) return result;
+    if (result < 0 && socket_ended_unread(fd, errno)) result = errno = 0;
     if (result > 0 && known->connect_within) no_longer_connecting(fd, known);
     if (result == 0 && known->error) {
         int error = peeked ? known->error : atomic_exchange(&known->error, 0);
@@ -164,7 +165,9 @@ static ssize_t darwin_recv(int fd, void *to, size_t size, int flags) {
 OURS(recv)
 
 // bsd/kern/sys_socket.c, soo_read and soo_write.
-ssize_t socket_was_read(int fd, ssize_t result) { return result == 0 ? received(fd, result, false) : result; }
+ssize_t socket_was_read(int fd, ssize_t result) {
+    return result == 0 || (result < 0 && errno == ECONNRESET) ? received(fd, result, false) : result;
+}
 
 ssize_t socket_was_written(int fd, ssize_t result) {
     return result < 0 && errno != EPIPE ? sent(fd, result, 0) : result;

@@ -99,11 +99,15 @@ bool socket_peer_gone(int fd) {
     return known && !known->shut_down && socket_closed_both_ways(fd);
 }
 
+bool socket_ended_unread(int fd, int linux_error) {
+    return linux_error == ECONNRESET && socket_family(fd) == AF_UNIX;
+}
+
 int socket_error(int fd) {
     struct socket *known = socket_of(fd);
     if (!known) return 0;
     int linux_error = option_of(fd, SOL_SOCKET, SO_ERROR);
-    if (linux_error > 0) known->error = errno_to_darwin(linux_error);
+    if (linux_error > 0 && !socket_ended_unread(fd, linux_error)) known->error = errno_to_darwin(linux_error);
     return known->error;
 }
 
