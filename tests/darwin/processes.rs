@@ -26,6 +26,14 @@ fn a_child_made_for_macos_runs_under_the_loader_too() {
 }
 
 #[test]
+fn what_has_no_program_s_form_is_the_shell_s() {
+    if is_arm64() {
+        return; // what qemu-user's program starts is for this machine's kernel, which knows no arm64
+    }
+    holds("scripts");
+}
+
+#[test]
 fn what_cannot_be_started_says_why() {
     if is_arm64() {
         return; // what qemu-user's program starts is for this machine's kernel, which knows no arm64

@@ -3,6 +3,7 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -118,9 +119,22 @@ fn itself() {
     assert!(String::from_utf8(output.stdout).expect("text").ends_with("\"words\", \"told on\"]\n"));
 }
 
+/// What is neither a program nor names its own is the shell's.
+fn scripts() {
+    let script = env::temp_dir().join(format!("script.{}", std::process::id()));
+    fs::write(&script, "echo told $1\n").expect("a file");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("ours");
+    let spawned = Command::new(&script).arg("words").output().expect("ran");
+    assert_eq!(String::from_utf8_lossy(&spawned.stdout), "told words\n", "{spawned:?}");
+    let executed = Command::new(env::current_exe().expect("a path")).arg("exec").arg(&script).output().expect("ran");
+    assert_eq!(String::from_utf8_lossy(&executed.stdout), "told words\n", "{executed:?}");
+    fs::remove_file(script).expect("ours");
+}
+
 fn errors() {
     assert_eq!(Command::new("/nowhere/none").spawn().expect_err("none").kind(), ErrorKind::NotFound);
     assert_eq!(Command::new("no-such-program").spawn().expect_err("none").kind(), ErrorKind::NotFound);
+    assert_eq!(Command::new("").spawn().expect_err("none").kind(), ErrorKind::NotFound);
     assert_eq!(Command::new("/etc/passwd").spawn().expect_err("no program").raw_os_error(), Some(EACCES));
     assert_eq!(Command::new("/private").spawn().expect_err("a folder").raw_os_error(), Some(EACCES));
     assert_eq!(sh("true").current_dir("/nowhere").spawn().expect_err("none").kind(), ErrorKind::NotFound);
@@ -209,6 +223,7 @@ fn main() {
         Some("status") => status(),
         Some("surroundings") => surroundings(),
         Some("itself") => itself(),
+        Some("scripts") => scripts(),
         Some("errors") => errors(),
         Some("descriptors") => descriptors(),
         Some("waiting") => waiting(),

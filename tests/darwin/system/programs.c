@@ -41,6 +41,8 @@ static int try(struct program *program, const char *path) {
 static int search_path(struct program *program, const char *name) {
     const char *at = getenv("PATH");
     int why = DARWIN_ENOENT;
+    if (*name == 0)
+        return why;
     // paths.h, _PATH_DEFPATH
     for (at = at ? at : "/usr/bin:/bin"; at; at = strchr(at, ':') ? strchr(at, ':') + 1 : NULL) {
         char path[DARWIN_MAXPATHLEN];
@@ -51,7 +53,8 @@ static int search_path(struct program *program, const char *name) {
         int found = try(program, path);
         if (found == 0)
             return 0;
-        if (found == DARWIN_EACCES)
+        // Not a folder on the way that this user may not search.
+        if (found == DARWIN_EACCES && access(program->path, F_OK) == 0)
             why = DARWIN_EACCES;
     }
     return why;
@@ -73,6 +76,20 @@ static void through_loader(struct program *program, char *const words[]) {
     if (found < 0)
         refuse("the loader does not find itself: %s", strerror(errno));
     program->path[found] = 0;
+    program->words = program->made = made;
+}
+
+void give_to_shell(struct program *program, char *const words[]) {
+    enum { PUT_BEFORE = 1 };
+    size_t count = 0, length = strlen(program->path) + 1;
+    while (words[count])
+        count++;
+    char **made = zeroed(count + PUT_BEFORE + 2, sizeof *made);
+    made[0] = count ? words[0] : "sh";
+    made[1] = memcpy(zeroed(length, 1), program->path, length);
+    for (size_t i = 1; i < count; i++)
+        made[PUT_BEFORE + i] = words[i];
+    strcpy(program->path, "/bin/sh");
     program->words = program->made = made;
 }
 

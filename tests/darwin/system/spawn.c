@@ -142,8 +142,13 @@ static int start(pid_t *pid, const char *name, struct file_actions **actions, st
         char *const none[] = {NULL};
         const posix_spawn_file_actions_t *do_first = actions && *actions ? &(*actions)->of_linux : NULL;
         const posix_spawnattr_t *as = attributes && *attributes ? &(*attributes)->of_linux : NULL;
+        char *const *with = environment ? environment : none;
         pid_t child;
-        why = returned(posix_spawn(&child, program.path, do_first, as, program.words, environment ? environment : none));
+        why = returned(posix_spawn(&child, program.path, do_first, as, program.words, with));
+        if (why == DARWIN_ENOEXEC && search) {
+            give_to_shell(&program, words);
+            why = returned(posix_spawn(&child, program.path, do_first, as, program.words, with));
+        }
         if (why == 0 && pid)
             *pid = child;
     }
@@ -169,8 +174,11 @@ static int darwin_execvp(const char *name, char *const words[]) {
     if (why != 0)
         return (int)fail(why);
     tell_imports();
-    // A file that is no program and no script with #!: the shell's, as Libc's execvP has it.
-    execvp(program.path, program.words);
+    execv(program.path, program.words);
+    if (errno == ENOEXEC) {
+        give_to_shell(&program, words);
+        execv(program.path, program.words);
+    }
     why = errno_to_darwin(errno);
     free_program(&program);
     return (int)fail(why);
