@@ -144,14 +144,12 @@ static void find_sockets_of(struct owners *owners, const char *process) {
     closedir(fds);
 }
 
-static struct owners find_owners(void) {
-    struct owners owners = {0};
+static void find_owners(struct owners *owners) {
     DIR *processes = opendir("/proc");
-    if (!processes) return owners;
+    if (!processes) return;
     for (struct dirent *process; (process = readdir(processes));)
-        if (isdigit((unsigned char)process->d_name[0])) find_sockets_of(&owners, process->d_name);
+        if (isdigit((unsigned char)process->d_name[0])) find_sockets_of(owners, process->d_name);
     closedir(processes);
-    return owners;
 }
 
 static int owner_of(const struct owners *owners, unsigned long inode) {
@@ -271,7 +269,8 @@ static void *tcp_list(size_t *length) {
     struct xinpgen ends = {.length = sizeof ends};
     FILE *to = open_memstream(&bytes, length);
     if (!to) refuse("no memory for the list of sockets");
-    struct owners owners = find_owners();
+    struct owners owners = {0};
+    find_owners(&owners);
     fwrite(&ends, sizeof ends, 1, to);
     list(to, "/proc/net/tcp", false, &owners, &ends.count);
     list(to, "/proc/net/tcp6", true, &owners, &ends.count);
