@@ -123,8 +123,9 @@ struct owners { struct owner *list; size_t count, room; };
 static void add_owner(struct owners *owners, unsigned long inode, int process) {
     if (owners->count == owners->room) {
         owners->room = owners->room ? 2 * owners->room : 64;
-        owners->list = realloc(owners->list, owners->room * sizeof *owners->list);
-        if (!owners->list) refuse("no memory for the list of sockets");
+        struct owner *longer = realloc(owners->list, owners->room * sizeof *longer);
+        if (!longer) refuse("no memory for the list of sockets");
+        owners->list = longer;
     }
     owners->list[owners->count++] = (struct owner){inode, process};
 }
