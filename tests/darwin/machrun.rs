@@ -18,8 +18,11 @@ use iscsid::testing::{need, skip};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
-/// How long a program of a test may run.
-const LIMIT: &str = "60";
+/// How many seconds a program of a test may run.
+const LIMIT: u32 = 60;
+
+/// How many seconds something may be built, on a machine that has much to do.
+const BUILD_LIMIT: u32 = 600;
 
 /// What the program is made for.
 struct Processor {
@@ -80,8 +83,12 @@ impl Ended {
 
 /// Runs a command to its end, which has to come in time.
 pub(crate) fn ended(command: &Command) -> Ended {
+    ended_within(LIMIT, command)
+}
+
+fn ended_within(limit: u32, command: &Command) -> Ended {
     let mut limited = Command::new("timeout");
-    limited.args(["--kill-after=5", LIMIT]).arg(command.get_program()).args(command.get_args());
+    limited.args(["--kill-after=5", &limit.to_string()]).arg(command.get_program()).args(command.get_args());
     for (key, value) in command.get_envs() {
         match value {
             Some(value) => limited.env(key, value),
@@ -92,13 +99,22 @@ pub(crate) fn ended(command: &Command) -> Ended {
         limited.current_dir(directory);
     }
     let output = limited.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.code() != Some(124), "{command:?} was still running after {LIMIT} s");
+    assert!(output.status.code() != Some(124), "{command:?} was still running after {limit} s");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ended { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
 fn must(command: &mut Command) -> String {
-    let Ended { status, stdout, stderr } = ended(command);
+    succeeded(command, ended(command))
+}
+
+fn built_by(command: &mut Command) {
+    succeeded(command, ended_within(BUILD_LIMIT, command));
+}
+
+/// What it wrote.
+fn succeeded(command: &Command, ended: Ended) -> String {
+    let Ended { status, stdout, stderr } = ended;
     assert!(status.success(), "{command:?}: {status}\n{stdout}{stderr}");
     stdout
 }
@@ -151,7 +167,7 @@ pub(crate) fn loader() -> Option<PathBuf> {
     make.arg("-C").arg(repository().join("tests/darwin")).arg("-s").arg(format!("ARCH={arch}"));
     // A make that runs these tests has flags of its own.
     make.arg(format!("OUT={}", built().display())).env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
-    must(&mut make);
+    built_by(&mut make);
     Some(built().join(arch).join("machrun"))
 }
 
@@ -227,5 +243,5 @@ fn build(source: &Path, file: &Path, linker: &str, words: &[&str]) {
     rustc.args(words.iter().map(|word| format!("-Clink-arg={word}")));
     rustc.arg("-o").arg(file).arg(source).current_dir(directory);
     rustc.env("SDKROOT", sdk()).env("MACOSX_DEPLOYMENT_TARGET", "13.0");
-    must(&mut rustc);
+    built_by(&mut rustc);
 }
