@@ -47,6 +47,11 @@ fn a_child_has_the_descriptors_that_it_is_given_and_no_others() {
 }
 
 #[test]
+fn what_no_action_made_is_closed_where_that_is_asked_for() {
+    holds("descriptors closed by default");
+}
+
+#[test]
 fn a_child_that_stops_goes_on_and_ends_is_waited_for_at_each_step() {
     holds("waiting");
 }

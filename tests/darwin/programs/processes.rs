@@ -21,6 +21,11 @@ unsafe extern "C" {
     fn getrusage(who: c_int, usage: *mut Usage) -> c_int;
     fn posix_spawn_file_actions_init(actions: *mut *mut c_void) -> c_int;
     fn posix_spawn_file_actions_adddup2(actions: *mut *mut c_void, from: c_int, to: c_int) -> c_int;
+    fn posix_spawn_file_actions_addinherit_np(actions: *mut *mut c_void, fd: c_int) -> c_int;
+    fn posix_spawnattr_init(attributes: *mut *mut c_void) -> c_int;
+    fn posix_spawnattr_setflags(attributes: *mut *mut c_void, flags: i16) -> c_int;
+    fn posix_spawnattr_destroy(attributes: *mut *mut c_void) -> c_int;
+    fn dup2(from: c_int, to: c_int) -> c_int;
     fn posix_spawn_file_actions_destroy(actions: *mut *mut c_void) -> c_int;
     fn posix_spawn(
         pid: *mut c_int,
@@ -167,6 +172,41 @@ fn descriptors() {
     assert_eq!(status, 0);
 }
 
+/// POSIX_SPAWN_CLOEXEC_DEFAULT: what no action made is closed, FD_CLOEXEC or not.
+fn descriptors_closed_by_default() {
+    const POSIX_SPAWN_CLOEXEC_DEFAULT: i16 = 0x4000;
+    let sh = CString::new("/bin/sh").expect("text");
+    let checks =
+        "[ -e /dev/fd/1 ] && [ -e /dev/fd/20 ] && for n in 2 19 21 200; do [ -e /dev/fd/$n ] && exit 1; done; exit 0";
+    let words = ["sh", "-c", checks].map(|word| CString::new(word).expect("text"));
+    let words: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
+    let (mut pid, mut status, mut actions, mut attributes) = (0, -1, ptr::null_mut(), ptr::null_mut());
+    // SAFETY: as spawn.h of macOS has them; dup2 leaves copies that a program inherits.
+    unsafe {
+        for fd in [19, 20, 21, 200] {
+            assert_eq!(dup2(1, fd), fd);
+        }
+        assert_eq!(posix_spawn_file_actions_init(&raw mut actions), 0);
+        assert_eq!(posix_spawn_file_actions_addinherit_np(&raw mut actions, 20), 0);
+        assert_eq!(posix_spawn_file_actions_adddup2(&raw mut actions, 21, 1), 0);
+        assert_eq!(posix_spawnattr_init(&raw mut attributes), 0);
+        assert_eq!(posix_spawnattr_setflags(&raw mut attributes, POSIX_SPAWN_CLOEXEC_DEFAULT), 0);
+        let rc = posix_spawn(
+            &raw mut pid,
+            sh.as_ptr(),
+            &raw const actions,
+            &raw const attributes,
+            words.as_ptr(),
+            ptr::null(),
+        );
+        assert_eq!(rc, 0);
+        assert_eq!(waitpid(pid, &raw mut status, 0), pid);
+        posix_spawn_file_actions_destroy(&raw mut actions);
+        posix_spawnattr_destroy(&raw mut attributes);
+    }
+    assert_eq!(status, 0);
+}
+
 fn waiting() {
     const WNOHANG: c_int = 1;
     const WUNTRACED: c_int = 2;
@@ -226,6 +266,7 @@ fn main() {
         Some("scripts") => scripts(),
         Some("errors") => errors(),
         Some("descriptors") => descriptors(),
+        Some("descriptors closed by default") => descriptors_closed_by_default(),
         Some("waiting") => waiting(),
         Some("belonging") => belonging(),
         other => panic!("{other:?}"),

@@ -1,7 +1,7 @@
 // posix_spawn: bsd/sys/spawn.h, libsyscall's wrappers/spawn/posix_spawn.c, bsd/kern/kern_exec.c. Errors are returned.
 #include "system/allocate.h"
 #include "system/errors.h"
-#include "system/limits.h"
+#include "system/file_actions.h"
 #include "system/programs.h"
 #include "system/signals.h"
 #include <fcntl.h>
@@ -88,81 +88,40 @@ static int darwin_posix_spawnattr_setsigmask(struct attributes **attributes, con
 }
 OURS(posix_spawnattr_setsigmask)
 
-// ---- what is done with descriptors ----------------------------------------------------------------------------------
-
-struct file_actions {
-    posix_spawn_file_actions_t of_linux;
-};
-
-static int darwin_posix_spawn_file_actions_init(struct file_actions **out) {
-    *out = zeroed(1, sizeof **out);
-    return returned(posix_spawn_file_actions_init(&(*out)->of_linux));
-}
-OURS(posix_spawn_file_actions_init)
-
-static int darwin_posix_spawn_file_actions_destroy(struct file_actions **actions) {
-    if (actions == NULL || *actions == NULL)
-        return DARWIN_EINVAL;
-    posix_spawn_file_actions_destroy(&(*actions)->of_linux);
-    free(*actions);
-    *actions = NULL;
-    return 0;
-}
-OURS(posix_spawn_file_actions_destroy)
-
-// One onto itself stays open in the new program, whatever its FD_CLOEXEC says: so on both.
-static int darwin_posix_spawn_file_actions_adddup2(struct file_actions **actions, int from, int to) {
-    if (actions == NULL || *actions == NULL)
-        return DARWIN_EINVAL;
-    if (from < 0 || from >= DARWIN_OPEN_MAX || to < 0 || to >= DARWIN_OPEN_MAX)
-        return DARWIN_EBADF;
-    return returned(posix_spawn_file_actions_adddup2(&(*actions)->of_linux, from, to));
-}
-OURS(posix_spawn_file_actions_adddup2)
-
-static int darwin_posix_spawn_file_actions_addchdir_np(struct file_actions **actions, const char *path) {
-    struct place place;
-    if (actions == NULL || *actions == NULL)
-        return DARWIN_EINVAL;
-    if (!locate_here(&place, path))
-        return *darwin_error();
-    return returned(posix_spawn_file_actions_addchdir_np(&(*actions)->of_linux, place.path));
-}
-OURS(posix_spawn_file_actions_addchdir_np)
-
 // ---- starting -------------------------------------------------------------------------------------------------------
 
-static int start(pid_t *pid, const char *name, struct file_actions **actions, struct attributes **attributes,
+static int start(pid_t *pid, const char *name, struct file_actions *const *actions, struct attributes *const *attributes,
                  char *const words[], char *const environment[], bool search) {
+    char *const none[] = {NULL};
+    char *const *with = environment ? environment : none;
     struct program program;
-    if (attributes && *attributes && (*attributes)->closes_by_default)
-        refuse("posix_spawn: POSIX_SPAWN_CLOEXEC_DEFAULT is not modelled");
     int why = find_program(&program, name, words, search);
-    if (why == 0) {
-        char *const none[] = {NULL};
-        const posix_spawn_file_actions_t *do_first = actions && *actions ? &(*actions)->of_linux : NULL;
-        const posix_spawnattr_t *as = attributes && *attributes ? &(*attributes)->of_linux : NULL;
-        char *const *with = environment ? environment : none;
-        pid_t child;
-        why = returned(posix_spawn(&child, program.path, do_first, as, program.words, with));
-        if (why == DARWIN_ENOEXEC && search) {
-            give_to_shell(&program, words);
-            why = returned(posix_spawn(&child, program.path, do_first, as, program.words, with));
-        }
-        if (why == 0 && pid)
-            *pid = child;
+    if (why != 0)
+        return why;
+    const struct attributes *as = attributes ? *attributes : NULL;
+    const posix_spawnattr_t *through = as ? &as->of_linux : NULL;
+    posix_spawn_file_actions_t first;
+    pid_t child;
+    file_actions_to_linux(actions ? *actions : NULL, as && as->closes_by_default, &first);
+    why = returned(posix_spawn(&child, program.path, &first, through, program.words, with));
+    if (why == DARWIN_ENOEXEC && search) {
+        give_to_shell(&program, words);
+        why = returned(posix_spawn(&child, program.path, &first, through, program.words, with));
     }
+    if (why == 0 && pid)
+        *pid = child;
+    posix_spawn_file_actions_destroy(&first);
     free_program(&program);
     return why;
 }
 
-static int darwin_posix_spawn(pid_t *pid, const char *path, struct file_actions **actions, struct attributes **attributes,
+static int darwin_posix_spawn(pid_t *pid, const char *path, struct file_actions *const *actions, struct attributes *const *attributes,
                               char *const words[], char *const environment[]) {
     return start(pid, path, actions, attributes, words, environment, false);
 }
 OURS(posix_spawn)
 
-static int darwin_posix_spawnp(pid_t *pid, const char *name, struct file_actions **actions, struct attributes **attributes,
+static int darwin_posix_spawnp(pid_t *pid, const char *name, struct file_actions *const *actions, struct attributes *const *attributes,
                                char *const words[], char *const environment[]) {
     return start(pid, name, actions, attributes, words, environment, true);
 }
