@@ -240,7 +240,8 @@ fn timers() {
     println!("{}", queue.call(&[], 8, 5000).expect("kevent").len());
     println!("{:?}", set(3, ADD, NSECONDS | ABSOLUTE, 1));
     queue.change(3, TIMER, DELETE);
-    println!("{:?}", set(4, ADD | ONESHOT, USECONDS, 1000));
+    // Each interval counts, as long as nobody asks.
+    println!("{:?}", set(4, ADD | ONESHOT, USECONDS, 500_000));
     queue.tell_after(5000);
     println!("{:?}", set(4, DELETE, 0, 0));
 }
