@@ -8,10 +8,10 @@
 struct action {
     enum { COPY, CHANGE_DIRECTORY } kind;
     int from, to;
-    char *path;
+    char path[LINUX_ROOM];
 };
 
-enum { MOST_ACTIONS = 64 };
+enum { MOST_ACTIONS = 16 };
 
 struct file_actions {
     size_t count;
@@ -33,8 +33,6 @@ OURS(posix_spawn_file_actions_init)
 static int darwin_posix_spawn_file_actions_destroy(struct file_actions **actions) {
     if (actions == NULL || *actions == NULL)
         return DARWIN_EINVAL;
-    for (size_t i = 0; i < (*actions)->count; i++)
-        free((*actions)->list[i].path);
     free(*actions);
     *actions = NULL;
     return 0;
@@ -64,8 +62,9 @@ static int darwin_posix_spawn_file_actions_addchdir_np(struct file_actions **act
         return DARWIN_EINVAL;
     if (!locate_here(&place, path))
         return *darwin_error();
-    size_t length = strlen(place.path) + 1;
-    *add(*actions) = (struct action){.kind = CHANGE_DIRECTORY, .path = memcpy(zeroed(length, 1), place.path, length)};
+    struct action *change = add(*actions);
+    change->kind = CHANGE_DIRECTORY;
+    snprintf(change->path, sizeof change->path, "%s", place.path);
     return 0;
 }
 OURS(posix_spawn_file_actions_addchdir_np)
