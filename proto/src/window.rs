@@ -78,6 +78,10 @@ mod tests {
         let mut window = Window::new(CmdSn(10), CmdSn(20));
         window.update(CmdSn(10), CmdSn(15));
         window.update(CmdSn(40), CmdSn(30));
+        // Far ahead, and behind it a MaxCmdSN that serial arithmetic takes for a later number than ours.
+        window.update(CmdSn(0x7fff_ffea), CmdSn(0));
+        window.update(CmdSn(0x7fff_ffea), CmdSn(0x7fff_ffe8));
+        assert_eq!(window, Window { next: CmdSn(10), exp: CmdSn(10), max: CmdSn(20) });
         for n in 10..=20 {
             assert_eq!(window.take(), Some(CmdSn(n)));
         }

@@ -10,7 +10,7 @@
 
 use iscsi_proto::error::Error;
 use iscsi_proto::handoff::Handoff;
-use iscsi_proto::pdu::LogoutReason;
+use iscsi_proto::pdu::{LogoutReason, RejectReason};
 use iscsi_proto::session::{Event, Head, Payload, PingTimers, RxPlan, Session, SessionConfig, Unanswered};
 use iscsi_proto::time::Instant;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -65,6 +65,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                 Event::TextDone { answer: Ok(answer), .. } => return Ok(answer),
                 Event::TextDone { answer: Err(Unanswered::TooLong), .. } => {
                     return Err(wrong("its list of targets does not end within 1 MiB"));
+                }
+                Event::TextDone { answer: Err(Unanswered::Rejected(RejectReason::WaitingForLogout)), .. } => {
+                    return Err(Cause::Dropped { why: "it waits for a logout".to_owned() });
                 }
                 Event::TextDone { answer: Err(Unanswered::Rejected(reason)), .. } | Event::Rejected { reason } => {
                     return Err(wrong(&format!("it rejected SendTargets with reason {:#04x}", u8::from(reason))));
@@ -326,15 +329,14 @@ pub(crate) mod tests {
         assert!(matches!(&answer, Err(Cause::NotIscsi { why }) if why.contains("StatSN")), "{answer:?}");
     }
 
-    // check: reject-ends
-    #[tokio::test]
-    async fn a_target_that_rejects_send_targets_is_told_so_with_its_reason() {
+    /// What SendTargets comes to at a target that rejects it.
+    async fn rejected(reason: u8) -> Result<Vec<u8>, Cause> {
         let (mut exchange, mut peer) = pair();
         let target = async {
             let (bhs, _) = peer.receive().await;
             let reject = pdu::Reject {
                 flags: FINAL,
-                reason: 0x05,
+                reason,
                 itt: Itt::RESERVED,
                 stat_sn: StatSn(u32::MAX),
                 exp_cmd_sn: CmdSn(8),
@@ -343,8 +345,21 @@ pub(crate) mod tests {
             };
             peer.send(reject.encode(), &bhs).await;
         };
-        let (answer, ()) = tokio::join!(exchange.send_targets(), target);
+        tokio::join!(exchange.send_targets(), target).0
+    }
+
+    // check: reject-ends
+    #[tokio::test]
+    async fn a_target_that_rejects_send_targets_is_told_so_with_its_reason() {
+        let answer = rejected(0x05).await;
         assert!(matches!(&answer, Err(Cause::NotIscsi { why }) if why.contains("reason 0x05")), "{answer:?}");
+    }
+
+    // check: discovery-logout-wanted
+    #[tokio::test]
+    async fn a_target_that_rejects_send_targets_until_the_logout_may_answer_later() {
+        let answer = rejected(0x0c).await;
+        assert_eq!(answer.expect_err("no answer").again(), crate::login::failure::Again::Later);
     }
 
     // check: discovery-several-pdus

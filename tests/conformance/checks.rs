@@ -487,6 +487,7 @@ pub(crate) const GROUPS: &[Group] = &[
                 "A NOP-In with a tag is answered with the same tag, LUN and data, at once, cut at the target's MaxRecvDataSegmentLength.",
                 "11.18, 11.19",
             ),
+            ("nop-ttt", "A NOP-In with Target Transfer Tag 0 is answered, one with 0xffffffff is not.", "11.19"),
             ("nop-flood", "A flood of NOP-Ins does not fill the memory.", "11.19"),
             (
                 "nop-own",

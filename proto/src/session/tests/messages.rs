@@ -32,6 +32,33 @@ fn a_ping_that_wants_no_answer_gets_none() {
     assert!(bench.sent().is_empty());
 }
 
+// check: nop-ttt
+#[test]
+fn a_ping_with_tag_0_is_answered_and_one_with_the_reserved_tag_is_not() {
+    for (ttt, answered) in [(Ttt(0), true), (Ttt(1), true), (Ttt(0xffff_fffe), true), (Ttt(0xffff_ffff), false)] {
+        let mut bench = Bench::new(handoff());
+        let ping = bench.nop_in(Itt::RESERVED, ttt, b"");
+        bench.feed(&ping).expect("legal");
+        let tags: Vec<Ttt> = bench.sent().iter().map(|pdu| pdu.is::<NopOut>().ttt).collect();
+        assert_eq!(tags, if answered { vec![ttt] } else { vec![] });
+    }
+}
+
+// check: window-stale
+#[test]
+fn commands_go_on_past_numbers_that_contradict_each_other() {
+    let mut bench = Bench::new(handoff());
+    // A ping takes no status number.
+    let stat_sn = StatSn(bench.stat_sn);
+    let (exp_cmd_sn, max_cmd_sn) = (CmdSn(0x7fff_ffea), CmdSn(0));
+    let ping = NopIn { flags: FINAL, lun: LUN, itt: Itt::RESERVED, ttt: Ttt(0), stat_sn, exp_cmd_sn, max_cmd_sn };
+    let ping = bench.pdu(ping.encode(), &[]);
+    bench.feed(&ping).expect("legal");
+    bench.one();
+    bench.read(512);
+    bench.one();
+}
+
 // check: nop-flood
 #[test]
 fn a_flood_of_pings_ends_the_connection_before_it_fills_the_memory() {
