@@ -186,13 +186,29 @@ fn a_list_of_which_something_is_left_out_removes_nothing() {
 #[test]
 fn a_list_that_is_no_text_of_pairs_fails_in_words() {
     let daemon = Daemon::start();
-    for (text, says) in
-        [(format!("TargetName={GOOD}"), "does not end"), (format!("TargetName={GOOD}\0nonsense\0"), "without '='")]
-    {
+    for text in [GOOD.to_owned(), format!("TargetName={GOOD}\0nonsense\0"), format!("TargetName={GOOD}\0nonsense")] {
+        let says = "without '='";
         let target = start(SimTarget::builder(GOOD).answer_send_targets(text));
         let output = daemon.ctl(["discover", &target.address().to_string()]);
         assert_eq!(output.code, ExitCode::Protocol as i32, "{}", output.stderr);
         assert!(output.stderr.contains(says), "{}", output.stderr);
+        assert!(daemon.log().contains(says), "{}", daemon.log());
+    }
+}
+
+// check: discovery-last-zero, discovery-bad-record
+#[test]
+fn a_list_that_lacks_its_last_zero_byte_or_has_a_key_that_is_none_is_taken_with_a_remark() {
+    let daemon = Daemon::start();
+    for (text, says) in [
+        (format!("TargetName={GOOD}").into_bytes(), "lacks the zero byte at its end"),
+        ([b"Caf\xe9=x\0TargetName=", GOOD.as_bytes(), b"\0"].concat(), "is left out"),
+        (format!("TargetName=\0TargetName={GOOD}\0").into_bytes(), "it is empty"),
+    ] {
+        let target = start(SimTarget::builder(GOOD).answer_send_targets(text));
+        let output = daemon.ctl(["discover", &target.address().to_string()]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stdout.contains(GOOD) && output.stderr.contains(says), "{}{}", output.stdout, output.stderr);
         assert!(daemon.log().contains(says), "{}", daemon.log());
     }
 }

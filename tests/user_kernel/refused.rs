@@ -134,13 +134,15 @@ async fn write_same_goes_without_unmap_where_that_is_refused() {
 async fn zeroes_that_were_to_be_durable_are_however_they_are_made() {
     for disk in [disk().thin(), disk().thin().without_fua(), disk().thin().refuses(opcode::WRITE_SAME_16, OPCODE)] {
         let scene = Scene::with(disk).await;
-        fill(&scene, 0, 5000).await;
-        run(&*scene.disk, Op::WriteZeroes { fua: true, unmap: true, fast: false }, 1, 4000, None)
-            .await
-            .expect("zeroed");
-        assert_zero(&scene, 1, 4000);
-        assert_eq!(scene.opcodes().last(), Some(&opcode::SYNCHRONIZE_CACHE_16));
-        assert_eq!(scene.target.volatile_bytes(), 0);
+        fill(&scene, 0, 9000).await;
+        // Also once it is known how the unit wants it.
+        for lba in [1, 4500] {
+            let op = Op::WriteZeroes { fua: true, unmap: true, fast: false };
+            run(&*scene.disk, op, lba, 4000, None).await.expect("zeroed");
+            assert_zero(&scene, lba, 4000);
+            assert_eq!(scene.opcodes().last(), Some(&opcode::SYNCHRONIZE_CACHE_16));
+            assert_eq!(scene.target.volatile_bytes(), 0);
+        }
         scene.end().await;
     }
 }

@@ -9,6 +9,7 @@ use super::{GOOD, LIMIT, LUN, async_message, handoff, reject};
 use crate::error::PeerMisbehaved;
 use crate::ids::Ttt;
 use crate::pdu::*;
+use crate::sn::{CmdSn, StatSn};
 use crate::time::Duration;
 
 // Pings.
