@@ -879,10 +879,14 @@ async fn a_killed_process_s_disk_that_is_mounted_stays_mounted_and_fails_until_i
     assert_eq!(bench.attachments.lost().await, [lost]);
     assert_eq!(bench.attach().await, next);
 
+    assert_eq!(bench.attachments.tidy().await, Ok(vec![]), "it is in use");
     drop(mounted);
     assert!(fs::read_dir(bench.mount_point()).expect("the directory").next().is_none(), "nothing has landed here");
     assert!(within(Duration::from_secs(5), || loops_below(bench.directory.path()).len() == 1));
     assert_eq!(bench.attachments.lost().await, []);
+    let first = bench.file().parent().expect("a directory").to_owned();
+    assert_eq!(bench.attachments.tidy().await, Ok(vec![format!("unmounted {}", first.display())]));
+    assert!(!first.exists() && bench.attachments.device(UNIT) == Some(next), "the new one stays");
     bench.attachments.detach(UNIT, false).await.expect("detaches");
     bench.attach().await;
     bench.attachments.detach(UNIT, false).await.expect("detaches");

@@ -156,8 +156,11 @@ fn examine(format: Format, config: Option<PathBuf>, runtime_dir: Option<PathBuf>
     };
     let daemon = connected.and_then(|mut client| {
         client.be_patient_for(DOCTORS_PATIENCE)?;
-        match (client.ask(&Request::ShowInitiator, &mut |_| {})?, client.ask(&Request::ListTargets, &mut |_| {})?) {
-            (Reply::Initiator(initiator), Reply::Targets(targets)) => Ok(doctor::Answer { initiator, targets }),
+        let mut ask = |request| client.ask(&request, &mut |_| {});
+        match (ask(Request::ShowInitiator)?, ask(Request::ListTargets)?, ask(Request::ListLuns)?) {
+            (Reply::Initiator(initiator), Reply::Targets(targets), Reply::Luns(luns)) => {
+                Ok(doctor::Answer { initiator, targets, luns })
+            }
             _ => Err(Failure::new(ExitCode::Protocol, "iscsid answered something else").advice("restart it")),
         }
     });

@@ -8,6 +8,7 @@
 //! It needs no daemon: one that does not run is a finding. It changes nothing, logs in nowhere, and ends
 //! within seconds, even if a portal or a program keeps silent.
 
+mod disks;
 mod files;
 mod finding;
 mod network;
@@ -50,7 +51,9 @@ pub fn examine(subject: &Subject, world: &dyn World) -> Report {
     let settings = files::examine(subject, world, &mut findings);
     files::room(subject, world, &mut findings);
     system::daemon(subject, &mut findings);
-    system::disks(subject, &mut findings);
+    disks::sessions(subject, &mut findings);
+    disks::units(subject, &mut findings);
+    disks::lost(subject, world, &mut findings);
     files::sockets(subject, world, &mut findings);
     system::tools(world, &mut findings);
     system::extension(subject, world, &mut findings);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::Portal;
-use crate::ipc::{Failure, Initiator, Target};
+use crate::ipc::{Failure, Initiator, Lun, Target};
 
 /// What is examined.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Answer {
     pub initiator: Initiator,
     /// Of the targets it knows.
     pub targets: Vec<Target>,
+    /// Of the units that it has found, and of those that are gone.
+    pub luns: Vec<Lun>,
 }
 
 /// A portal that is to be reached, and its targets.

@@ -41,14 +41,6 @@ pub(super) fn daemon(subject: &Subject, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Disks that are gone and still in use.
-pub(super) fn disks(subject: &Subject, findings: &mut Vec<Finding>) {
-    let Ok(answer) = &subject.daemon else { return };
-    for lost in &answer.initiator.lost {
-        findings.push(Finding::problem("disks", ExitCode::Unavailable, lost.to_string(), lost.advice()));
-    }
-}
-
 /// A program: any of these will do, and what it is for.
 struct Tool {
     names: &'static [&'static str],

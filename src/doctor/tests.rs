@@ -12,7 +12,10 @@ use iscsi_proto::keys::Key;
 use super::world::{Interface, Os, Reached, Stat, Unreached};
 use super::*;
 use crate::config::Secrets;
-use crate::ipc::{self, ChapChanges, Failure, Initiator, Origin, Target, TargetChanges};
+use crate::ipc::{
+    self, ChapChanges, FailedIo, Failure, Initiator, LostDisk, Lun, LunState, Origin, Recovery, Session, SessionState,
+    Target, TargetChanges,
+};
 
 const DISK: &str = "iqn.2026-11.org.example:disk";
 const CONFIG: &str = "/etc/iscsid/iscsid.plist";
@@ -31,6 +34,7 @@ struct Patient {
     portals: BTreeMap<String, Result<Reached, Unreached>>,
     now: SystemTime,
     room: BTreeMap<&'static str, u64>,
+    lost: Vec<LostDisk>,
     asked: RefCell<Vec<String>>,
 }
 
@@ -67,6 +71,7 @@ impl Patient {
             portals: [("192.0.2.1:3260".to_owned(), Ok(reached))].into(),
             now: UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             room: [("/etc", 1 << 30), ("/run", 1 << 30)].into(),
+            lost: Vec::new(),
             asked: RefCell::default(),
         }
     }
@@ -134,6 +139,11 @@ impl World for Patient {
     fn now(&self) -> SystemTime {
         self.now
     }
+
+    fn lost(&self, runtime_dir: &Path) -> io::Result<Vec<LostDisk>> {
+        assert_eq!(runtime_dir, Path::new(RUN));
+        Ok(self.lost.clone())
+    }
 }
 
 fn answer() -> Answer {
@@ -162,6 +172,7 @@ fn answer() -> Answer {
             portals: vec![portal("192.0.2.1", "en0")],
             session: None,
         }],
+        luns: Vec::new(),
     }
 }
 
@@ -204,6 +215,90 @@ fn without_a_daemon_the_targets_of_the_file_are_tried_and_the_exit_code_says_tha
     let report = Patient::healthy(Os::Linux).examine(Err(not_running()));
     assert_problem(&report, ExitCode::Unavailable, "daemon", "iscsid is not running");
     assert!(those(&report, Verdict::Ok).contains(&format!("target: {DISK} answers at 192.0.2.1:3260")));
+}
+
+fn session(recovery: Option<Recovery>) -> Session {
+    Session {
+        id: 0,
+        target: DISK.into(),
+        state: if recovery.is_some() { SessionState::Recovering } else { SessionState::Active },
+        kernel: "user".into(),
+        isid: "800000000001".into(),
+        tsih: 1,
+        group_tag: 1,
+        cid: 0,
+        portal: "192.0.2.1:3260".into(),
+        age_seconds: 60,
+        recovery,
+    }
+}
+
+fn lun(state: LunState) -> Lun {
+    let shown = serde_json::json!({
+        "target": DISK, "lun": 0, "session": 0, "state": state, "type": 0, "vendor": "", "product": "", "revision": "",
+        "serial": null, "block_size": 512, "blocks": 8, "bytes": 4096, "read_only": false, "device": "/dev/loop3",
+        "nbd": null, "problem": null,
+    });
+    serde_json::from_value(shown).expect("a unit")
+}
+
+// check: doctor-names-what-fails-now
+#[test]
+fn a_session_without_a_connection_is_a_problem_and_what_to_do_is_said_once() {
+    for (io_fails, code) in [(false, ExitCode::TryAgain), (true, ExitCode::Unavailable)] {
+        let mut sick = answer();
+        let recovery = Recovery { seconds: 12, why: "connection refused".into(), io_fails };
+        sick.targets[0].session = Some(session(Some(recovery)));
+        let state = if io_fails { LunState::Failing } else { LunState::Waiting };
+        sick.luns = vec![Lun { advice: Some("look".into()), ..lun(state) }];
+        let report = Patient::healthy(Os::Linux).examine(Ok(sick));
+        assert_problem(&report, code, "session", "no connection for 12 s");
+        assert_eq!(those(&report, Verdict::Problem).len(), 1, "{report:?}");
+    }
+}
+
+// check: doctor-names-what-fails-now
+#[test]
+fn a_unit_whose_io_fails_is_a_problem_and_one_whose_io_has_failed_a_warning() {
+    let mut sick = answer();
+    sick.targets[0].session = Some(session(None));
+    let failed = FailedIo { count: 3, last: "the unit did not answer in time".into(), seconds_ago: 7 };
+    let unit = |state| Lun { failed: Some(failed.clone()), advice: Some("look".into()), ..lun(state) };
+    sick.luns = vec![unit(LunState::Failing)];
+    let report = Patient::healthy(Os::Linux).examine(Ok(sick.clone()));
+    assert_problem(
+        &report,
+        ExitCode::Unavailable,
+        "unit",
+        "I/O has failed 3 times since the login, the last time 7 s ago",
+    );
+    sick.luns = vec![unit(LunState::Ok)];
+    let report = Patient::healthy(Os::Linux).examine(Ok(sick.clone()));
+    assert!(report.healthy && those(&report, Verdict::Warning)[0].contains("did not answer in time"), "{report:?}");
+    sick.luns = vec![Lun {
+        problem: Some("it is another disk now".into()),
+        advice: Some("look".into()),
+        ..lun(LunState::Offline)
+    }];
+    let report = Patient::healthy(Os::Linux).examine(Ok(sick.clone()));
+    assert_problem(&report, ExitCode::Unavailable, "unit", "another disk now");
+    sick.luns = vec![lun(LunState::Ok)];
+    assert!(Patient::healthy(Os::Linux).examine(Ok(sick)).healthy);
+}
+
+// check: attach-lost-mount
+#[test]
+fn a_lost_disk_is_named_also_without_a_daemon_but_not_while_one_may_serve_it() {
+    let gone =
+        LostDisk { unit: format!("{DISK}/0"), device: "/dev/loop2".into(), uses: vec!["mounted on /mnt".into()] };
+    let mut patient = Patient::healthy(Os::Linux);
+    patient.lost = vec![gone];
+    let named = |report: &Report| those(report, Verdict::Problem).iter().any(|problem| problem.contains("/mnt"));
+    assert!(!named(&patient.examine(Err(not_running()))), "somebody listens, and may only be slow");
+    patient.nobody_listens = true;
+    let report = patient.examine(Err(not_running()));
+    assert!(named(&report), "{report:?}");
+    assert_problem(&report, ExitCode::Unavailable, "disks", "/dev/loop2");
 }
 
 #[test]

@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::{self, Config, Portal, Secrets};
-use crate::ipc::{ExitCode, Failure};
+use crate::export::attach::{Lost, lost_disks};
+use crate::ipc::{ExitCode, Failure, LostDisk};
 use crate::login::connect::{Endpoint, connect};
 
 /// How long a portal may take to answer.
@@ -104,6 +105,12 @@ pub trait World {
     fn reach(&self, portals: &[Portal]) -> Vec<Result<Reached, Unreached>>;
     /// The clock on the wall.
     fn now(&self) -> SystemTime;
+    /// The disks that a daemon which is gone has left in a runtime directory, and that are still in use. None where disks
+    /// wait for the next daemon.
+    ///
+    /// # Errors
+    /// The system's.
+    fn lost(&self, runtime_dir: &Path) -> io::Result<Vec<LostDisk>>;
 }
 
 /// This machine.
@@ -200,6 +207,16 @@ impl World for Machine {
 
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    fn lost(&self, runtime_dir: &Path) -> io::Result<Vec<LostDisk>> {
+        if self.os() != Os::Linux {
+            return Ok(Vec::new());
+        }
+        let lost = lost_disks(runtime_dir)?.into_iter();
+        let told =
+            lost.map(|Lost { unit, device, uses }| LostDisk { unit, device: device.display().to_string(), uses });
+        Ok(told.collect())
     }
 }
 

@@ -30,7 +30,7 @@ pub use self::failure::{ExitCode, Failure};
 pub use self::frame::{Frame, Hello, MAX_FRAME, MAX_REQUEST, VERSION};
 pub use self::import::{Import, Imported, ImportedPortal, ImportedTarget};
 pub use self::reply::{
-    Chap, Discovered, Discovery, DiscoveryPortal, Initiator, LostDisk, Lun, Origin, Portal, Reply, Session,
-    SessionDetails, SessionState, SessionStats, Stats, Target, TargetDetails,
+    Chap, Discovered, Discovery, DiscoveryPortal, FailedIo, Initiator, LostDisk, Lun, LunState, Origin, Portal,
+    Recovery, Reply, Session, SessionDetails, SessionState, SessionStats, Stats, Target, TargetDetails,
 };
 pub use self::request::{Request, Which};

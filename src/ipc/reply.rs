@@ -180,6 +180,9 @@ pub struct Session {
     pub portal: String,
     /// Seconds since the first login.
     pub age_seconds: u64,
+    /// Its connection, while that is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
 }
 
 /// A session in full.
@@ -203,8 +206,11 @@ pub struct Lun {
     pub target: String,
     /// Its number.
     pub lun: u64,
-    /// Number of the session.
-    pub session: u32,
+    /// Number of the session; none where nothing but a lost disk is left of the unit.
+    pub session: Option<u32>,
+    /// How it is with its I/O.
+    #[serde(default)]
+    pub state: LunState,
     /// Peripheral device type.
     pub r#type: u8,
     /// It administers other units and has no medium, whatever its type.
@@ -233,8 +239,14 @@ pub struct Lun {
     /// libnfs's URI of it, where it is exported by NFS and such a URI can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nfs: Option<String>,
-    /// Why it is not usable.
+    /// Why it is not usable, or not now.
     pub problem: Option<String>,
+    /// What to do about that, where there is something to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// What of its I/O has failed since it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<FailedIo>,
     /// What it does otherwise than others, and what is done about it; sentences without their subject.
     #[serde(default)]
     pub workarounds: Vec<String>,
@@ -243,7 +255,71 @@ pub struct Lun {
     pub lost: Vec<LostDisk>,
 }
 
-/// A disk of an earlier daemon that is gone, which somebody uses all the same. It fails; it is not taken away, because what is
+/// How it is with a unit's I/O.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LunState {
+    /// It is done.
+    #[default]
+    Ok,
+    /// It waits: the connection is lost and being replaced.
+    Waiting,
+    /// It fails.
+    Failing,
+    /// The unit takes none: it is not ready, or it is not the disk any more that it was.
+    Offline,
+    /// The unit is gone, and a disk of it is still there.
+    Lost,
+}
+
+/// I/O of a unit that has failed. Displays as one sentence without a full stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedIo {
+    /// How many operations.
+    pub count: u64,
+    /// How the last one did.
+    pub last: String,
+    /// How long ago it did, in seconds.
+    pub seconds_ago: u64,
+}
+
+impl std::fmt::Display for FailedIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let FailedIo { count, last, seconds_ago } = self;
+        let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+        write!(f, "I/O has failed {times} since the login, the last time {seconds_ago} s ago: {last}")
+    }
+}
+
+/// A connection that is lost and being replaced. Displays as one sentence without a full stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// For how long, in seconds.
+    pub seconds: u64,
+    /// Why there is none: what was seen last.
+    pub why: String,
+    /// I/O has waited for long enough: it fails until there is another connection.
+    pub io_fails: bool,
+}
+
+impl Recovery {
+    /// A clause: what to do.
+    pub fn advice(&self, target: &str) -> String {
+        format!(
+            "see whether the target and the network are there; `iscsictl login {target}` tries at once, `iscsictl logout {target} --force` gives it up"
+        )
+    }
+}
+
+impl std::fmt::Display for Recovery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Recovery { seconds, why, io_fails } = self;
+        let io = if *io_fails { "I/O fails until there is another" } else { "I/O waits for another" };
+        write!(f, "there has been no connection for {seconds} s, and {io}: {why}")
+    }
+}
+
+/// A disk that is gone, with an earlier daemon or with its unit, and which somebody uses all the same. It fails; it is not taken away, because what is
 /// written to its mount point would land on the disk below then. Displays as one sentence without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostDisk {
@@ -267,7 +343,7 @@ impl std::fmt::Display for LostDisk {
         let LostDisk { unit, device, uses } = self;
         write!(
             f,
-            "{device}, a disk of {unit}, is lost since the iscsid that made it has ended, and still {}",
+            "{device}, a disk of {unit}, is lost with the iscsid that made it or the unit behind it, and still {}",
             uses.join(", ")
         )?;
         f.write_str(": what is written there is lost, also where the writing seems to succeed")

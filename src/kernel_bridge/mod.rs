@@ -20,5 +20,6 @@ pub use self::bridge::{BridgeError, BridgeEvent, BridgeFuture, KernelBridge, Ses
 pub use self::counters::SessionStats;
 pub(crate) use self::router::Router;
 pub use self::sessions::{Sessions, SystemDevices};
+pub use self::unit::failures::FailedIo;
 pub use self::unit::info::{UnitInfo, unit_name};
 pub use self::user::lanes::Lanes;

@@ -758,6 +758,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "",
             ),
             (
+                "doctor-names-what-fails-now",
+                "A session without a connection, a unit whose I/O fails or has failed, and a disk whose unit is gone are named by doctor and by `list luns`, with what to do.",
+                "",
+            ),
+            (
                 "attach-lost-mount",
                 "A mount whose disk went with a killed daemon stays and fails, is named by the log, `list luns` and doctor, and nothing written to it lands on the disk below.",
                 "",

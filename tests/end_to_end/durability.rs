@@ -3,10 +3,11 @@
 
 use std::process::Command;
 
-use sim_target::{SimDisk, SimTarget};
+use iscsi_proto::scsi::{Sense, SenseKey};
+use sim_target::{Action, SimDisk, SimTarget};
 use tokio::runtime::Runtime;
 
-use iscsid::ipc::Lun;
+use iscsid::ipc::{Lun, LunState};
 use nix::sys::signal::Signal;
 
 use crate::common::daemon::{LIMIT, uri};
@@ -185,6 +186,131 @@ fn a_mount_whose_daemon_was_killed_fails_is_named_and_can_be_mounted_again() {
     assert_eq!(daemon.disks(TARGET)[0].lost, []);
     let said = daemon.ctl_ok(["logout", TARGET, "--force"]);
     assert!(said.contains(&format!("{} is unmounted", mounted.at.display())), "{said}");
+}
+
+// check: attach-lost-mount
+#[test]
+fn a_lost_disk_is_named_without_a_daemon_and_after_a_logout_and_cleared_away_when_it_is_unmounted() {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount", "losetup"]) {
+        return;
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    let (target, daemon) = (target(&runtime), Daemon::start());
+    daemon.log_in(TARGET, &target.address().to_string());
+    let device = attach(&daemon);
+    run("mkfs.ext4", ["-q", &device]);
+    let mounted = Mounted::new(&device);
+    let point = mounted.at.display().to_string();
+
+    let home = daemon.crash();
+    let doctor = home.ctl(["doctor"]);
+    let named = doctor.stdout.lines().any(|line| line.contains("PROBLEM  disks") && line.contains(&point));
+    assert!(named && doctor.code != 0, "{}", doctor.stdout);
+
+    let daemon = Daemon::start_in(home);
+    logged_in_again(&daemon);
+    daemon.ctl_ok(["logout", TARGET]);
+    let luns: Vec<Lun> = daemon.ctl_json(&["list", "luns"]);
+    assert!(luns.len() == 1 && luns[0].state == LunState::Lost && luns[0].session.is_none(), "{luns:?}");
+    let table = daemon.ctl_ok(["list", "luns"]);
+    assert!(table.contains("lun 0: lost") && table.contains(&point), "{table}");
+
+    mounted.unmount();
+    let luns = daemon.home().runtime_dir().join("luns");
+    process::eventually("nothing is left of it", LIMIT, || {
+        (std::fs::read_dir(&luns).expect("the directory").count() == 0).then_some(())
+    });
+    let table = String::from_utf8_lossy(&std::fs::read("/proc/self/mounts").expect("mounts")).into_owned();
+    assert!(!table.contains(luns.to_str().expect("text")), "{table}");
+    assert_eq!(daemon.ctl_json::<Vec<Lun>>(&["list", "luns"]), []);
+    assert!(!daemon.ctl(["doctor"]).stdout.contains("lost"));
+}
+
+// check: doctor-names-what-fails-now
+#[test]
+fn a_disk_whose_unit_is_gone_is_listed_keeps_the_session_and_is_made_anew_when_the_unit_is_back() {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount", "losetup"]) {
+        return;
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    let (target, daemon) = (target(&runtime), Daemon::start());
+    runtime.block_on(async { target.add_lun(1, SimDisk::new(32_768, 512)) });
+    daemon.log_in(TARGET, &target.address().to_string());
+    let device = attach(&daemon);
+    run("mkfs.ext4", ["-q", &device]);
+    let mounted = Mounted::new(&device);
+    let point = mounted.at.display().to_string();
+    runtime.block_on(async { target.remove_lun(0) });
+    daemon.ctl_ok(["rescan", TARGET]);
+    let first = || daemon.ctl_json::<Vec<Lun>>(&["list", "luns"]).remove(0);
+    let gone = first();
+    assert_eq!((gone.lun, gone.state, gone.device), (0, LunState::Lost, Some(device.clone())));
+    let doctor = daemon.ctl(["doctor"]);
+    assert!(doctor.code == 69 && doctor.stdout.contains(&device), "{}", doctor.stdout);
+    for command in [&["logout", TARGET][..], &["detach", TARGET, "--lun", "0"]] {
+        let refused = daemon.ctl(command);
+        assert!(refused.code == 75 && refused.stderr.contains(&point), "{command:?}: {refused:?}");
+    }
+
+    // It comes back, and is another one for us: what is mounted fails for ever.
+    runtime.block_on(async { target.add_lun(0, SimDisk::new(32_768, 512)) });
+    daemon.ctl_ok(["rescan", TARGET]);
+    let back = first();
+    assert_eq!((back.lun, back.state), (0, LunState::Lost), "its disk does not work again: {back:?}");
+    let attach = ["attach", TARGET, "--lun", "0"];
+    assert!(daemon.ctl(attach).stderr.contains(&point));
+    mounted.unmount();
+    daemon.ctl_ok(attach);
+    let back = first();
+    assert_eq!((back.state, back.lost), (LunState::Ok, vec![]));
+    run("mkfs.ext4", ["-q", &back.device.expect("a device")]);
+    daemon.ctl_ok(["logout", TARGET]);
+}
+
+// check: doctor-names-what-fails-now
+#[test]
+fn what_fails_now_and_what_has_failed_is_named() {
+    if !need(&["qemu-io"]) {
+        return;
+    }
+    let runtime = Runtime::new().expect("a runtime");
+    let (target, daemon) = (target(&runtime), Daemon::start());
+    let disk = daemon.log_in(TARGET, &target.address().to_string()).remove(0);
+    let healthy = daemon.ctl(["doctor"]);
+    assert!(healthy.stdout.contains("session        1 session is up"), "{}", healthy.stdout);
+    let reads = |command: &sim_target::Command| [0x28, 0x88].contains(&command.opcode());
+    // MEDIUM ERROR, UNRECOVERED READ ERROR.
+    let broken = Sense::new(SenseKey::MediumError, 0x11, 0);
+    target.on_command(
+        move |command| if reads(command) { Action::CheckCondition(broken.clone()) } else { Action::Proceed },
+    );
+    let read = || {
+        let mut line = Command::new("qemu-io");
+        process::output(line.args(["--format=raw", "-r", "-c", "read 0 4k"]).arg(uri(&disk)))
+    };
+    read();
+    let shown = daemon.disks(TARGET).remove(0);
+    let failed = shown.failed.expect("failures");
+    assert!(shown.state == LunState::Failing && failed.last.contains("3/11/00"), "{failed:?}");
+    let doctor = daemon.ctl(["doctor"]);
+    assert!(doctor.code == 69 && doctor.stdout.contains("3/11/00"), "{}", doctor.stdout);
+    target.clear_command_hook();
+    read();
+    let shown = daemon.disks(TARGET).remove(0);
+    assert!(shown.state == LunState::Ok && shown.failed.is_some(), "{shown:?}");
+    let doctor = daemon.ctl(["doctor"]);
+    let warned = doctor.stdout.lines().any(|line| line.starts_with("warning") && line.contains("3/11/00"));
+    assert!(warned && doctor.stdout.ends_with("nothing else is wrong.\n"), "{}", doctor.stdout);
+
+    // The target goes.
+    drop(target);
+    process::eventually("the loss is noticed", LIMIT, || daemon.session(TARGET)?.recovery);
+    let shown = daemon.disks(TARGET).remove(0);
+    assert!(shown.state == LunState::Waiting && shown.problem.is_some_and(|why| why.contains("waits")));
+    let doctor = daemon.ctl(["doctor"]);
+    assert!(doctor.code != 0 && doctor.stdout.contains("there has been no connection for"), "{}", doctor.stdout);
+    let refused = daemon.ctl(["logout", TARGET, "--force"]);
+    assert_eq!(refused.code, 0, "{refused:?}");
 }
 
 // check: end-disk-in-use

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use super::clean;
 use crate::doctor::{Finding, Report, Verdict};
 use crate::ipc::{
-    BenchReport, Chap, Discovered, Discovery, DiscoveryPortal, Initiator, Lun, Origin, Portal, Reply, Session,
-    SessionDetails, SessionState, Stats, Target, TargetDetails,
+    BenchReport, Chap, Discovered, Discovery, DiscoveryPortal, Initiator, Lun, LunState, Origin, Portal, Reply,
+    Session, SessionDetails, SessionState, Stats, Target, TargetDetails,
 };
 
 /// A reply as it is printed. Every line ends with a line feed.
@@ -58,7 +58,7 @@ pub(super) fn report(report: &Report) -> String {
     let count = |wanted| report.findings.iter().filter(|finding| finding.verdict == wanted).count();
     let problems = match (count(Verdict::Problem), count(Verdict::Warning)) {
         (0, 0) => "Nothing is wrong.".to_owned(),
-        (0, warnings) => format!("Nothing is wrong; warnings: {warnings}."),
+        (0, warnings) => format!("Warnings: {warnings}; nothing else is wrong."),
         (problems, warnings) => format!("Problems: {problems}; warnings: {warnings}."),
     };
     out.line(format_args!("{problems}"));
@@ -109,18 +109,36 @@ fn luns(list: &[Lun]) -> String {
     for lun in list {
         let session = lun.session;
         if last_target != Some((&lun.target, session)) {
-            out.line(format_args!("{} <scsi domain 1, target {session}>", clean(&lun.target)));
+            match session {
+                Some(session) => out.line(format_args!("{} <scsi domain 1, target {session}>", clean(&lun.target))),
+                None => out.line(format_args!("{} <no session>", clean(&lun.target))),
+            }
             last_target = Some((&lun.target, session));
             last_unit = None;
         }
         let unit = (&lun.vendor, &lun.product, &lun.revision, &lun.serial);
-        if last_unit != Some(unit) {
+        // Of one that is gone nothing is known but its number.
+        let is_gone = lun.state == LunState::Lost && lun.blocks == 0;
+        if is_gone {
+            last_unit = None;
+        } else if last_unit != Some(unit) {
             out.line(format_args!("\t{} {} {}", clean(unit.0), clean(unit.1), clean(unit.2)));
             out.line(format_args!("\tSerial Number {}", lun.serial.as_deref().map_or("n/a".to_owned(), clean)));
             last_unit = Some(unit);
         }
         let kind = if lun.administrative { "Administrative unit" } else { device_type(lun.r#type) };
-        out.line(format_args!("\tlun {}: type 0x{:02x} ({kind})", lun.lun, lun.r#type));
+        let state = match lun.state {
+            LunState::Ok => "",
+            LunState::Waiting => ", waiting",
+            LunState::Failing => ", failing",
+            LunState::Offline => ", offline",
+            LunState::Lost => ", lost",
+        };
+        if is_gone {
+            out.line(format_args!("\tlun {}: lost", lun.lun));
+        } else {
+            out.line(format_args!("\tlun {}: type 0x{:02x} ({kind}){state}", lun.lun, lun.r#type));
+        }
         if lun.bytes > 0 {
             let device = lun.device.as_deref().map_or("not attached".to_owned(), clean);
             let (size, blocks, block_size) = (size(lun.bytes), lun.blocks, lun.block_size);
@@ -130,8 +148,11 @@ fn luns(list: &[Lun]) -> String {
                 out.line(format_args!("\t\t{}", clean(nbd)));
             }
         }
-        if let Some(problem) = &lun.problem {
-            out.line(format_args!("\t\t{}", clean(problem)));
+        for said in lun.problem.clone().into_iter().chain(lun.failed.as_ref().map(ToString::to_string)) {
+            out.line(format_args!("\t\t{}", clean(&said)));
+        }
+        if let Some(advice) = &lun.advice {
+            out.line(format_args!("\t\t→ {}", clean(advice)));
         }
         for workaround in &lun.workarounds {
             out.line(format_args!("\t\tthis unit {}", clean(workaround)));

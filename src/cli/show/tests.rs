@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::ipc::{
-    BenchReport, Chap, Discovered, DiscoveryPortal, Latency, LostDisk, Lun, Origin, Portal, Rw, Session,
-    SessionDetails, SessionState, SessionStats, Stats, Target, TargetDetails,
+    BenchReport, Chap, Discovered, DiscoveryPortal, FailedIo, Latency, LostDisk, Lun, LunState, Origin, Portal, Rw,
+    Session, SessionDetails, SessionState, SessionStats, Stats, Target, TargetDetails,
 };
 
 const DISK: &str = "iqn.2026-11.org.example:disk1";
@@ -24,6 +24,7 @@ fn session() -> Session {
         cid: 0,
         portal: "192.0.2.1:3260".into(),
         age_seconds: 3725,
+        recovery: None,
     }
 }
 
@@ -43,7 +44,8 @@ fn lun(number: u64) -> Lun {
     Lun {
         target: DISK.into(),
         lun: number,
-        session: 0,
+        session: Some(0),
+        state: LunState::Ok,
         r#type: 0,
         administrative: false,
         vendor: "ACME".into(),
@@ -58,6 +60,8 @@ fn lun(number: u64) -> Lun {
         nbd: Some(format!("nbd+unix:///{DISK}/{number}?socket=/run/iscsid/nbd.sock")),
         nfs: None,
         problem: None,
+        advice: None,
+        failed: None,
         workarounds: Vec::new(),
         lost: Vec::new(),
     }
@@ -148,6 +152,31 @@ fn a_lost_disk_is_named_with_who_uses_it_and_what_to_do() {
 }
 
 #[test]
+fn how_it_is_with_a_units_io_is_shown_with_what_to_do() {
+    let failed = FailedIo { count: 1, last: "the unit did not answer in time".into(), seconds_ago: 9 };
+    let advice = Some("look at it".to_owned());
+    let failing = Lun { state: LunState::Failing, failed: Some(failed.clone()), advice: advice.clone(), ..lun(0) };
+    let text = table(Reply::Luns(vec![failing.clone()]));
+    assert!(text.contains("\tlun 0: type 0x00 (Block device), failing\n"), "{text}");
+    let said = "\t\tI/O has failed once since the login, the last time 9 s ago: the unit did not answer in time\n\t\t→ look at it\n";
+    assert!(text.ends_with(said), "{text}");
+    let list = json(Reply::Luns(vec![failing, lun(1)]));
+    assert_eq!((&list[0]["state"], &list[0]["failed"]["count"]), (&"failing".into(), &1.into()));
+    assert_eq!((&list[1]["state"], &list[1]["failed"]), (&"ok".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn a_lost_disk_is_listed_without_a_session_as_well() {
+    let gone =
+        LostDisk { unit: format!("{DISK}/0"), device: "/dev/loop2".into(), uses: vec!["mounted on /mnt".into()] };
+    let unit =
+        Lun { session: None, state: LunState::Lost, bytes: 0, blocks: 0, device: None, lost: vec![gone], ..lun(0) };
+    let text = table(Reply::Luns(vec![unit.clone()]));
+    assert!(text.starts_with(&format!("{DISK} <no session>\n\tlun 0: lost\n\t\t/dev/loop2, ")), "{text}");
+    assert_eq!(json(Reply::Luns(vec![unit]))[0]["session"], serde_json::Value::Null);
+}
+
+#[test]
 fn empty_lists_say_so() {
     assert_eq!(table(Reply::Targets(vec![])), "No persistent targets are defined\n");
     assert_eq!(table(Reply::Luns(vec![])), "No active targets with LUNs exist\n");
@@ -170,8 +199,8 @@ fn luns_in_json_are_an_array_of_objects_with_null_for_what_is_not_there() {
     assert_eq!(
         json(Reply::Luns(vec![unattached])),
         serde_json::json!([{
-            "target": DISK, "lun": 0, "session": 0, "type": 0, "vendor": "ACME", "product": "Disk", "revision": "1.0",
-            "serial": "S123", "block_size": 512, "blocks": 2147483648u64, "bytes": 1099511627776u64,
+            "target": DISK, "lun": 0, "session": 0, "state": "ok", "type": 0, "vendor": "ACME", "product": "Disk",
+            "revision": "1.0", "serial": "S123", "block_size": 512, "blocks": 2147483648u64, "bytes": 1099511627776u64,
             "read_only": false, "device": null, "nbd": null, "problem": null, "workarounds": [],
         }])
     );

@@ -71,6 +71,7 @@ mod tests {
             cid: 0,
             portal: "192.0.2.1:3260".to_owned(),
             age_seconds: 5,
+            recovery: None,
         };
         let hidden = Session { isid: HIDDEN.to_owned(), tsih: 0, ..session.clone() };
         assert_eq!(redacted(Reply::Sessions(vec![session])), Reply::Sessions(vec![hidden]));

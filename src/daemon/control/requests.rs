@@ -21,7 +21,6 @@ use crate::daemon::session::{logout, units};
 use crate::daemon::state::{Daemon, all};
 use crate::ipc::{Discovered, ExitCode, Failure, FlushPolicy, Import, Reply, Request, TargetChanges, Which};
 use crate::kernel_bridge::UnitInfo;
-use crate::kernel_bridge::unit_name;
 use crate::login::connect::check_interface;
 use crate::login::failure::Cause;
 
@@ -85,6 +84,11 @@ impl Answer for Daemon {
 
 fn done() -> Reply {
     Reply::Done(Vec::new())
+}
+
+fn no_unit(target: &str, number: u32) -> Failure {
+    Failure::new(ExitCode::Data, format!("{target} has no unit {number}"))
+        .advice("`iscsictl list luns` shows those it has")
 }
 
 /// Refuses an interface that is not there: better now than at every login.
@@ -289,8 +293,7 @@ impl Daemon {
         if let Some(number) = lun {
             units.retain(|unit| unit.lun.number() == Some(number));
             if units.is_empty() {
-                let message = format!("{target} has no unit {number}");
-                return Err(Failure::new(ExitCode::Data, message).advice("`iscsictl list luns` shows those it has"));
+                return Err(no_unit(target, number));
             }
         }
         Ok((live, units))
@@ -314,8 +317,15 @@ impl Daemon {
     }
 
     async fn detach(&self, typed: &str, lun: Option<u32>, force: bool) -> Result<Reply, Failure> {
-        let (live, units) = self.units(typed, lun)?;
-        let names: Vec<String> = units.iter().map(|unit| unit_name(&live.target, unit.lun)).collect();
+        let live = view::logged_in(self, typed)?;
+        let mut names = logout::unit_names(self, &live);
+        if let Some(number) = lun {
+            let number_of = |name: &str| name.rsplit_once('/').and_then(|(_, lun)| lun.parse().ok());
+            names.retain(|name| number_of(name) == Some(number));
+            if names.is_empty() {
+                return Err(no_unit(&live.target, number));
+            }
+        }
         let _nobody_attaches = live.attachable.lock().await;
         if let ([name], Some(_)) = (names.as_slice(), lun)
             && self.disks.device(name).is_none()

@@ -1,5 +1,6 @@
 //! What `list`, `show` and `stats` tell: settings and state put together.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::config::{Current, Portal, Target};
@@ -54,6 +55,10 @@ fn session(daemon: &Daemon, live: &Live, closing: bool) -> ipc::Session {
         cid: handoff.cid,
         portal: facts.portal,
         age_seconds: live.since.elapsed().as_secs(),
+        recovery: facts.lost.map(|(since, why)| {
+            let waits = daemon.settings.current().effective(&live.target).timers.replacement;
+            ipc::Recovery { seconds: since.elapsed().as_secs(), why, io_fails: since.elapsed() >= waits }
+        }),
     }
 }
 
@@ -133,27 +138,116 @@ pub(crate) fn logged_in(daemon: &Daemon, typed: &str) -> Result<std::sync::Arc<L
     })
 }
 
-/// All units of all sessions, by target and number.
+/// All units of all sessions, by target and number, and those that are gone and of which there is a disk still.
 pub(crate) async fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
-    let lost = daemon.disks.lost().await;
+    let mut lost = daemon.disks.lost().await;
     let mut luns: Vec<ipc::Lun> = Vec::new();
-    for (live, _) in lives(daemon) {
-        let id = live.id();
-        luns.extend(daemon.bridge.units(id).into_iter().map(|unit| lun(daemon, &live.target, id, unit, &lost)));
+    let mut names = BTreeSet::new();
+    for (live, closing) in lives(daemon) {
+        let session = session(daemon, &live, closing);
+        for unit in daemon.bridge.units(live.id()) {
+            let name = unit_name(&live.target, unit.lun);
+            let (its, others) = lost.into_iter().partition(|lost| lost.unit == name);
+            lost = others;
+            luns.push(lun(daemon, &session, &name, unit, its));
+            names.insert(name);
+        }
+    }
+    for (unit, device) in daemon.disks.attached() {
+        if !names.contains(&unit) {
+            let (its, others) = lost.into_iter().partition(|lost| lost.unit == unit);
+            lost = others;
+            let session = daemon.slot(target_of(&unit)).live().map(|live| live.id());
+            luns.push(vanished(&unit, session, Some(device), its));
+        }
+    }
+    while let Some(first) = lost.first() {
+        let unit = first.unit.clone();
+        let (its, others) = lost.into_iter().partition(|lost| lost.unit == unit);
+        lost = others;
+        luns.push(vanished(&unit, None, None, its));
     }
     luns.sort_by(|a, b| (&a.target, a.lun).cmp(&(&b.target, b.lun)));
     luns
 }
 
-fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo, lost: &[ipc::LostDisk]) -> ipc::Lun {
-    let name = unit_name(target, unit.lun);
-    let exported = unit.geometry.is_some() && daemon.registry.get(&name).is_some();
-    let nbd = exported.then(|| nbd_of(daemon, &name));
-    let nfs = daemon.nfs.as_ref().filter(|_| exported).and_then(|nfs| nfs.uri(&name));
+/// The target of a unit, by their names.
+fn target_of(unit: &str) -> &str {
+    unit.rsplit_once('/').map_or(unit, |(target, _)| target)
+}
+
+/// A unit that nobody knows any more, of which there is a disk still: this daemon's `device`, or one of an earlier daemon.
+fn vanished(unit: &str, session: Option<SessionId>, device: Option<String>, lost: Vec<ipc::LostDisk>) -> ipc::Lun {
+    let (target, number) = unit.rsplit_once('/').unwrap_or((unit, ""));
+    let why = if session.is_some() { "the target lists no such unit any more" } else { "its session has ended" };
+    let problem = device.as_ref().map(|device| format!("{why}, and {device} fails"));
+    let then = match session {
+        Some(_) => format!("`iscsictl detach {target} --lun {number}`"),
+        None => format!("`iscsictl login {target}`"),
+    };
     ipc::Lun {
         target: target.to_owned(),
+        lun: number.parse().unwrap_or_default(),
+        session: session.map(|id| id.0),
+        state: ipc::LunState::Lost,
+        r#type: 0,
+        administrative: false,
+        vendor: String::new(),
+        product: String::new(),
+        revision: String::new(),
+        serial: None,
+        block_size: 0,
+        blocks: 0,
+        bytes: 0,
+        read_only: false,
+        nbd: None,
+        nfs: None,
+        advice: device.as_ref().map(|_| format!("unmount it and end what has it open, then {then}")),
+        device,
+        problem,
+        failed: None,
+        workarounds: Vec::new(),
+        lost,
+    }
+}
+
+fn lun(daemon: &Daemon, session: &ipc::Session, name: &str, unit: UnitInfo, lost: Vec<ipc::LostDisk>) -> ipc::Lun {
+    let exported = unit.geometry.is_some() && daemon.registry.get(name).is_some();
+    let nbd = exported.then(|| nbd_of(daemon, name));
+    let nfs = daemon.nfs.as_ref().filter(|_| exported).and_then(|nfs| nfs.uri(name));
+    let target = &session.target;
+    let failed = unit.failed.as_ref().map(|failed| ipc::FailedIo {
+        count: failed.count,
+        last: failed.last.to_string(),
+        seconds_ago: failed.at.elapsed().as_secs(),
+    });
+    let fails = unit.failed.is_some_and(|failed| failed.now);
+    let (device, number) = (daemon.disks.device(name), unit.lun);
+    let (state, problem, advice) = match (unit.problem, &session.recovery) {
+        _ if device.is_some() && lost.iter().any(|lost| Some(&lost.device) == device.as_ref()) => {
+            let problem = "the unit was gone for a while, and its disk has failed since".to_owned();
+            let then = format!("`iscsictl attach {target} --lun {number}` makes another one");
+            (ipc::LunState::Lost, Some(problem), Some(format!("unmount it and end what has it open; then {then}")))
+        }
+        (Some(problem), _) => {
+            let advice = format!("see what the target says of it; where that has changed, `iscsictl rescan {target}`");
+            (ipc::LunState::Offline, Some(problem), Some(advice))
+        }
+        (None, Some(recovery)) => {
+            let state = if recovery.io_fails { ipc::LunState::Failing } else { ipc::LunState::Waiting };
+            (state, Some(recovery.to_string()), Some(recovery.advice(target)))
+        }
+        (None, None) if fails => {
+            let advice = "see what the target says of the disk behind it, and whether it has room";
+            (ipc::LunState::Failing, None, Some(advice.to_owned()))
+        }
+        (None, None) => (ipc::LunState::Ok, None, None),
+    };
+    ipc::Lun {
+        target: target.clone(),
         lun: unit.lun.number().map_or(unit.lun.0, u64::from),
-        session: session.0,
+        session: Some(session.id),
+        state,
         r#type: unit.device_type,
         administrative: unit.administrative,
         vendor: unit.vendor,
@@ -164,12 +258,14 @@ fn lun(daemon: &Daemon, target: &str, session: SessionId, unit: UnitInfo, lost: 
         blocks: unit.geometry.map_or(0, |geometry| geometry.blocks),
         bytes: unit.geometry.map_or(0, |geometry| geometry.bytes()),
         read_only: unit.geometry.is_some_and(|geometry| geometry.read_only),
-        device: daemon.disks.device(&name),
+        device,
         nbd,
         nfs,
-        problem: unit.problem,
+        problem,
+        advice,
+        failed,
         workarounds: unit.workarounds,
-        lost: lost.iter().filter(|lost| lost.unit == name).cloned().collect(),
+        lost,
     }
 }
 

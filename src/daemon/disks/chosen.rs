@@ -8,7 +8,8 @@
 
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
@@ -21,6 +22,9 @@ use crate::export::attach::{AttachError, DiskImages, Diskutil, LoopDisks, Lost, 
 use crate::ipc::{ExitCode, Failure, LostDisk};
 use crate::kernel_bridge::SystemDevices;
 use crate::options::{Attach, Nfs, Options};
+
+/// How often it is looked at whether a lost disk is still in use.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What this daemon attaches units by.
 #[derive(Debug, Clone)]
@@ -125,10 +129,31 @@ async fn cleared(way: impl Way) -> Arc<dyn Disks> {
         Err(error) => warn!("what an earlier iscsid has left behind stays: {error}"),
     }
     let disks: Arc<dyn Disks> = Arc::new(way);
-    for lost in disks.lost().await {
+    let lost = disks.lost().await;
+    if !lost.is_empty() {
+        tokio::spawn(tidy_up(Arc::downgrade(&disks), lost.len()));
+    }
+    for lost in lost {
         warn!("{lost}; {}", lost.advice());
     }
     disks
+}
+
+/// Clears lost disks away, each when its last user has let go of it.
+async fn tidy_up(disks: Weak<dyn Disks>, mut before: usize) {
+    while before > 0 {
+        // Neither the mount table nor sysfs reports that a disk is let go of by all kinds of users.
+        tokio::time::sleep(TIDY_INTERVAL).await;
+        let Some(disks) = disks.upgrade() else { return };
+        let now = disks.lost().await.len();
+        if now < before {
+            match disks.tidy().await {
+                Ok(done) => done.iter().for_each(|what| info!("a lost disk is not used any more: {what}")),
+                Err(failure) => warn!("what is left of a lost disk stays until iscsid starts again: {failure}"),
+            }
+        }
+        before = now;
+    }
 }
 
 impl<W: Way> Disks for W {
@@ -171,6 +196,17 @@ impl<W: Way> Disks for W {
         Box::pin(async move { Way::in_use(self, &unit).await })
     }
 
+    fn attached(&self) -> Vec<(String, String)> {
+        let attached = Way::attached(self).into_iter();
+        attached.map(|(unit, device)| (unit, device.display().to_string())).collect()
+    }
+
+    fn tidy(&self) -> DiskFuture<'_, Vec<String>> {
+        Box::pin(async move {
+            Way::tidy(self).await.map_err(|error| Failure::new(ExitCode::Unavailable, error.to_string()))
+        })
+    }
+
     fn lost(&self) -> Pin<Box<dyn Future<Output = Vec<LostDisk>> + Send + '_>> {
         Box::pin(async move {
             let lost = Way::lost(self).await.into_iter();
@@ -194,6 +230,10 @@ impl Disks for NoDisks {
 
     fn detach(&self, _unit: &str, _force: bool) -> DiskFuture<'_, Vec<String>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn tidy(&self) -> DiskFuture<'_, Vec<String>> {
+        self.before.tidy()
     }
 
     fn lost(&self) -> Pin<Box<dyn Future<Output = Vec<LostDisk>> + Send + '_>> {

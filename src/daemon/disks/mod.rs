@@ -45,6 +45,16 @@ pub(crate) trait Disks: Send + Sync + 'static {
     /// Who uses it, such as "mounted on /mnt"; nobody if empty.
     fn in_use(&self, unit: &str) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
 
+    /// The units that are attached by this daemon, and what the disk of each is called; not those that the system attaches.
+    fn attached(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Clears away what an earlier daemon has left and nobody uses any more; says for each what was done.
+    fn tidy(&self) -> DiskFuture<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// The disks of an earlier daemon that are gone and still in use.
     fn lost(&self) -> Pin<Box<dyn Future<Output = Vec<LostDisk>> + Send + '_>> {
         Box::pin(async { Vec::new() })

@@ -223,8 +223,17 @@ pub(crate) async fn until_nothing_would_fail(daemon: &Arc<Daemon>) {
     }
 }
 
-fn unit_names(daemon: &Daemon, live: &Live) -> Vec<String> {
-    daemon.bridge.units(live.id()).iter().map(|unit| unit_name(&live.target, unit.lun)).collect()
+/// The units of a session: those that its target has, and those of which there is a disk although it has them no more.
+pub(crate) fn unit_names(daemon: &Daemon, live: &Live) -> Vec<String> {
+    let units = daemon.bridge.units(live.id());
+    let mut names: Vec<String> = units.iter().map(|unit| unit_name(&live.target, unit.lun)).collect();
+    let of_target = |name: &String| name.rsplit_once('/').is_some_and(|(target, _)| target == live.target);
+    for (name, _) in daemon.disks.attached() {
+        if of_target(&name) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Writes cached data of a session's disks back to the target, because the session ends under them.

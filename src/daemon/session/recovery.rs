@@ -41,7 +41,6 @@ use super::units;
 use crate::config::{Effective, Portal};
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
-use crate::ipc::SessionState;
 use crate::kernel_bridge::{BridgeError, BridgeEvent};
 use crate::login::failure::{Again, Cause, Failed};
 use crate::login::plan::{Continues, Opened, TargetLogin, open_any};
@@ -148,7 +147,7 @@ impl Recovery {
         let target = self.live.target.clone();
         match event {
             BridgeEvent::ConnectionLost { why, .. } => {
-                self.live.set_state(SessionState::Recovering);
+                self.live.recovers(&why);
                 let wait = self.rest(&why, self.default_time2wait());
                 warn!("the connection to {target} is lost: {why}; {}", again_in(wait));
                 Step::Wait { failures: 0, wait }
@@ -176,7 +175,7 @@ impl Recovery {
             Ok(true) => Step::Watch,
             Ok(false) | Err(_) => {
                 warn!("{target} does not answer any more; logging in again at once");
-                self.live.set_state(SessionState::Recovering);
+                self.live.recovers("it does not answer any more");
                 // The connection gives no answers: it is closed at once, and its I/O waits for the next one.
                 if let Err(error) = self.daemon.bridge.suspend(id, Duration::ZERO).await {
                     debug!("the old connection to {target} is left: {error}");
@@ -202,7 +201,7 @@ impl Recovery {
     /// not waits for the next connection. How long to wait for that.
     async fn log_out(&mut self, why: &str, within: Duration, time2wait: u64) -> Duration {
         let target = self.live.target.clone();
-        self.live.set_state(SessionState::Recovering);
+        self.live.recovers(why);
         let wait = self.rest(why, time2wait);
         if let Err(error) = self.daemon.bridge.suspend(self.live.id(), within).await {
             warn!("{target} did not confirm the logout: {error}");
@@ -246,6 +245,7 @@ impl Recovery {
             Err(trouble) => Err(trouble),
         };
         let Err((why, again)) = result else { return Step::Watch };
+        self.live.recovers(&why);
         let failures = failures.saturating_add(1);
         // The target has let us in before. While it starts, it may not know its own targets yet.
         let again = if again == Again::Elsewhere { Again::Later } else { again };

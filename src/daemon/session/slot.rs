@@ -240,6 +240,8 @@ pub(crate) struct Facts {
     pub(crate) id: SessionId,
     /// What it is doing.
     pub(crate) state: SessionState,
+    /// Since when it has no connection, and why that is so still; nothing while it has one.
+    pub(crate) lost: Option<(Instant, String)>,
     /// What was agreed on.
     pub(crate) handoff: Handoff,
     /// Where it is connected to, `address:port`, redirections followed.
@@ -258,7 +260,7 @@ impl Facts {
     /// The facts of a connection whose socket was just handed to the bridge.
     pub(crate) fn new(id: SessionId, opened: OpenedFacts) -> Facts {
         let OpenedFacts { handoff, portal, via, alias, authentication, keys } = opened;
-        Facts { id, state: SessionState::Active, handoff, portal, via, alias, authentication, keys }
+        Facts { id, state: SessionState::Active, lost: None, handoff, portal, via, alias, authentication, keys }
     }
 }
 
@@ -344,9 +346,12 @@ impl Live {
         !matches!(&*slot.lock(), Phase::Up(live) if Arc::ptr_eq(live, self))
     }
 
-    /// Says what it is doing.
-    pub(crate) fn set_state(&self, state: SessionState) {
-        self.lock().state = state;
+    /// It has no connection, or is to leave the one that it has; why, and why that is so still.
+    pub(crate) fn recovers(&self, why: &str) {
+        let mut facts = self.lock();
+        facts.state = SessionState::Recovering;
+        let since = facts.lost.take().map_or_else(Instant::now, |(since, _)| since);
+        facts.lost = Some((since, why.to_owned()));
     }
 
     /// It has another connection.

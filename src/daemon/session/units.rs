@@ -129,7 +129,17 @@ fn attached_in_all(daemon: &Daemon) -> usize {
 pub(crate) async fn scan(daemon: &Daemon, live: &Live) -> Result<Vec<UnitInfo>, Failure> {
     let failed = |why: String| {
         let message = format!("the units of {} could not be looked for: {why}", live.target);
-        Failure::new(ExitCode::TryAgain, message).advice("try `iscsictl rescan`")
+        // Not another rescan: this may have been one, and what it says is no better then.
+        let advice = match live.facts().lost {
+            Some((_, why)) => format!(
+                "it has no connection now ({why}): repeat that once `iscsictl list sessions` shows it as active"
+            ),
+            None => format!(
+                "see what the target says of it; where it is well, `iscsictl logout {0}`, then `iscsictl login {0}`",
+                live.target
+            ),
+        };
+        Failure::new(ExitCode::TryAgain, message).advice(advice)
     };
     match tokio::time::timeout(SCAN_TIMEOUT, daemon.bridge.scan(live.id())).await {
         Ok(Ok(units)) => Ok(units),

@@ -421,6 +421,8 @@ async fn a_rescan_that_finds_nothing_out_is_a_failure_and_changes_nothing() {
     let failure = stage.ask(Request::Rescan { target: None }).await.expect_err("no answer");
     assert_eq!(failure.code, ExitCode::TryAgain);
     assert!(failure.to_string().contains("did not answer in time"), "{failure}");
+    assert!(!failure.advice.as_deref().unwrap_or_default().contains("rescan"), "that was one: {failure}");
+    assert!(failure.advice.is_some_and(|advice| advice.contains("iscsictl logout")));
     assert_eq!(stage.sessions().await[0].state, SessionState::Active);
 }
 

@@ -191,6 +191,7 @@ impl ScriptedKernel {
             geometry: Some(Geometry { write_cache: self.cached.load(Ordering::Relaxed), ..geometry() }),
             problem: None,
             workarounds: Vec::new(),
+            failed: None,
         }
     }
 }

@@ -144,6 +144,12 @@ impl Way for DiskImages {
         device.as_ref().map(PathBuf::from)
     }
 
+    fn attached(&self) -> Vec<(UnitName, PathBuf)> {
+        let units = self.inner.lock();
+        let device = |unit: &Unit| unit.device().as_ref().map(PathBuf::from);
+        units.iter().filter_map(|(name, unit)| Some((name.clone(), device(unit)?))).collect()
+    }
+
     /// Writes cached data of all disks back to their units, for a while.
     ///
     /// # Errors

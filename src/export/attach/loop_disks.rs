@@ -15,6 +15,7 @@
 //! nor a loop device is left behind that nobody knows of.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -96,12 +97,21 @@ struct Unit {
 struct Shown {
     node: PathBuf,
     file: PathBuf,
+    /// Its unit was gone for a while, so that it fails for ever, and somebody uses it.
+    fails: bool,
 }
 
-#[derive(Debug)]
 struct Attached {
     node: PathBuf,
     mounted: Mounted,
+    /// What it was made of.
+    block: Arc<dyn Block>,
+}
+
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attached").field("node", &self.node).field("mounted", &self.mounted).finish_non_exhaustive()
+    }
 }
 
 impl LoopDisks {
@@ -174,6 +184,15 @@ impl Way for LoopDisks {
         shown.as_ref().filter(|shown| loop_device::backs(&shown.node, &shown.file)).map(|shown| shown.node.clone())
     }
 
+    fn attached(&self) -> Vec<(UnitName, PathBuf)> {
+        let units: Vec<UnitName> = self.inner.lock().keys().cloned().collect();
+        units.into_iter().filter_map(|unit| Some((unit.clone(), self.device(&unit)?))).collect()
+    }
+
+    async fn tidy(&self) -> Result<Vec<String>, AttachError> {
+        self.clean_stale().await
+    }
+
     /// Has everything that was written to the unit's disk sent to the unit and flushed there, for a
     /// while. Nothing to do where it is not attached.
     ///
@@ -207,7 +226,12 @@ impl Way for LoopDisks {
     /// What a process that is gone has left in this runtime directory, and somebody still uses.
     async fn lost(&self) -> Vec<Lost> {
         let inner = self.inner.clone();
-        let looked = blocking(move || inner.lost()).await;
+        let looked = blocking(move || {
+            let mut lost = lost_below(&inner.luns, &inner.served())?;
+            lost.extend(inner.failing()?);
+            Ok(lost)
+        })
+        .await;
         looked.unwrap_or_else(|error| {
             tracing::warn!("whether a disk is lost cannot be said: {error}");
             Vec::new()
@@ -247,18 +271,33 @@ impl Inner {
             *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
             end_mount(present.mounted, false).await?;
         }
-        if let Some(Attached { node, mounted }) = &*attached {
+        if let Some(present) = &*attached
+            && !std::ptr::addr_eq(Arc::as_ptr(&present.block), Arc::as_ptr(&block))
+        {
+            // The unit was gone, and is another for us now: what is left of the first one fails for ever.
+            let node = present.node.clone();
+            if let Err(error) = take_away(&unit, &mut attached, false).await {
+                if let Some(shown) = &mut *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) {
+                    shown.fails = true;
+                }
+                return Err(AttachError::Failed(format!(
+                    "its disk {} has failed since the unit was gone for a while, and is in the way of another: {error}",
+                    node.display()
+                )));
+            }
+        }
+        if let Some(Attached { node, mounted, .. }) = &*attached {
             loop_device::fit(&Linux, node, &mounted.file(), geometry.bytes()).await?;
             return Ok(node.clone());
         }
 
         let point = self.free_point(&directory).await?;
-        let runtime = Handle::current();
+        let (runtime, behind) = (Handle::current(), block.clone());
         let mounted = blocking(move || {
             make_directory(&point)?;
             // The kernel names files by their real path.
             let point = point.canonicalize()?;
-            Mounted::mount(block, &point, &runtime).map_err(|error| {
+            Mounted::mount(behind, &point, &runtime).map_err(|error| {
                 io::Error::new(error.kind(), format!("{} cannot be mounted: {error}", point.display()))
             })
         })
@@ -266,8 +305,9 @@ impl Inner {
         let file = mounted.file();
         match loop_device::set_up(&Linux, &file, geometry.block_size, geometry.read_only).await {
             Ok(node) => {
-                *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Shown { node: node.clone(), file });
-                *attached = Some(Attached { node: node.clone(), mounted });
+                *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Shown { node: node.clone(), file, fails: false });
+                *attached = Some(Attached { node: node.clone(), mounted, block });
                 Ok(node)
             }
             Err(error) => {
@@ -280,48 +320,9 @@ impl Inner {
     }
 
     async fn detach(&self, name: &str, force: bool) -> Result<Vec<String>, AttachError> {
-        let mut said = Vec::new();
         let unit = self.unit(name).ok_or(AttachError::NotAttached)?;
         let mut slot = unit.attached.lock().await;
-        let attached = slot.as_ref().ok_or(AttachError::NotAttached)?;
-        let (node, file) = (attached.node.clone(), attached.mounted.file());
-        let mut released = !loop_device::backs(&node, &file);
-        if !released && force {
-            said = release(&node).await?;
-            if let Err(error) = loop_device::detach(&Linux, &node).await {
-                tracing::warn!("{}: {error}", node.display());
-            }
-            released = loop_device::released(&node, &file, FORCED_LIMIT).await;
-        } else if !released {
-            refuse_if_used(&node).await?;
-            let refused = match loop_device::detach(&Linux, &node).await {
-                Ok(()) if loop_device::released(&node, &file, RELEASE_LIMIT).await => None,
-                Ok(()) => Some(
-                    refuse_if_used(&node)
-                        .await
-                        .err()
-                        .unwrap_or_else(|| AttachError::InUse(vec![format!("{} is open", node.display())])),
-                ),
-                Err(error) => Some(error),
-            };
-            if let Some(error) = refused {
-                // Somebody was faster than the look. As it is now, the device would go with him.
-                match loop_device::keep(&Linux, &node, &file).await {
-                    Ok(true) => return Err(error),
-                    Ok(false) => {}
-                    Err(second) => {
-                        tracing::warn!("{} goes when its last user lets go of it: {second}", node.display());
-                        return Err(error);
-                    }
-                }
-            }
-            released = true;
-        }
-        if let Some(attached) = slot.take() {
-            *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            end_mount(attached.mounted, force && !released).await?;
-        }
-        Ok(said)
+        take_away(&unit, &mut slot, force).await
     }
 
     /// A mount point for a unit, cleared of what a process that is gone has left there. One with a disk that somebody still
@@ -355,36 +356,35 @@ impl Inner {
         shown.collect()
     }
 
-    fn lost(&self) -> io::Result<Vec<Lost>> {
-        // Without the directory nothing was ever attached here.
-        let Ok(luns) = self.luns.canonicalize() else { return Ok(Vec::new()) };
-        let served = self.served();
-        let mut lost = Vec::new();
-        for entry in fs::read_dir(&luns)? {
-            let point = entry?.path();
-            if served.contains(&point) {
-                continue;
-            }
-            let unit =
-                point.file_name().map(|name| unit_of(without_number(&name.to_string_lossy()))).unwrap_or_default();
-            for (device, uses) in users_of(&point)? {
+    /// The disks of this process whose unit was gone for a while, as far as they are in use.
+    fn failing(&self) -> io::Result<Vec<Lost>> {
+        let units: Vec<(UnitName, Arc<Unit>)> =
+            self.lock().iter().map(|(name, unit)| (name.clone(), unit.clone())).collect();
+        let mut failing = Vec::new();
+        for (name, unit) in units {
+            let shown = unit.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let device = shown.as_ref().filter(|shown| shown.fails).map(|shown| shown.node.clone());
+            drop(shown);
+            if let Some(device) = device {
+                let uses = Disk::at(&device).uses()?.who;
                 if !uses.is_empty() {
-                    lost.push(Lost { unit: unit.clone(), device, uses });
+                    failing.push(Lost { unit: name, device, uses });
                 }
             }
         }
-        lost.sort_by(|a, b| (&a.unit, &a.device).cmp(&(&b.unit, &b.device)));
-        Ok(lost)
+        Ok(failing)
     }
 
     async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
         let Ok(luns) = self.luns.canonicalize() else { return Ok(Vec::new()) };
-        let ours: Vec<PathBuf> = self.lock().keys().filter_map(|unit| directory_name(unit).ok()).collect();
         let (mut done, mut failed) = (Vec::new(), None);
         for entry in fs::read_dir(&luns).map_err(|error| failure(&luns, &error))? {
             let entry = entry.map_err(|error| failure(&luns, &error))?;
-            let name = entry.file_name();
-            if ours.iter().any(|ours| ours.as_os_str() == without_number(&name.to_string_lossy())) {
+            let unit = self.lock().entry(unit_at(&entry.path())).or_default().clone();
+            // Held, so that nobody attaches the unit meanwhile; whoever does now sees to its directories himself.
+            let Ok(attached) = unit.attached.try_lock() else { continue };
+            let served = attached.as_ref().map(|attached| attached.mounted.file());
+            if served.is_some_and(|file| file.parent() == Some(&entry.path())) {
                 continue;
             }
             match clean_point(&entry.path()).await {
@@ -409,7 +409,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let units = std::mem::take(self.units.get_mut().unwrap_or_else(PoisonError::into_inner));
         for unit in units.into_values() {
-            let Some(Attached { node, mounted }) = unit.attached.try_lock().ok().and_then(|mut slot| slot.take())
+            let Some(Attached { node, mounted, .. }) = unit.attached.try_lock().ok().and_then(|mut slot| slot.take())
             else {
                 continue;
             };
@@ -464,6 +464,50 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     }
 }
 
+/// Takes a unit's disk away. Without `force`, one that is in use stays as it was. Says what was done to its users.
+async fn take_away(unit: &Unit, slot: &mut Option<Attached>, force: bool) -> Result<Vec<String>, AttachError> {
+    let mut said = Vec::new();
+    let attached = slot.as_ref().ok_or(AttachError::NotAttached)?;
+    let (node, file) = (attached.node.clone(), attached.mounted.file());
+    let mut released = !loop_device::backs(&node, &file);
+    if !released && force {
+        said = release(&node).await?;
+        if let Err(error) = loop_device::detach(&Linux, &node).await {
+            tracing::warn!("{}: {error}", node.display());
+        }
+        released = loop_device::released(&node, &file, FORCED_LIMIT).await;
+    } else if !released {
+        refuse_if_used(&node).await?;
+        let refused = match loop_device::detach(&Linux, &node).await {
+            Ok(()) if loop_device::released(&node, &file, RELEASE_LIMIT).await => None,
+            Ok(()) => Some(
+                refuse_if_used(&node)
+                    .await
+                    .err()
+                    .unwrap_or_else(|| AttachError::InUse(vec![format!("{} is open", node.display())])),
+            ),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = refused {
+            // Somebody was faster than the look. As it is now, the device would go with him.
+            match loop_device::keep(&Linux, &node, &file).await {
+                Ok(true) => return Err(error),
+                Ok(false) => {}
+                Err(second) => {
+                    tracing::warn!("{} goes when its last user lets go of it: {second}", node.display());
+                    return Err(error);
+                }
+            }
+        }
+        released = true;
+    }
+    if let Some(attached) = slot.take() {
+        *unit.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        end_mount(attached.mounted, force && !released).await?;
+    }
+    Ok(said)
+}
+
 fn failure(path: &Path, error: &dyn std::error::Error) -> AttachError {
     AttachError::Failed(format!("{}: {error}", path.display()))
 }
@@ -472,6 +516,11 @@ fn failure(path: &Path, error: &dyn std::error::Error) -> AttachError {
 fn directory_name(unit: &str) -> Result<PathBuf, AttachError> {
     let name = file_name(unit).map(PathBuf::from);
     name.ok_or_else(|| AttachError::Unsupported(format!("{unit} is too long a name for a directory")))
+}
+
+/// The unit whose directory this is.
+fn unit_at(point: &Path) -> UnitName {
+    point.file_name().map(|name| unit_of(without_number(&name.to_string_lossy()))).unwrap_or_default()
 }
 
 /// A directory's name without its number.
@@ -484,6 +533,34 @@ fn users_of(point: &Path) -> io::Result<Vec<(PathBuf, Vec<String>)>> {
     let file = point.join(FILE_NAME);
     let ours = loop_device::list()?.into_iter().filter(|(_, backing)| *backing == file);
     ours.map(|(node, _)| Disk::at(&node).uses().map(|uses| (node, uses.who))).collect()
+}
+
+/// The disks in a runtime directory whose process is gone, and that somebody uses all the same. Whether that process is gone
+/// is for the caller to know. Blocks. Needs no root, but sees only with root who has a disk merely open.
+///
+/// # Errors
+/// If the system does not tell its loop devices, or its mounts.
+pub fn lost_disks(runtime_dir: &Path) -> io::Result<Vec<Lost>> {
+    lost_below(&runtime_dir.join("luns"), &[])
+}
+
+/// The disks of mount points below `luns` that are not `served`.
+fn lost_below(luns: &Path, served: &[PathBuf]) -> io::Result<Vec<Lost>> {
+    // Without the directory nothing was ever attached here.
+    let Ok(luns) = luns.canonicalize() else { return Ok(Vec::new()) };
+    let mut lost = Vec::new();
+    for (device, file) in loop_device::list()? {
+        let Some(point) = file.parent().filter(|point| point.parent() == Some(&luns)) else { continue };
+        if file.file_name().is_none_or(|name| name != FILE_NAME) || served.iter().any(|served| served == point) {
+            continue;
+        }
+        let uses = Disk::at(&device).uses()?.who;
+        if !uses.is_empty() {
+            lost.push(Lost { unit: unit_at(point), device, uses });
+        }
+    }
+    lost.sort_by(|a, b| (&a.unit, &a.device).cmp(&(&b.unit, &b.device)));
+    Ok(lost)
 }
 
 /// Makes the mount point; what is below the runtime directory is root's alone.

@@ -27,7 +27,7 @@ mod unmount;
 
 pub use self::disk_images::DiskImages;
 pub use self::diskutil::Diskutil;
-pub use self::loop_disks::LoopDisks;
+pub use self::loop_disks::{LoopDisks, lost_disks};
 pub use self::mac_tools::MacTools;
 use crate::block::{Block, UnitName};
 
@@ -68,6 +68,18 @@ pub trait Way: Send + Sync + 'static {
 
     /// Whether the disk waits for the next daemon when this one ends, instead of failing.
     fn outlive_the_daemon(&self) -> bool;
+
+    /// The units that are attached, and the device of each.
+    fn attached(&self) -> Vec<(UnitName, PathBuf)>;
+
+    /// Removes what an earlier process has left and nobody uses any more; says for each what was done. Nothing to do where
+    /// disks outlive their daemon.
+    ///
+    /// # Errors
+    /// As for [`clean_stale`](Way::clean_stale).
+    fn tidy(&self) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
+        async { Ok(Vec::new()) }
+    }
 
     /// The disks of an earlier process that are gone and still in use. None where disks outlive their daemon.
     fn lost(&self) -> impl Future<Output = Vec<Lost>> + Send {

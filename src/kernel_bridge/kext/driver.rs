@@ -198,7 +198,10 @@ impl Driver {
             Err(error) => Err(error),
         };
         match request.work {
-            Work::Block { completion, .. } => completion.finish(done, request.payload.into_buffer()),
+            Work::Block { unit, completion, .. } => {
+                unit.failures().note(done);
+                completion.finish(done, request.payload.into_buffer());
+            }
             // The caller may have stopped waiting.
             Work::Raw { reply } => drop(reply.send(RawDone::of(request.payload, result, sense, done))),
         }

@@ -136,6 +136,7 @@ mod tests {
             geometry: Some(geometry),
             problem: None,
             workarounds: Vec::new(),
+            failed: None,
         }
     }
 

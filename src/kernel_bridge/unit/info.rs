@@ -2,6 +2,7 @@
 
 use iscsi_proto::ids::Lun;
 
+use super::failures::FailedIo;
 use crate::block::Geometry;
 
 /// A unit as found on the target.
@@ -30,6 +31,8 @@ pub struct UnitInfo {
     pub problem: Option<String>,
     /// What it does otherwise than others, and what is done about it; sentences without their subject.
     pub workarounds: Vec<String>,
+    /// What of its I/O has failed.
+    pub failed: Option<FailedIo>,
 }
 
 impl UnitInfo {

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::failures::Failures;
 use super::features::Features;
 use super::gate::Gate;
 use super::habits::{Flush, Habits, Lesson, Zeroes};
@@ -31,6 +32,7 @@ pub(crate) struct Unit {
     gate: Gate,
     /// What it does otherwise than others.
     seen: Seen,
+    failures: Failures,
     /// Its size when it last refused blocks that it has by that size.
     belied: Mutex<Option<u64>>,
 }
@@ -44,6 +46,7 @@ impl Unit {
             identity: RwLock::new(Identity::of(info)?),
             gate: Gate::default(),
             seen: Seen::default(),
+            failures: Failures::default(),
             belied: Mutex::default(),
         })
     }
@@ -56,6 +59,11 @@ impl Unit {
     /// What it does otherwise than others.
     pub(crate) fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// What of its I/O has failed.
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// It shows a quirk: `detail` says what exactly.

@@ -10,6 +10,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod disposition;
+pub(crate) mod failures;
 pub(crate) mod features;
 pub(crate) mod gate;
 pub(crate) mod habits;

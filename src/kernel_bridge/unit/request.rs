@@ -295,7 +295,10 @@ impl Request {
     /// Answers it with an error.
     pub(crate) fn fail(self, error: IoError) {
         match self.work {
-            Work::Block { completion, .. } => completion.finish(Err(error), self.payload.into_buffer()),
+            Work::Block { unit, completion, .. } => {
+                unit.failures().note(Err(error));
+                completion.finish(Err(error), self.payload.into_buffer());
+            }
             // The scan may have stopped waiting: then nobody needs the answer.
             Work::Raw { reply } => drop(reply.send(Err(error))),
         }
@@ -368,6 +371,7 @@ mod tests {
             geometry: Some(Plan::of_bytes(1 << 30).geometry),
             problem: None,
             workarounds: Vec::new(),
+            failed: None,
         };
         Arc::new(Unit::new("iqn.2026-11.test:disk", &info, Features::default()).expect("a disk"))
     }

@@ -158,6 +158,7 @@ impl Scanner {
                 geometry: None,
                 problem: None,
                 workarounds: Vec::new(),
+                failed: None,
                 vendor: inquiry.vendor.clone(),
                 product: inquiry.product.clone(),
                 revision: inquiry.revision.clone(),

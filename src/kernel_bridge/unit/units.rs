@@ -43,6 +43,7 @@ impl Units {
         for unit in &mut units {
             if let Some(disk) = disks.get(&unit.lun) {
                 unit.workarounds.extend(disk.unit.seen().sentences());
+                unit.failed = disk.unit.failures().told();
             }
         }
         units

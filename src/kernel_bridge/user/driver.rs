@@ -370,7 +370,8 @@ impl Driver {
             Err(error) => Err(error),
         };
         match request.work {
-            Work::Block { op, completion, .. } => {
+            Work::Block { unit, op, completion, .. } => {
+                unit.failures().note(done);
                 self.count(op, request.payload.len(), done);
                 self.finished.add(completion, done, request.payload.into_buffer());
             }
