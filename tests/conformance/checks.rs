@@ -520,6 +520,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "11.9.1",
             ),
             (
+                "async-logout-drains",
+                "What is under way when the target asks for a logout is waited for, in both kernels, and not done twice.",
+                "11.9.1",
+            ),
+            (
                 "async-logout-refused",
                 "A command that is refused with 05/25/00 after the target has asked for an end is issued again over the next connection.",
                 "11.9.1, SPC-5",

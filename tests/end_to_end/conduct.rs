@@ -136,6 +136,37 @@ fn a_target_that_wants_us_to_leave_is_left_in_time_and_logged_in_to_again() {
     }
 }
 
+// check: async-logout-drains
+#[test]
+fn what_is_under_way_when_a_target_asks_for_a_logout_is_waited_for_and_not_done_twice() {
+    if !need(&["nbdcopy"]) {
+        return;
+    }
+    let (_runtime, target, daemon) = scene();
+    let hold = Hold::new();
+    let held = hold.clone();
+    let is_write = |command: &sim_target::Command| [0x2a, 0x8a].contains(&command.opcode());
+    target.on_command(move |command| if is_write(command) { Action::Hold(held.clone()) } else { Action::Proceed });
+    let disk = daemon.disks(TARGET).remove(0);
+    let file = RandomFile::of_bytes(4096);
+    let writer = std::thread::scope(|threads| {
+        let writer = threads.spawn(|| run("nbdcopy", [file.name(), uri(&disk)]));
+        eventually("the write", LIMIT, || target.commands().iter().any(is_write).then_some(()));
+        target.send_async(AsyncEvent::LogoutRequest, Lun(0), [0, 0, 20], &[]);
+        eventually("the request for a logout is heard", LIMIT, || {
+            (daemon.session(TARGET)?.state == SessionState::Recovering).then_some(())
+        });
+        assert_eq!(target.counters().logouts, 0, "the logout does not overtake what is under way");
+        hold.release();
+        writer.join()
+    });
+    writer.expect("it is written");
+    logged_in(&daemon, &target, 2);
+    assert_eq!(target.counters().logouts, 1);
+    assert_eq!(target.commands().iter().filter(|command| is_write(command)).count(), 1, "it was done twice");
+    assert_eq!(target.violations(), Vec::<String>::new());
+}
+
 // check: reject-waiting-for-logout
 #[test]
 fn a_target_that_waits_for_a_logout_gets_it() {

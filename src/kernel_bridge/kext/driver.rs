@@ -222,6 +222,8 @@ impl Driver {
                 return Then::End;
             }
             Control::Logout { purpose: Purpose::Return, deadline, reply } => {
+                let now = Instant::now();
+                self.drain(now + deadline.saturating_duration_since(now) / 2).await;
                 let result = self.log_out(deadline).await;
                 if self.link == Link::Up {
                     // It goes on over another connection, with any answer of the target on this one.
@@ -428,6 +430,26 @@ impl Driver {
         match tokio::task::spawn_blocking(move || call(&extension, session)).await {
             Ok(done) => done.map_err(|refused| refused.to_string()),
             Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Waits for what is at the target, until `deadline`. Since the target has asked for the logout, the extension sends it
+    /// nothing new.
+    async fn drain(&mut self, deadline: Instant) {
+        while self.link == Link::Up && Instant::now() < deadline {
+            let (extension, session) = (self.way.extension.clone(), self.way.session);
+            let counted = tokio::task::spawn_blocking(move || extension.statistics(session)).await;
+            // One that is not told is not waited for.
+            if counted.ok().flatten().is_none_or(|counted| counted.in_flight == 0) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                heard = self.heard.recv() => drop(self.notice(heard).await),
+                Some(ended) = self.running.join_next() => drop(self.ended(ended)),
+                // The extension does not tell when tasks of the SCSI stack end: it is asked this often.
+                () = sleep(SOON) => {}
+            }
         }
     }
 
