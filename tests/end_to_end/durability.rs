@@ -281,9 +281,7 @@ fn what_fails_now_and_what_has_failed_is_named() {
     let reads = |command: &sim_target::Command| [0x28, 0x88].contains(&command.opcode());
     // MEDIUM ERROR, UNRECOVERED READ ERROR.
     let broken = Sense::new(SenseKey::MediumError, 0x11, 0);
-    target.on_command(
-        move |command| if reads(command) { Action::CheckCondition(broken.clone()) } else { Action::Proceed },
-    );
+    target.on_command(move |command| if reads(command) { Action::CheckCondition(broken) } else { Action::Proceed });
     let read = || {
         let mut line = Command::new("qemu-io");
         process::output(line.args(["--format=raw", "-r", "-c", "read 0 4k"]).arg(uri(&disk)))
