@@ -213,7 +213,7 @@ mod tests {
             self.0.store(left - 1, Ordering::Relaxed);
             match left {
                 1 => Ok(()),
-                _ if left % 2 == 0 => Err(io::ErrorKind::InvalidInput.into()),
+                _ if left.is_multiple_of(2) => Err(io::ErrorKind::InvalidInput.into()),
                 _ => Err(io::Error::from_raw_os_error(ECONNABORTED)),
             }
         }
