@@ -14,6 +14,7 @@ mod login;
 pub mod options;
 mod printable;
 pub mod quirks;
+mod regular_file;
 pub mod selftest;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -33,7 +33,8 @@ pub struct Options {
     ///
     /// Default: /run/iscsid for root on Linux, /var/run/iscsid for root on macOS, and a directory of
     /// one's own for anybody else: $XDG_RUNTIME_DIR/iscsid ($TMPDIR/iscsid on macOS), or
-    /// /tmp/iscsid-UID where that variable is not set.
+    /// /tmp/iscsid-UID where that variable is not set. Nobody but root and the user iscsid runs as may
+    /// write to it, or to a directory above it.
     #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR")]
     runtime_dir: Option<PathBuf>,
 
@@ -66,7 +67,7 @@ pub struct Options {
     pub mac_tools: Option<PathBuf>,
 
     /// A connection that lasts less counts as a login that failed, in seconds: for tests that lose many
-    #[arg(long, value_name = "SECONDS", env = "ISCSID_SHORT_LIFE", hide = true)]
+    #[arg(long, value_name = "SECONDS", env = "ISCSID_SHORT_LIFE", hide = true, value_parser = usage::within(0..=86_400_u64))]
     pub short_life: Option<u64>,
 
     /// What to log to standard error
@@ -135,7 +136,8 @@ impl Options {
     /// # Errors
     /// [`ExitCode::Ok`] for help and version, [`ExitCode::Usage`] for a wrong line.
     pub fn understand(line: impl IntoIterator<Item = OsString>) -> Result<Options, ExitCode> {
-        let line: Vec<OsString> = line.into_iter().collect();
+        let mut line: Vec<OsString> = line.into_iter().collect();
+        line.first_mut().into_iter().for_each(asked);
         let words = std::iter::once(OsString::from("iscsid")).chain(line.iter().cloned());
         Options::consistent(words).map_err(|error| {
             if !error.use_stderr() {
@@ -185,6 +187,15 @@ impl Options {
     }
 }
 
+/// `help` and `version`, as other programs have them, are our options.
+fn asked(word: &mut OsString) {
+    for name in ["help", "version"] {
+        if word.to_str() == Some(name) {
+            *word = format!("--{name}").into();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +237,9 @@ mod tests {
         let understand = |word: &str| Options::understand([OsString::from(word)]);
         assert_eq!(understand("--frobnicate"), Err(ExitCode::Usage));
         assert_eq!(understand("--version"), Err(ExitCode::Ok));
+        for word in ["help", "version"] {
+            assert_eq!(understand(word), Err(ExitCode::Ok), "{word}");
+        }
     }
 
     // check: wrong-line-sentence

@@ -5,6 +5,9 @@
 //! ```
 //! For both faces: `iscsictl` and `iscsid` have options of the same kind.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
@@ -41,6 +44,18 @@ pub(crate) fn refusal(command: &Command, line: &[String], error: &clap::Error) -
             (format!("`{name}` has no option `{argument}`"), meant.or(explains))
         }
         ErrorKind::UnknownArgument => (format!("`{argument}` is one word too many for `{name}`"), explains),
+        ErrorKind::InvalidValue if !argument.starts_with('-') => {
+            let values = told(ContextKind::ValidValue);
+            if value.is_empty() {
+                (format!("after `{name}` a word is missing: {}", or(&values)), explains)
+            } else {
+                let follows = format!("say {}", or(&values));
+                (
+                    format!("after `{name}` comes no `{value}`"),
+                    Some(meant(ContextKind::SuggestedValue).unwrap_or(follows)),
+                )
+            }
+        }
         ErrorKind::InvalidValue if value.is_empty() => {
             (format!("{argument} lacks its value{}", say(&told(ContextKind::ValidValue))), explains)
         }
@@ -55,8 +70,16 @@ pub(crate) fn refusal(command: &Command, line: &[String], error: &clap::Error) -
             (format!("`{value}` is no value of {argument}"), why.or(explains))
         }
         ErrorKind::MissingRequiredArgument => {
-            let lacking: Vec<String> = told(ContextKind::InvalidArg).iter().map(|one| with_value(one)).collect();
-            (format!("`{name}` lacks {}", lacking.join(" and ")), explains)
+            let lacking = told(ContextKind::InvalidArg);
+            match lacking.as_slice() {
+                [only] if !choices(here, only).is_empty() => {
+                    (format!("after `{name}` a word is missing: {}", or(&choices(here, only))), explains)
+                }
+                _ => {
+                    let lacking: Vec<String> = lacking.iter().map(|one| with_value(one)).collect();
+                    (format!("`{name}` lacks {}", lacking.join(" and ")), explains)
+                }
+            }
         }
         ErrorKind::ArgumentConflict if argument.is_empty() => (rest(error), None),
         ErrorKind::ArgumentConflict => {
@@ -129,6 +152,13 @@ fn words(command: &Command) -> Vec<String> {
     shown.map(|next| next.get_name().to_owned()).collect()
 }
 
+/// The words that may stand for `<WORD>`, where there are only some.
+fn choices(command: &Command, argument: &str) -> Vec<String> {
+    let named = |known: &&Arg| known.to_string() == argument;
+    let possible = command.get_positionals().find(named).map(Arg::get_possible_values).unwrap_or_default();
+    possible.iter().filter(|value| !value.is_hide_set()).map(|value| value.get_name().to_owned()).collect()
+}
+
 /// `a, b or c`.
 pub(crate) fn or(words: &[String]) -> String {
     match words {
@@ -148,29 +178,32 @@ fn bare(argument: &str) -> String {
     word.trim_matches(['<', '>', '[', ']', '.', '…']).to_owned()
 }
 
-/// `--portal PORTAL` of `--portal <PORTAL>`, `one of a and b` of `<a|b>`.
+/// `--portal PORTAL` of `--portal <PORTAL>`.
 fn with_value(argument: &str) -> String {
-    match argument.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
-        Some(several) if several.contains('|') => or(&several.split('|').map(str::to_owned).collect::<Vec<_>>()),
-        Some(one) => one.to_owned(),
-        None => argument.replace(['<', '>'], ""),
+    argument.replace(['<', '>'], "")
+}
+
+/// Reads a whole number in that range, decimal or hexadecimal after 0x; else it says which range that is.
+pub(crate) fn within<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: Copy + PartialOrd + Display + TryFrom<u64> + Send + Sync + 'static,
+{
+    move |text| {
+        let number =
+            whole_number(text).and_then(|number| T::try_from(number).ok()).filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("say a whole number from {} to {}", range.start(), range.end()))
     }
 }
 
 /// A whole number from 0 on, decimal or hexadecimal after 0x.
-///
-/// # Errors
-/// What to say instead.
-pub(crate) fn number(text: &str) -> Result<u32, String> {
+pub(crate) fn whole_number(text: &str) -> Option<u64> {
     let text = text.trim();
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),
         None => (text, 10),
     };
     let plain = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    plain
-        .and_then(|digits| u32::from_str_radix(digits, radix).ok())
-        .ok_or_else(|| format!("say a whole number from 0 to {}", u32::MAX))
+    plain.and_then(|digits| u64::from_str_radix(digits, radix).ok())
 }
 
 #[cfg(test)]
@@ -179,11 +212,21 @@ mod tests {
 
     #[test]
     fn numbers_are_decimal_or_hexadecimal_and_nothing_else() {
+        let number = within(0..=u32::MAX);
         for (text, meant) in [("0", 0), ("5", 5), (" 7 ", 7), ("0x10", 16), ("4294967295", u32::MAX)] {
             assert_eq!(number(text), Ok(meant), "{text}");
         }
         for no in ["", "-1", "+1", "1.5", "one", "0x", "0x+1", "4294967296", "99999999999999999999", "5s"] {
             assert_eq!(number(no), Err("say a whole number from 0 to 4294967295".to_owned()), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_its_range_is_told_the_range() {
+        let port = within(1..=65535_u16);
+        assert_eq!((port("1"), port("0xffff")), (Ok(1), Ok(65535)));
+        for no in ["0", "65536", "4294967297"] {
+            assert_eq!(port(no), Err("say a whole number from 1 to 65535".to_owned()), "{no}");
         }
     }
 
@@ -199,7 +242,6 @@ mod tests {
         assert_eq!(bare("--portal <PORTAL>"), "--portal");
         assert_eq!(bare("[IQN]"), "IQN");
         assert_eq!(with_value("--portal <PORTAL>"), "--portal PORTAL");
-        assert_eq!(with_value("<targets|luns>"), "targets or luns");
         assert_eq!(with_value("<IQN>"), "IQN");
     }
 }

@@ -82,10 +82,10 @@ pub(super) type Ask<'a> = &'a mut dyn FnMut(Source, &str) -> Result<Secret, Fail
 /// # Errors
 /// The line is wrong; a sentence says how.
 pub(super) fn understand(line: &[String], ask: Ask<'_>) -> Result<Understood, Failure> {
+    let line = &asked(line);
     if line.first().is_some_and(|word| Maker::command().find_subcommand(word).is_some()) {
         return maker(line).map(here);
     }
-    let line = &asked(line);
     let legacy::Lines { lines, notes } = legacy::canonical(line)?;
     let mut understood =
         Understood { action: Action::Ask(Vec::new()), format: Format::default(), runtime_dir: None, notes };
@@ -129,8 +129,16 @@ fn maker(line: &[String]) -> Result<Local, Failure> {
 
 /// `help` and `version`, as other programs have them, are our options.
 fn asked(line: &[String]) -> Vec<String> {
+    let help = || "--help".to_owned();
     match line.split_first() {
-        Some((word, rest)) if word == "help" => [rest, &["--help".to_owned()]].concat(),
+        Some((word, rest)) if word == "help" => {
+            // Both are explained along with everything.
+            let about = rest.iter().filter(|word| !["help", "version"].contains(&word.as_str()));
+            about.cloned().chain([help()]).collect()
+        }
+        Some((word, [about])) if word == "version" && ["help", "--help", "-h"].contains(&about.as_str()) => {
+            vec![help()]
+        }
         Some((word, [])) if word == "version" => vec!["--version".to_owned()],
         _ => line.to_vec(),
     }
@@ -183,11 +191,28 @@ fn hint(command: &clap::Command, line: &[String], error: &clap::Error) -> Option
                 Some(format) if takes_format => Some(format!("say `--format {format}`")),
                 _ => option_of(word)
                     .filter(|option| here.get_arguments().any(|known| known.get_long() == option.strip_prefix("--")))
-                    .map(|option| format!("did you mean `{option}`?")),
+                    .map(|option| format!("did you mean `{option}`?"))
+                    .or_else(|| setting(command, &name, word)),
             }
         }
         _ => None,
     }
+}
+
+/// Where a setting is set that another command was given: of a target, or, for discovery, of the initiator.
+fn setting(command: &clap::Command, name: &str, word: &str) -> Option<String> {
+    let long = word.strip_prefix("--")?;
+    let (node, whose) = if name.ends_with(" discover") { ("initiator", "") } else { ("target", " IQN") };
+    let modify = command.find_subcommand("modify")?.find_subcommand(node)?;
+    let known = modify.get_arguments().find(|argument| argument.get_long() == Some(long))?;
+    // A secret is asked for.
+    let needs_value =
+        known.get_action().takes_values() && known.get_num_args().is_none_or(|count| count.min_values() > 0);
+    let value = known.get_value_names().and_then(|names| names.first()).filter(|_| needs_value);
+    let value = value.map(|name| format!(" {name}"));
+    let first =
+        if name.ends_with(" add target") { "the target is added without it, and then: " } else { "that is said by " };
+    Some(format!("{first}`iscsictl modify {node}{whose} {word}{}`", value.unwrap_or_default()))
 }
 
 fn wrong(message: &str) -> Failure {

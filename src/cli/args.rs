@@ -2,14 +2,19 @@
 //! two older grammars in it.
 
 use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::keys::Keys;
+use crate::config::{DISCOVERY_INTERVAL, Timer};
 use crate::ipc::{FlushPolicy, MAX_BENCH_DEPTH, MAX_BENCH_SECONDS};
-use crate::usage::number;
+use crate::usage::{whole_number, within};
+
+/// The numbers of units that have one (SAM-5 §4.7).
+const LUNS: RangeInclusive<u32> = 0..=0xff_ffff;
 
 /// Everything `iscsictl` takes.
 #[derive(Debug, Parser)]
@@ -114,7 +119,7 @@ pub(super) enum Command {
     Import(Import),
 }
 
-/// What those who make packages and try them type, and hardly anybody else: in no list of commands, and in no completion.
+/// What those who make packages and try them type, and hardly anybody else: in no list of commands.
 #[derive(Debug, Parser)]
 #[command(name = "iscsictl", disable_help_subcommand = true)]
 pub(super) enum Maker {
@@ -125,18 +130,20 @@ pub(super) enum Maker {
         directory: PathBuf,
     },
     /// Be a target in memory, on loopback, until standard input ends
+    #[command(hide = true)]
     PracticeTarget {
-        /// The port on 127.0.0.1; 0 takes a free one
-        #[arg(long, value_name = "PORT", default_value = "0")]
+        /// The port on 127.0.0.1, up to 65535; 0 takes a free one
+        #[arg(long, value_name = "PORT", default_value = "0", value_parser = within(0..=u16::MAX))]
         port: u16,
-        /// Size of its disk, in MiB
-        #[arg(long, value_name = "MIB", default_value = "2048", value_parser = clap::value_parser!(u32).range(1..=65536))]
+        /// Size of its disk, in MiB: 1 to 65536
+        #[arg(long, value_name = "MIB", default_value = "2048", value_parser = within(1..=65_536_u32))]
         mebibytes: u32,
-        /// The disk's block, in bytes
+        /// The disk's block, in bytes: 512 or 4096
         #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_size)]
         block_size: u32,
     },
     /// Print what may follow on a line, for the scripts of shells
+    #[command(hide = true)]
     Complete {
         /// Whose line
         #[arg(value_name = "PROGRAM", value_enum)]
@@ -254,7 +261,7 @@ pub(super) enum Modify {
         #[arg(long, value_name = "YES|NO", value_parser = yes_or_no())]
         send_targets: Option<bool>,
         /// Ask them this often, in seconds: 30 to 32767
-        #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+        #[arg(long, value_name = "SECONDS", value_parser = within(DISCOVERY_INTERVAL), allow_negative_numbers = true)]
         interval: Option<u32>,
     },
 }
@@ -292,23 +299,23 @@ pub(super) struct ModifyTarget {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Timers, in seconds")]
 pub(super) struct Timers {
-    /// A login must be through after this long (15)
-    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    /// A login must be through after this long: 1 to 3600; default 15
+    #[arg(long, value_name = "SECONDS", value_parser = within(Timer::LoginTimeout.range()), allow_negative_numbers = true)]
     pub(super) login_timeout: Option<u32>,
-    /// A logout must be answered after this long (5)
-    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    /// A logout must be answered after this long: 1 to 3600; default 5
+    #[arg(long, value_name = "SECONDS", value_parser = within(Timer::LogoutTimeout.range()), allow_negative_numbers = true)]
     pub(super) logout_timeout: Option<u32>,
-    /// An idle connection is pinged this often; 0 never (5)
-    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    /// An idle connection is pinged this often; 0 never: 0 to 3600; default 5
+    #[arg(long, value_name = "SECONDS", value_parser = within(Timer::NopInterval.range()), allow_negative_numbers = true)]
     pub(super) nop_interval: Option<u32>,
-    /// A ping unanswered for this long loses the connection; 0 never (5)
-    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    /// A ping unanswered for this long loses the connection; 0 never: 0 to 3600; default 5
+    #[arg(long, value_name = "SECONDS", value_parser = within(Timer::NopTimeout.range()), allow_negative_numbers = true)]
     pub(super) nop_timeout: Option<u32>,
-    /// I/O waits this long for a lost connection to come back (120)
-    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    /// I/O waits this long for a lost connection to come back: 0 to 86400; default 120
+    #[arg(long, value_name = "SECONDS", value_parser = within(Timer::ReplacementTimeout.range()), allow_negative_numbers = true)]
     pub(super) replacement_timeout: Option<u32>,
-    /// A command unanswered for this long is aborted and issued again; 0 never (30)
-    #[arg(long, value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
+    /// A command unanswered for this long is aborted and issued again; 0 never: 0 to 3600; default 30
+    #[arg(long, value_name = "SECONDS", value_parser = within(Timer::TaskTimeout.range()), allow_negative_numbers = true)]
     pub(super) task_timeout: Option<u32>,
 }
 
@@ -444,7 +451,7 @@ pub(super) enum Shown {
     /// A session: what was negotiated, and its counters
     Session {
         /// Its number in `iscsictl list sessions`
-        #[arg(value_name = "NUMBER", value_parser = number, allow_negative_numbers = true)]
+        #[arg(value_name = "NUMBER", value_parser = session, allow_negative_numbers = true)]
         session: u32,
     },
 }
@@ -454,8 +461,8 @@ pub(super) struct Attach {
     /// The target's name
     #[arg(value_name = "IQN")]
     pub(super) target: String,
-    /// Only this unit
-    #[arg(long, value_name = "NUMBER", value_parser = number, allow_negative_numbers = true)]
+    /// Only this unit: 0 to 16777215
+    #[arg(long, value_name = "NUMBER", value_parser = within(LUNS), allow_negative_numbers = true)]
     pub(super) lun: Option<u32>,
 }
 
@@ -464,8 +471,8 @@ pub(super) struct Detach {
     /// The target's name
     #[arg(value_name = "IQN")]
     pub(super) target: String,
-    /// Only this unit
-    #[arg(long, value_name = "NUMBER", value_parser = number, allow_negative_numbers = true)]
+    /// Only this unit: 0 to 16777215
+    #[arg(long, value_name = "NUMBER", value_parser = within(LUNS), allow_negative_numbers = true)]
     pub(super) lun: Option<u32>,
     /// Even if it is in use
     #[arg(long)]
@@ -521,8 +528,8 @@ pub(super) struct Bench {
     /// The target's name
     #[arg(value_name = "IQN")]
     pub(super) target: String,
-    /// This unit; without, the only disk or number 0
-    #[arg(long, value_name = "NUMBER", value_parser = number, allow_negative_numbers = true)]
+    /// This unit, 0 to 16777215; without, the only disk or number 0
+    #[arg(long, value_name = "NUMBER", value_parser = within(LUNS), allow_negative_numbers = true)]
     pub(super) lun: Option<u32>,
     /// What to do: read, randread, write, randwrite, or randrw (half reads, half writes)
     #[arg(long, value_enum, value_name = "LOAD", default_value = "read", hide_possible_values = true)]
@@ -531,10 +538,10 @@ pub(super) struct Bench {
     #[arg(long, value_name = "SIZE", default_value = "4k", value_parser = size, allow_negative_numbers = true)]
     pub(super) bs: u32,
     /// Operations under way at a time: 1 to 1024
-    #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = depth, allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", default_value = "32", value_parser = within(1..=MAX_BENCH_DEPTH), allow_negative_numbers = true)]
     pub(super) depth: u16,
-    /// For so long
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
+    /// For so long: 1 to 86400
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = within(1..=MAX_BENCH_SECONDS), allow_negative_numbers = true)]
     pub(super) seconds: u32,
     /// Read back what was written and compare
     #[arg(long)]
@@ -590,14 +597,10 @@ fn size(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "say a number of bytes, such as 512, 4k, 64k or 1m".to_owned())
 }
 
-fn depth(text: &str) -> Result<u16, String> {
-    let number = text.parse().ok().filter(|depth| (1..=MAX_BENCH_DEPTH).contains(depth));
-    number.ok_or_else(|| format!("say 1 to {MAX_BENCH_DEPTH}"))
-}
-
-fn seconds(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|seconds| (1..=MAX_BENCH_SECONDS).contains(seconds));
-    number.ok_or_else(|| format!("say 1 to {MAX_BENCH_SECONDS}"))
+/// The number of a session.
+fn session(text: &str) -> Result<u32, String> {
+    let number = whole_number(text).and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| "say a number that `iscsictl list sessions` shows".to_owned())
 }
 
 fn block_size(text: &str) -> Result<u32, String> {

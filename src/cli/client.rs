@@ -133,7 +133,11 @@ impl Client {
         })?;
         let length = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_REQUEST);
         let Some(length) = length else {
-            return Err(Failure::new(ExitCode::Usage, "the command is too long to send to iscsid"));
+            return Err(Failure::new(
+                ExitCode::Usage,
+                format!("the command is longer than the {MAX_REQUEST} bytes iscsid takes"),
+            )
+            .advice("give fewer or shorter values"));
         };
         let frame = zeroize::Zeroizing::new([&length.to_be_bytes()[..], &json].concat());
         match self.stream.write_all(&frame) {

@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use nix::ifaddrs::getifaddrs;
 
+use super::args::{Maker, Program, Typed};
 use super::client::Client;
 use crate::config::ALGORITHMS;
 use crate::ipc::{Reply, Request};
+use crate::options::Options;
 use crate::printable::is_harmful;
 use crate::usage;
 
@@ -35,6 +37,23 @@ pub(super) fn script(shell: Shell, command: &mut Command) -> Vec<u8> {
             clap_complete::generate(other, command, "iscsictl", &mut script);
             script
         }
+    }
+}
+
+/// What a line of one of our programs is of, and its words behind that.
+pub(super) fn definitions(program: Program, words: &[String]) -> (Command, &[String]) {
+    let after = |first: &str| words.split_first().filter(|(word, rest)| *word == first && !rest.is_empty());
+    let line = match program {
+        Program::Iscsictl => Some(words),
+        Program::Iscsid => after("ctl").map(|(_, rest)| rest),
+    };
+    let Some(line) = line else { return (Options::command(), words) };
+    let makers = Maker::command();
+    let maker = line.first().filter(|_| line.len() > 1).and_then(|word| makers.find_subcommand(word));
+    match line.split_first() {
+        _ if maker.is_some_and(|maker| !maker.is_hide_set()) => (makers, line),
+        Some((first, rest)) if first == "help" && !rest.is_empty() => (Typed::command(), rest),
+        _ => (Typed::command(), line),
     }
 }
 
@@ -203,12 +222,8 @@ fn shown(found: Found, begun: &str, prefix: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-    use crate::cli::args::Typed;
     use crate::ipc::{DiscoveryPortal, Origin, Portal, Target};
-    use crate::options::Options;
 
     const DISK: &str = "iqn.2026-11.org.example:disk1";
 
@@ -253,18 +268,18 @@ mod tests {
     }
 
     /// The candidates for a line, without what they are.
-    fn found(command: Command, line: &str) -> Vec<String> {
-        let mut command = command;
-        command.build();
+    fn found(program: Program, line: &str) -> Vec<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let lines = candidates(&command, &words, &Scene);
+        let (mut command, words) = definitions(program, &words);
+        command.build();
+        let lines = candidates(&command, words, &Scene);
         lines.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
     }
 
     // check: completions-names
     #[test]
     fn what_may_follow_is_what_is_there_and_a_file_only_where_one_is_meant() {
-        let ours = |line: &str| found(Typed::command(), line);
+        let ours = |line: &str| found(Program::Iscsictl, line);
         assert!(ours("").contains(&"login".to_owned()) && ours("").contains(&"doctor".to_owned()));
         assert_eq!(ours("lo"), ["login", "logout"]);
         assert_eq!(ours("list "), ["targets", "luns", "sessions", "discovery-portals"]);
@@ -287,7 +302,14 @@ mod tests {
         assert_eq!(ours("import "), [":files"]);
         assert_eq!(ours("--runtime-dir "), [":directories"]);
         assert!(ours("discover ").is_empty(), "a host is no file");
-        let daemons = |line: &str| found(Options::command(), line);
+        assert!(ours("completions ").contains(&"zsh".to_owned()), "{:?}", ours("completions "));
+        assert_eq!(ours("completions ba"), ["bash"]);
+        assert_eq!(ours("man "), [":directories"]);
+        assert_eq!(ours("help lo"), ["login", "logout"]);
+        assert_eq!(ours("help modify "), ["target", "initiator", "discovery"]);
+        let daemons = |line: &str| found(Program::Iscsid, line);
+        assert_eq!(daemons("ctl list lu"), ["luns"]);
+        assert_eq!(daemons("ctl completions ba"), ["bash"]);
         assert_eq!(daemons("--config "), [":files"]);
         assert_eq!(daemons("--bridge "), ["auto", "kext", "user"]);
         assert_eq!(daemons("--br"), ["--bridge"]);

@@ -16,9 +16,13 @@ use zeroize::Zeroizing;
 
 use crate::config::{self, IscsiOsxFile, IscsiOsxSecrets};
 use crate::ipc::{ExitCode, Failure, Import, Imported, MAX_REQUEST, Request};
+use crate::regular_file::another_kind;
 
 /// More bytes than any settings of iscsi-osx have.
 const LARGEST: u64 = 1 << 20;
+
+/// What to do where it cannot be the file that is meant.
+const NAME_IT: &str = "name the property list of iSCSIInitiator after `iscsictl import`";
 
 /// What a request may hold, the words around it aside.
 const ROOM: usize = MAX_REQUEST - 1024;
@@ -55,8 +59,10 @@ pub(super) fn find(order: &Order, secrets: &dyn IscsiOsxSecrets) -> Result<Found
     };
     let shown = path.display();
     let bytes = read(&path)?;
-    let found = config::read_iscsi_osx(&bytes, secrets)
-        .map_err(|failure| Failure::new(failure.code, format!("{shown}: {failure}; nothing was imported")))?;
+    let found = config::read_iscsi_osx(&bytes, secrets).map_err(|failure| Failure {
+        what: format!("nothing was imported from {shown}: {}", failure.what),
+        ..failure
+    })?;
     let IscsiOsxFile { mut import, mut notes, secrets_in_clear } = found;
     if secrets_in_clear {
         notes.push(format!("{shown} holds CHAP secrets in clear; delete it when all is imported"));
@@ -70,22 +76,22 @@ pub(super) fn find(order: &Order, secrets: &dyn IscsiOsxSecrets) -> Result<Found
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let shown = path.display();
     let not_read = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => Failure::new(ExitCode::Data, format!("there is no file {shown}"))
-            .advice("name the property list of iSCSIInitiator after `iscsictl import`"),
+        ErrorKind::NotFound => Failure::new(ExitCode::Data, format!("there is no file {shown}")).advice(NAME_IT),
         ErrorKind::PermissionDenied => {
             Failure::new(ExitCode::NotPermitted, format!("this user may not read {shown}")).advice("try it with sudo")
         }
-        _ => Failure::new(ExitCode::Data, format!("cannot read {shown}: {error}")),
+        _ => Failure::new(ExitCode::Data, format!("cannot read {shown}: {error}")).advice("look at where it is stored"),
     };
     let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(not_read)?;
-    if !file.metadata().map_err(not_read)?.is_file() {
-        return Err(Failure::new(ExitCode::Data, format!("{shown} is not a file, so it is no property list")));
+    if let Some(kind) = another_kind(&file.metadata().map_err(not_read)?) {
+        let message = format!("{shown} is {kind}, and no property list");
+        return Err(Failure::new(ExitCode::Data, message).advice(NAME_IT));
     }
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(not_read)?;
     if bytes.len() as u64 > LARGEST {
         let what = format!("{shown} is larger than {LARGEST} bytes, so it holds no settings of iSCSIInitiator");
-        return Err(Failure::new(ExitCode::Data, what));
+        return Err(Failure::new(ExitCode::Data, what).advice(NAME_IT));
     }
     Ok(bytes)
 }
@@ -207,10 +213,10 @@ mod tests {
         let refused = failure(&order(&directory.path().join("nothing.plist")));
         assert_eq!(refused.code, ExitCode::Data);
         assert!(refused.to_string().contains("there is no file"), "{refused}");
-        assert!(failure(&order(directory.path())).to_string().contains("is not a file"));
+        assert!(failure(&order(directory.path())).to_string().contains("is a directory, and no property list"));
         let pipe = directory.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
-        assert!(failure(&order(&pipe)).to_string().contains("is not a file"));
+        assert!(failure(&order(&pipe)).to_string().contains("is a named pipe, and no property list"));
         let large = directory.path().join("large.plist");
         File::create(&large).and_then(|file| file.set_len(LARGEST + 1)).expect("a large file");
         assert!(failure(&order(&large)).to_string().contains("larger than"));

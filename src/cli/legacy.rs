@@ -13,6 +13,9 @@
 use super::keys::option_of;
 use crate::ipc::{ExitCode, Failure};
 
+/// Where the lines that there are can be read.
+const HELP: &str = "`iscsictl --help` lists commands";
+
 /// Canonical lines, and what the user should be told about the translation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lines {
@@ -190,7 +193,8 @@ fn switches(line: &[String]) -> Result<Switches, Failure> {
             continue;
         }
         let lower = word.to_ascii_lowercase();
-        let required = |value: Option<String>| value.ok_or_else(|| usage(format!("{word} lacks its value")));
+        let required =
+            |value: Option<String>| value.ok_or_else(|| usage(format!("{word} lacks its value")).advice(HELP));
         match lower.as_str() {
             "-target" => switches.target = Some(required(value())?),
             "-portal" => switches.portal = Some(required(value())?),
@@ -213,8 +217,7 @@ fn switches(line: &[String]) -> Result<Switches, Failure> {
                 Some(option) => switches.settings.extend([option, required(value())?]),
                 None => {
                     let word = word.escape_debug();
-                    return Err(usage(format!("`{word}` is not a switch of iscsictl"))
-                        .advice("`iscsictl --help` lists commands"));
+                    return Err(usage(format!("`{word}` is not a switch of iscsictl")).advice(HELP));
                 }
             },
         }

@@ -30,7 +30,6 @@ use nix::sys::resource::{Resource, setrlimit};
 use crate::config;
 use crate::doctor;
 use crate::ipc::{ExitCode, Failure, Imported, Reply, Request};
-use crate::options::Options;
 use crate::printable::{clean, complain};
 use crate::selftest;
 use crate::selftest::practice_target;
@@ -107,11 +106,7 @@ fn ask_daemon(requests: &[Request], format: Format, runtime_dir: Option<PathBuf>
 
 /// What may follow on a line of one of our programs.
 fn complete(program: Program, words: &[String]) -> String {
-    let (mut command, words) = match (program, words.split_first()) {
-        (Program::Iscsid, Some((first, rest))) if first == "ctl" && !rest.is_empty() => (args::Typed::command(), rest),
-        (Program::Iscsid, _) => (Options::command(), words),
-        (Program::Iscsictl, _) => (args::Typed::command(), words),
-    };
+    let (mut command, words) = complete::definitions(program, words);
     command.build();
     let named = words.iter().position(|word| word == "--runtime-dir").and_then(|place| words.get(place + 1));
     let named = named.map(PathBuf::from).or_else(|| std::env::var_os("ISCSID_RUNTIME_DIR").map(PathBuf::from));
@@ -195,9 +190,7 @@ fn take_over(order: &import::Order, runtime_dir: Option<PathBuf>) -> Result<(), 
                 all.taken.extend(taken);
                 all.left.extend(left);
             }
-            other => {
-                return Err(Failure::new(ExitCode::Protocol, format!("iscsid answered something else: {other:?}")));
-            }
+            _ => return Err(Failure::new(ExitCode::Protocol, "iscsid answered something else").advice("restart it")),
         }
     }
     for sentence in &all.left {

@@ -1,4 +1,8 @@
 //! Lines for the log that strangers can cause: one in a while, with the number of those that were left out.
+//!
+//! The log itself bounds every line of the daemon (`daemon/log/limit`), and has to let a burst of twenty through, since it
+//! does not know which of them an administrator waits for. Of these it is known: one a minute says all, and the text of the
+//! others is not even put together while a stranger makes thousands a second.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

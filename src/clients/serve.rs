@@ -69,9 +69,9 @@ struct Lines {
 }
 
 /// Converses with every client of `listener` until `stop`; then no new one is taken, and the conversations are waited for.
-/// `protocol` is for the log. A conversation is dropped when its client has to leave for another.
+/// `place_name`, such as "the control socket", is for the log. A conversation is dropped when its client has to leave for another.
 pub(crate) async fn serve<L: Listener, F: Future<Output = ()> + Send + 'static>(
-    protocol: &str,
+    place_name: &str,
     listener: L,
     limits: Limits,
     stop: &CancellationToken,
@@ -86,7 +86,7 @@ pub(crate) async fn serve<L: Listener, F: Future<Output = ()> + Send + 'static>(
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
-                    warn!("an {protocol} connection ended by a bug: {error}");
+                    warn!("a connection to {place_name} ended by a bug: {error}");
                 }
                 continue;
             }
@@ -99,7 +99,7 @@ pub(crate) async fn serve<L: Listener, F: Future<Output = ()> + Send + 'static>(
                 // The client is let in by the spare descriptor: root to stay, and others to be shown out, or they
                 // would keep root waiting.
                 if let Some(more) = lines.exhausted.may() {
-                    warn!("iscsid has no descriptor left for {protocol} clients: {error}{more}");
+                    warn!("iscsid has no descriptor left for clients of {place_name}: {error}{more}");
                 }
                 clients.shrink();
                 match tokio::time::timeout(PAUSE, listener.next()).await {
@@ -112,7 +112,7 @@ pub(crate) async fn serve<L: Listener, F: Future<Output = ()> + Send + 'static>(
             Err(error) => {
                 // Nothing tells when it will be over.
                 if let Some(more) = lines.failed.may() {
-                    warn!("cannot accept an {protocol} client: {error}{more}");
+                    warn!("{place_name} cannot take a client: {error}{more}");
                 }
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -124,13 +124,13 @@ pub(crate) async fn serve<L: Listener, F: Future<Output = ()> + Send + 'static>(
             Ok(Caller::User(uid)) => uid,
             Ok(Caller::Unwanted) => {
                 if let Some(more) = lines.unwanted.may() {
-                    warn!("an {protocol} client of another user was turned away{more}");
+                    warn!("a client of another user was turned away from {place_name}{more}");
                 }
                 continue;
             }
             Err(error) => {
                 if let Some(more) = lines.unknown.may() {
-                    warn!("an {protocol} client was turned away: it cannot be seen whose it is: {error}{more}");
+                    warn!("a client was turned away from {place_name}: it cannot be seen whose it is: {error}{more}");
                 }
                 continue;
             }
@@ -145,7 +145,7 @@ pub(crate) async fn serve<L: Listener, F: Future<Output = ()> + Send + 'static>(
         }
         let Some(place) = clients.admit(uid).map(Arc::new) else {
             if let Some(more) = lines.full.may() {
-                warn!("an {protocol} client was turned away: {} are connected already{more}", limits.all);
+                warn!("a client was turned away from {place_name}: {} are connected already{more}", limits.all);
             }
             continue;
         };

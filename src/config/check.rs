@@ -34,12 +34,29 @@ pub(super) fn portal(text: &str) -> Result<PortalAddress, String> {
     PortalAddress::parse(text.trim()).map_err(|error| error.to_string())
 }
 
-/// An address without a port, as the file has it: brackets are optional.
-pub(super) fn address(text: &str, port: u16) -> Result<PortalAddress, String> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let typed = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
-    let parsed = PortalAddress::parse(&typed).map_err(|error| error.to_string())?;
-    Ok(PortalAddress { port, ..parsed })
+/// A portal as the file has it: an address, IPv6 with or without brackets, and a port. Who writes the port behind the
+/// address, as on the command line, is understood, as long as it is written once.
+pub(super) fn address(text: &str, port: Option<u16>) -> Result<PortalAddress, String> {
+    let text = text.trim();
+    let with_port = match text.strip_prefix('[') {
+        Some(rest) => rest.contains("]:"),
+        None => text.matches(':').count() == 1,
+    };
+    let parsed = if with_port {
+        PortalAddress::parse(text)
+    } else {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        PortalAddress::parse(&if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() })
+    };
+    let parsed = parsed.map_err(|error| error.to_string())?;
+    match port {
+        Some(port) if with_port && port != parsed.port => Err(format!(
+            "has the port {}, and Port is {port}; write `{}` for the address, and the port once",
+            parsed.port, parsed.host
+        )),
+        None => Ok(parsed),
+        Some(port) => Ok(PortalAddress { port, ..parsed }),
+    }
 }
 
 /// The name of a network interface; `default` and nothing mean any. Whether it is there is the
@@ -120,17 +137,53 @@ pub(super) fn meant(key: Key, typed: &str) -> String {
 /// Chooses a value to offer, as a user types it. After an error, `keys` is not for use.
 ///
 /// # Errors
-/// A sentence: [`ExitCode::Usage`] for a value that is not one of the key, [`ExitCode::Configuration`] for one that
-/// would have no effect.
+/// A sentence, [`ExitCode::Usage`], for a value that is not one of the key, or would have no effect.
 pub fn choose(keys: &mut Choices, key: Key, typed: &str) -> Result<Value, Failure> {
     let value = keys.set(key, &meant(key, typed)).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))?;
     match keys.without_effect().find(|choice| choice.key == key) {
         None => Ok(value),
-        Some(choice) => Err(Failure::new(ExitCode::Configuration, choice.to_string())),
+        Some(choice) => Err(Failure::new(ExitCode::Usage, choice.to_string())),
     }
 }
 
 /// Whether a key's scope is the connection (RFC 7143 §13); the others belong to the session.
 pub(super) fn is_of_connection(key: Key) -> bool {
     key.row().is_some_and(|row| row.scope == Scope::Connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, port: Option<u16>) -> Result<String, String> {
+        address(text, port).map(|address| format!("{} {}", address.host, address.port))
+    }
+
+    // check: portal-port-in-address
+    #[test]
+    fn the_address_of_a_portal_in_the_file_may_have_its_port_behind_it_once() {
+        for (text, port, meant) in [
+            ("192.0.2.1", None, "192.0.2.1 3260"),
+            ("192.0.2.1", Some(13260), "192.0.2.1 13260"),
+            ("192.0.2.1:13260", None, "192.0.2.1 13260"),
+            ("192.0.2.1:13260", Some(13260), "192.0.2.1 13260"),
+            ("nas.example:13260", None, "nas.example 13260"),
+            ("2001:db8::1", None, "2001:db8::1 3260"),
+            ("[2001:db8::1]", Some(1), "2001:db8::1 1"),
+            ("[2001:db8::1]:13260", None, "2001:db8::1 13260"),
+            (" [fe80::1%eth0]:13260 ", Some(13260), "fe80::1%eth0 13260"),
+            // An address of eight groups, and no port.
+            ("2001:db8:0:0:0:0:0:13260", None, "not an address"),
+        ] {
+            match meant {
+                "not an address" => assert!(read(text, port).is_err(), "{text}"),
+                _ => assert_eq!(read(text, port).as_deref(), Ok(meant), "{text}"),
+            }
+        }
+        let twice = "has the port 13260, and Port is 3260; write `192.0.2.1` for the address, and the port once";
+        assert_eq!(read("192.0.2.1:13260", Some(3260)), Err(twice.to_owned()));
+        for wrong in ["192.0.2.1:0", "192.0.2.1:99999", "192.0.2.1:", "[::1]x", "[::1]:", ":3260"] {
+            assert!(read(wrong, None).is_err_and(|why| why.contains("portal")), "{wrong}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use iscsi_proto::keys::Choices;
 use super::check;
 use super::schema::{self, ARROW, KeyValue};
 use super::settings::{
-    ChapSettings, Config, DEFAULT_PORT, DISCOVERY_INTERVAL, Discovery, Initiator, Portal, Target, TargetSettings, Timer,
+    ChapSettings, Config, DISCOVERY_INTERVAL, Discovery, Initiator, Portal, Target, TargetSettings, Timer,
 };
 use crate::ipc::Origin;
 
@@ -105,11 +105,10 @@ fn portals(path: &[&str], written: Vec<schema::Portal>) -> Result<Vec<Portal>, S
     for (index, portal) in written.into_iter().enumerate() {
         let number = index.saturating_add(1).to_string();
         let here = |key: &'static str| [path, &["Portals", &number, key]].concat();
-        let port = portal.port.unwrap_or(DEFAULT_PORT);
-        if port == 0 {
+        if portal.port == Some(0) {
             return at(&here("Port"), Err("is 0; a port is 1 to 65535".to_owned()));
         }
-        let address = at(&here("Address"), check::address(&portal.address, port))?;
+        let address = at(&here("Address"), check::address(&portal.address, portal.port))?;
         let interface = at(&here("Interface"), check::interface(&portal.interface.unwrap_or_default()))?;
         if portals.iter().any(|there| there.is_at(&address.host, address.port)) {
             return at(&here("Address"), Err("the portal is there twice; remove one of them".to_owned()));

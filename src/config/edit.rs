@@ -187,8 +187,8 @@ impl Config {
     /// Changes a target's settings. Returns sentences for the user, often none.
     ///
     /// # Errors
-    /// [`ExitCode::Usage`] for a malformed value, [`ExitCode::Data`] for a target that is not there,
-    /// [`ExitCode::Configuration`] for a value without effect and for equal secrets.
+    /// [`ExitCode::Usage`] for a value that is wrong, would have no effect, or makes both secrets the same,
+    /// [`ExitCode::Data`] for a target that is not there.
     pub fn modify_target(
         &mut self,
         secrets: &mut Secrets,
@@ -220,7 +220,15 @@ impl Config {
             secrets.targets.insert(name.clone(), node);
         }
         self.refuse_equal_secrets(secrets)?;
+        notes.extend(self.half_chap(secrets, Some(&name), chap));
         Ok(notes)
+    }
+
+    /// What is still to be said where a change leaves CHAP by halves: no login would work.
+    fn half_chap(&self, secrets: &Secrets, target: Option<&str>, changes: &ChapChanges) -> Option<String> {
+        let untouched = *changes == ChapChanges::default() || changes.off;
+        let failure = self.credentials(secrets, target).err().filter(|_| !untouched)?;
+        Some(failure.to_string())
     }
 
     /// Changes the initiator's settings. Returns sentences for the user, often none.
@@ -239,9 +247,10 @@ impl Config {
         if let Some(alias) = &changes.alias {
             next.alias = check::text("alias", alias).map_err(usage)?;
         }
-        let notes = change_chap(&mut next.chap, &mut secrets.initiator, &changes.chap, Level::Initiator)?;
+        let mut notes = change_chap(&mut next.chap, &mut secrets.initiator, &changes.chap, Level::Initiator)?;
         self.initiator = next;
         self.refuse_equal_secrets(secrets)?;
+        notes.extend(self.half_chap(secrets, None, &changes.chap));
         Ok(notes)
     }
 
@@ -403,8 +412,7 @@ impl Config {
             let theirs = own.mutual_secret.as_ref().or(common.mutual_secret.as_ref()).cloned();
             if equal(&ours, &theirs) {
                 let whom = target.map_or_else(String::new, |target| format!(" for target {target}"));
-                return Err(Failure::new(
-                    ExitCode::Configuration,
+                return Err(usage(
                     format!("our CHAP secret and the target's would be the same{whom}, which lets a false target answer with our own words"),
                 ).advice("choose another"));
             }

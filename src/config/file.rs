@@ -43,6 +43,14 @@ fn read_with_mode(path: &Path) -> Result<Option<(Vec<u8>, u32)>, Failure> {
         Err(Refusal::Unsafe(what, advice)) => {
             return Err(failure(format!("{shown} is not read: {what}")).advice(advice));
         }
+        Err(Refusal::Kind(kind)) => {
+            let example = match kind {
+                "a directory" => format!(", such as {}", path.join("iscsid.plist").display()),
+                _ => String::new(),
+            };
+            return Err(failure(format!("{shown} is {kind}, and no property list"))
+                .advice(format!("name a file{example}, or move it away")));
+        }
     };
     let mode = file.metadata().map_err(|error| unreadable(&error))?.permissions().mode();
     let mut bytes = Vec::new();

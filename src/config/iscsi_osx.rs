@@ -37,6 +37,9 @@ pub const ISCSI_OSX_SETTINGS: &str = "/Library/Preferences/com.github.iscsi-osx.
 /// The name of every initiator whose user never set one.
 const DEFAULT_NAME: &str = "iqn.2015-01.com.localhost:initiator";
 
+/// The sections of our own settings, which have a `Version`.
+const OURS: [&str; 5] = ["Initiator", "Defaults", "Targets", "DiscoveredTargets", "Discovery"];
+
 /// How many notes there are at most: a file may hold any number of mistakes.
 const MOST_NOTES: usize = 200;
 
@@ -69,11 +72,16 @@ pub fn read_iscsi_osx(bytes: &[u8], secrets: &dyn IscsiOsxSecrets) -> Result<Isc
     let Value::Object(root) = tree::read(bytes).map_err(data)?.value else {
         return Err(data("its root is not a dictionary".to_owned()));
     };
+    if root.contains_key("Version") && OURS.iter().any(|section| root.contains_key(*section)) {
+        return Err(data("these are settings of iscsid itself, and not of iSCSIInitiator".to_owned())
+            .advice("they need no import: start iscsid with --config and this file, or put it in the place of its own while it does not run"));
+    }
     let mut root = Dictionary { entries: root, path: Vec::new() };
     let mut reader = Reader { secrets, notes: Vec::new(), hidden: 0, secrets_in_clear: false };
     let sections = ["Initiator Node", "Initiator", "Target Nodes", "Targets", "Discovery", "SendTargets Discovery"];
     if !sections.iter().any(|section| root.entries.contains_key(*section)) {
-        return Err(data("it has none of the sections of iSCSIInitiator, such as `Target Nodes`".to_owned()));
+        return Err(data("it has none of the sections of iSCSIInitiator, such as `Target Nodes`".to_owned())
+            .advice("name the property list of iSCSIInitiator after `iscsictl import`"));
     }
     let mut import = Import::default();
     for section in ["Discovery", "SendTargets Discovery"] {
@@ -163,7 +171,7 @@ impl Reader<'_> {
 
     fn text(&mut self, from: &mut Dictionary, key: &str) -> Option<String> {
         match from.entries.remove(key)? {
-            Value::String(text) => Some(text).filter(|text| !text.is_empty()),
+            Value::String(text) if !tree::is_no_number(&text) => Some(text).filter(|text| !text.is_empty()),
             _ => {
                 self.wrong_type(from, key, "a string");
                 None

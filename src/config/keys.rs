@@ -140,7 +140,7 @@ const WORDS: [(&str, &str, &str, &str); 27] = [
         "Address",
         "string",
         "",
-        "A name, an IPv4 address, or an IPv6 address with or without brackets. It must be there.",
+        "A name, an IPv4 address, or an IPv6 address with or without brackets. It must be there. Without Port, a port may follow it after a colon.",
     ),
     ("Port", "integer, 1 to 65535", "{PORT}", "TCP port."),
     ("Interface", "string", "any", "Connect from this network interface only, such as en0; default means any."),

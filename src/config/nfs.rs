@@ -76,11 +76,12 @@ impl NfsIdentity {
             return Ok(None);
         };
         let shown = path.display();
-        let File { version, port, secret } = schema::parse(&bytes).map_err(|_| {
+        let File { version, port, secret } = schema::parse_secrets(&bytes).map_err(|_| {
             failure(format!("{shown} is not what iscsid writes there")).advice("remove it, and a new one is made")
         })?;
         if version != VERSION {
-            return Err(failure(format!("{shown}: Version: is {version}, and this iscsid reads version {VERSION}")));
+            return Err(failure(format!("{shown}: Version: is {version}, and this iscsid reads version {VERSION}"))
+                .advice("use the iscsid that wrote it, or remove it, and a new one is made"));
         }
         let good = secret.as_bytes().len() == 64 && secret.as_bytes().iter().all(u8::is_ascii_hexdigit);
         if !good || port == 0 {

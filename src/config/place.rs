@@ -6,6 +6,9 @@
 //! ```
 //! Whom this machine logs in to, with which secrets, is in these files. A directory like /tmp, where everybody may put
 //! something and only its owner may take it away, is a good one as long as what is in it is ours.
+//!
+//! The way to the runtime directory is looked at in the same way: who may put another one in its place is asked and told
+//! what iscsid is.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -16,6 +19,8 @@ use std::path::{Component, Path, PathBuf};
 use nix::libc;
 use nix::unistd::geteuid;
 
+use crate::ipc::{ExitCode, Failure};
+use crate::regular_file::another_kind;
 use crate::trust::is_trusted;
 
 /// How many links may be on the way, as many as Linux follows.
@@ -24,8 +29,44 @@ const MOST_LINKS: u32 = 40;
 /// Directory in which only the owner of something may remove or rename it.
 const STICKY: u32 = 0o1000;
 
+/// What lies at the end of a way.
+#[derive(Debug, Clone, Copy)]
+struct Aim {
+    /// What others could do who can exchange it.
+    danger: &'static str,
+    /// What to do instead.
+    elsewhere: &'static str,
+    /// Groups that may write to directories on the way.
+    groups: &'static [u32],
+}
+
 /// The group of macOS whose members may become root.
+#[cfg(target_os = "macos")]
 const ADMIN: u32 = 80;
+
+/// That of the system's own daemons, which may write to /var/run there.
+#[cfg(target_os = "macos")]
+const DAEMON: u32 = 1;
+
+/// A file of settings.
+const SETTINGS: Aim = Aim {
+    danger: "could exchange the settings",
+    elsewhere: "name a file in another place with --config",
+    #[cfg(target_os = "macos")]
+    groups: &[ADMIN],
+    #[cfg(not(target_os = "macos"))]
+    groups: &[],
+};
+
+/// The runtime directory.
+const RUNTIME_DIR: Aim = Aim {
+    danger: "could put another daemon in the place of this one",
+    elsewhere: "give another directory by --runtime-dir",
+    #[cfg(target_os = "macos")]
+    groups: &[ADMIN, DAEMON],
+    #[cfg(not(target_os = "macos"))]
+    groups: &[],
+};
 
 /// Why a file is not read.
 #[derive(Debug)]
@@ -34,6 +75,8 @@ pub(super) enum Refusal {
     System(io::Error),
     /// Others could exchange it: what is wrong, a clause, and what to do about it.
     Unsafe(String, String),
+    /// It is no file, but that.
+    Kind(&'static str),
 }
 
 impl From<io::Error> for Refusal {
@@ -44,19 +87,57 @@ impl From<io::Error> for Refusal {
 
 /// Opens a file for reading, if the way to it and the file itself are safe. `None` where there is none.
 pub(super) fn open(path: &Path) -> Result<Option<File>, Refusal> {
-    let Some(real) = resolve(path)? else { return Ok(None) };
+    let Some(real) = resolve(path, SETTINGS)? else { return Ok(None) };
+    // Before it is opened: who opens a pipe waits for its other end, and who opens a device may do something to it.
+    match fs::symlink_metadata(&real) {
+        Ok(facts) => only_a_file(&facts)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
     // Nobody else can have put a link there since; if it is one all the same, it is not followed.
-    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(&real) {
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&real) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    check(&real, &file.metadata()?, false)?;
+    let facts = file.metadata()?;
+    only_a_file(&facts)?;
+    check(&real, &facts, false, SETTINGS)?;
     Ok(Some(file))
 }
 
-/// The file's path without links; `None` where there is no such file.
-fn resolve(path: &Path) -> Result<Option<PathBuf>, Refusal> {
+fn only_a_file(facts: &Metadata) -> Result<(), Refusal> {
+    another_kind(facts).map_or(Ok(()), |kind| Err(Refusal::Kind(kind)))
+}
+
+/// Looks at the way to a runtime directory, as far as there is one; at the directory itself, whoever takes it looks.
+///
+/// # Errors
+/// What is wrong, and what to do about it.
+pub(crate) fn safe_way_to_runtime_dir(path: &Path) -> Result<(), Failure> {
+    match resolve(path, RUNTIME_DIR) {
+        Ok(_) => Ok(()),
+        Err(Refusal::Unsafe(what, advice)) => {
+            let message = format!("the runtime directory {} is not used: {what}", path.display());
+            Err(Failure::new(ExitCode::NotPermitted, message).advice(advice))
+        }
+        Err(Refusal::System(error)) => {
+            let code = match error.kind() {
+                io::ErrorKind::PermissionDenied => ExitCode::NotPermitted,
+                _ => ExitCode::Configuration,
+            };
+            let message = format!("the runtime directory {} cannot be used: {error}", path.display());
+            Err(Failure::new(code, message).advice(RUNTIME_DIR.elsewhere))
+        }
+        Err(Refusal::Kind(kind)) => {
+            let message = format!("the runtime directory {} is {kind}", path.display());
+            Err(Failure::new(ExitCode::Configuration, message).advice(RUNTIME_DIR.elsewhere))
+        }
+    }
+}
+
+/// The path without links of what a way leads to, which itself is not looked at; `None` where there is no such thing.
+fn resolve(path: &Path, aim: Aim) -> Result<Option<PathBuf>, Refusal> {
     let mut at = PathBuf::from("/");
     let mut ahead = steps(&std::path::absolute(path)?);
     let mut links = 0;
@@ -72,7 +153,7 @@ fn resolve(path: &Path) -> Result<Option<PathBuf>, Refusal> {
             Err(error) => return Err(error.into()),
         };
         if facts.is_symlink() {
-            check_owner(&next, &facts)?;
+            check_owner(&next, &facts, aim)?;
             links += 1;
             if links > MOST_LINKS {
                 return Err(io::Error::from_raw_os_error(libc::ELOOP).into());
@@ -84,8 +165,8 @@ fn resolve(path: &Path) -> Result<Option<PathBuf>, Refusal> {
             ahead.extend(steps(&target));
             continue;
         }
-        if facts.is_dir() {
-            check(&next, &facts, true)?;
+        if facts.is_dir() && !ahead.is_empty() {
+            check(&next, &facts, true, aim)?;
         }
         at = next;
     }
@@ -102,33 +183,31 @@ fn steps(path: &Path) -> Vec<OsString> {
     path.components().rev().filter_map(step).collect()
 }
 
-fn check_owner(path: &Path, facts: &Metadata) -> Result<(), Refusal> {
+fn check_owner(path: &Path, facts: &Metadata, aim: Aim) -> Result<(), Refusal> {
     let owner = facts.uid();
     if is_trusted(owner) {
         return Ok(());
     }
     let shown = path.display();
-    let what = format!("{shown} belongs to user {owner}, who could exchange the settings");
+    let what = format!("{shown} belongs to user {owner}, who {}", aim.danger);
     let whom = if geteuid().is_root() { "root" } else { "the user iscsid runs as" };
-    Err(Refusal::Unsafe(what, format!("chown it to {whom}, or name a file in another place with --config")))
+    Err(Refusal::Unsafe(what, format!("chown it to {whom}, or {}", aim.elsewhere)))
 }
 
-fn check(path: &Path, facts: &Metadata, is_directory: bool) -> Result<(), Refusal> {
-    check_owner(path, facts)?;
+fn check(path: &Path, facts: &Metadata, is_directory: bool, aim: Aim) -> Result<(), Refusal> {
+    check_owner(path, facts, aim)?;
     let mode = facts.mode();
     let sticky = is_directory && mode & STICKY != 0;
     // A group of one: root's, that of those who may become root, or the user's own where the system gives each one.
     let group = facts.gid();
-    let alone = group == 0
-        || (cfg!(target_os = "macos") && group == ADMIN)
-        || (group == facts.uid() && group == geteuid().as_raw());
+    let alone = group == 0 || aim.groups.contains(&group) || (group == facts.uid() && group == geteuid().as_raw());
     let others = mode & 0o002 != 0 || (mode & 0o020 != 0 && !alone);
     if sticky || !others {
         return Ok(());
     }
     let shown = path.display();
-    let what = format!("others may write to {shown} (mode {:04o}), and so could exchange the settings", mode & 0o7777);
-    Err(Refusal::Unsafe(what, format!("chmod go-w {shown}, or name a file in another place with --config")))
+    let what = format!("others may write to {shown} (mode {:04o}), and so {}", mode & 0o7777, aim.danger);
+    Err(Refusal::Unsafe(what, format!("chmod go-w {shown}, or {}", aim.elsewhere)))
 }
 
 #[cfg(test)]
@@ -181,6 +260,48 @@ mod tests {
         // As /tmp is.
         allow(&scratch.path().join("etc"), 0o1777);
         assert!(open(&file).expect("safe").is_some());
+    }
+
+    // check: file-of-another-kind
+    #[test]
+    fn what_is_no_file_is_told_as_what_it_is_and_nobody_waits_for_it() {
+        let (scratch, _) = scene();
+        let at = |name: &str| scratch.path().join(name);
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        symlink("pipe", at("to-pipe")).expect("a link");
+        // Who may write to a directory that is named for a file does not matter yet.
+        fs::create_dir(at("for-all")).expect("a directory");
+        allow(&at("for-all"), 0o777);
+        for (path, kind) in [
+            (at("pipe"), "a named pipe"),
+            (at("to-pipe"), "a named pipe"),
+            (at("etc"), "a directory"),
+            (at("for-all"), "a directory"),
+            ("/dev/null".into(), "a device"),
+        ] {
+            assert!(matches!(open(&path), Err(Refusal::Kind(told)) if told == kind), "{}", path.display());
+        }
+    }
+
+    // check: runtime-dir-way
+    #[test]
+    fn the_way_to_a_runtime_directory_is_looked_at_even_where_it_is_not_there_yet() {
+        let (scratch, _) = scene();
+        let at = |name: &str| scratch.path().join(name);
+        for path in ["etc/iscsid", "etc/none/yet", "etc"] {
+            safe_way_to_runtime_dir(&at(path)).expect("safe");
+        }
+        allow(&at("etc"), 0o777);
+        for path in ["etc/iscsid", "etc/none/yet"] {
+            let refusal = safe_way_to_runtime_dir(&at(path)).expect_err("anybody can take it away");
+            assert_eq!(refusal.code, ExitCode::NotPermitted);
+            let said = refusal.to_string();
+            assert!(said.contains("could put another daemon in the place") && said.contains("--runtime-dir"), "{said}");
+            assert!(said.contains(&format!("chmod go-w {}", at("etc").display())), "{said}");
+        }
+        // As in /tmp, where only its owner may take it away.
+        allow(&at("etc"), 0o1777);
+        safe_way_to_runtime_dir(&at("etc/iscsid")).expect("safe");
     }
 
     // check: settings-owner

@@ -11,6 +11,7 @@ use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::lenient::Lenient;
+use super::settings::{DISCOVERY_INTERVAL, Timer};
 use super::tree;
 use crate::ipc::FlushPolicy;
 
@@ -170,7 +171,7 @@ impl DiscoveredTarget {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(super) struct Portal {
-    /// Address or name, IPv6 with or without brackets.
+    /// Address or name, IPv6 with or without brackets; a port may be behind it.
     pub(super) address: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<u16>,
@@ -260,38 +261,55 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Reads a property list in any of Apple's encodings. The error is a clause that names the key's path,
-/// such as "Targets → iqn.2026-11.org.example:a → Session: …".
+/// Reads a property list in any of Apple's encodings. The error is a clause that names the key's path, what is there and
+/// what should be, such as "Discovery → Interval: is the string \"soon\", and has to be an integer from 30 to 32767".
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    read(bytes, Values::Shown)
+}
+
+/// As [`parse`], of a file whose values are secrets: no error shows one.
+pub(super) fn parse_secrets<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    read(bytes, Values::Hidden)
+}
+
+/// Whether errors show what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    Shown,
+    Hidden,
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8], values: Values) -> Result<T, String> {
     let tree = tree::read(bytes)?;
     let parsed = serde_path_to_error::deserialize(Lenient(tree.value)).map_err(|error| {
-        let path = arrows(error.path());
-        let what = in_words(&error.into_inner().to_string());
-        if path.is_empty() { what } else { format!("{path}: {what}") }
+        let path = keys(error.path());
+        let what = in_words(&error.into_inner().to_string(), &path, values);
+        if path.is_empty() { what } else { format!("{}: {what}", path.join(ARROW)) }
     })?;
-    match tree.problem {
-        None => Ok(parsed),
-        Some((path, what)) => Err(format!("{}: {what}", path.join(ARROW))),
+    match (tree.problem, values) {
+        (None, _) => Ok(parsed),
+        (Some((path, what)), Values::Shown) => Err(format!("{}: {what}", path.join(ARROW))),
+        (Some((path, _)), Values::Hidden) => {
+            Err(format!("{}: is something that does not belong there", path.join(ARROW)))
+        }
     }
 }
 
 /// Between the keys of a path.
 pub(super) const ARROW: &str = " → ";
 
-/// `Targets → iqn… → Portals → 1`: items of an array are counted from 1.
-fn arrows(path: &serde_path_to_error::Path) -> String {
+/// `Targets`, `iqn…`, `Portals`, `1`: items of an array are counted from 1.
+fn keys(path: &serde_path_to_error::Path) -> Vec<String> {
     use serde_path_to_error::Segment;
 
-    let segments: Vec<String> = path
-        .iter()
+    path.iter()
         .filter_map(|segment| match segment {
             Segment::Seq { index } => Some(index.saturating_add(1).to_string()),
             Segment::Map { key } => Some(key.clone()),
             Segment::Enum { variant } => Some(variant.clone()),
             Segment::Unknown => None,
         })
-        .collect();
-    segments.join(ARROW)
+        .collect()
 }
 
 /// The version that a property list says it has, whatever else is in it: what another version wrote has other keys.
@@ -305,23 +323,75 @@ pub(super) fn version(bytes: &[u8]) -> Option<u32> {
 }
 
 /// serde's message with the words of the field instead of Rust's.
-fn in_words(message: &str) -> String {
-    let message = match message.split_once("expected struct ") {
-        Some((before, _)) => format!("{before}expected a dictionary"),
-        None => message.to_owned(),
-    };
+fn in_words(message: &str, path: &[String], values: Values) -> String {
+    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((found, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
+        let should = format!("has to be {}", expected_in_words(expected, path));
+        return match values {
+            Values::Shown => format!("is {}, and {should}", found_in_words(found)),
+            Values::Hidden => format!("is something else than belongs there: it {should}"),
+        };
+    }
+    // The words that are known come after the one that is not.
+    if let Some(variants) = message.strip_prefix("unknown variant ").filter(|_| values == Values::Hidden) {
+        return format!(
+            "is another word than {}",
+            variants.rsplit_once(", expected ").map_or("those known", |(_, known)| known)
+        );
+    }
     message
-        .replace("expected u16", "expected an integer from 0 to 65535")
-        .replace("expected u32", "expected an integer from 0 to 4294967295")
         .replace("unknown field", "unknown key")
         .replace("missing field", "missing key")
-        .replace("invalid type: null", "invalid type: binary data")
-        .replace("invalid type: map", "invalid type: dictionary")
-        .replace("invalid type: sequence", "invalid type: array")
-        .replace("invalid type: floating point", "invalid type: real")
         .replace("unknown variant", "unknown word")
-        .replace("expected a sequence", "expected an array")
-        .replace("expected a map", "expected a dictionary")
+}
+
+/// What is there, as serde names it.
+fn found_in_words(found: &str) -> String {
+    let kinds = [
+        ("floating point ", "the real "),
+        ("integer ", "the integer "),
+        ("number ", "the number "),
+        ("boolean ", "the boolean "),
+        ("null", "binary data"),
+        ("map", "a dictionary"),
+        ("dictionary", "a dictionary"),
+        ("sequence", "an array"),
+        ("array", "an array"),
+    ];
+    if let Some(text) = found.strip_prefix("string") {
+        // Rust has escaped it already.
+        let text = tree::for_people(text.trim().trim_matches('"'));
+        return match text.chars().count() {
+            0 => "empty".to_owned(),
+            1..=64 => format!("the string \"{text}\""),
+            _ => format!("the string \"{}…\"", text.chars().take(64).collect::<String>()),
+        };
+    }
+    let known = kinds.into_iter().find_map(|(kind, words)| Some(format!("{words}{}", found.strip_prefix(kind)?)));
+    known.unwrap_or_else(|| found.to_owned())
+}
+
+/// What should be there: of a number, what its key takes.
+fn expected_in_words(expected: &str, path: &[String]) -> String {
+    let (key, section) = (path.last().map(String::as_str), path.iter().rev().nth(1).map(String::as_str));
+    let range = match (key, section) {
+        (Some("Interval"), _) => Some(DISCOVERY_INTERVAL),
+        (Some("Port"), _) => Some(1..=u16::MAX.into()),
+        (Some(timer), Some("Timers")) => Timer::named(timer).map(Timer::range),
+        _ => None,
+    };
+    let integer = |most: u32| {
+        let range = range.unwrap_or(0..=most);
+        format!("an integer from {} to {}", range.start(), range.end())
+    };
+    match expected {
+        "u16" => integer(u16::MAX.into()),
+        "u32" => integer(u32::MAX),
+        "a sequence" => "an array".to_owned(),
+        "a map" => "a dictionary".to_owned(),
+        _ if expected.starts_with("struct ") => "a dictionary".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -355,40 +425,40 @@ mod tests {
         for (keys, told) in [
             (
                 "<key>Discovery</key><dict><key>SendTargets</key><string>perhaps</string></dict>",
-                "Discovery → SendTargets: invalid type: string \"perhaps\", expected a boolean",
+                "Discovery → SendTargets: is the string \"perhaps\", and has to be a boolean",
             ),
             (
                 "<key>Discovery</key><dict><key>SendTargets</key><integer>2</integer></dict>",
-                "Discovery → SendTargets: invalid type: integer `2`, expected a boolean",
+                "Discovery → SendTargets: is the integer `2`, and has to be a boolean",
             ),
             (
                 "<key>Discovery</key><dict><key>Interval</key><real>30.5</real></dict>",
-                "Discovery → Interval: invalid type: real `30.5`, expected an integer from 0 to 4294967295",
+                "Discovery → Interval: is the real `30.5`, and has to be an integer from 30 to 32767",
             ),
             (
                 "<key>Discovery</key><dict><key>Interval</key><string>soon</string></dict>",
-                "Discovery → Interval: invalid type: string \"soon\", expected an integer from 0 to 4294967295",
+                "Discovery → Interval: is the string \"soon\", and has to be an integer from 30 to 32767",
             ),
             (
                 "<key>Initiator</key><dict><key>Alias</key><integer>5</integer></dict>",
-                "Initiator → Alias: invalid type: integer `5`, expected a string",
+                "Initiator → Alias: is the integer `5`, and has to be a string",
             ),
             (
                 "<key>Initiator</key><dict><key>CHAP</key><dict><key>Algorithms</key><true/></dict></dict>",
-                "Initiator → CHAP → Algorithms: invalid type: boolean `true`, expected an array",
+                "Initiator → CHAP → Algorithms: is the boolean `true`, and has to be an array",
             ),
             (
                 "<key>Defaults</key><dict><key>FlushPolicy</key><integer>1</integer></dict>",
-                "Defaults → FlushPolicy: invalid type: number `1`, expected `WriteThrough` or `OnCommit`",
+                "Defaults → FlushPolicy: is the number `1`, and has to be `WriteThrough` or `OnCommit`",
             ),
             (
                 "<key>Defaults</key><dict><key>FlushPolicy</key><string>Never</string></dict>",
                 "Defaults → FlushPolicy: unknown word `Never`, expected `WriteThrough` or `OnCommit`",
             ),
-            ("<key>Targets</key><array/>", "Targets: invalid type: array, expected a dictionary"),
+            ("<key>Targets</key><array/>", "Targets: is an array, and has to be a dictionary"),
             (
                 "<key>Initiator</key><string>iqn.2026-11.org.example:i</string>",
-                "Initiator: invalid type: string \"iqn.2026-11.org.example:i\", expected a dictionary",
+                "Initiator: is the string \"iqn.2026-11.org.example:i\", and has to be a dictionary",
             ),
         ] {
             assert_eq!(error(keys), told);
@@ -405,6 +475,72 @@ mod tests {
         }
     }
 
+    // check: plist-number
+    #[test]
+    fn a_number_that_is_none_is_told_with_its_key_and_what_belongs_there() {
+        let portal = |port: &str| {
+            format!(
+                "<key>Targets</key><dict><key>iqn.2026-11.org.example:a</key><dict><key>Portals</key><array><dict>\
+                 <key>Address</key><string>a</string><key>Port</key>{port}</dict></array></dict></dict>"
+            )
+        };
+        let at = "Targets → iqn.2026-11.org.example:a → Portals → 1 → Port";
+        let range = "and has to be an integer from 1 to 65535";
+        for (port, found) in [
+            ("<integer/>", "empty"),
+            ("<integer></integer>", "empty"),
+            ("<integer>99999999999999999999999</integer>", "the string \"99999999999999999999999\""),
+            ("<integer>3260a</integer>", "the string \"3260a\""),
+            ("<integer>-1</integer>", "the integer `-1`"),
+            ("<integer >1e3</integer >", "the string \"1e3\""),
+            ("<real>three</real>", "the string \"three\""),
+            ("<date>2026-11-30T00:00:00Z</date>", "the string \"2026-11-30T00:00:00Z\""),
+        ] {
+            assert_eq!(error(&portal(port)), format!("{at}: is {found}, {range}"), "{port}");
+        }
+        // What takes a text as well takes none that was to be a number.
+        let alias = "<key>Initiator</key><dict><key>Alias</key><integer>five</integer></dict>";
+        assert_eq!(error(alias), "Initiator → Alias: is `five`, which is no number");
+        let burst =
+            "<key>Defaults</key><dict><key>Session</key><dict><key>MaxBurstLength</key><integer/></dict></dict>";
+        assert_eq!(error(burst), "Defaults → Session → MaxBurstLength: is empty, which is no number");
+        let timer =
+            "<key>Defaults</key><dict><key>Timers</key><dict><key>LoginTimeout</key><string>x</string></dict></dict>";
+        assert_eq!(
+            error(timer),
+            "Defaults → Timers → LoginTimeout: is the string \"x\", and has to be an integer from 1 to 3600"
+        );
+        let long =
+            format!("<key>Discovery</key><dict><key>Interval</key><integer>{}</integer></dict>", "9".repeat(1000));
+        assert!(error(&long).len() < 200, "{}", error(&long));
+        // Spaces around a number mean nothing.
+        let spaced = "<key>Discovery</key><dict><key>Interval</key><integer> 60\n</integer></dict>";
+        let body = format!("<dict><key>Version</key><integer>1</integer>{spaced}</dict>");
+        assert_eq!(parse::<File>(&xml(&body)).expect("good").discovery.interval, Some(60));
+    }
+
+    // check: plist-number
+    #[test]
+    fn of_a_file_of_secrets_no_value_is_told() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "PascalCase")]
+        struct Secrets {
+            #[serde(rename = "Secret")]
+            _secret: String,
+            #[serde(rename = "Policy", default)]
+            _policy: Option<FlushPolicy>,
+        }
+        for value in ["<integer>hush1</integer>", "<integer>4711</integer>", "<real>hush</real>", "<true/>", "<array/>"]
+        {
+            let body = format!("<dict><key>Secret</key>{value}</dict>");
+            let why = parse_secrets::<Secrets>(&xml(&body)).expect_err("no text");
+            assert!(why.starts_with("Secret: ") && !why.contains("hush") && !why.contains("4711"), "{value}: {why}");
+        }
+        let body = "<dict><key>Secret</key><string>a</string><key>Policy</key><string>hush</string></dict>";
+        let why = parse_secrets::<Secrets>(&xml(body)).expect_err("no such word");
+        assert_eq!(why, "Policy: is another word than `WriteThrough` or `OnCommit`");
+    }
+
     #[test]
     fn items_of_an_array_are_counted_from_one() {
         assert_eq!(
@@ -412,7 +548,7 @@ mod tests {
                 "<key>Discovery</key><dict><key>Portals</key><array><dict><key>Address</key><string>a</string></dict>\
                  <dict><key>Address</key><string>b</string><key>Port</key><integer>70000</integer></dict></array></dict>"
             ),
-            "Discovery → Portals → 2 → Port: invalid value: integer `70000`, expected an integer from 0 to 65535"
+            "Discovery → Portals → 2 → Port: is the integer `70000`, and has to be an integer from 1 to 65535"
         );
         assert_eq!(
             error("<key>Discovery</key><dict><key>Portals</key><array><dict/></array></dict>"),

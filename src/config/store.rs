@@ -19,6 +19,7 @@ use super::secrets::Secrets;
 use super::secrets::vault::Vault;
 use super::settings::Config;
 use crate::ipc::{ExitCode, Failure};
+use crate::regular_file;
 
 /// The configuration of a running daemon. See the module's picture.
 #[derive(Debug)]
@@ -167,7 +168,8 @@ fn lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
     let directory = file::directory(path);
     let open = || {
         std::fs::create_dir_all(&directory)?;
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join(&name))
+        let mut options = OpenOptions::new();
+        regular_file::open(&directory.join(&name), options.write(true).create(true).truncate(false).mode(0o600))
     };
     let file = match open() {
         Ok(file) => file,
@@ -178,6 +180,10 @@ fn lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
             ) =>
         {
             return Ok(None);
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            let what = format!("{} is not locked: {error}", directory.join(&name).display());
+            return Err(failure(what).advice("remove it, or name another place with --config"));
         }
         Err(error) => {
             let what = format!("cannot use {} for the configuration: {error}", directory.display());

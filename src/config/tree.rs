@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroizing;
 
 /// The keys whose value is an array.
 const ARRAYS: [&str; 2] = ["Portals", "Algorithms"];
@@ -31,12 +32,93 @@ thread_local! {
     static REFUSED: Cell<Option<String>> = const { Cell::new(None) };
 }
 
+/// Before the text of a number that is none, on its way through `plist`: of its plane for private use, so no text has it.
+const NO_NUMBER: char = '\u{f8ff0}';
+
 /// Reads a property list in any of Apple's encodings. The error is a clause.
 pub(super) fn read(bytes: &[u8]) -> Result<Tree, String> {
-    LEFT.set((DEEPEST, MOST));
-    REFUSED.set(None);
-    let tree: Tree = plist::from_bytes(bytes).map_err(|error| unreadable(bytes, &error))?;
+    let parse = |bytes: &[u8]| {
+        LEFT.set((DEEPEST, MOST));
+        REFUSED.set(None);
+        plist::from_bytes::<Tree>(bytes)
+    };
+    // `plist` tells of a number that is none only where it is. As a text it gets as far as its key, which is then named.
+    let tree = parse(bytes).or_else(|error| {
+        let of_number =
+            ["InvalidIntegerString", "InvalidRealString"].iter().any(|kind| error.to_string().contains(kind));
+        match of_number.then(|| with_numbers_as_texts(bytes)).flatten() {
+            Some(with_texts) => parse(&with_texts).map_err(|_| unreadable(bytes, &error)),
+            None => Err(unreadable(bytes, &error)),
+        }
+    })?;
     if tree.value.is_object() { Ok(tree) } else { Err("its root is not a dictionary".to_owned()) }
+}
+
+/// Whether it was written as a number and is none.
+pub(super) fn is_no_number(text: &str) -> bool {
+    text.starts_with(NO_NUMBER)
+}
+
+/// A text that may be of a number that is none, for people.
+pub(super) fn for_people(text: &str) -> String {
+    text.replace(NO_NUMBER, "").replace(&NO_NUMBER.escape_debug().to_string(), "")
+}
+
+/// The same XML with each number that is none as a text that begins with [`NO_NUMBER`].
+fn with_numbers_as_texts(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut rest = std::str::from_utf8(bytes).ok()?;
+    // Room for all of it at once: a file of secrets leaves no copy behind.
+    let mut whole = Zeroizing::new(Vec::with_capacity(bytes.len().saturating_mul(2)));
+    while let Some(start) = rest.find('<') {
+        let (before, tag) = rest.split_at(start);
+        whole.extend_from_slice(before.as_bytes());
+        let number = number(tag, "integer", |text| {
+            text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok() || hexadecimal(text)
+        })
+        .or_else(|| number(tag, "real", |text| text.parse::<f64>().is_ok()));
+        match number {
+            Some(Number { name, text, sound: true, length }) => {
+                whole.extend_from_slice(format!("<{name}>{text}</{name}>").as_bytes());
+                rest = tag.get(length..)?;
+            }
+            Some(Number { text, length, .. }) => {
+                whole.extend_from_slice(format!("<string>{NO_NUMBER}{text}</string>").as_bytes());
+                rest = tag.get(length..)?;
+            }
+            None => {
+                whole.push(b'<');
+                rest = tag.get(1..)?;
+            }
+        }
+    }
+    whole.extend_from_slice(rest.as_bytes());
+    Some(whole)
+}
+
+/// A number as it is written in XML.
+struct Number<'a> {
+    name: &'a str,
+    text: &'a str,
+    sound: bool,
+    /// From its `<` to its last `>`.
+    length: usize,
+}
+
+/// The number of that name that begins here.
+fn number<'a>(tag: &'a str, name: &'a str, is_sound: impl Fn(&str) -> bool) -> Option<Number<'a>> {
+    let inside = tag.strip_prefix('<')?.strip_prefix(name)?.trim_start();
+    if let Some(rest) = inside.strip_prefix("/>") {
+        return Some(Number { name, text: "", sound: false, length: tag.len() - rest.len() });
+    }
+    let (text, end) = inside.strip_prefix('>')?.split_once('<')?;
+    let rest = end.strip_prefix('/')?.strip_prefix(name)?.trim_start().strip_prefix('>')?;
+    let text = text.trim();
+    Some(Number { name, text, sound: is_sound(text), length: tag.len() - rest.len() })
+}
+
+fn hexadecimal(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    digits.is_some_and(|digits| u64::from_str_radix(digits, 16).is_ok() && !digits.starts_with('+'))
 }
 
 /// Why bytes are no tree, in words: those of the `plist` crate are for its developers.
@@ -61,6 +143,18 @@ fn unreadable(bytes: &[u8], error: &plist::Error) -> String {
         }
         _ if bytes.trim_ascii_start().starts_with(b"<") => format!("{whole}: its XML cannot be read"),
         _ => format!("{whole}: it is neither XML nor a binary property list"),
+    }
+}
+
+/// A text as it is shown in an error: not all of a long one.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 64;
+    let text = for_people(text);
+    let shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    match shown.as_str() {
+        "" => "empty".to_owned(),
+        _ if text.chars().count() > LONGEST => format!("`{shown}…`"),
+        _ => format!("`{shown}`"),
     }
 }
 
@@ -167,6 +261,11 @@ impl<'de> Deserialize<'de> for Tree {
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Tree, E> {
                 charge(value.len())?;
+                if is_no_number(value) {
+                    // Whatever takes a text there must not take it for one.
+                    let problem = Some((Vec::new(), format!("is {}, which is no number", quoted(value))));
+                    return Ok(Tree { value: value.into(), problem });
+                }
                 Ok(Tree::sound(value))
             }
 

@@ -277,8 +277,12 @@ fn kernel(
         },
     };
     if bridge == Bridge::Kext {
-        return Err(Failure::new(ipc::ExitCode::Unavailable, without)
-            .advice("load it, or start iscsid with --bridge user, which needs none"));
+        let advice = match cfg!(target_os = "macos") || sim.is_some() {
+            true => "load it, or start iscsid with --bridge user, which needs none",
+            false => "leave --bridge out: here iscsid runs the sessions itself",
+        };
+        let message = format!("--bridge kext cannot be done: {without}");
+        return Err(Failure::new(ipc::ExitCode::Unavailable, message).advice(advice));
     }
     // On a system without kernel extensions there is nothing to be missed.
     if bridge == Bridge::User || sim.is_some() || cfg!(target_os = "macos") {

@@ -9,7 +9,9 @@ use nix::fcntl::{Flock, FlockArg};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
+use crate::config::safe_way_to_runtime_dir;
 use crate::ipc::{ExitCode, Failure};
+use crate::regular_file;
 use crate::trust::is_trusted;
 
 /// The longest name of a socket in it.
@@ -39,7 +41,13 @@ impl RuntimeDir {
         let own = nix::unistd::geteuid();
         check_length(path)?;
         refuse_a_stranger_s_link(path)?;
+        safe_way_to_runtime_dir(path)?;
         if !path.is_dir() {
+            if let Some(kind) = std::fs::metadata(path).ok().and_then(|facts| what_it_is(&facts)) {
+                let message = format!("the runtime directory {} is {kind}, and no directory", path.display());
+                return Err(Failure::new(ExitCode::Configuration, message)
+                    .advice("give a directory by --runtime-dir, or one that is not there yet"));
+            }
             let mode = if own.is_root() { 0o755 } else { 0o700 };
             std::fs::DirBuilder::new()
                 .recursive(true)
@@ -48,6 +56,8 @@ impl RuntimeDir {
                 // The umask of the calling process does not apply to this.
                 .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
                 .map_err(|error| unusable(path, "created", &error))?;
+            // What was missing may have been made by somebody else meanwhile.
+            safe_way_to_runtime_dir(path)?;
         }
         let directory = std::fs::metadata(path).map_err(|error| unusable(path, "used", &error))?;
         if !is_trusted(directory.uid()) {
@@ -63,14 +73,10 @@ impl RuntimeDir {
             return Err(Failure::new(ExitCode::NotPermitted, message)
                 .advice(format!("give one of your own by --runtime-dir, or say `chmod go-w {path}`")));
         }
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW)
-            .open(path.join("iscsid.lock"))
-            .map_err(|error| unusable(path, "written", &error))?;
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = regular_file::open(&path.join("iscsid.lock"), &mut options)
+            .map_err(|error| unusable(path, "locked by its iscsid.lock", &error))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
             Errno::EWOULDBLOCK => Failure::new(
                 ExitCode::TryAgain,
@@ -169,6 +175,11 @@ fn refuse_a_stranger_s_link(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// What is there instead of a directory.
+fn what_it_is(facts: &std::fs::Metadata) -> Option<&'static str> {
+    if facts.is_file() { Some("a file") } else { regular_file::another_kind(facts).filter(|_| !facts.is_dir()) }
+}
+
 fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -263,7 +274,35 @@ mod tests {
         std::fs::write(&path, "").expect("a file");
         let refusal = RuntimeDir::take(&path).expect_err("a file is no directory");
         assert_eq!(refusal.code, ExitCode::Configuration);
-        assert!(refusal.to_string().contains(&path.display().to_string()), "{refusal}");
+        let said = format!("{} is a file, and no directory; give a directory", path.display());
+        assert!(refusal.to_string().contains(&said), "{refusal}");
+        assert_eq!(RuntimeDir::take(&path.join("below")).expect_err("nor below").code, ExitCode::Configuration);
+    }
+
+    // check: file-of-another-kind
+    #[test]
+    fn nobody_waits_for_a_lock_file_that_is_a_pipe() {
+        let scratch = scratch();
+        let pipe = scratch.path().join("iscsid.lock");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let refusal = RuntimeDir::take(scratch.path()).expect_err("no file");
+        assert_eq!(refusal.code, ExitCode::Configuration);
+        assert!(refusal.to_string().contains("it is a named pipe, and no file"), "{refusal}");
+    }
+
+    // check: runtime-dir-way
+    #[test]
+    fn a_directory_whose_parent_others_may_write_to_is_refused_and_not_made() {
+        let scratch = scratch();
+        let parent = scratch.path().join("for-all");
+        std::fs::create_dir(&parent).expect("a directory");
+        std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+        for path in [parent.join("iscsid"), parent.join("a/b")] {
+            let refusal = RuntimeDir::take(&path).expect_err("anybody can put another in its place");
+            assert_eq!(refusal.code, ExitCode::NotPermitted);
+            assert!(refusal.to_string().contains("could put another daemon in the place"), "{refusal}");
+        }
+        assert_eq!(std::fs::read_dir(&parent).expect("a directory").count(), 0, "something was made in it");
     }
 
     // check: runtime-dir-too-long

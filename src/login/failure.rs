@@ -8,7 +8,7 @@
 //! | connection refused, or dropped during the login | 69 | later |
 //! | not iSCSI, or against its rules, a key's among them | 76 | no |
 //! | nothing in common to negotiate | 76 | no |
-//! | CHAP: 0201, or the target did not prove itself | 77 | no, not even elsewhere |
+//! | CHAP: 0201, with a secret or without one, or the target did not prove itself | 77 | no, not even elsewhere |
 //! | 0202: not allowed | 77 | no |
 //! | 0203, 0204: target not there | 65 | no |
 //! | other 02xx, or a Reject | 76 | no |
@@ -88,6 +88,8 @@ pub(crate) enum Cause {
         /// Reason.
         reason: u8,
     },
+    /// The target refused for want of authentication (RFC 7143 §11.13.5: 0201), and no CHAP is configured.
+    ChapMissing,
     /// The target did not authenticate itself, or would not authenticate us as configured.
     Authentication {
         /// What it did.
@@ -140,7 +142,7 @@ impl Cause {
             Cause::Refused { class: 2, detail: 3 | 4 } => (ExitCode::Data, Again::Elsewhere),
             Cause::Refused { class: 3, .. } => (ExitCode::TryAgain, Again::Later),
             Cause::Refused { .. } => (ExitCode::Protocol, Again::Elsewhere),
-            Cause::Authentication { .. } => (ExitCode::NotPermitted, Again::Never),
+            Cause::Authentication { .. } | Cause::ChapMissing => (ExitCode::NotPermitted, Again::Never),
             Cause::Settings { .. } => (ExitCode::Configuration, Again::Never),
             Cause::Kernel(_) => (ExitCode::Unavailable, Again::Later),
             Cause::Cancelled => (ExitCode::TryAgain, Again::Never),
@@ -183,6 +185,9 @@ impl Cause {
             Cause::Refused { class: 2, detail: 1 } => {
                 "check CHAP names and secrets here (`iscsictl modify target`) and at the target"
             }
+            Cause::ChapMissing => {
+                "set them by `iscsictl modify target IQN --chap-name NAME --chap-secret`, for discovery by `iscsictl modify initiator`"
+            }
             Cause::Authentication { .. } => {
                 "`iscsictl modify target` sets CHAP for a target, `iscsictl modify initiator` for discovery and all the others"
             }
@@ -221,6 +226,9 @@ impl fmt::Display for Cause {
             Cause::Rejected { reason } => {
                 write!(f, "the target rejected a request of the login (Reject PDU, reason {reason:#04x})")
             }
+            Cause::ChapMissing => f.write_str(
+                "the target refused: authentication failure (status 0201), and no CHAP name and secret are set here",
+            ),
             Cause::Redirected { why } => write!(f, "the target redirects the login, and {why}"),
             Cause::Kernel(why) => f.write_str(why),
             Cause::Cancelled => f.write_str("the attempt was cancelled"),

@@ -131,6 +131,9 @@ impl Way<'_> {
                         chap = Some(weaker);
                         self.md5_alone = true;
                     }
+                    None if matches!(cause, Cause::Refused { class: 2, detail: 1 }) && chap.is_none() => {
+                        return Err(Cause::ChapMissing);
+                    }
                     None => return Err(cause),
                 },
             }

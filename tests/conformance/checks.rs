@@ -740,6 +740,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "",
             ),
             (
+                "file-of-another-kind",
+                "A pipe, a socket, a device or a directory in the place of a file that is read is named as that, and nobody waits for it.",
+                "",
+            ),
+            (
                 "settings-read-back",
                 "Settings that could not be read again, for their size or otherwise, are not written, and the old ones stay.",
                 "",
@@ -881,6 +886,36 @@ pub(crate) const GROUPS: &[Group] = &[
                 "iscsid.plist(5)",
             ),
             (
+                "plist-number",
+                "A number that is none, or out of range, is told with the path of its key, what is there and what belongs there; of a file of secrets, without what is there.",
+                "iscsid.plist(5)",
+            ),
+            (
+                "plist-binary",
+                "A binary property list is taken as one of XML, for settings and for the import.",
+                "iscsid.plist(5)",
+            ),
+            (
+                "portal-port-in-address",
+                "An address in a portal's dictionary may have the port behind it, IPv6 in brackets; two ports that differ are refused.",
+                "iscsid.plist(5)",
+            ),
+            (
+                "import-own-settings",
+                "The import of iscsid's own settings says what they are and how they are used.",
+                "iscsictl(8)",
+            ),
+            (
+                "number-ranges",
+                "The help and the error of each number on a command line tell the range that is taken.",
+                "iscsictl(8)",
+            ),
+            (
+                "chap-by-halves",
+                "A CHAP name without a secret is stored, and what is missing is said at once.",
+                "iscsictl(8)",
+            ),
+            (
                 "wrong-line-sentence",
                 "A command line that is wrong is answered by one sentence in the words of the command, with what would be right.",
                 "iscsictl(8)",
@@ -994,6 +1029,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "none; unix(7)",
             ),
             ("runtime-dir-of-everybody", "A runtime directory that others may write to is refused.", "none"),
+            (
+                "runtime-dir-way",
+                "A runtime directory that others could exchange, since they may write to a directory above it, is refused, and none is made there.",
+                "none",
+            ),
             (
                 "runtime-dir-stranger-s-link",
                 "A link that another user has made is not taken for the runtime directory.",

@@ -45,7 +45,7 @@ fn a_second_daemon_on_the_same_runtime_directory_refuses() {
 fn a_runtime_directory_that_cannot_be_made_is_named() {
     let home = Home::new();
     std::fs::write(home.runtime_dir(), "a file where a directory should be").expect("a file");
-    does_not_start(&home, ExitCode::Configuration, &[name(&home.runtime_dir())]);
+    does_not_start(&home, ExitCode::Configuration, &[name(&home.runtime_dir()), "is a file, and no directory"]);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_wrong_type_in_the_configuration() {
 fn a_configuration_that_cannot_be_read() {
     let home = Home::new();
     std::fs::create_dir(home.config()).expect("a directory where a file should be");
-    does_not_start(&home, ExitCode::Configuration, &[name(&home.config())]);
+    does_not_start(&home, ExitCode::Configuration, &[name(&home.config()), "is a directory, and no property list"]);
     assert!(home.config().is_dir());
 }
 

@@ -193,7 +193,7 @@ fn equal_secrets_in_both_directions() {
     daemon.add(IQN, "127.0.0.1");
     let ours = ["--chap-name", "us", "--chap-secret", CHAP_SECRET];
     let theirs = ["--chap-mutual-name", "them", "--chap-mutual-secret", CHAP_SECRET];
-    refused(&daemon, &[&["modify", "target", IQN][..], &ours, &theirs].concat(), ExitCode::Configuration, &["secret"]);
+    refused(&daemon, &[&["modify", "target", IQN][..], &ours, &theirs].concat(), ExitCode::Usage, &["secret"]);
 }
 
 #[test]
@@ -263,13 +263,13 @@ fn values_that_would_have_no_effect() {
         ("--data-sequence-in-order", "", "Yes", "No"),
     ] {
         let words = [value, "would have no effect: this iscsid", "leave it at", neutral];
-        refused(&daemon, &["modify", "target", IQN, option, value], ExitCode::Configuration, &words);
+        refused(&daemon, &["modify", "target", IQN, option, value], ExitCode::Usage, &words);
         if !old.is_empty() {
             let other = "iqn.2026-11.org.example:other";
-            refused(&daemon, &["modify", "target-config", IQN, old, value], ExitCode::Configuration, &words);
-            refused(&daemon, &["-modify", "-target", IQN, old, value], ExitCode::Configuration, &words);
+            refused(&daemon, &["modify", "target-config", IQN, old, value], ExitCode::Usage, &words);
+            refused(&daemon, &["-modify", "-target", IQN, old, value], ExitCode::Usage, &words);
             let add = ["-add", "-target", other, "-portal", "127.0.0.1", old, value];
-            refused(&daemon, &add, ExitCode::Configuration, &words);
+            refused(&daemon, &add, ExitCode::Usage, &words);
         }
         daemon.ctl_ok(["modify", "target", IQN, option, neutral]);
     }

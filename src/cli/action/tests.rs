@@ -393,7 +393,7 @@ fn a_value_that_would_have_no_effect_is_refused_in_every_grammar() {
         ("modify target IQN --data-pdu-in-order No", "DataPDUInOrder No would have no effect"),
         ("modify target IQN --data-sequence-in-order no", "DataSequenceInOrder No would have no effect"),
     ] {
-        assert_refused(line, ExitCode::Configuration, saying);
+        assert_wrong(line, saying);
     }
     let neutral = [("MaxConnections", ""), ("ErrorRecoveryLevel", "")].map(|(key, value)| (key.into(), value.into()));
     let changes = TargetChanges { keys: neutral.to_vec(), ..TargetChanges::default() };
@@ -444,8 +444,11 @@ fn formats_and_the_runtime_directory() {
 fn wrong_lines_get_one_sentence() {
     assert_wrong("frobnicate", "`frobnicate` is no command of `iscsictl`; after `iscsictl` comes add, remove, modify");
     assert_wrong("add target IQN", "`iscsictl add target` lacks --portal PORTAL");
-    assert_wrong("list", "`iscsictl list` lacks targets, luns, sessions or discovery-portals");
-    assert_wrong("list frobs", "`frobs` is no value of");
+    assert_wrong("list", "after `iscsictl list` a word is missing: targets, luns, sessions or discovery-portals");
+    let listed = "say targets, luns, sessions or discovery-portals";
+    assert_wrong("list frobs", &format!("after `iscsictl list` comes no `frobs`; {listed}"));
+    assert_wrong("completions", "after `iscsictl completions` a word is missing: bash,");
+    assert_wrong("completions csh", "after `iscsictl completions` comes no `csh`; say bash,");
     assert_wrong("login", "`iscsictl login` lacks IQN; name a target, or give --all for all of them");
     assert_wrong("login IQN --all", "exclude each other; leave one of them out");
     assert_wrong("modify target IQN", "there is nothing to change");
@@ -455,7 +458,7 @@ fn wrong_lines_get_one_sentence() {
     assert_wrong("modify target IQN --no-chap --chap-name me", "exclude each other; leave one of them out");
     assert_wrong("modify initiator-config -authentication Kerberos", "-authentication is None or CHAP");
     assert_wrong("add target IQN --portal nas --format json", "`iscsictl add target` has no option `--format`");
-    assert_wrong("show session one", "`one` is no value of NUMBER; say a whole number from 0 to 4294967295");
+    assert_wrong("show session one", "`one` is no value of NUMBER; say a number that `iscsictl list sessions` shows");
 }
 
 // check: wrong-line-sentence
@@ -472,8 +475,7 @@ fn what_people_type_wrongly_is_told_in_the_words_of_the_command() {
             "`iqn.2026-11.org.example:disk1` is no command of `iscsictl add`; did you mean `iscsictl add target iqn.2026-11.org.example:disk1`?",
         ),
         ("show IQN", "did you mean `iscsictl show target iqn.2026-11.org.example:disk1`?"),
-        ("list target", "`target` is no value of"),
-        ("list target", "did you mean `targets`?"),
+        ("list target", "after `iscsictl list` comes no `target`; did you mean `targets`?"),
         ("attach", "`iscsictl attach` lacks IQN; `iscsictl attach --help` explains"),
         ("logout", "`iscsictl logout` lacks IQN; name a target, or give --all for all of them"),
         ("list luns --json", "`iscsictl list` has no option `--json`; say `--format json`"),
@@ -484,19 +486,31 @@ fn what_people_type_wrongly_is_told_in_the_words_of_the_command() {
         ("list luns --format", "--format lacks its value: table, plist or json"),
         ("list luns all", "`all` is one word too many for `iscsictl list`"),
         ("login IQN --potral nas", "`iscsictl login` has no option `--potral`; did you mean `--portal`?"),
-        ("attach IQN --lun -1", "`-1` is no value of --lun; say a whole number from 0 to 4294967295"),
+        ("attach IQN --lun -1", "`-1` is no value of --lun; say a whole number from 0 to 16777215"),
         (
             "attach IQN --lun 99999999999999999999",
             "`99999999999999999999` is no value of --lun; say a whole number from 0",
         ),
-        ("show session x", "`x` is no value of NUMBER; say a whole number from 0"),
-        ("show session -1", "`-1` is no value of NUMBER; say a whole number from 0"),
-        ("modify target IQN --nop-interval -5", "`-5` is no value of --nop-interval; say a whole number from 0"),
+        ("show session x", "`x` is no value of NUMBER; say a number that `iscsictl list sessions` shows"),
+        ("show session -1", "`-1` is no value of NUMBER; say a number that `iscsictl list sessions` shows"),
+        (
+            "modify target IQN --nop-interval -5",
+            "`-5` is no value of --nop-interval; say a whole number from 0 to 3600",
+        ),
+        (
+            "modify target IQN --login-timeout 0",
+            "`0` is no value of --login-timeout; say a whole number from 1 to 3600",
+        ),
+        (
+            "modify target IQN --replacement-timeout 86401",
+            "`86401` is no value of --replacement-timeout; say a whole number from 0 to 86400",
+        ),
         ("modify target IQN --max-burst-length -5", "'-5' is not a value of MaxBurstLength"),
-        ("modify discovery --interval -1", "`-1` is no value of --interval; say a whole number from 0"),
-        ("modify discovery-config -interval -1", "`-1` is no value of --interval; say a whole number from 0"),
+        ("modify discovery --interval -1", "`-1` is no value of --interval; say a whole number from 30 to 32767"),
+        ("modify discovery --interval 29", "`29` is no value of --interval; say a whole number from 30 to 32767"),
+        ("modify discovery-config -interval -1", "`-1` is no value of --interval; say a whole number from 30"),
         ("modify target IQN -DataPDUInOrder No", "did you mean `--data-pdu-in-order`?"),
-        ("bench IQN --depth -1", "`-1` is no value of --depth; say 1 to 1024"),
+        ("bench IQN --depth -1", "`-1` is no value of --depth; say a whole number from 1 to 1024"),
         ("bench IQN --bs -1", "`-1` is no value of --bs; say a number of bytes"),
         ("add target IQN --portal a,b", "`a,b` is no value of --portal; name one portal, HOST or HOST:PORT"),
         ("login IQN --portal 127.0.0.1,13370", "`127.0.0.1,13370` is no value of --portal; name one portal"),
@@ -504,6 +518,15 @@ fn what_people_type_wrongly_is_told_in_the_words_of_the_command() {
             "discover ::1:13370",
             "`::1:13370` is no value of PORTAL; write an IPv6 address in brackets, as in [2001:db8::1]:3260",
         ),
+        (
+            "add target IQN --portal nas --chap-name me",
+            "`iscsictl add target` has no option `--chap-name`; the target is added without it, and then: \
+             `iscsictl modify target IQN --chap-name NAME`",
+        ),
+        ("add target IQN --portal nas --chap-secret", "and then: `iscsictl modify target IQN --chap-secret`"),
+        ("add target IQN --portal nas --auto-login yes", "and then: `iscsictl modify target IQN --auto-login YES|NO`"),
+        ("login IQN --chap-secret", "that is said by `iscsictl modify target IQN --chap-secret`"),
+        ("discover nas --chap-name me", "that is said by `iscsictl modify initiator --chap-name NAME`"),
         ("login IQN --portal a --portal b", "--portal is there twice; give it once"),
         ("--nothing list luns", "`iscsictl` has no option `--nothing`"),
         ("help nothing", "`nothing` is no command of `iscsictl`"),
@@ -514,10 +537,46 @@ fn what_people_type_wrongly_is_told_in_the_words_of_the_command() {
     assert!(nothing.to_string().starts_with("after `iscsictl` a word is missing: add, remove"), "{nothing}");
 }
 
+// check: number-ranges
+#[test]
+fn the_help_of_each_number_tells_the_range_that_is_taken() {
+    let action = understand("modify target --help").expect("good").action;
+    let Action::Here(Local::Text(help)) = action else { panic!("no help") };
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for timer in crate::config::Timer::ALL {
+        let range = timer.range();
+        let words = format!("{} to {}; default {}", range.start(), range.end(), timer.default_seconds());
+        let option = option_of_timer(timer);
+        let about = help.split(&format!("{option} <SECONDS>")).nth(1).expect("an option").split("--").next();
+        assert!(about.is_some_and(|about| about.contains(&words)), "{option}: {words} in {help}");
+        for (number, good) in [(*range.start(), true), (*range.end(), true), (range.end() + 1, false)] {
+            let line = format!("modify target IQN {option} {number}");
+            assert_eq!(understand(&line).is_ok(), good, "{line}");
+        }
+    }
+}
+
+/// `--login-timeout` of `LoginTimeout`.
+fn option_of_timer(timer: crate::config::Timer) -> String {
+    let dashed = timer.name().chars().flat_map(|c| match c.is_ascii_uppercase() {
+        true => vec!['-', c.to_ascii_lowercase()],
+        false => vec![c],
+    });
+    std::iter::once('-').chain(dashed).collect()
+}
+
 #[test]
 fn help_and_version_may_be_words() {
-    for (word, option) in [("help", "--help"), ("help modify target", "modify target --help"), ("version", "--version")]
-    {
+    for (word, option) in [
+        ("help", "--help"),
+        ("help help", "--help"),
+        ("help version", "--help"),
+        ("version --help", "--help"),
+        ("version help", "--help"),
+        ("help modify target", "modify target --help"),
+        ("help completions", "completions --help"),
+        ("version", "--version"),
+    ] {
         assert_eq!(understand(word), understand(option), "{word}");
         assert!(matches!(understand(word).expect("good").action, Action::Here(Local::Text(_))), "{word}");
     }
@@ -620,10 +679,10 @@ fn a_load_that_makes_no_sense_is_refused_before_anybody_is_asked() {
         assert_wrong(&format!("bench IQN --bs={size}"), "--bs");
     }
     for depth in ["0", "1025", "70000", "many", "1.5"] {
-        assert_wrong(&format!("bench IQN --depth {depth}"), "say 1 to 1024");
+        assert_wrong(&format!("bench IQN --depth {depth}"), "say a whole number from 1 to 1024");
     }
     for seconds in ["0", "86401", "99999999999", "5s"] {
-        assert_wrong(&format!("bench IQN --seconds {seconds}"), "say 1 to 86400");
+        assert_wrong(&format!("bench IQN --seconds {seconds}"), "say a whole number from 1 to 86400");
     }
     assert_wrong("bench IQN --rw write", "--destroy-data");
     assert_wrong("bench IQN --rw randread --verify", "writes nothing");

@@ -219,7 +219,7 @@ fn a_value_without_effect_is_refused_and_the_neutral_one_is_taken() {
         ("DataPDUInOrder", "No", "leave it at Yes"),
         ("datasequenceinorder", "no", "DataSequenceInOrder No would have no effect"),
     ] {
-        assert_refused(|config, s| config.modify_target(s, DISK, &key(name, value)), ExitCode::Configuration, words);
+        assert_refused(|config, s| config.modify_target(s, DISK, &key(name, value)), ExitCode::Usage, words);
     }
     let (mut config, mut secrets) = with_disk();
     for (name, value) in [
@@ -355,6 +355,30 @@ fn chap_by_halves_says_which_half_is_missing_and_how_to_give_it() {
     assert!(failure.to_string().contains("--chap-mutual-secret"), "{failure}");
 }
 
+// check: chap-by-halves
+#[test]
+fn chap_by_halves_is_stored_and_what_is_missing_is_said() {
+    let (mut config, mut secrets) = with_disk();
+    let name = chap(ChapChanges { name: Some("me".into()), ..ChapChanges::default() });
+    let notes = config.modify_target(&mut secrets, DISK, &name).expect("stored");
+    let said = format!("no secret is stored; store it with `iscsictl modify target {DISK} --chap-secret`");
+    assert!(notes.len() == 1 && notes[0].contains(&said), "{notes:?}");
+    let whole = chap(ChapChanges { secret: secret("twelve bytes and more"), ..ChapChanges::default() });
+    assert_eq!(config.modify_target(&mut secrets, DISK, &whole).expect("stored"), Vec::<String>::new());
+    // Of both at once, and of another change, there is nothing to say.
+    let (mut config, mut secrets) = with_disk();
+    let ours =
+        ChapChanges { name: Some("me".into()), secret: secret("twelve bytes and more"), ..ChapChanges::default() };
+    let changes = InitiatorChanges { chap: ours, ..InitiatorChanges::default() };
+    assert_eq!(config.modify_initiator(&mut secrets, &changes).expect("stored"), Vec::<String>::new());
+    let theirs = ChapChanges { mutual_name: Some("nas".into()), ..ChapChanges::default() };
+    let changes = InitiatorChanges { chap: theirs, ..InitiatorChanges::default() };
+    let notes = config.modify_initiator(&mut secrets, &changes).expect("stored");
+    assert!(notes.len() == 1 && notes[0].contains("--chap-mutual-secret"), "{notes:?}");
+    let alias = InitiatorChanges { alias: Some("host".into()), ..InitiatorChanges::default() };
+    assert_eq!(config.modify_initiator(&mut secrets, &alias).expect("stored"), Vec::<String>::new());
+}
+
 // check: chap-equal-secrets
 #[test]
 fn the_same_secret_both_ways_is_refused_however_it_comes_about() {
@@ -362,7 +386,7 @@ fn the_same_secret_both_ways_is_refused_however_it_comes_about() {
     let both = chap(ChapChanges { secret: secret(word), mutual_secret: secret(word), ..ChapChanges::default() });
     let (mut config, mut secrets) = with_disk();
     let failure = config.modify_target(&mut secrets, DISK, &both).expect_err("the same");
-    assert_eq!(failure.code, ExitCode::Configuration);
+    assert_eq!(failure.code, ExitCode::Usage);
     assert!(!failure.to_string().contains(word), "{failure}");
 
     let (mut config, mut secrets) = with_disk();

@@ -260,3 +260,38 @@ fn what_is_none_of_its_files_is_refused_in_one_sentence() {
     let other = b"<plist version=\"1.0\"><dict><key>Version</key><integer>1</integer></dict></plist>";
     assert!(refusal(other).contains("none of the sections"), "{}", refusal(other));
 }
+
+/// The same property list in Apple's binary encoding.
+fn binary(xml: &str) -> Vec<u8> {
+    let value = plist::Value::from_reader(std::io::Cursor::new(xml)).expect("a property list");
+    let mut bytes = Vec::new();
+    value.to_writer_binary(&mut bytes).expect("a binary property list");
+    bytes
+}
+
+// check: plist-binary
+#[test]
+fn a_binary_property_list_is_taken_as_one_of_xml() {
+    let xml = format!(
+        "<plist version=\"1.0\"><dict><key>Target Nodes</key><dict><key>{DISK}</key><dict><key>Portals</key><dict>\
+         <key>192.0.2.1</key><dict><key>Port</key>{PORT}</dict></dict></dict></dict></dict></plist>"
+    );
+    let of = |bytes: &[u8]| read_iscsi_osx(bytes, &Keychain::default()).expect("settings of iSCSIInitiator");
+    assert_eq!(of(&binary(&xml)), of(xml.as_bytes()));
+    assert_eq!(of(&binary(&xml)).import.targets.len(), 1);
+}
+
+// check: import-own-settings
+#[test]
+fn our_own_settings_are_told_apart_in_either_encoding() {
+    let xml = format!(
+        "<plist version=\"1.0\"><dict><key>Version</key><integer>1</integer><key>Targets</key><dict><key>{DISK}</key><dict>\
+         <key>Portals</key><array/></dict></dict></dict></plist>"
+    );
+    for bytes in [xml.as_bytes().to_vec(), binary(&xml)] {
+        let refusal = read_iscsi_osx(&bytes, &Keychain::default()).expect_err("nothing to import");
+        assert_eq!(refusal.code, ExitCode::Data);
+        let said = refusal.to_string();
+        assert!(said.contains("settings of iscsid itself") && said.contains("--config"), "{said}");
+    }
+}

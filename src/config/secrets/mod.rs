@@ -94,6 +94,9 @@ struct File {
 /// The version of the layout this program reads and writes.
 const VERSION: u32 = 1;
 
+/// What to do about a file that is wrong.
+const CORRECT: &str = "correct it, or move the file away and store the secrets anew";
+
 impl Secrets {
     /// Reads the file; none where there is none. One that others may read is refused, since what is
     /// in it is a secret no more.
@@ -104,16 +107,19 @@ impl Secrets {
         };
         let shown = path.display();
         let file: File =
-            schema::parse(&bytes).map_err(|what| failure(format!("{shown}: {}", without_values(&what))))?;
+            schema::parse_secrets(&bytes).map_err(|what| failure(format!("{shown}: {what}")).advice(CORRECT))?;
         if file.version != VERSION {
             let found = file.version;
-            return Err(failure(format!("{shown}: Version: is {found}, and this iscsid reads version {VERSION}")));
+            return Err(failure(format!("{shown}: Version: is {found}, and this iscsid reads version {VERSION}"))
+                .advice("use the iscsid that wrote it, or move the file away and store the secrets anew"));
         }
         let mut targets = BTreeMap::new();
         for (name, secrets) in file.targets {
-            let name = super::check::target_name(&name).map_err(|what| failure(format!("{shown}: Targets: {what}")))?;
+            let name = super::check::target_name(&name)
+                .map_err(|what| failure(format!("{shown}: Targets: {what}")).advice(CORRECT))?;
             if targets.insert(name.as_str().to_owned(), secrets).is_some() {
-                return Err(failure(format!("{shown}: Targets → {}: the target is there twice", name.as_str())));
+                let what = format!("{shown}: Targets → {}: the target is there twice", name.as_str());
+                return Err(failure(what).advice("remove one of them"));
             }
         }
         Ok(Secrets { initiator: file.initiator, targets })
@@ -127,18 +133,7 @@ impl Secrets {
         let mut bytes = Zeroizing::new(Vec::new());
         plist::to_writer_xml(&mut *bytes, &file)
             .map_err(|error| failure(format!("cannot write the secrets as a property list: {error}")))?;
-        file::readable(path, &bytes, |bytes| {
-            schema::parse::<File>(bytes).map(drop).map_err(|what| without_values(&what))
-        })?;
+        file::readable(path, &bytes, |bytes| schema::parse_secrets::<File>(bytes).map(drop))?;
         file::save(path, &bytes)
     }
-}
-
-/// serde's messages quote what they found, and here that may be a secret.
-fn without_values(message: &str) -> String {
-    let Some(start) = message.find("invalid type: ").or_else(|| message.find("invalid value: ")) else {
-        return message.to_owned();
-    };
-    let expected = message.rfind(", expected ").and_then(|at| message.get(at..)).unwrap_or_default();
-    format!("{}wrong type{expected}", message.get(..start).unwrap_or_default())
 }

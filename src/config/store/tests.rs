@@ -439,7 +439,21 @@ fn what_cannot_be_read_is_named() {
     let directory = directory();
     let failure = Store::open(directory.path()).expect_err("a directory");
     assert_eq!(failure.code, ExitCode::Configuration);
-    assert!(failure.to_string().starts_with(&format!("cannot read {}: ", directory.path().display())), "{failure}");
+    let path = directory.path().display();
+    let said = format!("{path} is a directory, and no property list; name a file, such as {path}/iscsid.plist");
+    assert!(failure.to_string().starts_with(&said), "{failure}");
+}
+
+// check: file-of-another-kind
+#[test]
+fn nobody_waits_for_settings_secrets_or_a_lock_that_are_a_pipe() {
+    for name in ["iscsid.plist", "secrets.plist", ".iscsid.plist.lock"] {
+        let directory = directory();
+        nix::unistd::mkfifo(&directory.path().join(name), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let failure = Store::open(&directory.path().join("iscsid.plist")).expect_err("a pipe");
+        assert_eq!(failure.code, ExitCode::Configuration, "{failure}");
+        assert!(failure.to_string().contains("is a named pipe, and no"), "{failure}");
+    }
 }
 
 // check: chap-secret-log
@@ -453,7 +467,12 @@ fn a_secrets_file_with_an_error_does_not_betray_what_is_in_it() {
     fs::write(secrets_path(&path), text).expect("written");
     fs::set_permissions(secrets_path(&path), fs::Permissions::from_mode(0o600)).expect("chmod");
     let failure = Store::open(&path).expect_err("no dictionary");
-    assert!(failure.to_string().contains("secrets.plist: Initiator: wrong type"), "{failure}");
+    assert!(
+        failure
+            .to_string()
+            .contains("secrets.plist: Initiator: is something else than belongs there: it has to be a dictionary"),
+        "{failure}"
+    );
     assert!(!failure.to_string().contains("horse"), "{failure}");
 }
 

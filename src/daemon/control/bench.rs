@@ -67,7 +67,8 @@ async fn measure(daemon: &Daemon, workload: &Workload, progress: &Progress) -> R
             Some(problem) => (ExitCode::Unavailable, problem.as_str()),
             None => (ExitCode::Data, "it is not a disk"),
         };
-        return Err(Failure::new(code, format!("{name} cannot be measured: {why}")));
+        return Err(Failure::new(code, format!("{name} cannot be measured: {why}"))
+            .advice("`iscsictl list luns` shows which units are disks"));
     };
     let seed = getrandom::u64().map_err(|error| {
         Failure::new(ExitCode::Internal, format!("the system gives no random numbers for the data: {error}"))
@@ -147,7 +148,8 @@ fn unfit(name: &str, misfit: Misfit) -> Failure {
         Misfit::NotBlocks { .. } => Failure::new(ExitCode::Usage, what).advice("take a --bs that is"),
         Misfit::TooLong { .. } => Failure::new(ExitCode::Usage, what).advice("take a smaller --bs"),
         Misfit::TooSmall { .. } => Failure::new(ExitCode::Usage, what).advice("take less of --bs or --depth"),
-        Misfit::ReadOnly => Failure::new(ExitCode::NotPermitted, format!("{what}: it takes no writes")),
+        Misfit::ReadOnly => Failure::new(ExitCode::NotPermitted, format!("{what}: it takes no writes"))
+            .advice("take --rw read or randread"),
     }
 }
 

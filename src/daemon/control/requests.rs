@@ -330,7 +330,8 @@ impl Daemon {
         if let ([name], Some(_)) = (names.as_slice(), lun)
             && self.disks.device(name).is_none()
         {
-            return Err(Failure::new(ExitCode::Data, format!("{name} is not attached")));
+            return Err(Failure::new(ExitCode::Data, format!("{name} is not attached"))
+                .advice("`iscsictl list luns` shows what is"));
         }
         if !force {
             return logout::detach_all_or_none(self, &names).await.map(Reply::Done);

@@ -33,6 +33,9 @@ use crate::trust::is_trusted;
 /// How long a client may take to send its next frame, and to take one of ours.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What all others are told.
+const NOT_PERMITTED: &str = "only root and the user that iscsid runs as may discover, log in, measure or change anything; all others may list and show";
+
 /// Who answers requests.
 pub(crate) trait Answer: Send + Sync + 'static {
     /// Does what is asked. Whether the client may ask it has been checked.
@@ -56,7 +59,7 @@ pub(crate) async fn serve<A: Answer>(listener: UnixListener, clients: usize, ans
     };
     // A client that leaves for another does not end what it has asked for.
     let limits = Limits { all: clients, busy_leave: true };
-    clients::serve("control", listener, limits, &stop, converse).await;
+    clients::serve("the control socket", listener, limits, &stop, converse).await;
 }
 
 /// The next frame, or the end.
@@ -121,11 +124,7 @@ impl Client {
                 }
                 self.run(answer.clone(), request).await?
             } else {
-                Err(Failure::new(
-                    ExitCode::NotPermitted,
-                    "only root and the user that iscsid runs as may change anything",
-                )
-                .advice("try it with sudo"))
+                Err(Failure::new(ExitCode::NotPermitted, NOT_PERMITTED).advice("try it with sudo"))
             };
             let reply = if self.may_change { reply } else { reply.map(redacted) };
             self.reply(reply).await?;

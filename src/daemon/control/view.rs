@@ -130,7 +130,8 @@ pub(crate) fn logged_in(daemon: &Daemon, typed: &str) -> Result<std::sync::Arc<L
     let (name, _) = current.config.find_target(typed)?;
     let slot = daemon.slot(&name);
     if slot.is_closing() {
-        return Err(Failure::new(ExitCode::TryAgain, format!("a logout of {name} is under way")));
+        return Err(Failure::new(ExitCode::TryAgain, format!("a logout of {name} is under way"))
+            .advice("wait until it has ended, then log in again"));
     }
     slot.live().ok_or_else(|| {
         Failure::new(ExitCode::Data, format!("{name} is not logged in"))

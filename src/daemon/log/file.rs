@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use crate::regular_file;
 
 /// The file that standard error leads to now; `None` where it is a terminal, a pipe or the like.
 pub(in crate::daemon) fn behind_standard_error() -> Option<PathBuf> {
@@ -34,9 +34,8 @@ pub(in crate::daemon) fn open_again(path: &Path) -> io::Result<()> {
 
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    // No link: whoever may put one there must not choose the file that root writes to.
-    options.append(true).create(true).mode(0o644).custom_flags(OFlag::O_NOFOLLOW.bits());
-    options.open(path)
+    // No link, and nothing else than a file: whoever may put one there must not choose what root writes to.
+    regular_file::open(path, options.append(true).create(true).mode(0o644))
 }
 
 #[cfg(test)]

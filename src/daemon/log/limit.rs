@@ -7,6 +7,9 @@
 //!                                                                                  were left out before it
 //! ```
 //! What is for whoever looks for a bug (`debug`, `trace`) is said in full: it was asked for.
+//!
+//! This is the bound for what nobody has thought of. Where a line is known to be a stranger's to cause, `clients::Seldom`
+//! keeps it to one a minute before it is put together.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -18,7 +18,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
 
+use crate::regular_file;
+
 const NAME: &str = "sessions.json";
+
+/// More than the names of all targets that a daemon can have.
+const LARGEST: u64 = 16 << 20;
 
 /// The targets that are logged in, by their normalised names.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ impl Survivors {
     /// An empty list in that runtime directory, and the names that the daemon before has left there.
     pub(crate) fn open(runtime_dir: &Path) -> (Survivors, BTreeSet<String>) {
         let path = runtime_dir.join(NAME);
-        let left = match fs::read(&path) {
+        let left = match regular_file::read(&path, LARGEST) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
                 tracing::warn!("{} is not a list of targets: {error}; it is not used", path.display());
                 BTreeSet::new()
@@ -126,5 +131,18 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join(NAME), b"{\xff").expect("written");
         assert!(Survivors::open(dir.path()).1.is_empty());
+    }
+
+    // check: file-of-another-kind
+    #[test]
+    fn nobody_waits_for_a_list_that_is_a_pipe_and_the_next_one_takes_its_place() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(NAME);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let (survivors, left) = Survivors::open(dir.path());
+        assert!(left.is_empty());
+        survivors.enter("iqn.a:1");
+        assert!(path.metadata().expect("there").is_file());
+        assert_eq!(Survivors::open(dir.path()).1.len(), 1);
     }
 }

@@ -155,15 +155,16 @@ pub(crate) async fn attach_unit(daemon: &Daemon, live: &Live, unit: &UnitInfo) -
     let attachable = live.attachable.lock().await;
     if !*attachable {
         let message = format!("unit {} of {target} cannot be attached: a logout is under way", unit.lun);
-        return Err(Failure::new(ExitCode::TryAgain, message));
+        return Err(Failure::new(ExitCode::TryAgain, message).advice("wait until it has ended, then log in again"));
     }
     let block = daemon.registry.get(&name).ok_or_else(|| {
         let why = unit.problem.as_deref().unwrap_or("it is not a disk");
         Failure::new(ExitCode::Data, format!("unit {} of {target} cannot be attached: {why}", unit.lun))
+            .advice("`iscsictl list luns` shows which units are disks")
     });
     if daemon.registry.is_claimed(&name, Use::Writing) {
         let message = format!("unit {} of {target} cannot be attached: a benchmark writes to it", unit.lun);
-        return Err(Failure::new(ExitCode::TryAgain, message));
+        return Err(Failure::new(ExitCode::TryAgain, message).advice("wait until that has ended, or end it"));
     }
     daemon.disks.attach(&name, block).await
 }

@@ -45,7 +45,7 @@ pub async fn serve(listener: UnixListener, clients: usize, registry: Arc<Registr
     let small = Arc::<SmallUnits>::default();
     let converse = |stream, place, _uid| converse(stream, place, registry.clone(), small.clone(), stop.clone());
     let limits = Limits { all: clients, busy_leave: false };
-    clients::serve("NBD", listener, limits, &stop, converse).await;
+    clients::serve("the NBD export", listener, limits, &stop, converse).await;
 }
 
 async fn converse(

@@ -83,7 +83,7 @@ pub async fn serve(listener: TcpListener, setup: Setup, stop: CancellationToken)
     let limits = Limits { all: setup.clients, busy_leave: true };
     let volume = Volume::new(setup)?;
     let converse = |stream, place, _uid| converse(stream, place, volume.clone(), stop.clone());
-    clients::serve("NFS", Loopback { listener, owners: Owners::new()? }, limits, &stop, converse).await;
+    clients::serve("the NFS export", Loopback { listener, owners: Owners::new()? }, limits, &stop, converse).await;
     Ok(())
 }
 

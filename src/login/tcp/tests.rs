@@ -430,6 +430,21 @@ async fn a_refusal_is_not_answered_by_another_attempt() {
     }
 }
 
+// check: chap-not-configured
+#[tokio::test]
+async fn a_target_that_refuses_who_brings_no_secret_is_told_as_that() {
+    let here = start(target(DISK)).await;
+    here.on_login(move |_| LoginAction::Refuse(2, 1));
+    let failed = OverTcp.open(&plan(), &at(here.address())).await.expect_err("refused");
+    assert_eq!(failed.cause, Cause::ChapMissing);
+    let failure = failed.failure("login");
+    assert_eq!(failure.code, crate::ipc::ExitCode::NotPermitted);
+    assert!(
+        failure.to_string().contains("no CHAP name and secret are set here; set them by `iscsictl modify target"),
+        "{failure}"
+    );
+}
+
 // check: chap-md5-retry
 #[tokio::test]
 async fn a_wrong_secret_costs_one_more_attempt_with_md5_and_no_third() {
