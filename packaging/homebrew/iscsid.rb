@@ -25,12 +25,16 @@ class Iscsid < Formula
     system bin/"iscsictl", "man", buildpath/"man"
     man5.install buildpath/"man/man5/iscsid.plist.5"
     man8.install buildpath/"man/man8/iscsid.8", buildpath/"man/man8/iscsictl.8"
+    pkgshare.install "packaging/newsyslog/org.iscsid.iscsid.conf"
   end
 
   def caveats
     <<~EOS
       Only root may attach disks, so the daemon runs as root:
         sudo brew services start iscsid
+
+      Its log is /Library/Logs/iscsid.log. To have newsyslog put that aside at 10 MB:
+        sudo cp #{opt_pkgshare}/org.iscsid.iscsid.conf /etc/newsyslog.d/
 
       Its settings are in /Library/Application Support/iscsid and survive upgrades. An upgrade restarts nothing by itself:
       unmount what is attached, then sudo brew services restart iscsid
@@ -41,8 +45,9 @@ class Iscsid < Formula
     run [opt_bin/"iscsid"]
     keep_alive true
     require_root true
-    log_path var/"log/iscsid.log"
-    error_log_path var/"log/iscsid.log"
+    # Where no other user than root can put another file, as Homebrew's could below its prefix.
+    log_path "/Library/Logs/iscsid.log"
+    error_log_path "/Library/Logs/iscsid.log"
   end
 
   test do

@@ -31,7 +31,7 @@ end
 
 module Places
   { bin: "bin", opt_bin: "opt/bin", etc: "etc", var: "var", man5: "man5", man8: "man8", buildpath: "build",
-    testpath: "testpath" }.each { |name, path| define_method(name) { Place.new("PREFIX/#{path}") } }
+    testpath: "testpath", pkgshare: "share/iscsid", opt_pkgshare: "opt/share/iscsid" }.each { |name, path| define_method(name) { Place.new("PREFIX/#{path}") } }
 end
 
 class Service

@@ -39,6 +39,7 @@ fn the_formula_builds_from_source_and_installs_everything_a_package_has() {
             ["system", "PREFIX/bin/iscsictl", "man", "PREFIX/build/man"],
             ["install", "PREFIX/man5", "PREFIX/build/man/man5/iscsid.plist.5"],
             ["install", "PREFIX/man8", "PREFIX/build/man/man8/iscsid.8", "PREFIX/build/man/man8/iscsictl.8"],
+            ["install", "PREFIX/share/iscsid", "packaging/newsyslog/org.iscsid.iscsid.conf"],
         ])
     );
     for page in iscsid::cli::manual::pages() {
@@ -59,11 +60,16 @@ fn the_service_runs_as_root_is_kept_alive_and_has_a_log() {
             "run": ["PREFIX/opt/bin/iscsid"],
             "keep_alive": [true],
             "require_root": [true],
-            "log_path": ["PREFIX/var/log/iscsid.log"],
-            "error_log_path": ["PREFIX/var/log/iscsid.log"],
+            "log_path": ["/Library/Logs/iscsid.log"],
+            "error_log_path": ["/Library/Logs/iscsid.log"],
         })
     );
-    assert!(formula["caveats"].as_str().is_some_and(|text| text.contains("/Library/Application Support/iscsid")));
+    let caveats = formula["caveats"].as_str().expect("a text");
+    assert!(caveats.contains("/Library/Application Support/iscsid"), "{caveats}");
+    // Homebrew may not write to /etc: who wants the log put aside copies the rule, which is for this very file.
+    assert!(caveats.contains("sudo cp PREFIX/opt/share/iscsid/org.iscsid.iscsid.conf /etc/newsyslog.d/"), "{caveats}");
+    let rule = std::fs::read_to_string("packaging/newsyslog/org.iscsid.iscsid.conf").expect("the rule");
+    assert!(rule.lines().any(|line| line.starts_with("/Library/Logs/iscsid.log ")), "{rule}");
 }
 
 #[test]

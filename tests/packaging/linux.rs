@@ -40,7 +40,9 @@ fn value(unit: &str, key: &str) -> Option<String> {
 #[test]
 fn everything_is_where_linux_looks_for_it_and_goes_again() {
     let root = tempfile::tempdir().expect("a directory");
-    made("install", root.path(), &[]);
+    let said = made("install", root.path(), &[]);
+    let below = format!("Installed below {}/usr/local: sbin/iscsid, bin/iscsictl, manual pages", root.path().display());
+    assert!(said.contains(&below) && said.contains("systemctl enable --now iscsid"), "what is next to do: {said}");
     let expected = [
         "bin/iscsictl",
         "lib/systemd/system/iscsid.service",
@@ -73,7 +75,8 @@ fn everything_is_where_linux_looks_for_it_and_goes_again() {
     made("install", root.path(), &[]);
     fs::create_dir_all(root.path().join("etc/iscsid")).expect("a directory");
     fs::write(root.path().join("etc/iscsid/iscsid.plist"), "mine").expect("written");
-    made("uninstall", root.path(), &[]);
+    let said = made("uninstall", root.path(), &[]);
+    assert!(said.contains("Removed below") && said.contains("/etc/iscsid"), "{said}");
     assert_eq!(files(root.path()), BTreeSet::from(["/etc/iscsid/iscsid.plist".to_owned()]));
 
     made("install", root.path(), &["PREFIX=/usr"]);
