@@ -333,7 +333,8 @@ mod tests {
     fn what_cannot_be_read_is_told_in_words_and_where_it_is() {
         assert_eq!(error(""), "it is empty");
         assert_eq!(error(" \n"), "it is empty");
-        let line = "<?xml version=\"1.0\"?>\n<plist version=\"1.0\">\n<dict>\n<key>a</key>\n<integer>x</integer>\n</dict></plist>";
+        let line =
+            "<?xml version=\"1.0\"?>\n<plist version=\"1.0\">\n<dict>\n<key>a</key>\n<data>x</data>\n</dict></plist>";
         assert_eq!(error(line), "it is not a whole property list: its XML cannot be read from line 5 on");
         assert_eq!(error("junk\u{0}"), "it is not a whole property list: it is neither XML nor a binary property list");
         let pieces = ["bplist00", "<plist", "<plist version=\"1.0\"><dict><key>a</key>", "{ \"a\": 1 }"];

@@ -448,7 +448,7 @@ fn wrong_lines_get_one_sentence() {
     let listed = "say targets, luns, sessions or discovery-portals";
     assert_wrong("list frobs", &format!("after `iscsictl list` comes no `frobs`; {listed}"));
     assert_wrong("completions", "after `iscsictl completions` a word is missing: bash,");
-    assert_wrong("completions csh", "after `iscsictl completions` comes no `csh`; say bash,");
+    assert_wrong("completions csh", "after `iscsictl completions` comes no `csh`; did you mean `zsh`?");
     assert_wrong("login", "`iscsictl login` lacks IQN; name a target, or give --all for all of them");
     assert_wrong("login IQN --all", "exclude each other; leave one of them out");
     assert_wrong("modify target IQN", "there is nothing to change");
