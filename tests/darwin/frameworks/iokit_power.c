@@ -64,7 +64,7 @@ static io_name darwin_IORegisterForSystemPower(void *refcon, struct notification
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&power.answered, &monotonic);
-    power.port = notification_port_create();
+    power.port = notification_port_hold(notification_port_create());
     power.root = connection->name;
     // The callback is told the service by a name that the program has no reference of.
     power.interest = (struct interest){.callback = callback, .refcon = refcon, .service = root->name};

@@ -80,6 +80,7 @@ static int darwin_IOServiceOpen(io_name service, io_name task, uint32_t type, io
 static int darwin_IOServiceClose(io_name connect) {
     struct connection *connection = io_of(&connection_class, connect);
     kernel_sim_close(connection->sim);
+    notification_port_let_go(connection->port);
     pthread_mutex_destroy(&connection->lock);
     io_release(connect);
     return IO_SUCCESS;
@@ -126,14 +127,18 @@ static int darwin_IOConnectCallAsyncStructMethod(io_name connect, uint32_t selec
     // Notices may come before the call has returned.
     pthread_mutex_lock(&connection->lock);
     struct notification_port *before = connection->port;
-    connection->port = notification_port_named(wake_port);
+    connection->port = notification_port_hold(notification_port_named(wake_port));
     memcpy(connection->reference, reference, sizeof connection->reference);
     pthread_mutex_unlock(&connection->lock);
     int result = call(connection, selector, input, input_length, output, output_length);
-    if (result == IO_SUCCESS) return result;
     pthread_mutex_lock(&connection->lock);
-    connection->port = before;
+    struct notification_port *unused = before;
+    if (result != IO_SUCCESS) {
+        unused = connection->port;
+        connection->port = before;
+    }
     pthread_mutex_unlock(&connection->lock);
+    notification_port_let_go(unused);
     return result;
 }
 OURS(IOConnectCallStructMethod) OURS(IOConnectCallAsyncStructMethod)

@@ -19,7 +19,6 @@ enum os_status {
     PARAMETER = -50,
     WRITE_PERMISSION = -61,
     AUTH_FAILED = -25293,
-    NO_SUCH_KEYCHAIN = -25294,
     DUPLICATE_ITEM = -25299,
     ITEM_NOT_FOUND = -25300,
     INTERACTION_NOT_ALLOWED = -25308,
@@ -30,7 +29,6 @@ static const struct { enum os_status status; const char *text; } texts[] = {
     {PARAMETER, "One or more parameters passed to a function were not valid."},
     {WRITE_PERMISSION, "Write permissions error."},
     {AUTH_FAILED, "The user name or passphrase you entered is not correct."},
-    {NO_SUCH_KEYCHAIN, "The specified keychain could not be found."},
     {DUPLICATE_ITEM, "The specified item already exists in the keychain."},
     {ITEM_NOT_FOUND, "The specified item could not be found in the keychain."},
     {INTERACTION_NOT_ALLOWED, "User interaction is not allowed."},
@@ -60,7 +58,7 @@ static unsigned long darwin_SecKeychainGetTypeID(void) { return (unsigned long)&
 static unsigned long darwin_SecKeychainItemGetTypeID(void) { return (unsigned long)&item_type; }
 OURS(SecKeychainGetTypeID) OURS(SecKeychainItemGetTypeID)
 
-// That there is such a file is seen when it is used.
+// It is there on every Mac.
 static int darwin_SecKeychainOpen(const char *path, struct keychain **keychain) {
     if (strcmp(path, SYSTEM_KEYCHAIN)) refuse("the keychain %s: only " SYSTEM_KEYCHAIN " is modelled", path);
     *keychain = object_create(&keychain_type, sizeof **keychain);
@@ -222,7 +220,7 @@ static int darwin_SecKeychainItemDelete(void *at) {
     pthread_mutex_lock(&lock);
     bool there = keychain_remove(&item->item);
     pthread_mutex_unlock(&lock);
-    machine_note("keychain let go of an item");
+    if (there) machine_note("keychain let go of an item");
     return there ? SUCCESS : ITEM_NOT_FOUND;
 }
 OURS(SecKeychainItemDelete)

@@ -1,6 +1,7 @@
 #include "frameworks/notification_port.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "darwin.h"
@@ -29,12 +30,14 @@ struct wake_port { struct io_object object; struct notification_port *port; };
 static const struct io_class wake_port_class = {.name = "notification port"};
 
 struct notification_port {
+    atomic_int users;  // the program, until it destroys it, and who was given it to send to
     io_name wake;
     struct source *source;
     pthread_mutex_t lock;
     pthread_cond_t delivered;
     struct message *first, **last;
     uint64_t sent, done;
+    bool destroyed;  // what is sent goes nowhere
 };
 
 static void read_port(void *info) {
@@ -59,6 +62,7 @@ struct notification_port *notification_port_create(void) {
     struct notification_port *made = calloc(1, sizeof *made);
     struct wake_port *wake = io_create(&wake_port_class, sizeof *wake);
     if (!made) refuse("no memory for an IONotificationPort");
+    made->users = 1;
     wake->port = made;
     made->wake = wake->object.name;
     made->source = source_create(read_port, made);
@@ -75,6 +79,18 @@ struct notification_port *notification_port_named(io_name wake_port) {
     return ((struct wake_port *)io_of(&wake_port_class, wake_port))->port;
 }
 
+struct notification_port *notification_port_hold(struct notification_port *port) {
+    port->users++;
+    return port;
+}
+
+void notification_port_let_go(struct notification_port *port) {
+    if (!port || --port->users) return;
+    pthread_cond_destroy(&port->delivered);
+    pthread_mutex_destroy(&port->lock);
+    free(port);
+}
+
 static struct message *message_create(void (*deliver)(const struct message *)) {
     struct message *made = calloc(1, sizeof *made);
     if (!made) refuse("no memory for a message");
@@ -86,10 +102,14 @@ static struct message *message_create(void (*deliver)(const struct message *)) {
 static uint64_t send_to(struct notification_port *port, struct message *message) {
     pthread_mutex_lock(&port->lock);
     uint64_t number = message->number = ++port->sent;
-    *port->last = message;
-    port->last = &message->next;
+    if (port->destroyed) {
+        free(message);
+    } else {
+        *port->last = message;
+        port->last = &message->next;
+        source_arrive(port->source);
+    }
     pthread_mutex_unlock(&port->lock);
-    source_arrive(port->source);
     return number;
 }
 
@@ -175,12 +195,18 @@ static struct notification_port *darwin_IONotificationPortCreate(io_name main_po
 
 static void darwin_IONotificationPortDestroy(struct notification_port *port) {
     io_release(port->wake);
+    pthread_mutex_lock(&port->lock);
+    port->destroyed = true;
+    struct message *message = port->first;
+    port->first = NULL;
+    port->last = &port->first;
+    pthread_mutex_unlock(&port->lock);
     object_release(port->source);
-    for (struct message *message = port->first, *next; message; message = next) {
+    for (struct message *next; message; message = next) {
         next = message->next;
         free(message);
     }
-    free(port);
+    notification_port_let_go(port);
 }
 
 // Not the caller's reference (the get rule).

@@ -13,7 +13,10 @@ struct interest { interest_callback *callback; void *refcon; io_name service; };
 
 struct notification_port *notification_port_create(void);
 struct notification_port *notification_port_named(io_name wake_port);
-// Puts the message there. `delivered`, if it is not NULL, is set when the callback has returned.
+// Who is to send to it, maybe after the program has destroyed it, holds it.
+struct notification_port *notification_port_hold(struct notification_port *port);
+void notification_port_let_go(struct notification_port *port);  // NULL: nothing to do
+// Puts the message there, and waits for nothing.
 void notification_port_tell(struct notification_port *port, const struct interest *whom, uint32_t message,
                             uint64_t argument);
 // The same, and waits until the callback has returned; false: nobody read the port within so long.

@@ -47,10 +47,13 @@ void object_release(void *at) {
     long left = --object->references;
     if (left < 0) refuse("CFRelease of a %s that nobody holds", object->type->name);
     if (left > 0) return;
-    if (object->type->end) object->type->end(object);
+    // Out of the list first: who goes through it sees none that is half gone.
     pthread_mutex_lock(&lock);
     object->next->previous = object->previous;
     object->previous->next = object->next;
+    pthread_mutex_unlock(&lock);
+    if (object->type->end) object->type->end(object);
+    pthread_mutex_lock(&lock);
     object->type = &gone;
     struct object *forgotten = remembered[next_remembered];
     remembered[next_remembered] = object;

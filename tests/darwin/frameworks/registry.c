@@ -56,6 +56,7 @@ static void end_notifier(struct io_object *object) {
     while (*at != notifier) at = &(*at)->next;
     *at = notifier->next;
     pthread_mutex_unlock(&service->lock);
+    notification_port_let_go(notifier->port);
     io_release(service_name(service));
 }
 static const struct io_class notifier_class = {.name = "interest notification", .end = end_notifier};
@@ -82,7 +83,7 @@ static int darwin_IOServiceAddInterestNotification(struct notification_port *por
     if (!terminated) {
         made = io_create(&notifier_class, sizeof *made);
         made->service = service;
-        made->port = port;
+        made->port = notification_port_hold(port);
         made->interest = (struct interest){.callback = callback, .refcon = refcon, .service = name};
         made->next = service->notifiers;
         service->notifiers = made;

@@ -102,7 +102,11 @@ static cf_boolean darwin_SCDynamicStoreSetNotificationKeys(void *at, const void 
     for (cf_index i = 0; expressions && i < expressions->count; i++) {
         const struct string *pattern = (const struct string *)expressions->items[i];
         regex_t *expression = expression_of(pattern);
-        if (!expression) return false;
+        if (!expression) {
+            let_go(exact);
+            let_go(expressions);
+            return false;
+        }
         regfree(expression);
         free(expression);
         machine_note("network watches %.*s", (int)pattern->length, pattern->bytes);
@@ -128,16 +132,27 @@ static void tell(void *info) {
 }
 
 static const void *retain_store(const void *store) { return object_retain((void *)store); }
-static void release_store(const void *store) { object_release((void *)store); }
 
-// The source holds the store.
+// At the end of the source.
+static void release_store(const void *of) {
+    struct store *store = (struct store *)of;
+    pthread_mutex_lock(&lock);
+    store->source = NULL;
+    pthread_mutex_unlock(&lock);
+    object_release(store);
+}
+
+// The source holds the store, which knows it as long as it is there.
 static struct source *darwin_SCDynamicStoreCreateRunLoopSource(const void *allocator, void *at, cf_index order) {
     (void)allocator, (void)order;
     struct store *store = object_of(&store_type, at);
+    struct source *made = source_create_holding(tell, store, retain_store, release_store);
+    pthread_mutex_lock(&lock);
     if (store->source) refuse("a second source of one SCDynamicStore");
-    store->source = source_create_holding(tell, store, retain_store, release_store);
+    store->source = made;
+    pthread_mutex_unlock(&lock);
     machine_listen();
-    return store->source;
+    return made;
 }
 OURS(SCDynamicStoreGetTypeID) OURS(SCDynamicStoreCreateWithOptions) OURS(SCDynamicStoreSetNotificationKeys)
 OURS(SCDynamicStoreCreateRunLoopSource)

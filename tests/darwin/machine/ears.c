@@ -12,6 +12,8 @@
 // The linker's names for the section that WORD fills.
 extern const struct word *const __start_words[], *const __stop_words[];
 
+enum { ASK_AGAIN = 5000 };  // microseconds
+
 static int listening = -1;
 static pid_t owner;  // a child of fork has the socket's name, and not the socket
 static char own_path[SOCKET_PATH];
@@ -34,6 +36,10 @@ static void *hear(void *nothing) {
     for (;;) {
         int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
+        if (fd < 0 && errno == EMFILE) {  // the program's doing: the word waits until it has closed one
+            usleep(ASK_AGAIN);
+            continue;
+        }
         if (fd < 0) refuse("the machine's socket: %m");
         char line[LINE], answer[LINE];
         if (channel_read(fd, line)) {

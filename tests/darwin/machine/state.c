@@ -116,6 +116,17 @@ bool state_set_link(struct state *of, const char *name, enum link link) {
 
 // ---- the log --------------------------------------------------------------------------------------------------------
 
+// A program that has as many descriptors as it may is given time to close one. The log is not kept open: a program may
+// close what it does not know.
+static int open_log(const char *path) {
+    enum { TRIES = 1000, PAUSE = 5000 };  // of microseconds
+    for (int tries = 0;; tries++) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (fd >= 0 || errno != EMFILE || tries == TRIES) return fd;
+        usleep(PAUSE);
+    }
+}
+
 void machine_note(const char *format, ...) {
     const char *directory = machine_directory();
     if (!directory) return;
@@ -129,7 +140,7 @@ void machine_note(const char *format, ...) {
     line[length++] = '\n';
     // One write, appended: lines of several processes do not mix.
     snprintf(path, sizeof path, "%s/log", directory);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int fd = open_log(path);
     if (fd < 0 || write(fd, line, (size_t)length) != length) refuse("the machine's %s: %m", path);
     close(fd);
 }

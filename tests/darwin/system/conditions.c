@@ -35,15 +35,15 @@ static int darwin_pthread_cond_broadcast(struct darwin_cond *cond) {
 }
 OURS(pthread_cond_broadcast)
 
+// Where Linux' time is up and the uptime's is not, as the machine slept, it is a wake-up without a cause, which every
+// program has to reckon with. It cannot be waited for again here: a signal since then would be missed.
 static int wait_until(struct darwin_cond *cond, struct darwin_mutex *mutex, uint64_t deadline) {
     pthread_cond_t *there = made(cond);
     if (!there || mutex_ready(mutex)) return DARWIN_EINVAL;
-    for (;;) {
-        if (deadline == FOREVER) return returned(pthread_cond_wait(there, &mutex->held));
-        struct timespec until = clock_linux_deadline(deadline);
-        int error = pthread_cond_clockwait(there, &mutex->held, CLOCK_MONOTONIC, &until);
-        if (error != ETIMEDOUT || clock_reached(deadline)) return returned(error);
-    }
+    if (deadline == FOREVER) return returned(pthread_cond_wait(there, &mutex->held));
+    struct timespec until = clock_linux_deadline(deadline);
+    int error = pthread_cond_clockwait(there, &mutex->held, CLOCK_MONOTONIC, &until);
+    return error == ETIMEDOUT && !clock_reached(deadline) ? 0 : returned(error);
 }
 
 static int darwin_pthread_cond_wait(struct darwin_cond *cond, struct darwin_mutex *mutex) {

@@ -108,16 +108,21 @@ static int darwin_copyfile_state_get(struct copy_state *state, uint32_t what, vo
 }
 OURS(copyfile_state_get)
 
+// copyfile_stat. An owner or a mode that cannot be given is not told: "If this fails, we don't care".
+static int copy_stat(const struct stat *from, int to) {
+    int unheeded = fchown(to, from->st_uid, from->st_gid);
+    unheeded = fchmod(to, from->st_mode & 07777);
+    (void)unheeded;
+    return copy_times(from, to);
+}
+
 // The target ends where what was copied ends, wherever the writing began: "This is wrong if fcopyfile() is given a dst_fd
 // with a non-zero starting offset, but we need to preserve the existing behavior" (copyfile_data).
 static int copy(int from, int to, const struct stat *file, uint32_t flags, off_t *copied) {
     if (flags & COPYFILE_DATA && S_ISREG(file->st_mode))
         if (copy_data(from, to, copied) != 0 || ftruncate(to, *copied) != 0)
             return -1;
-    if (flags & COPYFILE_STAT)
-        if (fchmod(to, file->st_mode & 07777) != 0 || copy_times(file, to) != 0)
-            return -1;
-    return 0;
+    return flags & COPYFILE_STAT ? copy_stat(file, to) : 0;
 }
 
 static int darwin_fcopyfile(int from, int to, struct copy_state *state, uint32_t flags) {

@@ -174,6 +174,12 @@ static int get_flags(int fd) {
     return flags < 0 ? -1 : open_flags_to_darwin(flags);
 }
 
+static int set_descriptor_flags(int fd, long flags) {
+    if (flags & DARWIN_FD_CLOFORK)
+        refuse("fcntl(F_SETFD, %#lx): FD_CLOFORK is not modelled", flags);
+    return fcntl(fd, F_SETFD, flags & DARWIN_FD_CLOEXEC ? FD_CLOEXEC : 0);
+}
+
 static int get_path(int fd, char to[DARWIN_MAXPATHLEN]) {
     int why = path_of_descriptor(fd, to);
     return why == 0 ? 0 : (int)fail(why);
@@ -187,7 +193,7 @@ static int darwin_fcntl(int fd, int command, long argument) {
     case DARWIN_F_DUPFD: return copy_descriptor(fd, (int)argument, false);
     case DARWIN_F_DUPFD_CLOEXEC: return copy_descriptor(fd, (int)argument, true);
     case DARWIN_F_GETFD: return fcntl(fd, F_GETFD) & FD_CLOEXEC ? DARWIN_FD_CLOEXEC : 0;
-    case DARWIN_F_SETFD: return fcntl(fd, F_SETFD, argument & DARWIN_FD_CLOEXEC ? FD_CLOEXEC : 0);
+    case DARWIN_F_SETFD: return set_descriptor_flags(fd, argument);
     case DARWIN_F_GETFL: return get_flags(fd);
     case DARWIN_F_SETFL: return set_flags(fd, (int)argument);
     case DARWIN_F_GETLK: return lock(fd, F_GETLK, there);

@@ -312,9 +312,9 @@ static void forget_watched(int fd) {
 }
 
 static void closing(int fd) {
-    socket_before_close(fd);
     pthread_mutex_lock(&all);
-    forget_watched(fd);
+    forget_watched(fd);  // which asks for the socket's record no more from here on
+    socket_before_close(fd);
     if (fd >= 0 && fd < QUEUES && queues[fd]) {
         struct kqueue *queue = queues[fd];
         queues[fd] = NULL;

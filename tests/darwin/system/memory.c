@@ -1,6 +1,7 @@
 // Mapped memory: bsd/sys/mman.h, bsd/kern/kern_mman.c; the checks of UNIX 03 are in libsyscall's wrappers/unix03.
 #include "system/errors.h"
 #include "system/pages.h"
+#include <stdbool.h>
 #include <sys/mman.h>
 
 static size_t page_size = DARWIN_PAGE;
@@ -12,10 +13,9 @@ DATA("_vm_page_size", &page_size)
 enum {
     DARWIN_MAP_NORESERVE = 0x40,
     DARWIN_MAP_NOCACHE = 0x400,
-    DARWIN_MAP_JIT = 0x800,
     DARWIN_MAP_ANON = 0x1000,
     SAME_ON_BOTH = MAP_SHARED | MAP_PRIVATE | MAP_FIXED,
-    MODELLED = SAME_ON_BOTH | DARWIN_MAP_NORESERVE | DARWIN_MAP_NOCACHE | DARWIN_MAP_JIT | DARWIN_MAP_ANON,
+    MODELLED = SAME_ON_BOTH | DARWIN_MAP_NORESERVE | DARWIN_MAP_NOCACHE | DARWIN_MAP_ANON,
 };
 enum { TAG_MASK = (int)0xff000000 };   // osfmk/mach/vm_statistics.h, VM_FLAGS_ALIAS_MASK: a name for the memory
 
@@ -99,19 +99,27 @@ static int darwin_msync(void *at, size_t length, int flags) {
 }
 OURS(msync)
 
+// msync with MS_ASYNC does nothing in Linux but to say ENOMEM of what is not mapped.
+static bool is_memory(const void *at, size_t length) {
+    size_t before = (uintptr_t)at % (size_t)getpagesize();
+    return msync((char *)at - before, length + before, MS_ASYNC) == 0;
+}
+
 static int darwin_mlock(const void *at, size_t length) {
     if (length == 0)
         return 0;
     if (mlock(at, length) == 0)
         return 0;
-    // vm_map_wire: KERN_RESOURCE_SHORTAGE. Linux says ENOMEM for a limit, and for what is no memory.
-    return errno == ENOMEM || errno == EPERM ? (int)fail(DARWIN_EAGAIN) : -1;
+    if (errno != ENOMEM && errno != EPERM)
+        return -1;
+    // vm_map_wire: KERN_RESOURCE_SHORTAGE, or KERN_INVALID_ADDRESS. Linux says ENOMEM for both.
+    return (int)fail(is_memory(at, length) ? DARWIN_EAGAIN : DARWIN_ENOMEM);
 }
 OURS(mlock)
 
 SAME(munlock)
 
-// Both are in the table of system calls, and do nothing.
+// It is in the table of system calls, and does nothing.
 static int darwin_mlockall(int flags) {
     (void)flags;
     return (int)fail(DARWIN_ENOSYS);

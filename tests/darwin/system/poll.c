@@ -98,6 +98,7 @@ static int darwin_select(int count, fd_set *reads, fd_set *writes, fd_set *error
     enum { LONGEST = 100000000, USEC_PER_SEC = 1000000 };
     uint64_t deadline = FOREVER;
     if (count < 0) return (int)fail(DARWIN_EINVAL);
+    if (count > FD_SETSIZE) refuse("select of more than %d descriptors is not modelled", FD_SETSIZE);
     if (timeout) {
         if (timeout->seconds < 0 || timeout->seconds > LONGEST || timeout->microseconds < 0 ||
             timeout->microseconds >= USEC_PER_SEC)

@@ -16,6 +16,7 @@
 // ---- the records ----------------------------------------------------------------------------------------------------
 
 enum { RECORDS = 61440 };  // as many as there are descriptors (descriptors.c)
+// They are never freed: other threads, and handlers of signals, which can take no lock, may be at one that goes.
 static struct socket *records[RECORDS];
 static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;
 
@@ -36,23 +37,16 @@ struct socket *socket_of(int fd) {
     there = records[fd];
     if (!there) {
         there = zeroed(1, sizeof *there);
-        there->users = 1;
         __atomic_store_n(&records[fd], there, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&keeping);
     return there;
 }
 
-static void drop(int fd) {
-    struct socket *there = records[fd];
-    __atomic_store_n(&records[fd], NULL, __ATOMIC_RELEASE);
-    if (there && --there->users == 0) free(there);
-}
-
 void socket_before_close(int fd) {
     if (fd < 0 || fd >= RECORDS || !records[fd]) return;
     pthread_mutex_lock(&keeping);
-    drop(fd);
+    __atomic_store_n(&records[fd], NULL, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&keeping);
 }
 
@@ -60,11 +54,7 @@ void socket_after_copy(int from, int to) {
     if (from < 0 || from >= RECORDS || to < 0 || to >= RECORDS) return;
     struct socket *there = socket_of(from);
     pthread_mutex_lock(&keeping);
-    drop(to);
-    if (there) {
-        there->users++;
-        __atomic_store_n(&records[to], there, __ATOMIC_RELEASE);
-    }
+    __atomic_store_n(&records[to], there, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&keeping);
 }
 
@@ -82,8 +72,8 @@ bool socket_is_tcp(int fd) { return option_of(fd, SOL_SOCKET, SO_PROTOCOL) == IP
 int socket_family(int fd) { return option_of(fd, SOL_SOCKET, SO_DOMAIN); }
 static bool is_listening(int fd) { return option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1; }
 
-static int events_of(int fd) {
-    struct pollfd asked = {.fd = fd, .events = POLLRDHUP};
+static int events_of(int fd, short asked_for) {
+    struct pollfd asked = {.fd = fd, .events = asked_for};
     int number = errno, found = poll(&asked, 1, 0);
     errno = number;
     return found == 1 ? asked.revents : 0;
@@ -91,7 +81,7 @@ static int events_of(int fd) {
 
 // Linux tells of a socket that was never connected that it has hung up, but not that its peer has.
 bool socket_closed_both_ways(int fd) {
-    return (events_of(fd) & (POLLHUP | POLLRDHUP)) == (POLLHUP | POLLRDHUP);
+    return (events_of(fd, POLLRDHUP) & (POLLHUP | POLLRDHUP)) == (POLLHUP | POLLRDHUP);
 }
 
 bool socket_peer_gone(int fd) {
@@ -253,7 +243,7 @@ static int darwin_connect(int fd, const void *name, socklen_t size) {
 OURS(connect)
 
 // bsd/kern/uipc_syscalls.c, accept_nocancel: for a connection that finds no descriptor, the connection is dropped. Linux
-// keeps it for later. It is taken by the descriptor after the last that the process may have, if that can be had.
+// keeps it for later, and looks for a descriptor before it looks for a connection. It is taken by the descriptor after the last that the process may have, if that can be had.
 static void drop_connection(int fd) {
     struct rlimit limit, more;
     if (getrlimit(RLIMIT_NOFILE, &limit)) refuse("the limit of descriptors: %m");
@@ -272,6 +262,7 @@ static int darwin_accept(int fd, void *name, socklen_t *size) {
     socklen_t room = sizeof address;
     int new = accept(fd, &address.any, &room);
     if (new < 0 && errno == EMFILE) {
+        if (fcntl(fd, F_GETFL) & O_NONBLOCK && !(events_of(fd, POLLIN) & POLLIN)) return (int)fail(DARWIN_EAGAIN);
         drop_connection(fd);
         return (int)fail(DARWIN_EMFILE);
     }
@@ -295,7 +286,7 @@ OURS(accept)
 
 // Of TCP: neither connected nor about to be. See socket_closed_both_ways.
 static bool is_unconnected(int fd) {
-    return socket_is_tcp(fd) && (events_of(fd) & (POLLHUP | POLLRDHUP)) == POLLHUP;
+    return socket_is_tcp(fd) && (events_of(fd, POLLRDHUP) & (POLLHUP | POLLRDHUP)) == POLLHUP;
 }
 
 // bsd/kern/uipc_socket.c, soshutdown: only what has a connection, or is about to. Linux wakes a listener by it, and shuts

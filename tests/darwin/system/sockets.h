@@ -6,7 +6,6 @@
 #include <stdbool.h>
 
 struct socket {
-    atomic_int users;        // descriptors of this process
     atomic_int error;        // so_error, of Darwin, where Linux' own had to be asked and is gone by that. 0: none
     atomic_bool cannot_send; // SS_CANTSENDMORE, since this process has shut it down for that
     atomic_bool shut_down;   // both ways, by this process

@@ -34,6 +34,8 @@ static const struct sysctl_name *find(const char *name) {
 // sysctl_old_user: what there is room for is copied, and what is left is told by ENOMEM.
 static int answer(const struct sysctl_name *entry, void *to, size_t *room, const void *new) {
     size_t length;
+    if (to && room == NULL)
+        return (int)fail(DARWIN_EFAULT);
     if (entry == NULL)
         return (int)fail(DARWIN_ENOENT);
     // userland_sysctl: who may not set it is told first; what root sets is not modelled.
@@ -57,8 +59,6 @@ static int answer(const struct sysctl_name *entry, void *to, size_t *room, const
 
 static int darwin_sysctlbyname(const char *name, void *to, size_t *room, void *new, size_t new_length) {
     (void)new_length;
-    if (to && room == NULL)
-        return (int)fail(DARWIN_EFAULT);
     return answer(find(name), to, room, new);
 }
 OURS(sysctlbyname)
@@ -75,7 +75,7 @@ static const struct numbered numbered[] = {
     {CTL_KERN, 7, "kern.maxfiles"},  {CTL_KERN, 10, "kern.hostname"},  {CTL_KERN, 21, "kern.boottime"},
     {CTL_KERN, 29, "kern.maxfilesperproc"}, {CTL_KERN, 65, "kern.osversion"},
     {CTL_HW, 1, "hw.machine"},       {CTL_HW, 2, "hw.model"},          {CTL_HW, 3, "hw.ncpu"},
-    {CTL_HW, 4, "hw.byteorder"},     {CTL_HW, 7, "hw.pagesize"},       {CTL_HW, 24, "hw.memsize"},
+    {CTL_HW, 4, "hw.byteorder"},     {CTL_HW, 7, "hw.pagesize_compat"},      {CTL_HW, 24, "hw.memsize"},
     {CTL_HW, 25, "hw.activecpu"},
 };
 

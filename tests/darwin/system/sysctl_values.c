@@ -63,6 +63,10 @@ SYSCTL("hw.memsize", memsize)
 static void *pagesize(size_t *length) { return sysctl_long(DARWIN_PAGE, length); }
 SYSCTL("hw.pagesize", pagesize)
 
+// bsd/kern/kern_mib.c: what HW_PAGESIZE stands for is an int still.
+static void *pagesize_compat(size_t *length) { return sysctl_int(DARWIN_PAGE, length); }
+SYSCTL("hw.pagesize_compat", pagesize_compat)
+
 static void *byteorder(size_t *length) { return sysctl_int(1234, length); }
 SYSCTL("hw.byteorder", byteorder)
 
