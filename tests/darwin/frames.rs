@@ -1,3 +1,5 @@
+use iscsid::testing::cannot;
+
 use crate::machrun::{Program, is_arm64};
 
 /// What `keeps` of the program gives where nothing is lost.
@@ -22,17 +24,21 @@ fn a_frame_gives_back_what_it_saved() {
 #[test]
 fn a_function_without_a_frame_gives_back_what_it_saved() {
     let Some(program) = Program::named("frames") else { return };
-    if !is_arm64() {
-        assert_eq!(program.says(&["frameless"]), kept());
+    if is_arm64() {
+        cannot("functions of arm64 are not made that way");
+        return;
     }
+    assert_eq!(program.says(&["frameless"]), kept());
 }
 
 #[test]
 fn a_stack_whose_size_is_in_the_code_only_is_unwound() {
     let Some(program) = Program::named("frames") else { return };
-    if !is_arm64() {
-        assert_eq!(program.says(&["large"]), kept());
+    if is_arm64() {
+        cannot("functions of arm64 are not made that way");
+        return;
     }
+    assert_eq!(program.says(&["large"]), kept());
 }
 
 #[test]

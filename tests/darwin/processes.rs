@@ -1,5 +1,7 @@
 //! Each scenario is a word of `programs/processes.rs`.
 
+use iscsid::testing::cannot;
+
 use crate::machrun::{Program, is_arm64};
 
 fn holds(word: &str) {
@@ -20,7 +22,8 @@ fn a_child_begins_where_and_with_what_it_is_told() {
 #[test]
 fn a_child_made_for_macos_runs_under_the_loader_too() {
     if is_arm64() {
-        return; // what qemu-user's program starts is for this machine's kernel, which knows no arm64
+        cannot("what qemu-user's program starts is for this machine's kernel, which knows no arm64");
+        return;
     }
     holds("itself");
 }
@@ -28,7 +31,8 @@ fn a_child_made_for_macos_runs_under_the_loader_too() {
 #[test]
 fn what_has_no_program_s_form_is_the_shell_s() {
     if is_arm64() {
-        return; // what qemu-user's program starts is for this machine's kernel, which knows no arm64
+        cannot("what qemu-user's program starts is for this machine's kernel, which knows no arm64");
+        return;
     }
     holds("scripts");
 }
@@ -36,7 +40,8 @@ fn what_has_no_program_s_form_is_the_shell_s() {
 #[test]
 fn what_cannot_be_started_says_why() {
     if is_arm64() {
-        return; // what qemu-user's program starts is for this machine's kernel, which knows no arm64
+        cannot("what qemu-user's program starts is for this machine's kernel, which knows no arm64");
+        return;
     }
     holds("errors");
 }

@@ -1,4 +1,4 @@
-// poll and select. Linux wakes; what is told is what xnu's filters see.
+// poll and select. Of poll, Linux wakes, and what is told is what xnu's filters see; select tells what Linux does.
 #include "darwin.h"
 
 #include <poll.h>

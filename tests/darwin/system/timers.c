@@ -1,5 +1,5 @@
-// EVFILT_TIMER: filt_timervalidate and its neighbours in bsd/kern/kern_event.c. A tick of mach_absolute_time is a
-// nanosecond (Intel).
+// EVFILT_TIMER: filt_timervalidate and its neighbours in bsd/kern/kern_event.c. Lengths in ticks of
+// mach_absolute_time (NOTE_MACHTIME) are not modelled.
 #include "system/kqueue.h"
 
 #include "system/clocks.h"

@@ -1,4 +1,5 @@
-// The macOS that the program finds: 13.5, the oldest whose sources (xnu-8796.141.3) are what is modelled.
+// The macOS that the program finds: 13.5 (xnu-8796.141.3), of the oldest that it is made for. Some of what is modelled was
+// read in later sources: their tags are cited there.
 #pragma once
 
 #ifdef __aarch64__
