@@ -25,7 +25,7 @@ pub struct Options {
     /// their own beside it. Default: /etc/iscsid/iscsid.plist for root on Linux, /Library/Application
     /// Support/iscsid/iscsid.plist for root on macOS, and the user's own configuration directory for
     /// anybody else. It is read only where nobody but root and the user iscsid runs as may write to it,
-    /// or to a directory above it.
+    /// or to a directory above it (but for one like /tmp, where only its owner may take a file away).
     #[arg(long, value_name = "FILE", env = "ISCSID_CONFIG")]
     config: Option<PathBuf>,
 
@@ -34,7 +34,7 @@ pub struct Options {
     /// Default: /run/iscsid for root on Linux, /var/run/iscsid for root on macOS, and a directory of
     /// one's own for anybody else: $XDG_RUNTIME_DIR/iscsid ($TMPDIR/iscsid on macOS), or
     /// /tmp/iscsid-UID where that variable is not set. Nobody but root and the user iscsid runs as may
-    /// write to it, or to a directory above it.
+    /// write to it, or to a directory above it (but for one like /tmp).
     #[arg(long, value_name = "DIRECTORY", env = "ISCSID_RUNTIME_DIR")]
     runtime_dir: Option<PathBuf>,
 

@@ -6,7 +6,7 @@
 //! The command line reads it, not the daemon: its user may read files that the daemon may not, and the system can
 //! ask the user for leave to use keychain items.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -82,11 +82,16 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         }
         _ => Failure::new(ExitCode::Data, format!("cannot read {shown}: {error}")).advice("look at where it is stored"),
     };
+    let refuse_another_kind = |facts: std::io::Result<Metadata>| match another_kind(&facts.map_err(not_read)?) {
+        Some(kind) => {
+            Err(Failure::new(ExitCode::Data, format!("{shown} is {kind}, and no property list")).advice(NAME_IT))
+        }
+        None => Ok(()),
+    };
+    // To open a device may do something to it.
+    refuse_another_kind(std::fs::metadata(path))?;
     let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(not_read)?;
-    if let Some(kind) = another_kind(&file.metadata().map_err(not_read)?) {
-        let message = format!("{shown} is {kind}, and no property list");
-        return Err(Failure::new(ExitCode::Data, message).advice(NAME_IT));
-    }
+    refuse_another_kind(file.metadata())?;
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(not_read)?;
     if bytes.len() as u64 > LARGEST {

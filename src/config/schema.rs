@@ -339,10 +339,11 @@ fn in_words(message: &str, path: &[String], values: Values) -> String {
             variants.rsplit_once(", expected ").map_or("those known", |(_, known)| known)
         );
     }
-    message
+    let message = message
         .replace("unknown field", "unknown key")
         .replace("missing field", "missing key")
-        .replace("unknown variant", "unknown word")
+        .replace("unknown variant", "unknown word");
+    tree::for_people(&message)
 }
 
 /// What is there, as serde names it.
@@ -454,6 +455,10 @@ mod tests {
             (
                 "<key>Defaults</key><dict><key>FlushPolicy</key><string>Never</string></dict>",
                 "Defaults → FlushPolicy: unknown word `Never`, expected `WriteThrough` or `OnCommit`",
+            ),
+            (
+                "<key>Defaults</key><dict><key>FlushPolicy</key><integer>x</integer></dict>",
+                "Defaults → FlushPolicy: unknown word `x`, expected `WriteThrough` or `OnCommit`",
             ),
             ("<key>Targets</key><array/>", "Targets: is an array, and has to be a dictionary"),
             (

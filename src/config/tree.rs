@@ -68,7 +68,9 @@ pub(super) fn for_people(text: &str) -> String {
 fn with_numbers_as_texts(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut rest = std::str::from_utf8(bytes).ok()?;
     // Room for all of it at once: a file of secrets leaves no copy behind.
-    let mut whole = Zeroizing::new(Vec::with_capacity(bytes.len().saturating_mul(2)));
+    let mut whole = Zeroizing::new(Vec::with_capacity(bytes.len().saturating_mul(3)));
+    let mut mark = [0; 4];
+    let mark: &str = NO_NUMBER.encode_utf8(&mut mark);
     while let Some(start) = rest.find('<') {
         let (before, tag) = rest.split_at(start);
         whole.extend_from_slice(before.as_bytes());
@@ -78,11 +80,15 @@ fn with_numbers_as_texts(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         .or_else(|| number(tag, "real", |text| text.parse::<f64>().is_ok()));
         match number {
             Some(Number { name, text, sound: true, length }) => {
-                whole.extend_from_slice(format!("<{name}>{text}</{name}>").as_bytes());
+                for part in ["<", name, ">", text, "</", name, ">"] {
+                    whole.extend_from_slice(part.as_bytes());
+                }
                 rest = tag.get(length..)?;
             }
             Some(Number { text, length, .. }) => {
-                whole.extend_from_slice(format!("<string>{NO_NUMBER}{text}</string>").as_bytes());
+                for part in ["<string>", mark, text, "</string>"] {
+                    whole.extend_from_slice(part.as_bytes());
+                }
                 rest = tag.get(length..)?;
             }
             None => {

@@ -152,7 +152,9 @@ fn what_is_under_way_when_a_target_asks_for_a_logout_is_waited_for_and_not_done_
     let writer = std::thread::scope(|threads| {
         let writer = threads.spawn(|| run("nbdcopy", [file.name(), uri(&disk)]));
         eventually("the write", LIMIT, || target.commands().iter().any(is_write).then_some(()));
-        target.send_async(AsyncEvent::LogoutRequest, Lun(0), [0, 0, 20], &[]);
+        // Time enough for what is under way, however busy this machine is.
+        daemon.ctl_ok(["modify", "target", TARGET, "--logout-timeout", "60"]);
+        target.send_async(AsyncEvent::LogoutRequest, Lun(0), [0, 0, 60], &[]);
         eventually("the request for a logout is heard", LIMIT, || {
             (daemon.session(TARGET)?.state == SessionState::Recovering).then_some(())
         });

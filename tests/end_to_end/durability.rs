@@ -191,7 +191,7 @@ fn a_mount_whose_daemon_was_killed_fails_is_named_and_can_be_mounted_again() {
 // check: attach-lost-mount
 #[test]
 fn a_lost_disk_is_named_without_a_daemon_and_after_a_logout_and_cleared_away_when_it_is_unmounted() {
-    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount", "losetup"]) {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");
@@ -229,7 +229,7 @@ fn a_lost_disk_is_named_without_a_daemon_and_after_a_logout_and_cleared_away_whe
 // check: doctor-names-what-fails-now
 #[test]
 fn a_disk_whose_unit_is_gone_is_listed_keeps_the_session_and_is_made_anew_when_the_unit_is_back() {
-    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount", "losetup"]) {
+    if !need_loop() || !need(&["mkfs.ext4", "mount", "umount"]) {
         return;
     }
     let runtime = Runtime::new().expect("a runtime");

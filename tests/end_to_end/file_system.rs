@@ -10,7 +10,7 @@ use crate::common::process::eventually;
 use crate::common::{Daemon, Mounted, need, need_loop, run};
 use crate::targets::{Spec, Tgt};
 
-const TOOLS: &[&str] = &["mkfs.ext4", "fsck.ext4", "mount", "umount", "losetup", "sha256sum", "fusermount3"];
+const TOOLS: &[&str] = &["mkfs.ext4", "fsck.ext4", "mount", "umount", "sha256sum", "fusermount3"];
 
 /// Attaches the one disk; gives its device.
 fn attach(daemon: &Daemon, iqn: &str) -> String {

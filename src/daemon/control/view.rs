@@ -173,7 +173,7 @@ pub(crate) async fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
 }
 
 /// The target of a unit, by their names.
-fn target_of(unit: &str) -> &str {
+pub(crate) fn target_of(unit: &str) -> &str {
     unit.rsplit_once('/').map_or(unit, |(target, _)| target)
 }
 
@@ -188,7 +188,10 @@ fn vanished(unit: &str, session: Option<SessionId>, device: Option<String>, lost
     };
     ipc::Lun {
         target: target.to_owned(),
-        lun: number.parse().unwrap_or_default(),
+        lun: number
+            .strip_prefix("0x")
+            .map_or_else(|| number.parse(), |hex| u64::from_str_radix(hex, 16))
+            .unwrap_or_default(),
         session: session.map(|id| id.0),
         state: ipc::LunState::Lost,
         r#type: 0,

@@ -175,7 +175,9 @@ impl Recovery {
             Ok(true) => Step::Watch,
             Ok(false) | Err(_) => {
                 warn!("{target} does not answer any more; logging in again at once");
-                self.live.recovers("it does not answer any more");
+                let lost = "it does not answer any more";
+                self.live.recovers(lost);
+                self.live.lost.send_replace(lost.to_owned());
                 // The connection gives no answers: it is closed at once, and its I/O waits for the next one.
                 if let Err(error) = self.daemon.bridge.suspend(id, Duration::ZERO).await {
                     debug!("the old connection to {target} is left: {error}");

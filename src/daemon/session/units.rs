@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::slot::Live;
 use crate::block::Use;
-use crate::daemon::control::view::nbd_of;
+use crate::daemon::control::view::{nbd_of, target_of};
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
 use crate::ipc::{ExitCode, Failure};
@@ -68,8 +68,11 @@ pub(crate) async fn attach_found(
         warn!("{sentence}");
         notes.push(sentence);
     };
-    let of_target = attached(daemon, target, &units);
-    let mut room = MOST_OF_A_TARGET.saturating_sub(of_target).min(MOST_IN_ALL.saturating_sub(attached_in_all(daemon)));
+    // All disks that are there, those of units among them that the target does not list any more: it could list others
+    // each time.
+    let attached = daemon.disks.attached();
+    let of_target = attached.iter().filter(|(name, _)| target_of(name) == target).count();
+    let mut room = MOST_OF_A_TARGET.saturating_sub(of_target).min(MOST_IN_ALL.saturating_sub(attached.len()));
     let (mut left, mut told) = (0_usize, 0_usize);
     for unit in units {
         if let Some(problem) = &unit.problem {
@@ -113,16 +116,6 @@ pub(crate) async fn attach_found(
         notes.push(sentence);
     }
     notes
-}
-
-/// How many of these units of a target are attached.
-fn attached(daemon: &Daemon, target: &str, units: &[UnitInfo]) -> usize {
-    units.iter().filter(|unit| daemon.disks.device(&unit_name(target, unit.lun)).is_some()).count()
-}
-
-fn attached_in_all(daemon: &Daemon) -> usize {
-    let lives = daemon.slots().into_iter().filter_map(|(_, slot)| slot.live());
-    lives.map(|live| attached(daemon, &live.target, &daemon.bridge.units(live.id()))).sum()
 }
 
 /// Looks for the units of a session, within a bound.

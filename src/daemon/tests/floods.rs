@@ -118,6 +118,20 @@ async fn how_many_units_are_attached_is_not_the_targets_to_say() {
     assert_eq!(stage.desk.count(), 400, "of no target any more by itself");
 }
 
+// check: attach-cap
+#[tokio::test(start_paused = true)]
+async fn a_target_that_lists_other_units_each_time_gets_no_more_disks_for_that() {
+    let stage = stage().await;
+    stage.kernel.count.store(40, Ordering::Relaxed);
+    stage.modify(A, TargetChanges { attach: Some(true), ..TargetChanges::default() }).await;
+    stage.log_in(A).await.expect("in");
+    for first in [40, 80, 120] {
+        stage.kernel.first.store(first, Ordering::Relaxed);
+        stage.ask(Request::Rescan { target: Some(A.into()) }).await.expect("another look");
+        assert_eq!(stage.desk.count(), MOST_OF_A_TARGET, "those that are not listed any more count as well");
+    }
+}
+
 // check: login-logged-out
 #[tokio::test(start_paused = true)]
 async fn a_login_that_is_logged_out_of_during_its_scan_says_so() {

@@ -155,6 +155,8 @@ pub(crate) struct ScriptedKernel {
     pub(crate) scans: AtomicBool,
     /// How many units a scan finds, and how many the last one has found.
     pub(crate) count: AtomicU32,
+    /// The number of the first unit that there is.
+    pub(crate) first: AtomicU32,
     seen: AtomicU32,
     /// How long a scan takes, in seconds.
     pub(crate) scan_takes: AtomicU32,
@@ -174,7 +176,8 @@ impl ScriptedKernel {
     }
 
     fn found(&self) -> Vec<UnitInfo> {
-        (0..self.seen.load(Ordering::Relaxed)).map(|lun| self.unit(lun.into())).collect()
+        let first = self.first.load(Ordering::Relaxed);
+        (first..first + self.seen.load(Ordering::Relaxed)).map(|lun| self.unit(lun.into())).collect()
     }
 
     fn unit(&self, lun: u64) -> UnitInfo {
@@ -345,6 +348,10 @@ impl Disks for Desk {
         self.attached.lock().expect("sound").contains(unit).then(|| "/dev/loop7".into())
     }
 
+    fn attached(&self) -> Vec<(String, String)> {
+        self.attached.lock().expect("sound").iter().map(|unit| (unit.clone(), "/dev/loop7".into())).collect()
+    }
+
     fn afterlife(&self) -> Afterlife {
         if *self.outlives.lock().expect("sound") { Afterlife::Waits } else { Afterlife::None }
     }
@@ -405,6 +412,7 @@ async fn stage_of(answers_logout: bool, by_the_system: bool) -> Stage {
         answers_logout,
         scans: true.into(),
         count: 1.into(),
+        first: 0.into(),
         seen: 1.into(),
         scan_takes: 0.into(),
         alive: answers_logout.into(),

@@ -210,9 +210,8 @@ pub(super) async fn keep(tools: &dyn Runner, node: &Path, file: &Path) -> Result
     }
     let outcome = tools.run(Program::Losetup, line(&words, file), COMMAND_LIMIT).await?;
     if outcome.ok() && self::node(&outcome.stdout)? != node {
-        // It has gone meanwhile, and this is another one.
+        // This is another one.
         undo(tools, file).await;
-        return Ok(false);
     }
     if !backs(node, file) {
         return Ok(false);

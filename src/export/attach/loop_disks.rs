@@ -575,8 +575,10 @@ async fn uses(node: PathBuf) -> Result<Vec<String>, AttachError> {
         let glance = Instant::now() + GLANCE;
         loop {
             let node = node.clone();
+            // Who holds it only for a glance has the whole of it: the last look begins after that.
+            let last = Instant::now() >= glance;
             let uses = blocking(move || Disk::at(&node).uses()).await?;
-            if !uses.fleeting || Instant::now() >= glance {
+            if !uses.fleeting || last {
                 return Ok(uses.who);
             }
             sleep(GLANCE_POLL).await;
