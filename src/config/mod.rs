@@ -40,7 +40,7 @@ pub use keys::{Dictionary, KeyWords, dictionaries};
 pub use nfs::NfsIdentity;
 pub use no_effect::WithoutEffect;
 pub use paths::{default_config, default_runtime_dir, left_behind, system_runtime_dir};
-pub(crate) use place::safe_way_to_runtime_dir;
+pub(crate) use place::{STICKY, safe_way_to_runtime_dir};
 #[cfg(target_os = "macos")]
 pub use secrets::macos_keychain::IscsiOsxKeychain;
 pub use secrets::{NodeSecrets, SecretBytes, Secrets};

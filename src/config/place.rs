@@ -27,7 +27,7 @@ use crate::trust::is_trusted;
 const MOST_LINKS: u32 = 40;
 
 /// Directory in which only the owner of something may remove or rename it.
-const STICKY: u32 = 0o1000;
+pub(crate) const STICKY: u32 = 0o1000;
 
 /// What lies at the end of a way.
 #[derive(Debug, Clone, Copy)]

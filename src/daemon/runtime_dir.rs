@@ -9,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-use crate::config::safe_way_to_runtime_dir;
+use crate::config::{STICKY, safe_way_to_runtime_dir};
 use crate::ipc::{ExitCode, Failure};
 use crate::regular_file;
 use crate::trust::is_trusted;
@@ -70,8 +70,11 @@ impl RuntimeDir {
             // And so could everybody who may write to it.
             let path = path.display();
             let message = format!("other users may write to the runtime directory {path}, which has mode {mode:o}");
-            return Err(Failure::new(ExitCode::NotPermitted, message)
-                .advice(format!("give one of your own by --runtime-dir, or say `chmod go-w {path}`")));
+            let another = "give one of your own by --runtime-dir";
+            // What is sticky is everybody's on purpose, as /tmp is.
+            let advice =
+                if mode & STICKY == 0 { format!("{another}, or say `chmod go-w {path}`") } else { another.into() };
+            return Err(Failure::new(ExitCode::NotPermitted, message).advice(advice));
         }
         let mut options = std::fs::OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
@@ -327,6 +330,7 @@ mod tests {
             let refusal = RuntimeDir::take(&path).expect_err("anybody's");
             assert_eq!(refusal.code, ExitCode::NotPermitted);
             assert!(refusal.to_string().contains(&format!("mode {mode:o}")), "{refusal}");
+            assert_eq!(refusal.to_string().contains("chmod"), mode & STICKY == 0, "/tmp stays as it is: {refusal}");
             assert_eq!(std::fs::read_dir(&path).expect("a directory").count(), 0, "something was made in it");
         }
     }

@@ -31,7 +31,8 @@ pub(super) fn examine(subject: &Subject, world: &dyn World, findings: &mut Vec<F
         Ok(stat) => {
             if stat.mode & 0o022 != 0 {
                 let found = format!("others may write to {shown}, and so to whom this machine logs in");
-                let advice = format!("chmod 600 {shown}");
+                let advice =
+                    format!("chmod 600 {shown} if that is iscsid's own file, else name another one with --config");
                 findings.push(Finding::problem(check, ExitCode::Configuration, found, advice));
             }
             if stat.owner != 0 && stat.owner != world.user() {
@@ -126,7 +127,9 @@ pub(super) fn sockets(subject: &Subject, world: &dyn World, findings: &mut Vec<F
         }
         Ok(stat) if stat.mode & 0o022 != 0 => {
             let found = format!("others may write to {shown}, and could put their own sockets there");
-            findings.push(Finding::problem(check, ExitCode::NotPermitted, found, format!("chmod go-w {shown}")));
+            let advice =
+                format!("chmod go-w {shown} if that is iscsid's own, else name another directory with --runtime-dir");
+            findings.push(Finding::problem(check, ExitCode::NotPermitted, found, advice));
             return;
         }
         Ok(_) => {}
