@@ -26,6 +26,7 @@ const READ_WRITE: c_int = 3;
 const MAP_SHARED: c_int = 1;
 const MAP_PRIVATE: c_int = 2;
 const MAP_ANON: c_int = 0x1000;
+const ENOMEM: i32 = 12;
 const EINVAL: i32 = 22;
 const ENOSYS: i32 = 78;
 
@@ -83,6 +84,8 @@ fn refusals() {
         assert_eq!(fails(msync(at.cast(), PAGE, 0x11)), EINVAL, "at once and later");
         assert_eq!(fails(madvise(at.cast(), PAGE, 99)), EINVAL);
         assert_eq!((mlock(at.cast(), PAGE), munlock(at.cast(), PAGE)), (0, 0));
+        assert_eq!(munmap(at.cast(), PAGE), 0);
+        assert_eq!(fails(mlock(at.cast(), PAGE)), ENOMEM, "no memory any more");
     }
 }
 

@@ -291,8 +291,10 @@ fn exhausted() {
     }
     println!("{:?}", listener.accept().map(|_| ()).map_err(|e| e.raw_os_error()));
     println!("{:?}", ours.read(&mut [0; 1]).map_err(|e| e.raw_os_error()));
-    drop(all.pop());
+    // Without a descriptor, too, it is looked for a connection first.
     listener.set_nonblocking(true).expect("ioctl");
+    println!("{:?}", listener.accept().map(|_| ()).map_err(|e| e.raw_os_error()));
+    drop(all.pop());
     println!("{:?}", listener.accept().map(|_| ()).map_err(|e| e.raw_os_error()));
 }
 

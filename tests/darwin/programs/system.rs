@@ -231,6 +231,15 @@ fn names() {
         size = 8;
         assert_eq!(sysctl(numbers.as_ptr(), 2, (&raw mut memory).cast(), &raw mut size, ptr::null(), 0), 0);
         assert!(memory > 64 << 20, "{memory}");
+        // CTL_HW, HW_PAGESIZE: an int, where the name's is longer.
+        let (mut page, mut long_page) = (0i32, 0i64);
+        size = 8;
+        assert_eq!(sysctl([6, 7].as_ptr(), 2, (&raw mut page).cast(), &raw mut size, ptr::null(), 0), 0);
+        assert_eq!(size, 4);
+        size = 8;
+        let at = (&raw mut long_page).cast();
+        assert_eq!(sysctlbyname(c("hw.pagesize").as_ptr(), at, &raw mut size, ptr::null(), 0), 0);
+        assert_eq!((i64::from(page), size), (long_page, 8));
     }
 }
 
