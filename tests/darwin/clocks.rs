@@ -1,5 +1,5 @@
-//! Clocks as Libc's gen/clock_gettime.c and osfmk/mach/mach_time.h have them; what sleep does to what they tell, `power`
-//! asks.
+//! Clocks as Libc's gen/clock_gettime.c and osfmk/mach/mach_time.h have them; what sleep does to what they tell,
+//! `power` asks.
 
 use std::time::Duration;
 

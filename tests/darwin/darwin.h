@@ -41,7 +41,8 @@ struct import { const char *symbol; const void *at; enum kind kind; int fixed; }
 #define OURS(name) SHIM("_" #name, darwin_##name)
 // glibc's function of that name does what Darwin's does, arguments and results alike.
 #define SAME(name) SHIM("_" #name, name)
-// Structures with 64 bit inode numbers have a suffix on x86_64 and none on arm64 (sys/cdefs.h, __DARWIN_SUF_64_BIT_INO_T).
+// Structures with 64 bit inode numbers have a suffix on x86_64 and none on arm64 (sys/cdefs.h,
+// __DARWIN_SUF_64_BIT_INO_T).
 #ifdef __x86_64__
 #define INODE64(name) SHIM("_" #name "$INODE64", darwin_##name)
 #else

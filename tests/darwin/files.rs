@@ -1,4 +1,5 @@
-//! Each scenario is a word of `programs/files.rs`, which checks what it is told and ends in a panic where a Mac differs.
+//! Each scenario is a word of `programs/files.rs`, which checks what it is told and ends in a panic where a Mac
+//! differs.
 
 use crate::machrun::Program;
 

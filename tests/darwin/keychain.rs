@@ -86,8 +86,8 @@ fn a_keychain_says_why_it_refuses() {
     assert_eq!(mac.told(&program, &["keychain", "sings"]).status.code(), Some(64));
 }
 
-/// A session with a screen, as after `sudo` in Terminal: the program waits for a person, unless it has said that it will
-/// not.
+/// A session with a screen, as after `sudo` in Terminal: the program waits for a person, unless it has said that it
+/// will not.
 #[test]
 fn where_there_is_a_screen_another_program_s_wish_waits_for_a_person() {
     let Some(program) = program() else { return };

@@ -1,5 +1,5 @@
-//! Sockets as xnu has them (bsd/kern/uipc_socket.c, uipc_syscalls.c and uipc_usrreq.c of xnu-10063.101.15), where that is
-//! another way than Linux'. Errors are Darwin's numbers.
+//! Sockets as xnu has them (bsd/kern/uipc_socket.c, uipc_syscalls.c and uipc_usrreq.c of xnu-10063.101.15), where that
+//! is another way than Linux'. Errors are Darwin's numbers.
 
 use nix::sys::signal::Signal;
 

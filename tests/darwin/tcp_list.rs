@@ -1,4 +1,5 @@
-//! net.inet.tcp.pcblist_n, by the layouts of bsd/netinet/in_pcb.h, tcp_var.h and bsd/sys/socketvar.h (xnu-10063.101.15).
+//! net.inet.tcp.pcblist_n, by the layouts of bsd/netinet/in_pcb.h, tcp_var.h and bsd/sys/socketvar.h
+//! (xnu-10063.101.15).
 
 use crate::machrun::Program;
 

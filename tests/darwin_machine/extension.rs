@@ -103,7 +103,8 @@ fn the_disk_of_the_extension_keeps_what_is_written_though_its_connection_is_cut(
     eventually("a device", LIMIT, || device(&daemon));
     let random = RandomFile::of_bytes(8192 * 512);
     run("nbdcopy", ["--flush", random.name(), &nbd]);
-    // The extension says that the connection is lost, by its notice; the daemon logs in again and hands the next one over.
+    // The extension says that the connection is lost, by its notice; the daemon logs in again and hands the next one
+    // over.
     target.disconnect_all(true);
     eventually("another login", LIMIT, || (target.logins().len() == 2).then_some(()));
     let read = daemon.home().dir().join("read");

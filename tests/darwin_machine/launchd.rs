@@ -8,7 +8,8 @@ use crate::common::process::{Process, eventually};
 use crate::common::program;
 use crate::mac::mac;
 
-/// What launchd does for a job with two sockets: it listens, and then its process becomes the daemon, which may take them.
+/// What launchd does for a job with two sockets: it listens, and then its process becomes the daemon, which may take
+/// them.
 const LAUNCHD: &str = "
 import os, socket, sys
 listeners = [socket.socket(socket.AF_UNIX) for name in ('Other', 'Control')]

@@ -1,11 +1,12 @@
-//! The Mac's own program, and the Mac around it: it sleeps and wakes, its network changes, its keychain refuses, launchd
-//! hands sockets over, the kernel extension is loaded.
+//! The Mac's own program, and the Mac around it: it sleeps and wakes, its network changes, its keychain refuses,
+//! launchd hands sockets over, the kernel extension is loaded.
 //!
 //! ```text
 //!   a scenario ── machrun --machine DIR WORD ──► the calls that macOS makes ──► iscsid, the Mach-O
 //!              ◄── DIR/log: what it did towards the machine ───────────────────┘   └── iSCSI ──► a target
 //! ```
-//! `tests/darwin/run machine` builds the program and runs these. With another program under test there is nothing to run.
+//! `tests/darwin/run machine` builds the program and runs these. With another program under test there is nothing to
+//! run.
 
 #![cfg(target_os = "linux")]
 

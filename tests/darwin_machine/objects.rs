@@ -31,8 +31,8 @@ fn held(home: Home, mut command: Command, times: usize, work: &dyn Fn(&Daemon, u
 /// Fewer and more times that something is done.
 const TIMES: [usize; 2] = [2, 20];
 
-/// The daemon holds as much after many times as after few: what is left behind each time would be that many more. At its
-/// end it may or may not have ended its thread for the extension's notices, with what that holds.
+/// The daemon holds as much after many times as after few: what is left behind each time would be that many more. At
+/// its end it may or may not have ended its thread for the extension's notices, with what that holds.
 fn leaves_nothing_behind(home: Home, command: impl Fn(&Home) -> Command, work: &dyn Fn(&Daemon, usize)) -> Home {
     let first = command(&home);
     let (few, home) = held(home, first, TIMES[0], work);

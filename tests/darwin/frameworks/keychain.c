@@ -86,8 +86,8 @@ static int darwin_SecKeychainGetUserInteractionAllowed(cf_boolean *allowed) {
 }
 OURS(SecKeychainSetUserInteractionAllowed) OURS(SecKeychainGetUserInteractionAllowed)
 
-// Somebody who did not store the password wants it. A session with a screen asks, in the order of agentquery.cpp; what a
-// person denies is CSSM_ERRCODE_OPERATION_AUTH_DENIED (objectacl.cpp).
+// Somebody who did not store the password wants it. A session with a screen asks, in the order of agentquery.cpp; what
+// a person denies is CSSM_ERRCODE_OPERATION_AUTH_DENIED (objectacl.cpp).
 static enum os_status ask(void) {
     if (machine_keychain() != KEYCHAIN_ASKS || !interaction_allowed) return INTERACTION_NOT_ALLOWED;
     if (machine_in_dark_wake()) return IN_DARK_WAKE;
@@ -192,7 +192,8 @@ static int darwin_SecKeychainAddGenericPassword(const struct object *keychain, u
     pthread_mutex_lock(&lock);
     int status = keychain_load(&present) ? (int)DUPLICATE_ITEM : set_password(&added, password_length, password);
     pthread_mutex_unlock(&lock);
-    machine_note(status ? "keychain did not take %.*s: %d" : "keychain took %.*s", (int)account_length, account, status);
+    machine_note(status ? "keychain did not take %.*s: %d" : "keychain took %.*s", (int)account_length, account,
+                 status);
     if (!status && item) *item = create_item(&added);
     return status;
 }

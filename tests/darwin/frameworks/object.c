@@ -102,7 +102,9 @@ static const void *darwin_CFRetain(void *object) { return object_retain(object);
 static void darwin_CFRelease(void *object) { object_release(object); }
 static cf_index darwin_CFGetRetainCount(const void *object) { return alive(object, "CFGetRetainCount")->references; }
 // A type's number says no more than that two are the same.
-static unsigned long darwin_CFGetTypeID(const void *object) { return (unsigned long)alive(object, "CFGetTypeID")->type; }
+static unsigned long darwin_CFGetTypeID(const void *object) {
+    return (unsigned long)alive(object, "CFGetTypeID")->type;
+}
 static cf_boolean darwin_CFEqual(const void *one, const void *other) { return object_equal(one, other); }
 OURS(CFRetain) OURS(CFRelease) OURS(CFGetRetainCount) OURS(CFGetTypeID) OURS(CFEqual)
 

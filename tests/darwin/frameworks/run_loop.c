@@ -26,7 +26,8 @@ STRING_CONSTANT("_kCFRunLoopCommonModes", common_modes, "kCFRunLoopCommonModes")
 
 // Common modes are the default one, unless somebody adds others (CFRunLoop.c), which nobody can here.
 static void is_usual_mode(const void *mode) {
-    if (!object_equal(mode, &default_mode) && !object_equal(mode, &common_modes)) refuse("a run loop's mode of its own");
+    if (!object_equal(mode, &default_mode) && !object_equal(mode, &common_modes))
+        refuse("a run loop's mode of its own");
 }
 
 // ---- sources --------------------------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ static const struct type store_type = {.name = "SCDynamicStore", .end = end};
 
 static unsigned long darwin_SCDynamicStoreGetTypeID(void) { return (unsigned long)&store_type; }
 
-static struct store *darwin_SCDynamicStoreCreateWithOptions(const void *allocator, const void *name, const void *options,
+static struct store *darwin_SCDynamicStoreCreateWithOptions(const void *allocator, const void *name,
+                                                            const void *options,
                                                             void (*callout)(struct store *, struct array *, void *),
                                                             const struct store_context *context) {
     (void)allocator;

@@ -64,7 +64,8 @@ int main(int argc, char **argv) {
     }
     if (argc > 1 && !strcmp(argv[1], "--machine")) return machine_tool(argc - 2, argv + 2);
     if (argc < 2 || *argv[1] == '-') {
-        fputs("usage: machrun [--check] PROGRAM [ARGUMENT…], machrun --pack PROGRAM OUT, or machrun --machine DIR WORD…\n",
+        fputs("usage: machrun [--check] PROGRAM [ARGUMENT…], machrun --pack PROGRAM OUT, or "
+              "machrun --machine DIR WORD…\n",
               stderr);
         return EX_USAGE;
     }

@@ -73,7 +73,8 @@ static void listen_once(void) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    if (pthread_create(&thread, NULL, hear, NULL) || pthread_detach(thread)) refuse("no thread for the machine's words");
+    if (pthread_create(&thread, NULL, hear, NULL) || pthread_detach(thread))
+        refuse("no thread for the machine's words");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

@@ -66,7 +66,7 @@ bool machine_will_shutdown(void) { return state()->will_shutdown != 0; }
 
 bool machine_in_dark_wake(void) { return state()->power == POWER_DARK; }
 
-// ---- the keychain ----------------------------------------------------------------------------------------------------
+// ---- the keychain ---------------------------------------------------------------------------------------------------
 
 enum keychain_mode machine_keychain(void) { return (enum keychain_mode)state()->keychain; }
 

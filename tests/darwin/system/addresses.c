@@ -21,8 +21,8 @@ int family_to_darwin(int linux_family) {
     refuse("a socket's family %d, of Linux, is not modelled", linux_family);
 }
 
-// bsd/kern/uipc_usrreq.c, unp_bind and unp_connect: the path is as long as the address says, or ends before; an empty one
-// is no file.
+// bsd/kern/uipc_usrreq.c, unp_bind and unp_connect: the path is as long as the address says, or ends before; an empty
+// one is no file.
 static int path_to_linux(const char *path, size_t length, union linux_address *to, socklen_t *to_size) {
     char name[DARWIN_SOCK_MAXADDRLEN + 1];
     if (length == 0) return DARWIN_EINVAL;

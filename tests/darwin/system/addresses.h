@@ -23,7 +23,13 @@ int family_to_darwin(int linux_family);
 
 struct darwin_sockaddr { uint8_t length, family; uint8_t data[14]; };
 struct darwin_sockaddr_in { uint8_t length, family; uint16_t port; uint32_t address; uint8_t zero[8]; };
-struct darwin_sockaddr_in6 { uint8_t length, family; uint16_t port; uint32_t flow; uint8_t address[16]; uint32_t scope; };
+struct darwin_sockaddr_in6 {
+    uint8_t length, family;
+    uint16_t port;
+    uint32_t flow;
+    uint8_t address[16];
+    uint32_t scope;
+};
 struct darwin_sockaddr_un { uint8_t length, family; char path[104]; };
 _Static_assert(sizeof(struct darwin_sockaddr_in) == sizeof(struct sockaddr_in), "struct sockaddr_in");
 _Static_assert(sizeof(struct darwin_sockaddr_in6) == sizeof(struct sockaddr_in6), "struct sockaddr_in6");

@@ -12,7 +12,9 @@ static uint64_t linux_clock(clockid_t which) {
     return nanoseconds_of(&now);
 }
 
-uint64_t nanoseconds_of(const struct timespec *of) { return (uint64_t)of->tv_sec * NSEC_PER_SEC + (uint64_t)of->tv_nsec; }
+uint64_t nanoseconds_of(const struct timespec *of) {
+    return (uint64_t)of->tv_sec * NSEC_PER_SEC + (uint64_t)of->tv_nsec;
+}
 
 struct timespec timespec_of(uint64_t nanoseconds) {
     return (struct timespec){(time_t)(nanoseconds / NSEC_PER_SEC), (long)(nanoseconds % NSEC_PER_SEC)};
@@ -78,7 +80,8 @@ enum {
     DARWIN_CLOCK_THREAD_CPUTIME_ID = 16,
 };
 
-// osfmk/mach/mach_time.h. On Intel a tick is a nanosecond; Apple silicon's timer has 24 MHz, so a tick is 125/3 of them.
+// osfmk/mach/mach_time.h. On Intel a tick is a nanosecond; Apple silicon's timer has 24 MHz, so a tick is 125/3 of
+// them.
 struct darwin_timebase { uint32_t numerator, denominator; };
 #ifdef __x86_64__
 static const struct darwin_timebase timebase = {1, 1};

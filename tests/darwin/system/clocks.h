@@ -11,8 +11,8 @@ uint64_t clock_uptime(void);      // stands still while the machine sleeps: mach
 uint64_t clock_continuous(void);  // goes on: mach_continuous_time
 uint64_t clock_calendar(void);    // since 1970
 
-// Everything that waits on Darwin waits by the uptime (osfmk/kern/clock.c: deadlines are of mach_absolute_time), and what
-// it waits by in Linux goes on while our machine "sleeps". So who waits asks at the end whether it is the end:
+// Everything that waits on Darwin waits by the uptime (osfmk/kern/clock.c: deadlines are of mach_absolute_time), and
+// what it waits by in Linux goes on while our machine "sleeps". So who waits asks at the end whether it is the end:
 //   while (call(wait_for(deadline)) timed out && !clock_reached(deadline)) {}
 #define FOREVER UINT64_MAX
 bool clock_reached(uint64_t uptime_deadline);

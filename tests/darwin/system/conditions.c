@@ -51,9 +51,10 @@ static int darwin_pthread_cond_wait(struct darwin_cond *cond, struct darwin_mute
 }
 OURS(pthread_cond_wait)
 
-// src/pthread_cond.c, _pthread_cond_wait: what is left is worked out once, at the beginning, by the time of day; what the
-// calendar does later changes nothing. A deadline that is past already is told without waiting.
-static int darwin_pthread_cond_timedwait(struct darwin_cond *cond, struct darwin_mutex *mutex, const struct timespec *at) {
+// src/pthread_cond.c, _pthread_cond_wait: what is left is worked out once, at the beginning, by the time of day; what
+// the calendar does later changes nothing. A deadline that is past already is told without waiting.
+static int darwin_pthread_cond_timedwait(struct darwin_cond *cond, struct darwin_mutex *mutex,
+                                         const struct timespec *at) {
     if (at->tv_nsec < 0 || at->tv_nsec >= NSEC_PER_SEC) return DARWIN_EINVAL;
     uint64_t now = clock_calendar(), until = at->tv_sec < 0 ? 0 : nanoseconds_of(at);
     return until <= now ? DARWIN_ETIMEDOUT : wait_until(cond, mutex, clock_after(until - now));

@@ -42,7 +42,12 @@ static long darwin_sysconf(int name) {
 }
 OURS(sysconf)
 
-enum { DARWIN_CS_PATH = 1, DARWIN_CS_USER_DIR = 65536, DARWIN_CS_USER_TEMP_DIR = 65537, DARWIN_CS_USER_CACHE_DIR = 65538 };
+enum {
+    DARWIN_CS_PATH = 1,
+    DARWIN_CS_USER_DIR = 65536,
+    DARWIN_CS_USER_TEMP_DIR = 65537,
+    DARWIN_CS_USER_CACHE_DIR = 65538,
+};
 
 // How long the answer is with its end, whatever there was room for; 0 for what there is not.
 static size_t darwin_confstr(int name, char *to, size_t size) {

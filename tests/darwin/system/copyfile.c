@@ -116,8 +116,8 @@ static int copy_stat(const struct stat *from, int to) {
     return copy_times(from, to);
 }
 
-// The target ends where what was copied ends, wherever the writing began: "This is wrong if fcopyfile() is given a dst_fd
-// with a non-zero starting offset, but we need to preserve the existing behavior" (copyfile_data).
+// The target ends where what was copied ends, wherever the writing began: "This is wrong if fcopyfile() is given a
+// dst_fd with a non-zero starting offset, but we need to preserve the existing behavior" (copyfile_data).
 static int copy(int from, int to, const struct stat *file, uint32_t flags, off_t *copied) {
     if (flags & COPYFILE_DATA && S_ISREG(file->st_mode))
         if (copy_data(from, to, copied) != 0 || ftruncate(to, *copied) != 0)

@@ -1,8 +1,8 @@
 // errno: glibc's number becomes Darwin's when the program asks for it.
 //
-// Every call of glibc leaves its own number in errno, and none clears it. So the program's `*__error()` is a variable of
-// ours: `___error` moves what glibc left there, translated, and clears glibc's. A number that the program itself stores
-// (0, before readdir) stays until the next failure.
+// Every call of glibc leaves its own number in errno, and none clears it. So the program's `*__error()` is a variable
+// of ours: `___error` moves what glibc left there, translated, and clears glibc's. A number that the program itself
+// stores (0, before readdir) stays until the next failure.
 #include "system/errors.h"
 
 struct error { int of_linux; const char *words; };
@@ -56,7 +56,8 @@ long fail(int darwin_number) {
 // Libc's string/strerror.c: a number without words is EINVAL and named all the same; what is cut off is ERANGE.
 static int darwin_strerror_r(int number, char *to, size_t size) {
     int known = number >= 0 && number <= DARWIN_ELAST;
-    int length = known ? snprintf(to, size, "%s", errors[number].words) : snprintf(to, size, "Unknown error: %d", number);
+    int length = known ? snprintf(to, size, "%s", errors[number].words)
+                       : snprintf(to, size, "Unknown error: %d", number);
     if (!known)
         return DARWIN_EINVAL;
     return (size_t)length < size ? 0 : DARWIN_ERANGE;

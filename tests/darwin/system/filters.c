@@ -47,7 +47,8 @@ static void detach_descriptor(struct kqueue *queue, struct knote *note) {
         refuse("descriptor %d was closed unseen while a kqueue watched it: %m", (int)note->ident);
 }
 
-static int touch_descriptor(struct kqueue *queue, struct knote *note, const struct darwin_kevent *change, bool *active) {
+static int touch_descriptor(struct kqueue *queue, struct knote *note, const struct darwin_kevent *change,
+                            bool *active) {
     (void)queue;
     int error = check_request(change->fflags, change->flags);
     if (error) return error;
@@ -71,7 +72,7 @@ static bool process_descriptor(struct kqueue *queue, struct knote *note, struct 
 const struct filter_calls filter_read = {attach_descriptor, detach_descriptor, touch_descriptor, process_descriptor};
 const struct filter_calls filter_write = {attach_descriptor, detach_descriptor, touch_descriptor, process_descriptor};
 
-// ---- EVFILT_USER: filt_userattach, filt_usertouch, filt_userprocess --------------------------------------------------
+// ---- EVFILT_USER: filt_userattach, filt_usertouch, filt_userprocess -------------------------------------------------
 
 #define NOTE_TRIGGER 0x01000000u
 #define NOTE_FFAND 0x40000000u

@@ -253,8 +253,8 @@ static int scan(struct kqueue *queue, struct darwin_kevent *events, int room, ui
 
 // kevent_internal: each change that fails, or wants a receipt, is told as long as there is room; without room the first
 // failure is the call's. If any was told, nothing is waited for.
-static int change_all(struct kqueue *queue, const struct darwin_kevent *changes, int count, struct darwin_kevent *events,
-                      int room, int *told) {
+static int change_all(struct kqueue *queue, const struct darwin_kevent *changes, int count,
+                      struct darwin_kevent *events, int room, int *told) {
     *told = 0;
     for (int i = 0; i < count; i++) {
         struct darwin_kevent change = changes[i];  // both lists may be the same memory

@@ -5,8 +5,8 @@
 //                 └── epoll says that something has changed
 //
 // What is told is what xnu's filters see at that moment (readiness.h). epoll only wakes: its edges are the wakeups of
-// Linux' sockets as KNOTE is that of xnu's. Reading and writing have an epoll each, so that the edge of one is none of the
-// other's; both are within a third, which is the descriptor that the program has.
+// Linux' sockets as KNOTE is that of xnu's. Reading and writing have an epoll each, so that the edge of one is none of
+// the other's; both are within a third, which is the descriptor that the program has.
 #pragma once
 #include "darwin.h"
 

@@ -26,7 +26,8 @@ _Static_assert(sizeof(struct rlimit) == 16, "struct rlimit");
 static const int limits_of_linux[DARWIN_RLIM_NLIMITS] = {
     [DARWIN_RLIMIT_CPU] = RLIMIT_CPU,         [DARWIN_RLIMIT_FSIZE] = RLIMIT_FSIZE, [DARWIN_RLIMIT_DATA] = RLIMIT_DATA,
     [DARWIN_RLIMIT_STACK] = RLIMIT_STACK,     [DARWIN_RLIMIT_CORE] = RLIMIT_CORE,   [DARWIN_RLIMIT_AS] = RLIMIT_AS,
-    [DARWIN_RLIMIT_MEMLOCK] = RLIMIT_MEMLOCK, [DARWIN_RLIMIT_NPROC] = RLIMIT_NPROC, [DARWIN_RLIMIT_NOFILE] = RLIMIT_NOFILE,
+    [DARWIN_RLIMIT_MEMLOCK] = RLIMIT_MEMLOCK, [DARWIN_RLIMIT_NPROC] = RLIMIT_NPROC,
+    [DARWIN_RLIMIT_NOFILE] = RLIMIT_NOFILE,
 };
 
 static rlim_t to_darwin(rlim_t of_linux) {
@@ -40,8 +41,8 @@ static rlim_t to_linux(rlim_t darwin) {
 // ---- descriptors ----------------------------------------------------------------------------------------------------
 //
 // A Mac's process begins with 256 and no hard limit, and what it says of itself is kept as it said it; as many as there
-// really are is the least of that and kern.maxfilesperproc. Linux' hard limit is a number: one that is as high as a Mac's
-// own most stands for none.
+// really are is the least of that and kern.maxfilesperproc. Linux' hard limit is a number: one that is as high as a
+// Mac's own most stands for none.
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rlimit descriptors;

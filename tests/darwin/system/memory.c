@@ -50,7 +50,8 @@ static void *darwin_mmap(void *at, size_t length, int protection, int flags, int
         fail(DARWIN_EINVAL);
         return MAP_FAILED;
     }
-    int through = (flags & SAME_ON_BOTH) | (anonymous ? MAP_ANONYMOUS : 0) | (flags & DARWIN_MAP_NORESERVE ? MAP_NORESERVE : 0);
+    int through = (flags & SAME_ON_BOTH) | (anonymous ? MAP_ANONYMOUS : 0)
+        | (flags & DARWIN_MAP_NORESERVE ? MAP_NORESERVE : 0);
     // Both of the two at once: xnu shares, Linux takes it for MAP_SHARED_VALIDATE.
     if (flags & MAP_SHARED)
         through &= ~MAP_PRIVATE;

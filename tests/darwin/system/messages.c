@@ -63,8 +63,8 @@ static ssize_t broken_pipe(int fd, int darwin_flags) {
     return fail(DARWIN_EPIPE);
 }
 
-// bsd/kern/uipc_socket.c, sosendcheck: what cannot send any more is EPIPE, whatever its error is, and keeps that error for
-// the next recv. Linux tells the error first.
+// bsd/kern/uipc_socket.c, sosendcheck: what cannot send any more is EPIPE, whatever its error is, and keeps that error
+// for the next recv. Linux tells the error first.
 static ssize_t sent(int fd, ssize_t result, int darwin_flags) {
     struct socket *known = socket_of(fd);
     if (result >= 0) {
@@ -200,8 +200,8 @@ union linux_control {
     char room[CMSG_SPACE(MOST_RIGHTS * sizeof(int))];
 };
 
-// bsd/kern/uipc_usrreq.c, unp_internalize: one header, as long as all there is, that holds descriptors. A kqueue does not
-// travel.
+// bsd/kern/uipc_usrreq.c, unp_internalize: one header, as long as all there is, that holds descriptors. A kqueue does
+// not travel.
 static int control_to_linux(const struct darwin_msghdr *from, union linux_control *control, struct msghdr *to) {
     const struct darwin_cmsghdr *head = from->control;
     if (from->control_size < sizeof *head) return DARWIN_EINVAL;

@@ -1,4 +1,5 @@
-// Mutexes. glibc's lies behind the signature; a static initialiser leaves zeroes there, which glibc takes for a plain one.
+// Mutexes. glibc's lies behind the signature; a static initialiser leaves zeroes there, which glibc takes for a plain
+// one.
 #include "system/errors.h"
 #include "system/signature.h"
 

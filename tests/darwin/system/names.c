@@ -10,7 +10,9 @@
 
 static int darwin_mkdirat(int directory, const char *path, int mode) {
     struct place place;
-    return locate(&place, directory, path) ? mkdirat(place.directory, place.path, (mode_t)mode & ACCESS_PERMISSIONS) : -1;
+    if (!locate(&place, directory, path))
+        return -1;
+    return mkdirat(place.directory, place.path, (mode_t)mode & ACCESS_PERMISSIONS);
 }
 OURS(mkdirat)
 
@@ -61,7 +63,8 @@ OURS(rmdir)
 
 static int darwin_linkat(int from_directory, const char *from, int to_directory, const char *to, int flags) {
     struct place old, new;
-    if (!flags_allowed(flags, DARWIN_AT_SYMLINK_FOLLOW) || !locate(&old, from_directory, from) || !locate(&new, to_directory, to))
+    if (!flags_allowed(flags, DARWIN_AT_SYMLINK_FOLLOW) || !locate(&old, from_directory, from)
+        || !locate(&new, to_directory, to))
         return -1;
     return linkat(old.directory, old.path, new.directory, new.path, at_flags_to_linux(flags));
 }
@@ -87,7 +90,8 @@ static bool ends_in_dots(const char *path) {
 
 static int darwin_renameat(int from_directory, const char *from, int to_directory, const char *to) {
     struct place old, new;
-    if (!locate(&old, from_directory, from) || !locate(&new, to_directory, to) || is_of_system(&old) || is_of_system(&new))
+    if (!locate(&old, from_directory, from) || !locate(&new, to_directory, to) || is_of_system(&old)
+        || is_of_system(&new))
         return -1;
     if (ends_in_dots(from) || ends_in_dots(to))
         return (int)fail(DARWIN_EINVAL);
@@ -110,17 +114,19 @@ static int darwin_renameatx_np(int from_directory, const char *from, int to_dire
         refuse("renameatx_np: the flags %#x are not modelled", flags);
     if (both || ends_in_dots(from) || ends_in_dots(to))
         return (int)fail(DARWIN_EINVAL);
-    if (!locate(&old, from_directory, from) || !locate(&new, to_directory, to) || is_of_system(&old) || is_of_system(&new))
+    if (!locate(&old, from_directory, from) || !locate(&new, to_directory, to) || is_of_system(&old)
+        || is_of_system(&new))
         return -1;
-    unsigned through = (flags & DARWIN_RENAME_SWAP ? RENAME_EXCHANGE : 0) | (flags & DARWIN_RENAME_EXCL ? RENAME_NOREPLACE : 0);
+    unsigned through = (flags & DARWIN_RENAME_SWAP ? RENAME_EXCHANGE : 0)
+        | (flags & DARWIN_RENAME_EXCL ? RENAME_NOREPLACE : 0);
     int rc = renameat2(old.directory, old.path, new.directory, new.path, through);
     // A file system that cannot: Linux says EINVAL.
     return rc != 0 && errno == EINVAL ? (int)fail(DARWIN_ENOTSUP) : rc;
 }
 OURS(renameatx_np)
 
-// What a link holds is what was given, but for /private, which Linux would not find: it is put there as Linux has it, and
-// read so.
+// What a link holds is what was given, but for /private, which Linux would not find: it is put there as Linux has it,
+// and read so.
 static int darwin_symlinkat(const char *holds, int directory, const char *path) {
     struct place place, held;
     if (!locate(&place, directory, path) || is_of_system(&place))

@@ -165,8 +165,8 @@ static int set(int fd, const struct option *option, const void *value, socklen_t
     return setsockopt(fd, option->linux_level, option->linux_name, value, size) ? errno_to_darwin(errno) : 0;
 }
 
-// bsd/kern/uipc_socket.c, sosetoptlock: a socket that is closed both ways takes no option, not even when the other end did
-// that. Linux would set it.
+// bsd/kern/uipc_socket.c, sosetoptlock: a socket that is closed both ways takes no option, not even when the other end
+// did that. Linux would set it.
 static int darwin_setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
     if (!socket_of(fd)) return setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, value, size);  // for its error
     if (socket_closed_both_ways(fd)) return (int)fail(DARWIN_EINVAL);

@@ -5,8 +5,8 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-// Of users' temporary files: /var/folders on a Mac. Programs of Linux that a test starts find them by this name, too, and
-// what is inside has a path as long as on a Mac, where a socket's has to have room in struct sockaddr_un.
+// Of users' temporary files: /var/folders on a Mac. Programs of Linux that a test starts find them by this name, too,
+// and what is inside has a path as long as on a Mac, where a socket's has to have room in struct sockaddr_un.
 #define FOLDERS "/tmp/.darwin"
 _Static_assert(sizeof FOLDERS == sizeof "/var/folders", "paths of sockets");
 
@@ -104,7 +104,8 @@ static bool absolute(struct place *place, const char *path) {
         const char *rest = below(full, pairs[i].darwin);
         if (rest == NULL)
             continue;
-        snprintf(place->room, sizeof place->room, "%s%s", pairs[i].of_linux, pairs[i].of_linux[1] || *rest == 0 ? rest : rest + 1);
+        snprintf(place->room, sizeof place->room, "%s%s", pairs[i].of_linux,
+                 pairs[i].of_linux[1] || *rest == 0 ? rest : rest + 1);
         place->path = place->room;
         return true;
     }
@@ -113,8 +114,8 @@ static bool absolute(struct place *place, const char *path) {
     return true;
 }
 
-// Whether bytes from 0x80 on are UTF-8 (RFC 3629): APFS takes no other names (Apple File System Guide, "Frequently Asked
-// Questions": "APFS accepts only valid UTF-8 encoded filenames for creation").
+// Whether bytes from 0x80 on are UTF-8 (RFC 3629): APFS takes no other names (Apple File System Guide, "Frequently
+// Asked Questions": "APFS accepts only valid UTF-8 encoded filenames for creation").
 static bool is_utf8(const char *path) {
     for (const unsigned char *at = (const unsigned char *)path; *at; at++) {
         if (*at < 0x80)

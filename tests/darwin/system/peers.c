@@ -36,8 +36,8 @@ static int tell(const void *from, size_t length, void *value, socklen_t *size) {
     return 0;
 }
 
-// bsd/kern/uipc_usrreq.c, uipc_ctloutput: the credentials are those at the time of connecting, and stay when the other end
-// has gone; its process is told only as long as it is there.
+// bsd/kern/uipc_usrreq.c, uipc_ctloutput: the credentials are those at the time of connecting, and stay when the other
+// end has gone; its process is told only as long as it is there.
 int peer_option(int fd, int name, void *value, socklen_t *size) {
     if (name == LOCAL_PEERCRED) {
         struct darwin_xucred credentials;

@@ -23,8 +23,8 @@ enum {
     FOR_WRITING = DARWIN_POLLOUT | DARWIN_POLLWRBAND,
 };
 
-// bsd/kern/sys_generic.c, poll_nocancel: nothing is watched of a descriptor for which nothing is asked; Linux would still
-// tell of its end.
+// bsd/kern/sys_generic.c, poll_nocancel: nothing is watched of a descriptor for which nothing is asked; Linux would
+// still tell of its end.
 static struct pollfd to_linux(const struct pollfd *from) {
     struct pollfd to = {.fd = from->events ? from->fd : -1};
     if (from->events & (FOR_READING | DARWIN_POLLHUP)) to.events |= POLLIN | POLLRDHUP;
@@ -94,7 +94,8 @@ _Static_assert(sizeof(struct darwin_timeval) == 16, "struct timeval");
 _Static_assert(sizeof(fd_set) == 128, "fd_set");
 
 // bsd/kern/kern_time.c, itimerfix: no more than 100000000 seconds.
-static int darwin_select(int count, fd_set *reads, fd_set *writes, fd_set *errors, const struct darwin_timeval *timeout) {
+static int darwin_select(int count, fd_set *reads, fd_set *writes, fd_set *errors,
+                         const struct darwin_timeval *timeout) {
     enum { LONGEST = 100000000, USEC_PER_SEC = 1000000 };
     uint64_t deadline = FOREVER;
     if (count < 0) return (int)fail(DARWIN_EINVAL);
@@ -103,7 +104,8 @@ static int darwin_select(int count, fd_set *reads, fd_set *writes, fd_set *error
         if (timeout->seconds < 0 || timeout->seconds > LONGEST || timeout->microseconds < 0 ||
             timeout->microseconds >= USEC_PER_SEC)
             return (int)fail(DARWIN_EINVAL);
-        deadline = clock_after((uint64_t)timeout->seconds * NSEC_PER_SEC + (uint64_t)timeout->microseconds * NSEC_PER_USEC);
+        deadline = clock_after((uint64_t)timeout->seconds * NSEC_PER_SEC +
+                               (uint64_t)timeout->microseconds * NSEC_PER_USEC);
     }
     for (;;) {
         fd_set copies[3], *given[3] = {reads, writes, errors};

@@ -105,7 +105,8 @@ static struct readiness can_write_socket(int fd, int64_t low_water) {
 static struct readiness can_read_pipe(int fd, int64_t low_water) {
     int64_t there = count_of(fd, FIONREAD);
     bool ended = events_now(fd, POLLIN) & POLLHUP;
-    return (struct readiness){.ready = ended || there >= (low_water > 1 ? low_water : 1), .ended = ended, .data = there};
+    bool ready = ended || there >= (low_water > 1 ? low_water : 1);
+    return (struct readiness){.ready = ready, .ended = ended, .data = there};
 }
 
 static struct readiness can_write_pipe(int fd, int64_t low_water) {

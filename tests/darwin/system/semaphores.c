@@ -63,8 +63,8 @@ static intptr_t darwin_dispatch_semaphore_wait(struct dispatch_semaphore *semaph
 }
 OURS(dispatch_semaphore_wait)
 
-// src/semaphore.c, _dispatch_semaphore_dispose: one that is let go of while it counts less than at its making is in use,
-// and that ends the program.
+// src/semaphore.c, _dispatch_semaphore_dispose: one that is let go of while it counts less than at its making is in
+// use, and that ends the program.
 static void darwin_dispatch_release(struct dispatch_semaphore *object) {
     if (object->kind != SEMAPHORE) refuse("dispatch_release of what is no semaphore is not modelled");
     int count;

@@ -5,8 +5,8 @@
 
 #include "system/errors.h"
 
-// bsd/sys/signal.h. SIGEMT and SIGINFO are Darwin's alone: real time signals of Linux stand for them, so that they can be
-// sent, blocked and caught.
+// bsd/sys/signal.h. SIGEMT and SIGINFO are Darwin's alone: real time signals of Linux stand for them, so that they can
+// be sent, blocked and caught.
 enum { LINUX_SIGEMT = 50, LINUX_SIGINFO = 51 };
 enum { DARWIN_SIGKILL = 9, DARWIN_SIGSEGV = 11, DARWIN_SIGSTOP = 17, DARWIN_SIGINFO = 29 };
 static const uint8_t linux_signals[DARWIN_NSIG] = {
@@ -40,7 +40,8 @@ darwin_sigset signals_to_darwin(const sigset_t *of) {
     return set;
 }
 
-// What Linux does by itself for a real time signal is to end the process; SIGINFO is ignored (sys/signalvar.h, sigprop).
+// What Linux does by itself for a real time signal is to end the process; SIGINFO is ignored (sys/signalvar.h,
+// sigprop).
 static void __attribute__((constructor)) ignore_siginfo(void) { signal(LINUX_SIGINFO, SIG_IGN); }
 
 // ---- what is told of a signal ---------------------------------------------------------------------------------------

@@ -110,8 +110,8 @@ int socket_take_error(int fd) {
 
 // ---- made -----------------------------------------------------------------------------------------------------------
 
-// net.local.stream.sendspace and recvspace (bsd/kern/uipc_usrreq.c): 8 KiB lie between the two ends of a Unix socket, and
-// whoever writes more waits. Linux counts the memory and doubles what it is told.
+// net.local.stream.sendspace and recvspace (bsd/kern/uipc_usrreq.c): 8 KiB lie between the two ends of a Unix socket,
+// and whoever writes more waits. Linux counts the memory and doubles what it is told.
 static void limit_buffer(int fd) {
     const int PIPSIZ = 8192;
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &PIPSIZ, sizeof PIPSIZ)) refuse("SO_SNDBUF of a Unix socket: %m");
@@ -197,7 +197,8 @@ static int check_connect(int fd, const union linux_address *address, struct sock
     if (error) return error;
     // netinet/in_pcb.c, in_pcbladdr; netinet6/in6_pcb.c, in6_pcbladdr; netinet/tcp_usrreq.c, tcp_usr_connect.
     if (address->any.sa_family != AF_INET && address->any.sa_family != AF_INET6) return DARWIN_EAFNOSUPPORT;
-    if (address->any.sa_family == AF_INET && IN_MULTICAST(ntohl(address->in.sin_addr.s_addr))) return DARWIN_EAFNOSUPPORT;
+    if (address->any.sa_family == AF_INET && IN_MULTICAST(ntohl(address->in.sin_addr.s_addr)))
+        return DARWIN_EAFNOSUPPORT;
     if (address->in.sin_port == 0) return DARWIN_EADDRNOTAVAIL;  // at the same place for IPv6
     return 0;
 }
@@ -208,8 +209,8 @@ static void limit_connecting(int fd, struct socket *known) {
         refuse("TCP_CONNECTIONTIMEOUT by TCP_USER_TIMEOUT: %m");
 }
 
-// bsd/kern/uipc_usrreq.c, unp_connect: a file that is no socket is ENOTSOCK, and a listener without room refuses at once,
-// where Linux would wait.
+// bsd/kern/uipc_usrreq.c, unp_connect: a file that is no socket is ENOTSOCK, and a listener without room refuses at
+// once, where Linux would wait.
 static int connect_path(int fd, const union linux_address *address, socklen_t size) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -1;
@@ -242,8 +243,9 @@ static int darwin_connect(int fd, const void *name, socklen_t size) {
 }
 OURS(connect)
 
-// bsd/kern/uipc_syscalls.c, accept_nocancel: for a connection that finds no descriptor, the connection is dropped. Linux
-// keeps it for later, and looks for a descriptor before it looks for a connection. It is taken by the descriptor after the last that the process may have, if that can be had.
+// bsd/kern/uipc_syscalls.c, accept_nocancel: for a connection that finds no descriptor, the connection is dropped.
+// Linux keeps it for later, and looks for a descriptor before it looks for a connection. It is taken by the descriptor
+// after the last that the process may have, if that can be had.
 static void drop_connection(int fd) {
     struct rlimit limit, more;
     if (getrlimit(RLIMIT_NOFILE, &limit)) refuse("the limit of descriptors: %m");
@@ -255,8 +257,8 @@ static void drop_connection(int fd) {
 }
 
 // bsd/kern/uipc_syscalls.c, accept_nocancel, and uipc_socket2.c, sonewconn_internal: the new one is as blocking as the
-// listener, and signals or not as that does. What was reset before it was accepted is accepted and has no name: a length
-// of nothing, and no error (tcp_usr_accept's ECONNABORTED is dropped).
+// listener, and signals or not as that does. What was reset before it was accepted is accepted and has no name: a
+// length of nothing, and no error (tcp_usr_accept's ECONNABORTED is dropped).
 static int darwin_accept(int fd, void *name, socklen_t *size) {
     union linux_address address = {0};
     socklen_t room = sizeof address;
@@ -289,8 +291,8 @@ static bool is_unconnected(int fd) {
     return socket_is_tcp(fd) && (events_of(fd, POLLRDHUP) & (POLLHUP | POLLRDHUP)) == POLLHUP;
 }
 
-// bsd/kern/uipc_socket.c, soshutdown: only what has a connection, or is about to. Linux wakes a listener by it, and shuts
-// down what it says ENOTCONN of.
+// bsd/kern/uipc_socket.c, soshutdown: only what has a connection, or is about to. Linux wakes a listener by it, and
+// shuts down what it says ENOTCONN of.
 static int darwin_shutdown(int fd, int how) {
     if (how < SHUT_RD || how > SHUT_RDWR) return (int)fail(DARWIN_EINVAL);
     struct socket *known = socket_of(fd);

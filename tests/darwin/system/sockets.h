@@ -30,8 +30,8 @@ bool socket_closed_both_ways(int fd);
 bool socket_peer_gone(int fd);
 bool socket_is_tcp(int fd);
 int socket_family(int fd);  // Linux'
-// Whether that error is how Linux tells that the other end of a Unix socket left something unread, or never accepted it.
-// xnu tells the end, as ever (bsd/kern/uipc_usrreq.c, unp_disconnect).
+// Whether that error is how Linux tells that the other end of a Unix socket left something unread, or never accepted
+// it. xnu tells the end, as ever (bsd/kern/uipc_usrreq.c, unp_disconnect).
 bool socket_ended_unread(int fd, int linux_error);
 // Its error, in Darwin's numbers, which stays: what so_error is for kevent's fflags.
 int socket_error(int fd);

@@ -90,8 +90,8 @@ OURS(posix_spawnattr_setsigmask)
 
 // ---- starting -------------------------------------------------------------------------------------------------------
 
-static int start(pid_t *pid, const char *name, struct file_actions *const *actions, struct attributes *const *attributes,
-                 char *const words[], char *const environment[], bool search) {
+static int start(pid_t *pid, const char *name, struct file_actions *const *actions,
+                 struct attributes *const *attributes, char *const words[], char *const environment[], bool search) {
     char *const none[] = {NULL};
     char *const *with = environment ? environment : none;
     struct program program;
@@ -115,14 +115,14 @@ static int start(pid_t *pid, const char *name, struct file_actions *const *actio
     return why;
 }
 
-static int darwin_posix_spawn(pid_t *pid, const char *path, struct file_actions *const *actions, struct attributes *const *attributes,
-                              char *const words[], char *const environment[]) {
+static int darwin_posix_spawn(pid_t *pid, const char *path, struct file_actions *const *actions,
+                              struct attributes *const *attributes, char *const words[], char *const environment[]) {
     return start(pid, path, actions, attributes, words, environment, false);
 }
 OURS(posix_spawn)
 
-static int darwin_posix_spawnp(pid_t *pid, const char *name, struct file_actions *const *actions, struct attributes *const *attributes,
-                               char *const words[], char *const environment[]) {
+static int darwin_posix_spawnp(pid_t *pid, const char *name, struct file_actions *const *actions,
+                               struct attributes *const *attributes, char *const words[], char *const environment[]) {
     return start(pid, name, actions, attributes, words, environment, true);
 }
 OURS(posix_spawnp)

@@ -183,7 +183,8 @@ static void posix(const struct statfs *from, struct darwin_statvfs *to) {
         .files = (uint32_t)(from->f_files),
         .free_files = (uint32_t)(from->f_ffree),
         .available_files = (uint32_t)(from->f_ffree),
-        .flags = (from->f_flags & ST_RDONLY ? DARWIN_ST_RDONLY : 0) | (from->f_flags & ST_NOSUID ? DARWIN_ST_NOSUID : 0),
+        .flags = (from->f_flags & ST_RDONLY ? DARWIN_ST_RDONLY : 0)
+            | (from->f_flags & ST_NOSUID ? DARWIN_ST_NOSUID : 0),
         .longest_name = DARWIN_NAME_MAX,
     };
     memcpy(&to->id, &from->f_fsid, sizeof(uint32_t));

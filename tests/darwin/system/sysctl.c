@@ -40,7 +40,8 @@ static int answer(const struct sysctl_name *entry, void *to, size_t *room, const
         return (int)fail(DARWIN_ENOENT);
     // userland_sysctl: who may not set it is told first; what root sets is not modelled.
     if (new)
-        return geteuid() == 0 ? (refuse("sysctl: setting %s is not modelled", entry->name), 0) : (int)fail(DARWIN_EPERM);
+        return geteuid() == 0 ? (refuse("sysctl: setting %s is not modelled", entry->name), 0)
+                              : (int)fail(DARWIN_EPERM);
     void *value = entry->read(&length);
     if (value == NULL)
         return -1;

@@ -18,7 +18,7 @@
 #include "system/errors.h"
 #include "system/sysctl.h"
 
-// ---- the layout ------------------------------------------------------------------------------------------------------
+// ---- the layout -----------------------------------------------------------------------------------------------------
 
 // bsd/sys/socketvar.h, XSO_….
 enum part {
@@ -113,7 +113,7 @@ struct item {
 };
 _Static_assert(sizeof(struct item) == 104 + 104 + 2 * 32 + 136 + 208, "only the last part needs padding");
 
-// ---- whose a socket is -----------------------------------------------------------------------------------------------
+// ---- whose a socket is ----------------------------------------------------------------------------------------------
 
 // The process that has a socket, by the number of its inode; the one that can be seen and has the highest number, since
 // Darwin tells who used it last. 0: none can be seen.
@@ -160,7 +160,7 @@ static int owner_of(const struct owners *owners, unsigned long inode) {
     return process;
 }
 
-// ---- the sockets -----------------------------------------------------------------------------------------------------
+// ---- the sockets ----------------------------------------------------------------------------------------------------
 
 // include/net/tcp_states.h of Linux → bsd/netinet/tcp_fsm.h.
 enum {
@@ -177,8 +177,9 @@ enum {
     TCPS_TIME_WAIT,
 };
 static const uint8_t states[] = {
-    TCPS_CLOSED,    TCPS_ESTABLISHED, TCPS_SYN_SENT,   TCPS_SYN_RECEIVED, TCPS_FIN_WAIT_1, TCPS_FIN_WAIT_2, TCPS_TIME_WAIT,
-    TCPS_CLOSED,    TCPS_CLOSE_WAIT,  TCPS_LAST_ACK,   TCPS_LISTEN,       TCPS_CLOSING,    TCPS_SYN_RECEIVED,
+    TCPS_CLOSED,     TCPS_ESTABLISHED, TCPS_SYN_SENT, TCPS_SYN_RECEIVED, TCPS_FIN_WAIT_1,
+    TCPS_FIN_WAIT_2, TCPS_TIME_WAIT,   TCPS_CLOSED,   TCPS_CLOSE_WAIT,   TCPS_LAST_ACK,
+    TCPS_LISTEN,     TCPS_CLOSING,     TCPS_SYN_RECEIVED,
 };
 
 // bsd/netinet/in_pcb.h, bsd/sys/socketvar.h, bsd/sys/socket.h.
@@ -200,8 +201,9 @@ static bool parse_host(const char *text, int words, uint32_t to[4]) {
 static bool parse(const char *text, int words, struct line *to) {
     char local[33], foreign[33];
     *to = (struct line){0};
-    int found = sscanf(text, "%*d: %32[0-9A-F]:%x %32[0-9A-F]:%x %x %x:%x %*x:%*x %*x %u %*d %lu", local, &to->local_port,
-                       foreign, &to->foreign_port, &to->state, &to->to_be_sent, &to->received, &to->user, &to->inode);
+    int found = sscanf(text, "%*d: %32[0-9A-F]:%x %32[0-9A-F]:%x %x %x:%x %*x:%*x %*x %u %*d %lu", local,
+                       &to->local_port, foreign, &to->foreign_port, &to->state, &to->to_be_sent, &to->received,
+                       &to->user, &to->inode);
     return found == 9 && parse_host(local, words, to->local) && parse_host(foreign, words, to->foreign);
 }
 

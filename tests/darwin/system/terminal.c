@@ -33,8 +33,8 @@ static const struct bits local_bits[] = {
 };
 
 static const int characters[DARWIN_NCCS] = {
-    VEOF,  VEOL, VEOL2, VERASE, VWERASE, VKILL, VREPRINT, UNUSED, VINTR, VQUIT, VSUSP, UNUSED /* VDSUSP */, VSTART, VSTOP,
-    VLNEXT, VDISCARD, VMIN, VTIME, UNUSED /* VSTATUS */, UNUSED,
+    VEOF,  VEOL, VEOL2, VERASE, VWERASE, VKILL, VREPRINT, UNUSED, VINTR, VQUIT, VSUSP, UNUSED /* VDSUSP */, VSTART,
+    VSTOP, VLNEXT, VDISCARD, VMIN, VTIME, UNUSED /* VSTATUS */, UNUSED,
 };
 enum { DARWIN_POSIX_VDISABLE = 0xff };   // bsd/sys/unistd.h; Linux: 0
 
@@ -60,9 +60,10 @@ static tcflag_t bits_to_linux(uint64_t from, tcflag_t before, const struct bits 
 // bsd/sys/termios.h: a speed is its number of bits a second.
 struct speed { uint64_t bits; speed_t of_linux; };
 static const struct speed speeds[] = {
-    {0, B0},         {50, B50},       {75, B75},       {110, B110},     {134, B134},     {150, B150},       {200, B200},
-    {300, B300},     {600, B600},     {1200, B1200},   {1800, B1800},   {2400, B2400},   {4800, B4800},     {9600, B9600},
-    {19200, B19200}, {38400, B38400}, {57600, B57600}, {115200, B115200}, {230400, B230400},
+    {0, B0},         {50, B50},         {75, B75},       {110, B110},     {134, B134},     {150, B150},
+    {200, B200},     {300, B300},       {600, B600},     {1200, B1200},   {1800, B1800},   {2400, B2400},
+    {4800, B4800},   {9600, B9600},     {19200, B19200}, {38400, B38400}, {57600, B57600}, {115200, B115200},
+    {230400, B230400},
 };
 
 static uint64_t speed_to_darwin(speed_t of_linux) {

@@ -18,8 +18,8 @@ enum { STACK_MIN = 16384, PAGE = 16384 };
 enum {
     // src/pthread.c, DEFAULT_STACK_SIZE: a sixteenth of Linux'.
     STACK_DEFAULT = 512 * 1024,
-    // glibc takes the thread's own variables and the guard from the stack that it is asked for, and a handler's frame of
-    // Linux is longer than Darwin's (AVX-512).
+    // glibc takes the thread's own variables and the guard from the stack that it is asked for, and a handler's frame
+    // of Linux is longer than Darwin's (AVX-512).
     STACK_OF_GLIBC = 64 * 1024,
 };
 
@@ -72,7 +72,8 @@ OURS(pthread_atfork)
 SAME(pthread_self)
 SAME(sched_yield)
 
-// bsd/kern/proc_info.c, PROC_SELFSET_THREADNAME: 63 bytes (MAXTHREADNAMESIZE - 1) and no more. Linux shows the first 15.
+// bsd/kern/proc_info.c, PROC_SELFSET_THREADNAME: 63 bytes (MAXTHREADNAMESIZE - 1) and no more. Linux shows the first
+// 15.
 static int darwin_pthread_setname_np(const char *name) {
     enum { LONGEST = 63, LONGEST_OF_LINUX = 15 };
     if (name && strlen(name) > LONGEST) return (int)fail(DARWIN_ENAMETOOLONG);
@@ -93,7 +94,8 @@ OURS(pthread_threadid_np)
 // The classes are hints to Darwin's scheduler; that they are some is all that is checked (sys/qos.h).
 static int darwin_pthread_set_qos_class_self_np(unsigned class, int relative_priority) {
     enum { INTERACTIVE = 0x21, INITIATED = 0x19, DEFAULT = 0x15, UTILITY = 0x11, BACKGROUND = 0x09, LOWEST = -15 };
-    bool known = class == INTERACTIVE || class == INITIATED || class == DEFAULT || class == UTILITY || class == BACKGROUND;
+    bool known = class == INTERACTIVE || class == INITIATED || class == DEFAULT || class == UTILITY ||
+                 class == BACKGROUND;
     return known && relative_priority <= 0 && relative_priority >= LOWEST ? 0 : DARWIN_EINVAL;
 }
 OURS(pthread_set_qos_class_self_np)
@@ -137,7 +139,8 @@ static bool key_taken[KEYS];
 static pthread_key_t key_of_linux[KEYS];
 
 static bool is_key(darwin_key key) {
-    return key >= KEYS_BEGIN && key < KEYS_BEGIN + KEYS && __atomic_load_n(&key_taken[key - KEYS_BEGIN], __ATOMIC_ACQUIRE);
+    return key >= KEYS_BEGIN && key < KEYS_BEGIN + KEYS &&
+           __atomic_load_n(&key_taken[key - KEYS_BEGIN], __ATOMIC_ACQUIRE);
 }
 
 static int darwin_pthread_key_create(darwin_key *key, void (*destructor)(void *)) {

@@ -40,7 +40,8 @@ static const struct passwd users[] = {
     {"daemon", "*", 1, 1, "System Services", "/var/root", "/usr/bin/false"},
 };
 
-static int tell_user(const struct passwd *user, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out) {
+static int tell_user(const struct passwd *user, struct darwin_passwd *to, char *buffer, size_t size,
+                     struct darwin_passwd **out) {
     struct room room = {buffer, size};
     *to = (struct darwin_passwd){
         .name = put(&room, user->pw_name),
@@ -59,7 +60,8 @@ static int tell_user(const struct passwd *user, struct darwin_passwd *to, char *
 
 enum { LARGE = 16384 };   // for what Linux tells, before it is told on
 
-static int darwin_getpwuid_r(uid_t uid, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out) {
+static int darwin_getpwuid_r(uid_t uid, struct darwin_passwd *to, char *buffer, size_t size,
+                             struct darwin_passwd **out) {
     char texts[LARGE];
     struct passwd user, *found = NULL;
     *out = NULL;
@@ -72,7 +74,8 @@ static int darwin_getpwuid_r(uid_t uid, struct darwin_passwd *to, char *buffer, 
 }
 OURS(getpwuid_r)
 
-static int darwin_getpwnam_r(const char *name, struct darwin_passwd *to, char *buffer, size_t size, struct darwin_passwd **out) {
+static int darwin_getpwnam_r(const char *name, struct darwin_passwd *to, char *buffer, size_t size,
+                             struct darwin_passwd **out) {
     char texts[LARGE];
     struct passwd user, *found = NULL;
     *out = NULL;
@@ -91,8 +94,9 @@ static char *nobody[] = {NULL};
 
 // /etc/group of macOS.
 static const struct group groups[] = {
-    {"nobody", "*", (gid_t)-2, nobody}, {"wheel", "*", 0, only_root}, {"daemon", "*", 1, only_root}, {"sys", "*", 3, only_root},
-    {"everyone", "*", 12, nobody},      {"staff", "*", 20, only_root}, {"admin", "*", 80, only_root},
+    {"nobody", "*", (gid_t)-2, nobody}, {"wheel", "*", 0, only_root},  {"daemon", "*", 1, only_root},
+    {"sys", "*", 3, only_root},         {"everyone", "*", 12, nobody}, {"staff", "*", 20, only_root},
+    {"admin", "*", 80, only_root},
 };
 
 static int tell_group(const struct group *group, struct group *to, char *buffer, size_t size, struct group **out) {

@@ -1,5 +1,5 @@
-// The macOS that the program finds: 13.5 (xnu-8796.141.3), of the oldest that it is made for. Some of what is modelled was
-// read in later sources: their tags are cited there.
+// The macOS that the program finds: 13.5 (xnu-8796.141.3), of the oldest that it is made for. Some of what is modelled
+// was read in later sources: their tags are cited there.
 #pragma once
 
 #ifdef __aarch64__
