@@ -6,10 +6,10 @@
 
 #include "darwin.h"
 #include "frameworks/run_loop.h"
+#include "seconds.h"
 
 // OSMessageNotification.h: the words of a reference, and how many words a completion carries at most.
 enum { CALLOUT_FUNCTION = 1, CALLOUT_REFCON = 2, MOST_WORDS = 16 };
-static const uint64_t MILLION = 1000000, THOUSAND = 1000;
 
 struct message {
     struct message *next;
@@ -138,9 +138,9 @@ bool notification_port_tell_and_wait(struct notification_port *port, const struc
     uint64_t number = tell(port, whom, message, argument);
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t nanoseconds = (uint64_t)until.tv_nsec + milliseconds % THOUSAND * MILLION;
-    until.tv_sec += (time_t)(milliseconds / THOUSAND + nanoseconds / (THOUSAND * MILLION));
-    until.tv_nsec = (long)(nanoseconds % (THOUSAND * MILLION));
+    uint64_t nanoseconds = (uint64_t)until.tv_nsec + milliseconds % MSEC_PER_SEC * NSEC_PER_MSEC;
+    until.tv_sec += (time_t)(milliseconds / MSEC_PER_SEC + nanoseconds / NSEC_PER_SEC);
+    until.tv_nsec = (long)(nanoseconds % NSEC_PER_SEC);
     int late = 0;
     pthread_mutex_lock(&port->lock);
     while (port->done < number && !late) late = pthread_cond_timedwait(&port->delivered, &port->lock, &until);

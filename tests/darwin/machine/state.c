@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-static const uint64_t NANOSECONDS = 1000000000;
+#include "seconds.h"
 
 static struct state quiet = {.magic = STATE_MAGIC, .version = STATE_VERSION};
 static struct state *mapped = &quiet;
@@ -21,7 +21,7 @@ static pthread_once_t mapping = PTHREAD_ONCE_INIT;
 uint64_t linux_monotonic(void) {
     struct timespec now;
     if (clock_gettime(CLOCK_MONOTONIC, &now)) refuse("CLOCK_MONOTONIC: %m");
-    return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
 struct state *state_of(const char *directory) {

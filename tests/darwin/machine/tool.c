@@ -20,11 +20,11 @@
 
 #include "machine/channel.h"
 #include "machine/state.h"
+#include "seconds.h"
 
 enum { HEARD = 0, UNHEARD_BY_ALL = 1, USAGE = 64, MOST_PROCESSES = 64 };
 // Until sleep is not waited for any longer: kWillSleepMaxTimeReq (xnu, iokit/Kernel/IOServicePM.cpp).
 enum { USUAL_BOUND = 30 };
-static const uint64_t NANOSECONDS = 1000000000;
 #define LINK_KEY "State:/Network/Interface/%s/Link"
 
 struct machine {
@@ -130,7 +130,7 @@ static int fall_asleep(const struct machine *machine) {
 static void run_again(const struct machine *machine, uint64_t seconds) {
     struct state *state = machine->state;
     uint64_t since = state->asleep_since, really = linux_monotonic() - since;
-    uint64_t said = seconds * NANOSECONDS;
+    uint64_t said = seconds * NSEC_PER_SEC;
     if (said > really) state->skipped += said - really;
     state->slept += really;
     state->asleep_since = 0;

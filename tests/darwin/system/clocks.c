@@ -5,6 +5,7 @@
 
 #include "machine/machine.h"
 #include "system/errors.h"
+#include "system/timeval.h"
 
 static uint64_t linux_clock(clockid_t which) {
     struct timespec now;
@@ -145,10 +146,6 @@ static int darwin_clock_getres(int which, struct timespec *to) {
     return 0;
 }
 OURS(clock_getres)
-
-// bsd/sys/_types/_timeval.h: microseconds in 32 bits.
-struct darwin_timeval { int64_t seconds; int32_t microseconds; };
-_Static_assert(sizeof(struct darwin_timeval) == 16, "struct timeval");
 
 static int darwin_gettimeofday(struct darwin_timeval *to, struct timezone *zone) {
     uint64_t now = clock_calendar();

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-enum { NSEC_PER_SEC = 1000000000, NSEC_PER_MSEC = 1000000, NSEC_PER_USEC = 1000 };
+#include "seconds.h"
 
 uint64_t clock_uptime(void);      // stands still while the machine sleeps: mach_absolute_time
 uint64_t clock_continuous(void);  // goes on: mach_continuous_time

@@ -9,18 +9,18 @@
 #include "system/clocks.h"
 #include "system/descriptors.h"
 #include "system/errors.h"
+#include "system/limits.h"
 #include "system/sockets.h"
 
 // ---- the queues of this process -------------------------------------------------------------------------------------
 
-enum { QUEUES = 61440 };  // as many as there are descriptors (descriptors.c)
-static struct kqueue *queues[QUEUES];
+static struct kqueue *queues[DESCRIPTORS_OF_PROCESS];
 static int highest_queue = -1;
 static pthread_mutex_t all = PTHREAD_MUTEX_INITIALIZER;  // taken before that of a queue
 
 static struct kqueue *take(int fd) {
     pthread_mutex_lock(&all);
-    struct kqueue *queue = fd >= 0 && fd < QUEUES ? queues[fd] : NULL;
+    struct kqueue *queue = fd >= 0 && fd < DESCRIPTORS_OF_PROCESS ? queues[fd] : NULL;
     if (queue) queue->users++;
     pthread_mutex_unlock(&all);
     return queue;
@@ -46,7 +46,7 @@ static void let_go(struct kqueue *queue) {
 }
 
 static void keep(int fd, struct kqueue *queue) {
-    if (fd >= QUEUES) refuse("descriptor %d: a Mac has none above %d", fd, QUEUES - 1);
+    if (fd >= DESCRIPTORS_OF_PROCESS) refuse("descriptor %d: a Mac has none above %d", fd, DESCRIPTORS_OF_PROCESS - 1);
     pthread_mutex_lock(&all);
     queues[fd] = queue;
     if (fd > highest_queue) highest_queue = fd;
@@ -315,7 +315,7 @@ static void closing(int fd) {
     pthread_mutex_lock(&all);
     forget_watched(fd);  // which asks for the socket's record no more from here on
     socket_before_close(fd);
-    if (fd >= 0 && fd < QUEUES && queues[fd]) {
+    if (fd >= 0 && fd < DESCRIPTORS_OF_PROCESS && queues[fd]) {
         struct kqueue *queue = queues[fd];
         queues[fd] = NULL;
         let_go_locked(queue);

@@ -9,10 +9,12 @@
 #include <linux/sockios.h>
 
 #include "machine/machine.h"
+#include "seconds.h"
 #include "system/descriptors.h"
 #include "system/errors.h"
 #include "system/peers.h"
 #include "system/sockets.h"
+#include "system/timeval.h"
 
 // ---- what there is --------------------------------------------------------------------------------------------------
 
@@ -103,10 +105,6 @@ static int set_buffer(int fd, const struct option *option, int size) {
     if (!setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size)) return 0;
     return setsockopt(fd, SOL_SOCKET, option->linux_name, &size, sizeof size) ? errno_to_darwin(errno) : 0;
 }
-
-struct darwin_timeval { int64_t seconds; int32_t microseconds; };
-_Static_assert(sizeof(struct darwin_timeval) == 16, "struct timeval");
-enum { USEC_PER_SEC = 1000000 };
 
 // bsd/kern/uipc_socket.c, sooptcopyin_timeval.
 static int set_time(int fd, const struct option *option, const struct darwin_timeval *to) {

@@ -7,7 +7,9 @@
 #include "system/allocate.h"
 #include "system/clocks.h"
 #include "system/errors.h"
+#include "system/limits.h"
 #include "system/readiness.h"
+#include "system/timeval.h"
 
 // bsd/sys/poll.h. struct pollfd is the same.
 enum {
@@ -66,8 +68,7 @@ static int tell_all(struct pollfd *fds, unsigned count) {
 static const uint64_t ASK_AGAIN = 5 * NSEC_PER_MSEC;
 
 static int darwin_poll(struct pollfd *fds, unsigned count, int timeout) {
-    enum { OPEN_MAX_OF_DARWIN = 10240 };  // bsd/sys/syslimits.h
-    if (count > OPEN_MAX_OF_DARWIN) return (int)fail(DARWIN_EINVAL);
+    if (count > DARWIN_OPEN_MAX) return (int)fail(DARWIN_EINVAL);
     uint64_t deadline = timeout == -1 ? FOREVER : clock_after((uint64_t)(unsigned)timeout * NSEC_PER_MSEC);
     struct pollfd *asked = zeroed(count + 1, sizeof *asked);
     int ready;
@@ -89,14 +90,12 @@ static int darwin_poll(struct pollfd *fds, unsigned count, int timeout) {
 OURS(poll)
 
 // bsd/sys/_types/_fd_def.h: 1024 bits, as Linux' on a machine that begins with the low byte.
-struct darwin_timeval { int64_t seconds; int32_t microseconds; };
-_Static_assert(sizeof(struct darwin_timeval) == 16, "struct timeval");
 _Static_assert(sizeof(fd_set) == 128, "fd_set");
 
 // bsd/kern/kern_time.c, itimerfix: no more than 100000000 seconds.
 static int darwin_select(int count, fd_set *reads, fd_set *writes, fd_set *errors,
                          const struct darwin_timeval *timeout) {
-    enum { LONGEST = 100000000, USEC_PER_SEC = 1000000 };
+    enum { LONGEST = 100000000 };
     uint64_t deadline = FOREVER;
     if (count < 0) return (int)fail(DARWIN_EINVAL);
     if (count > FD_SETSIZE) refuse("select of more than %d descriptors is not modelled", FD_SETSIZE);

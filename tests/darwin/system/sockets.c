@@ -12,12 +12,12 @@
 #include "system/allocate.h"
 #include "system/descriptors.h"
 #include "system/errors.h"
+#include "system/limits.h"
 
 // ---- the records ----------------------------------------------------------------------------------------------------
 
-enum { RECORDS = 61440 };  // as many as there are descriptors (descriptors.c)
 // They are never freed: other threads, and handlers of signals, which can take no lock, may be at one that goes.
-static struct socket *records[RECORDS];
+static struct socket *records[DESCRIPTORS_OF_PROCESS];
 static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;
 
 static int option_of(int fd, int level, int name) {
@@ -30,7 +30,7 @@ static int option_of(int fd, int level, int name) {
 }
 
 struct socket *socket_of(int fd) {
-    if (fd < 0 || fd >= RECORDS) return NULL;
+    if (fd < 0 || fd >= DESCRIPTORS_OF_PROCESS) return NULL;
     struct socket *there = __atomic_load_n(&records[fd], __ATOMIC_ACQUIRE);
     if (there || option_of(fd, SOL_SOCKET, SO_TYPE) < 0) return there;
     pthread_mutex_lock(&keeping);
@@ -44,14 +44,14 @@ struct socket *socket_of(int fd) {
 }
 
 void socket_before_close(int fd) {
-    if (fd < 0 || fd >= RECORDS || !records[fd]) return;
+    if (fd < 0 || fd >= DESCRIPTORS_OF_PROCESS || !records[fd]) return;
     pthread_mutex_lock(&keeping);
     __atomic_store_n(&records[fd], NULL, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&keeping);
 }
 
 void socket_after_copy(int from, int to) {
-    if (from < 0 || from >= RECORDS || to < 0 || to >= RECORDS) return;
+    if (from < 0 || from >= DESCRIPTORS_OF_PROCESS || to < 0 || to >= DESCRIPTORS_OF_PROCESS) return;
     struct socket *there = socket_of(from);
     pthread_mutex_lock(&keeping);
     __atomic_store_n(&records[to], there, __ATOMIC_RELEASE);

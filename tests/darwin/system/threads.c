@@ -5,15 +5,16 @@
 #include <stdbool.h>
 
 #include "system/errors.h"
+#include "system/pages.h"
 #include "system/signature.h"
 
 // ---- attributes -----------------------------------------------------------------------------------------------------
 
 // limits.h: PTHREAD_STACK_MIN.
 #ifdef __x86_64__
-enum { STACK_MIN = 8192, PAGE = 4096 };
+enum { STACK_MIN = 8192 };
 #else
-enum { STACK_MIN = 16384, PAGE = 16384 };
+enum { STACK_MIN = 16384 };
 #endif
 enum {
     // src/pthread.c, DEFAULT_STACK_SIZE: a sixteenth of Linux'.
@@ -39,8 +40,8 @@ OURS(pthread_attr_destroy)
 // src/pthread.c, pthread_attr_setstacksize: what is whole pages of 4096 is rounded up to those of the machine; anything
 // else is refused.
 static int darwin_pthread_attr_setstacksize(struct darwin_attr *attr, size_t size) {
-    if (size % 4096 == 0) size = (size + PAGE - 1) / PAGE * PAGE;
-    if (attr->signature != ATTR_MADE || size % PAGE || size < STACK_MIN) return DARWIN_EINVAL;
+    if (size % 4096 == 0) size = round_page(size);
+    if (attr->signature != ATTR_MADE || size % DARWIN_PAGE || size < STACK_MIN) return DARWIN_EINVAL;
     attr->stack_size = size;
     return 0;
 }

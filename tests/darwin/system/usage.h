@@ -1,13 +1,8 @@
 // What a process used: bsd/sys/resource.h.
 #pragma once
 #include "darwin.h"
+#include "system/timeval.h"
 #include <sys/resource.h>
-
-struct darwin_timeval {
-    int64_t seconds;
-    int32_t microseconds;
-};
-_Static_assert(sizeof(struct darwin_timeval) == 16, "struct timeval");
 
 struct darwin_rusage {
     struct darwin_timeval user, system;
