@@ -11,6 +11,7 @@ use iscsid::ipc::{Lun, LunState};
 use nix::sys::signal::Signal;
 
 use crate::common::daemon::{LIMIT, uri};
+use crate::common::program::is_a_macs;
 use crate::common::{Daemon, Mounted, need, need_loop, process, run};
 
 const TARGET: &str = "iqn.2026-11.test.sim:durable";
@@ -298,7 +299,8 @@ fn what_fails_now_and_what_has_failed_is_named() {
     assert!(shown.state == LunState::Ok && shown.failed.is_some(), "{shown:?}");
     let doctor = daemon.ctl(["doctor"]);
     let warned = doctor.stdout.lines().any(|line| line.starts_with("warning") && line.contains("3/11/00"));
-    assert!(warned && doctor.stdout.ends_with("nothing else is wrong.\n"), "{}", doctor.stdout);
+    // A Mac's program misses the tools of macOS here.
+    assert!(warned && (is_a_macs() || doctor.stdout.ends_with("nothing else is wrong.\n")), "{}", doctor.stdout);
 
     // The target goes.
     drop(target);
