@@ -26,6 +26,6 @@ pub use self::device::{Block, run};
 pub use self::error::IoError;
 pub use self::geometry::Geometry;
 pub use self::io::{Io, Op};
-pub use self::name::UnitName;
+pub use self::name::{UnitName, name_parts};
 pub use self::pool::{Buffer, MAX_BUFFER, Pool};
 pub use self::registry::Registry;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::settings::Settings;
-use crate::block::Registry;
+use crate::block::{Registry, name_parts};
 use crate::config::NfsIdentity;
 use crate::export::nfs::{self, FlushPolicy, Secret, Setup, Tickets};
 use crate::ipc::{self, ExitCode, Failure};
@@ -120,7 +120,7 @@ impl NfsExport {
 
 /// What holds for a unit.
 fn policy(settings: &Settings, unit: &str) -> FlushPolicy {
-    let target = unit.rsplit_once('/').map_or(unit, |(target, _)| target);
+    let (target, _) = name_parts(unit);
     match settings.current().effective(target).flush_policy {
         ipc::FlushPolicy::WriteThrough => FlushPolicy::WriteThrough,
         ipc::FlushPolicy::OnCommit => FlushPolicy::OnCommit,

@@ -45,14 +45,12 @@ pub(super) fn units(subject: &Subject, findings: &mut Vec<Finding>) {
         match lun.state {
             // A unit without a medium, or one that is no disk, is nothing that a disk needs.
             LunState::Offline if lun.r#type != 0 => {}
-            LunState::Offline => findings.push(Finding::problem(check, ExitCode::Unavailable, found, advice)),
             LunState::Waiting | LunState::Failing if recovers => {}
-            LunState::Waiting | LunState::Failing => {
-                findings.push(Finding::problem(check, ExitCode::Unavailable, found, advice));
-            }
             // What is lost and no more is said of the disk.
             LunState::Lost if lun.problem.is_none() => {}
-            LunState::Lost => findings.push(Finding::problem(check, ExitCode::Unavailable, found, advice)),
+            LunState::Offline | LunState::Waiting | LunState::Failing | LunState::Lost => {
+                findings.push(Finding::problem(check, ExitCode::Unavailable, found, advice));
+            }
             LunState::Ok if lun.failed.is_some() => {
                 let advice = "it works again; see what the target says of that time, and check what was written then";
                 findings.push(Finding::warning(check, found, advice));

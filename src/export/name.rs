@@ -9,7 +9,7 @@ pub(crate) const FILE_NAME: &str = "disk";
 /// A unit's file name: its name, with `,` before the number, and with everything escaped that would be a
 /// path, or that other programs would stumble over. `None` if that is too long for a file.
 pub(crate) fn file_name(unit: &str) -> Option<String> {
-    let (target, lun) = unit.rsplit_once('/').unwrap_or((unit, ""));
+    let (target, lun) = crate::block::name_parts(unit);
     let mut name = String::new();
     for (index, letter) in target.chars().enumerate() {
         let plain = letter.is_alphanumeric() || matches!(letter, '-' | ':' | '_') || (letter == '.' && index > 0);

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::bench;
 use super::socket::Answer;
 use super::view;
+use crate::block::name_parts;
 use crate::config::{Config, Found, Portal, Secrets, irregular_name};
 use crate::daemon::discovery;
 use crate::daemon::discovery::send_targets::SendTargets;
@@ -320,8 +321,7 @@ impl Daemon {
         let live = view::logged_in(self, typed)?;
         let mut names = logout::unit_names(self, &live);
         if let Some(number) = lun {
-            let number_of = |name: &str| name.rsplit_once('/').and_then(|(_, lun)| lun.parse().ok());
-            names.retain(|name| number_of(name) == Some(number));
+            names.retain(|name| name_parts(name).1.parse() == Ok(number));
             if names.is_empty() {
                 return Err(no_unit(&live.target, number));
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::block::name_parts;
 use crate::config::{Current, Portal, Target};
 use crate::daemon::session::slot::Live;
 use crate::daemon::state::Daemon;
@@ -148,38 +149,30 @@ pub(crate) async fn luns(daemon: &Daemon) -> Vec<ipc::Lun> {
         let session = session(daemon, &live, closing);
         for unit in daemon.bridge.units(live.id()) {
             let name = unit_name(&live.target, unit.lun);
-            let (its, others) = lost.into_iter().partition(|lost| lost.unit == name);
-            lost = others;
+            let its = lost.extract_if(.., |lost| lost.unit == name).collect();
             luns.push(lun(daemon, &session, &name, unit, its));
             names.insert(name);
         }
     }
     for (unit, device) in daemon.disks.attached() {
         if !names.contains(&unit) {
-            let (its, others) = lost.into_iter().partition(|lost| lost.unit == unit);
-            lost = others;
-            let session = daemon.slot(target_of(&unit)).live().map(|live| live.id());
+            let its = lost.extract_if(.., |lost| lost.unit == unit).collect();
+            let session = daemon.slot(name_parts(&unit).0).live().map(|live| live.id());
             luns.push(vanished(&unit, session, Some(device), its));
         }
     }
     while let Some(first) = lost.first() {
         let unit = first.unit.clone();
-        let (its, others) = lost.into_iter().partition(|lost| lost.unit == unit);
-        lost = others;
+        let its = lost.extract_if(.., |lost| lost.unit == unit).collect();
         luns.push(vanished(&unit, None, None, its));
     }
     luns.sort_by(|a, b| (&a.target, a.lun).cmp(&(&b.target, b.lun)));
     luns
 }
 
-/// The target of a unit, by their names.
-pub(crate) fn target_of(unit: &str) -> &str {
-    unit.rsplit_once('/').map_or(unit, |(target, _)| target)
-}
-
 /// A unit that nobody knows any more, of which there is a disk still: this daemon's `device`, or one of an earlier daemon.
 fn vanished(unit: &str, session: Option<SessionId>, device: Option<String>, lost: Vec<ipc::LostDisk>) -> ipc::Lun {
-    let (target, number) = unit.rsplit_once('/').unwrap_or((unit, ""));
+    let (target, number) = name_parts(unit);
     let why = if session.is_some() { "the target lists no such unit any more" } else { "its session has ended" };
     let problem = device.as_ref().map(|device| format!("{why}, and {device} fails"));
     let then = match session {

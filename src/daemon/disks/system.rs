@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{Afterlife, DiskFuture, Disks, failure};
-use crate::block::Block;
+use crate::block::{Block, name_parts};
 use crate::export::attach::Diskutil;
 use crate::ipc::{ExitCode, Failure};
 use crate::kernel_bridge::SystemDevices;
@@ -45,7 +45,7 @@ impl SystemDisks {
 impl Disks for SystemDisks {
     fn attach(&self, unit: &str, _block: Result<Arc<dyn Block>, Failure>) -> DiskFuture<'_, String> {
         let attached = self.device(unit).ok_or_else(|| {
-            let (target, lun) = unit.rsplit_once('/').unwrap_or((unit, ""));
+            let (target, lun) = name_parts(unit);
             let why = "the system makes a disk of it by itself, and has not done so yet";
             Failure::new(ExitCode::TryAgain, format!("unit {lun} of {target} is not attached: {why}"))
                 .advice("try again in a moment")

@@ -11,7 +11,7 @@ use super::group_tag;
 use super::recovery;
 use super::slot::{Busy, Facts, Live};
 use super::spec::spec;
-use super::units::attach_all;
+use super::units::attach_found;
 use crate::config::Portal;
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
@@ -88,7 +88,7 @@ pub(crate) async fn log_in(
         group_tag::learn(daemon, &live, &via, declared).await;
     }
     let found = match first_look(daemon, &live, &mut lost, progress).await {
-        Ok(units) => Ok(attach_all(daemon, &live, units, effective.attach, progress).await),
+        Ok(units) => Ok(attach_found(daemon, &live, units, effective.attach, progress).await),
         Err(failure) => Err(failure),
     };
     if live.has_left(&slot).await {

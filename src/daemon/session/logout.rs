@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::slot::{Busy, Live};
+use crate::block::name_parts;
 use crate::config::Portal;
 use crate::daemon::disks::Afterlife;
 use crate::daemon::progress::Progress;
@@ -227,9 +228,8 @@ pub(crate) async fn until_nothing_would_fail(daemon: &Arc<Daemon>) {
 pub(crate) fn unit_names(daemon: &Daemon, live: &Live) -> Vec<String> {
     let units = daemon.bridge.units(live.id());
     let mut names: Vec<String> = units.iter().map(|unit| unit_name(&live.target, unit.lun)).collect();
-    let of_target = |name: &String| name.rsplit_once('/').is_some_and(|(target, _)| target == live.target);
     for (name, _) in daemon.disks.attached() {
-        if of_target(&name) && !names.contains(&name) {
+        if name_parts(&name).0 == live.target && !names.contains(&name) {
             names.push(name);
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::slot::Live;
-use crate::block::Use;
-use crate::daemon::control::view::{nbd_of, target_of};
+use crate::block::{Use, name_parts};
+use crate::daemon::control::view::nbd_of;
 use crate::daemon::progress::Progress;
 use crate::daemon::state::Daemon;
 use crate::ipc::{ExitCode, Failure};
@@ -33,23 +33,10 @@ pub(crate) async fn scan_and_attach(
     progress: &Progress,
 ) -> Result<Vec<String>, Failure> {
     let units = scan(daemon, live).await?;
-    Ok(attach_all(daemon, live, units, attach, progress).await)
+    Ok(attach_found(daemon, live, units, attach, progress).await)
 }
 
-/// Says how many units a scan has found, and attaches them.
-pub(crate) async fn attach_all(
-    daemon: &Daemon,
-    live: &Live,
-    units: Vec<UnitInfo>,
-    attach: bool,
-    progress: &Progress,
-) -> Vec<String> {
-    let count = units.len();
-    progress.say(format!("{} has {count} {}", live.target, if count == 1 { "unit" } else { "units" }));
-    attach_found(daemon, live, units, attach, progress).await
-}
-
-/// Attaches what a scan has found. A unit that cannot be used is only reported.
+/// Says how many units a scan has found, and attaches them. A unit that cannot be used is only reported.
 pub(crate) async fn attach_found(
     daemon: &Daemon,
     live: &Live,
@@ -58,6 +45,8 @@ pub(crate) async fn attach_found(
     progress: &Progress,
 ) -> Vec<String> {
     let target = &live.target;
+    let count = units.len();
+    progress.say(format!("{target} has {count} {}", if count == 1 { "unit" } else { "units" }));
     let mut notes = Vec::new();
     let mut unsaid = 0_usize;
     let mut note = |sentence: String| {
@@ -71,7 +60,7 @@ pub(crate) async fn attach_found(
     // All disks that are there, those of units among them that the target does not list any more: it could list others
     // each time.
     let attached = daemon.disks.attached();
-    let of_target = attached.iter().filter(|(name, _)| target_of(name) == target).count();
+    let of_target = attached.iter().filter(|(name, _)| name_parts(name).0 == target).count();
     let mut room = MOST_OF_A_TARGET.saturating_sub(of_target).min(MOST_IN_ALL.saturating_sub(attached.len()));
     let (mut left, mut told) = (0_usize, 0_usize);
     for unit in units {

@@ -50,10 +50,10 @@ impl Shape {
                 let length = cdb::UNMAP_HEADER + cdb::UNMAP_DESCRIPTOR;
                 step(cdb::unmap(length as u16), Data::Out(length as u32), blocks)
             }
-            Op::WriteZeroes { fast: true, .. } if habits.zeroes == Zeroes::Written || geometry.max_zero_blocks == 0 => {
-                return Err(IoError::Unsupported);
-            }
-            Op::WriteZeroes { .. } if habits.zeroes == Zeroes::Written || geometry.max_zero_blocks == 0 => {
+            Op::WriteZeroes { fast, .. } if habits.zeroes == Zeroes::Written || geometry.max_zero_blocks == 0 => {
+                if fast {
+                    return Err(IoError::Unsupported);
+                }
                 Step { then_flush: durable, ..self.transfer(op, lba, blocks, false)? }
             }
             Op::Unmap | Op::WriteZeroes { .. } => {
