@@ -20,16 +20,40 @@ pub(crate) fn another_kind(facts: &Metadata) -> Option<&'static str> {
     })
 }
 
+/// Why no file was opened.
+#[derive(Debug)]
+pub(crate) enum Unopened {
+    /// The system says.
+    System(io::Error),
+    /// There is something else: that.
+    Kind(&'static str),
+}
+
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Unopened {
+        Unopened::System(error)
+    }
+}
+
+impl From<Unopened> for io::Error {
+    fn from(unopened: Unopened) -> io::Error {
+        match unopened {
+            Unopened::System(error) => error,
+            Unopened::Kind(kind) => io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, and no file")),
+        }
+    }
+}
+
 /// Opens a file, as `options` say.
 ///
 /// # Errors
-/// The system's; of another kind than [`io::ErrorKind::NotFound`] where there is something else than a file.
-pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+/// The system's, or what there is instead of a file.
+pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> Result<File, Unopened> {
     // Before it is opened: that alone may do something to a device.
     match std::fs::symlink_metadata(path) {
         Ok(facts) => only_a_file(&facts)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
     // And afterwards, since it may be another one by then.
     let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?;
@@ -50,11 +74,8 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn only_a_file(facts: &Metadata) -> io::Result<()> {
-    match another_kind(facts) {
-        None => Ok(()),
-        Some(kind) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, and no file"))),
-    }
+fn only_a_file(facts: &Metadata) -> Result<(), Unopened> {
+    another_kind(facts).map_or(Ok(()), |kind| Err(Unopened::Kind(kind)))
 }
 
 #[cfg(test)]
@@ -77,7 +98,7 @@ mod tests {
             ("/dev/null".into(), "a device"),
         ] {
             for options in [OpenOptions::new().read(true), OpenOptions::new().write(true).create(true)] {
-                let error = open(&path, options).expect_err("no file");
+                let error = io::Error::from(open(&path, options).expect_err("no file"));
                 assert_eq!(error.to_string(), format!("it is {kind}, and no file"), "{}", path.display());
             }
         }

@@ -13,14 +13,14 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::libc;
 use nix::unistd::geteuid;
 
 use crate::ipc::{ExitCode, Failure};
-use crate::regular_file::another_kind;
+use crate::regular_file::{self, Unopened};
 use crate::trust::is_trusted;
 
 /// How many links may be on the way, as many as Linux follows.
@@ -88,26 +88,15 @@ impl From<io::Error> for Refusal {
 /// Opens a file for reading, if the way to it and the file itself are safe. `None` where there is none.
 pub(super) fn open(path: &Path) -> Result<Option<File>, Refusal> {
     let Some(real) = resolve(path, SETTINGS)? else { return Ok(None) };
-    // Before it is opened: who opens a pipe waits for its other end, and who opens a device may do something to it.
-    match fs::symlink_metadata(&real) {
-        Ok(facts) => only_a_file(&facts)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    }
     // Nobody else can have put a link there since; if it is one all the same, it is not followed.
-    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&real) {
+    let file = match regular_file::open(&real, OpenOptions::new().read(true)) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(Unopened::System(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(Unopened::System(error)) => return Err(error.into()),
+        Err(Unopened::Kind(kind)) => return Err(Refusal::Kind(kind)),
     };
-    let facts = file.metadata()?;
-    only_a_file(&facts)?;
-    check(&real, &facts, false, SETTINGS)?;
+    check(&real, &file.metadata()?, false, SETTINGS)?;
     Ok(Some(file))
-}
-
-fn only_a_file(facts: &Metadata) -> Result<(), Refusal> {
-    another_kind(facts).map_or(Ok(()), |kind| Err(Refusal::Kind(kind)))
 }
 
 /// Looks at the way to a runtime directory, as far as there is one; at the directory itself, whoever takes it looks.

@@ -361,12 +361,8 @@ fn found_in_words(found: &str) -> String {
     ];
     if let Some(text) = found.strip_prefix("string") {
         // Rust has escaped it already.
-        let text = tree::for_people(text.trim().trim_matches('"'));
-        return match text.chars().count() {
-            0 => "empty".to_owned(),
-            1..=64 => format!("the string \"{text}\""),
-            _ => format!("the string \"{}…\"", text.chars().take(64).collect::<String>()),
-        };
+        let (text, more) = tree::shortened(&tree::for_people(text.trim().trim_matches('"')));
+        return if text.is_empty() { "empty".to_owned() } else { format!("the string \"{text}{more}\"") };
     }
     let known = kinds.into_iter().find_map(|(kind, words)| Some(format!("{words}{}", found.strip_prefix(kind)?)));
     known.unwrap_or_else(|| found.to_owned())

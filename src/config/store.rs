@@ -169,7 +169,8 @@ fn lock(path: &Path) -> Result<Option<Flock<File>>, Failure> {
     let open = || {
         std::fs::create_dir_all(&directory)?;
         let mut options = OpenOptions::new();
-        regular_file::open(&directory.join(&name), options.write(true).create(true).truncate(false).mode(0o600))
+        let options = options.write(true).create(true).truncate(false).mode(0o600);
+        regular_file::open(&directory.join(&name), options).map_err(std::io::Error::from)
     };
     let file = match open() {
         Ok(file) => file,

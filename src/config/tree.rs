@@ -152,16 +152,18 @@ fn unreadable(bytes: &[u8], error: &plist::Error) -> String {
     }
 }
 
-/// A text as it is shown in an error: not all of a long one.
-pub(super) fn quoted(text: &str) -> String {
+/// As much of a text as an error shows, and what tells that there is more.
+pub(super) fn shortened(text: &str) -> (String, &'static str) {
     const LONGEST: usize = 64;
-    let text = for_people(text);
-    let shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    match shown.as_str() {
-        "" => "empty".to_owned(),
-        _ if text.chars().count() > LONGEST => format!("`{shown}…`"),
-        _ => format!("`{shown}`"),
-    }
+    let mut rest = text.chars();
+    (rest.by_ref().take(LONGEST).collect(), if rest.next().is_some() { "…" } else { "" })
+}
+
+/// A text as it is shown in an error.
+fn quoted(text: &str) -> String {
+    let (shown, more) = shortened(&for_people(text));
+    let shown: String = shown.chars().flat_map(char::escape_debug).collect();
+    if shown.is_empty() { "empty".to_owned() } else { format!("`{shown}{more}`") }
 }
 
 /// Remembers why a tree is refused, and refuses it.

@@ -79,7 +79,7 @@ impl RuntimeDir {
         let mut options = std::fs::OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
         let file = regular_file::open(&path.join("iscsid.lock"), &mut options)
-            .map_err(|error| unusable(path, "locked by its iscsid.lock", &error))?;
+            .map_err(|unopened| unusable(path, "locked by its iscsid.lock", &unopened.into()))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
             Errno::EWOULDBLOCK => Failure::new(
                 ExitCode::TryAgain,

@@ -35,7 +35,7 @@ pub(in crate::daemon) fn open_again(path: &Path) -> io::Result<()> {
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     // No link, and nothing else than a file: whoever may put one there must not choose what root writes to.
-    regular_file::open(path, options.append(true).create(true).mode(0o644))
+    Ok(regular_file::open(path, options.append(true).create(true).mode(0o644))?)
 }
 
 #[cfg(test)]
