@@ -1,11 +1,10 @@
 //! Each scenario is a word of `programs/files.rs`, which checks what it is told and ends in a panic where a Mac
 //! differs.
 
-use crate::machrun::Program;
+use crate::machrun;
 
-fn holds(word: &str) {
-    let Some(program) = Program::named("files") else { return };
-    program.says(&[word]);
+fn holds(scenario: &str) {
+    machrun::holds("files", scenario);
 }
 
 #[test]

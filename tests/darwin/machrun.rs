@@ -223,6 +223,18 @@ impl Program {
     }
 }
 
+/// A scenario of `programs/NAME.rs` that the program itself judges.
+pub(crate) fn holds(name: &str, scenario: &str) {
+    let Some(program) = Program::named(name) else { return };
+    program.says(&[scenario]);
+}
+
+/// A scenario of `programs/NAME.rs`, and the lines that it tells.
+pub(crate) fn tells(name: &str, scenario: &str, told: &[&str]) {
+    let Some(program) = Program::named(name) else { return };
+    assert_eq!(program.says(&[scenario]).lines().collect::<Vec<_>>(), told, "{scenario}");
+}
+
 /// A program for this kernel, made for the processor under test.
 pub(crate) fn emulated(program: &OsStr) -> Command {
     let Processor { emulator, .. } = processor();

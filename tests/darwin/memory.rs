@@ -1,10 +1,9 @@
 //! Each scenario is a word of `programs/memory.rs`.
 
-use crate::machrun::Program;
+use crate::machrun;
 
-fn holds(word: &str) {
-    let Some(program) = Program::named("memory") else { return };
-    program.says(&[word]);
+fn holds(scenario: &str) {
+    machrun::holds("memory", scenario);
 }
 
 #[test]

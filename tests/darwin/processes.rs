@@ -2,11 +2,10 @@
 
 use iscsid::testing::cannot;
 
-use crate::machrun::{Program, is_arm64};
+use crate::machrun::{self, is_arm64};
 
-fn holds(word: &str) {
-    let Some(program) = Program::named("processes") else { return };
-    program.says(&[word]);
+fn holds(scenario: &str) {
+    machrun::holds("processes", scenario);
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! kevent, as bsd/kern/kern_event.c and the filters of sockets and pipes have it (xnu-10063.101.15). An event is
 //! `ident filter flags fflags data`, the ident of a descriptor as 0.
 
-use crate::machrun::{Program, is_arm64};
+use crate::machrun::{self, Program, is_arm64};
 
 /// What the program tells of one scenario.
 fn check(scenario: &str, told: &[&str]) {
-    let Some(program) = Program::named("queues") else { return };
-    let lines = program.says(&[scenario]);
-    assert_eq!(lines.lines().collect::<Vec<_>>(), told, "{scenario}");
+    machrun::tells("queues", scenario, told);
 }
 
 #[test]

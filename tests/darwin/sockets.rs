@@ -3,11 +3,10 @@
 
 use nix::sys::signal::Signal;
 
-use crate::machrun::Program;
+use crate::machrun::{self, Program};
 
 fn check(scenario: &str, told: &[&str]) {
-    let Some(program) = Program::named("sockets") else { return };
-    assert_eq!(program.says(&[scenario]).lines().collect::<Vec<_>>(), told, "{scenario}");
+    machrun::tells("sockets", scenario, told);
 }
 
 #[test]

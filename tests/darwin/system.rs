@@ -6,11 +6,10 @@ use std::process::Stdio;
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
-use crate::machrun::Program;
+use crate::machrun::{self, Program};
 
-fn holds(word: &str) {
-    let Some(program) = Program::named("system") else { return };
-    program.says(&[word]);
+fn holds(scenario: &str) {
+    machrun::holds("system", scenario);
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 use nix::sys::signal::Signal;
 
-use crate::machrun::{Program, is_arm64};
+use crate::machrun::{self, Program, is_arm64};
 
 fn check(scenario: &str, told: &[&str]) {
-    let Some(program) = Program::named("threads") else { return };
-    assert_eq!(program.says(&[scenario]).lines().collect::<Vec<_>>(), told, "{scenario}");
+    machrun::tells("threads", scenario, told);
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn a_program_that_was_signed_again_is_refused_its_secret_and_says_so_in_one_sent
     sign_again(&again);
     let old = mac.daemon(&home);
     let mut upgraded = Command::new(&again);
-    upgraded.args(old.get_args()).envs(old.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    process::continue_with(&mut upgraded, &old);
     let output = process::output(upgraded.env("ISCSID_LOG", "warn"));
     is_one_sentence(&output, "User interaction is not allowed.");
     assert!(mac.log().contains(&format!("keychain refused {TARGET} ours: -25308")), "{:?}", mac.log());

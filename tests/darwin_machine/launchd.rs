@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::common::daemon::LIMIT;
 use crate::common::need;
-use crate::common::process::{Process, eventually};
+use crate::common::process::{self, Process, eventually};
 use crate::common::program;
 use crate::mac::mac;
 
@@ -34,7 +34,7 @@ fn the_daemon_takes_the_socket_that_its_job_calls_control_and_no_other() {
     let daemon = mac.daemon(&home);
     let mut command = Command::new("python3");
     command.args(["-c", LAUNCHD]).arg(home.dir().join("other.sock")).arg(&socket).arg(program::under_test());
-    command.args(daemon.get_args()).envs(daemon.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    process::continue_with(&mut command, &daemon);
     let mut daemon = Process::start(&command, &home.dir().join("iscsid.log"));
     eventually("the socket", LIMIT, || socket.exists().then_some(()));
     // The first attempt waits until the daemon is up.

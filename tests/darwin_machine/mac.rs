@@ -4,14 +4,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
-use crate::common::daemon::{Daemon, Home};
+use crate::common::daemon::{Daemon, Home, LIMIT};
 use crate::common::process::{self, Output, eventually};
 use crate::common::{need_root, program};
-
-/// What happens to a machine, happens soon.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where a machine is, in its daemons' home.
 pub(crate) struct Mac {

@@ -2,8 +2,9 @@ use iscsid::testing::cannot;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
+use crate::common::daemon::LIMIT;
 use crate::common::process::eventually;
-use crate::mac::{LIMIT, mac};
+use crate::mac::mac;
 use crate::{log_in, started, target};
 
 /// An interface of this machine that the daemon looks at: it can be used, and is not the loopback.

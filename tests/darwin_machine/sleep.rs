@@ -3,8 +3,9 @@ use std::time::{Duration, Instant};
 use sim_target::{Action, SimTarget};
 
 use crate::common::Daemon;
+use crate::common::daemon::LIMIT;
 use crate::common::process::eventually;
-use crate::mac::{LIMIT, Mac, mac};
+use crate::mac::{Mac, mac};
 use crate::{TARGET, log_in, started, target};
 
 const SLEPT: &str = "the machine has slept: all sessions are checked";

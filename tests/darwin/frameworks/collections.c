@@ -2,6 +2,7 @@
 #include "frameworks/object.h"
 
 #include "darwin.h"
+#include "system/allocate.h"
 
 // CFArray.h, CFDictionary.h: version, retain, release, copyDescription, equal, and hash for keys. The program hands
 // their addresses on; what is in them is for Core Foundation, which here is us.
@@ -13,9 +14,7 @@ DATA("_kCFCopyStringDictionaryKeyCallBacks", &string_key_callbacks)
 DATA("_kCFTypeDictionaryValueCallBacks", &value_callbacks)
 
 static void *room_for(cf_index count) {
-    void *room = calloc((size_t)count + 1, sizeof(void *));
-    if (!room) refuse("no memory for a collection");
-    return room;
+    return zeroed((size_t)count + 1, sizeof(void *));
 }
 
 // ---- arrays ---------------------------------------------------------------------------------------------------------

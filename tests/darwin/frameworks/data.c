@@ -2,6 +2,7 @@
 #include "frameworks/object.h"
 
 #include "darwin.h"
+#include "system/allocate.h"
 
 struct data { struct object object; size_t length; uint8_t *bytes; };
 
@@ -18,8 +19,7 @@ static struct data *darwin_CFDataCreate(const void *allocator, const uint8_t *by
     (void)allocator;
     struct data *made = object_create(&data_type, sizeof *made);
     made->length = (size_t)length;
-    made->bytes = malloc(made->length + 1);
-    if (!made->bytes) refuse("no memory for a CFData");
+    made->bytes = zeroed(made->length + 1, 1);
     memcpy(made->bytes, bytes, made->length);
     return made;
 }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "darwin.h"
+#include "system/allocate.h"
 
 // A name is an index and a generation (osfmk/mach/port.h, MACH_PORT_MAKE): the lowest bits are the generation's.
 enum { FIRST_NAME = 0x1003, NEXT_NAME = 0x100 };
@@ -12,8 +13,7 @@ static struct io_object *objects;
 static io_name next_name = FIRST_NAME;
 
 void *io_create(const struct io_class *class, size_t size) {
-    struct io_object *made = calloc(1, size);
-    if (!made) refuse("no memory for a %s", class->name);
+    struct io_object *made = zeroed(1, size);
     made->class = class;
     made->references = 1;
     pthread_mutex_lock(&lock);

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "frameworks/io_object.h"
+#include "system/allocate.h"
 
 enum { MAGIC = 0x69536b31, NOTICE = 1, MOST_WORDS = 16 };
 
@@ -84,8 +85,7 @@ static bool read_notice(struct kernel_sim *sim, uint32_t length) {
 }
 
 static bool read_answer(struct kernel_sim *sim, const struct answer *answer) {
-    uint8_t *bytes = malloc(answer->length + 1);
-    if (!bytes) refuse("no memory for an answer of iscsi-kernel-sim");
+    uint8_t *bytes = zeroed(answer->length + 1, 1);
     bool whole = read_all(sim->fd, bytes, answer->length);
     pthread_mutex_lock(&sim->lock);
     struct waiter **at = find(sim, answer->id);
@@ -128,8 +128,7 @@ struct kernel_sim *kernel_sim_open(kernel_sim_heard *heard, void *context) {
         close(fd);
         return NULL;
     }
-    struct kernel_sim *made = calloc(1, sizeof *made);
-    if (!made) refuse("no memory for iscsi-kernel-sim");
+    struct kernel_sim *made = zeroed(1, sizeof *made);
     *made = (struct kernel_sim){.fd = fd, .heard = heard, .context = context, .next = 1};
     pthread_mutex_init(&made->writing, NULL);
     pthread_mutex_init(&made->lock, NULL);

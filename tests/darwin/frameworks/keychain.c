@@ -13,6 +13,7 @@
 #include "frameworks/keychain_file.h"
 #include "frameworks/object.h"
 #include "machine/machine.h"
+#include "system/allocate.h"
 
 enum os_status {
     SUCCESS = 0,
@@ -154,8 +155,7 @@ static int darwin_SecKeychainFindGenericPassword(const struct object *keychain, 
         if (status) return status;
         if (password_length) *password_length = (uint32_t)found.length;
         if (password) {
-            *password = malloc(found.length + 1);
-            if (!*password) refuse("no memory for a password");
+            *password = zeroed(found.length + 1, 1);
             memcpy(*password, found.password, found.length);
         }
     }

@@ -7,13 +7,13 @@
 #include "darwin.h"
 #include "frameworks/sha256.h"
 #include "machine/machine.h"
+#include "system/allocate.h"
 
 // A digest of both: an account has slashes, and any length.
 void keychain_name(struct keychain_item *item, const char *service, size_t service_length, const char *account,
                    size_t account_length) {
     size_t room = service_length + account_length + sizeof service_length;
-    unsigned char *both = malloc(room);
-    if (!both) refuse("no memory for a keychain item's name");
+    unsigned char *both = zeroed(room, 1);
     memcpy(both, &service_length, sizeof service_length);
     memcpy(both + sizeof service_length, service, service_length);
     memcpy(both + sizeof service_length + service_length, account, account_length);

@@ -13,9 +13,9 @@
 #include <stdbool.h>
 
 #include "machine/machine.h"
+#include "system/allocate.h"
+#include "system/errors.h"
 
-// sys/errno.h
-enum { DARWIN_ENOENT = 2, DARWIN_ESRCH = 3, DARWIN_EALREADY = 37 };
 enum { FIRST = 3, MOST = 16 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -60,8 +60,7 @@ static int darwin_launch_activate_socket(const char *name, int **descriptors, si
     pthread_mutex_unlock(&lock);
     if (named == 0) return DARWIN_ENOENT;
     if (fresh == 0) return DARWIN_EALREADY;
-    *descriptors = malloc(fresh * sizeof **descriptors);
-    if (!*descriptors) refuse("no memory for launchd's sockets");
+    *descriptors = zeroed(fresh, sizeof **descriptors);
     memcpy(*descriptors, found, fresh * sizeof **descriptors);
     *count = fresh;
     machine_note("launchd gave %zu of %s", fresh, name);

@@ -7,6 +7,7 @@
 #include "darwin.h"
 #include "frameworks/run_loop.h"
 #include "seconds.h"
+#include "system/allocate.h"
 
 // OSMessageNotification.h: the words of a reference, and how many words a completion carries at most.
 enum { CALLOUT_FUNCTION = 1, CALLOUT_REFCON = 2, MOST_WORDS = 16 };
@@ -59,9 +60,8 @@ static void read_port(void *info) {
 }
 
 struct notification_port *notification_port_create(void) {
-    struct notification_port *made = calloc(1, sizeof *made);
+    struct notification_port *made = zeroed(1, sizeof *made);
     struct wake_port *wake = io_create(&wake_port_class, sizeof *wake);
-    if (!made) refuse("no memory for an IONotificationPort");
     made->users = 1;
     wake->port = made;
     made->wake = wake->object.name;
@@ -92,8 +92,7 @@ void notification_port_let_go(struct notification_port *port) {
 }
 
 static struct message *message_create(void (*deliver)(const struct message *)) {
-    struct message *made = calloc(1, sizeof *made);
-    if (!made) refuse("no memory for a message");
+    struct message *made = zeroed(1, sizeof *made);
     made->deliver = deliver;
     return made;
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "darwin.h"
+#include "system/allocate.h"
 
 // What has gone is kept for a while, so that a release too many is seen for what it is.
 enum { REMEMBERED = 4096 };
@@ -15,8 +16,7 @@ static struct object living = {.next = &living, .previous = &living};
 static const struct type gone = {.name = "an object that is gone"};
 
 void *object_create(const struct type *type, size_t size) {
-    struct object *made = calloc(1, size);
-    if (!made) refuse("no memory for a %s", type->name);
+    struct object *made = zeroed(1, size);
     made->type = type;
     made->references = 1;
     pthread_mutex_lock(&lock);

@@ -2,23 +2,13 @@
 #include "frameworks/object.h"
 
 #include "darwin.h"
+#include "system/allocate.h"
+#include "system/utf8.h"
 
 // CFString.h: CFStringBuiltInEncodings.
 enum { ENCODING_ASCII = 0x0600, ENCODING_UTF8 = 0x08000100 };
 enum { TAGGED = 7 };  // characters of eight bits in a tagged pointer
 extern struct object allocator_null;
-
-// Bytes of the character that begins there. 0: it is no UTF-8 (RFC 3629 §4).
-static size_t character(const unsigned char *at, size_t left) {
-    size_t length = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf5 ? 4 : 0;
-    if (length == 0 || length > left) return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80) return 0;
-    }
-    bool overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
-    bool beyond = (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf4 && at[1] > 0x8f);
-    return overlong || beyond ? 0 : length;
-}
 
 // A character of four bytes is two units.
 static cf_index units_of(size_t length) { return length == 4 ? 2 : 1; }
@@ -27,7 +17,7 @@ static cf_index units_of(size_t length) { return length == 4 ? 2 : 1; }
 static cf_index count_units(const char *bytes, size_t length) {
     cf_index units = 0;
     for (size_t at = 0, one; at < length; at += one) {
-        one = character((const unsigned char *)bytes + at, length - at);
+        one = utf8_character((const unsigned char *)bytes + at, length - at);
         if (one == 0) return -1;
         units += units_of(one);
     }
@@ -59,8 +49,7 @@ static struct string *create(const char *bytes, size_t length, bool copy) {
     made->length = length;
     made->units = units;
     if (copy) {
-        char *own = malloc(length + 1);
-        if (!own) refuse("no memory for a CFString");
+        char *own = zeroed(length + 1, 1);
         memcpy(own, bytes, length);
         own[length] = 0;
         made->bytes = own;
@@ -131,7 +120,7 @@ static cf_index darwin_CFStringGetBytes(const void *at, struct cf_range range, u
     }
     cf_index unit = 0, converted = 0, bytes = 0;
     for (size_t from = 0; from < string->length && converted < range.length;) {
-        size_t length = character((const unsigned char *)string->bytes + from, string->length - from);
+        size_t length = utf8_character((const unsigned char *)string->bytes + from, string->length - from);
         if (unit >= range.location) {
             if (encoding == ENCODING_ASCII && length > 1) break;
             if (buffer && bytes + (cf_index)length > room) break;

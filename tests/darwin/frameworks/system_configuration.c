@@ -8,6 +8,7 @@
 #include "darwin.h"
 #include "frameworks/run_loop.h"
 #include "machine/machine.h"
+#include "system/allocate.h"
 
 // SCDynamicStore.h: SCDynamicStoreContext.
 struct store_context {
@@ -82,8 +83,7 @@ static regex_t *expression_of(const struct string *pattern) {
     char text[1024];
     if (pattern->length + sizeof "^()$" > sizeof text) refuse("a pattern of %zu bytes", pattern->length);
     snprintf(text, sizeof text, "^(%.*s)$", (int)pattern->length, pattern->bytes);
-    regex_t *expression = malloc(sizeof *expression);
-    if (!expression) refuse("no memory for a pattern");
+    regex_t *expression = zeroed(1, sizeof *expression);
     if (!regcomp(expression, text, REG_EXTENDED | REG_NOSUB)) return expression;
     free(expression);
     return NULL;

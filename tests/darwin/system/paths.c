@@ -1,6 +1,7 @@
 #include "system/paths.h"
 #include "machine/machine.h"
 #include "system/errors.h"
+#include "system/utf8.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -114,24 +115,16 @@ static bool absolute(struct place *place, const char *path) {
     return true;
 }
 
-// Whether bytes from 0x80 on are UTF-8 (RFC 3629): APFS takes no other names (Apple File System Guide, "Frequently
+// Whether it is UTF-8: APFS takes no other names (Apple File System Guide, "Frequently
 // Asked Questions": "APFS accepts only valid UTF-8 encoded filenames for creation").
 static bool is_utf8(const char *path) {
-    for (const unsigned char *at = (const unsigned char *)path; *at; at++) {
-        if (*at < 0x80)
-            continue;
-        int more = *at >= 0xf0 ? 3 : *at >= 0xe0 ? 2 : 1;
-        static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-        uint32_t point = *at & (0x3f >> more);
-        if (*at < 0xc2 || *at > 0xf4)
+    size_t left = strlen(path);
+    for (const unsigned char *at = (const unsigned char *)path; left > 0;) {
+        size_t length = utf8_character(at, left);
+        if (length == 0)
             return false;
-        for (int i = 0; i < more; i++) {
-            if ((*++at & 0xc0) != 0x80)
-                return false;
-            point = point << 6 | (*at & 0x3f);
-        }
-        if (point < least[more] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
-            return false;
+        at += length;
+        left -= length;
     }
     return true;
 }

@@ -1,12 +1,10 @@
 #include "system/programs.h"
+#include "loader/macho.h"
 #include "system/allocate.h"
 #include "system/errors.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
-
-// EXTERNAL_HEADERS/mach-o/loader.h and fat.h, as they are read on a little-endian machine.
-enum { MH_MAGIC_64 = 0xfeedfacf, FAT_CIGAM = 0xbebafeca };
 
 static bool is_macho(const char *path) {
     uint32_t magic = 0;
@@ -15,7 +13,7 @@ static bool is_macho(const char *path) {
         return false;
     bool whole = read(fd, &magic, sizeof magic) == sizeof magic;
     close(fd);
-    return whole && (magic == (uint32_t)MH_MAGIC_64 || magic == (uint32_t)FAT_CIGAM);
+    return whole && (magic == (uint32_t)MH_MAGIC_64 || __builtin_bswap32(magic) == (uint32_t)FAT_MAGIC);
 }
 
 // 0 if `path` is a file that may be executed.
