@@ -125,8 +125,8 @@ impl Daemon {
         let home = Home::new();
         let daemon = home.daemon();
         let mut command = Command::new("prlimit");
-        command.arg(format!("--nofile={soft}:{hard}")).arg(daemon.get_program()).args(daemon.get_args());
-        command.envs(daemon.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        command.arg(format!("--nofile={soft}:{hard}")).arg(daemon.get_program());
+        process::continue_with(&mut command, &daemon);
         Daemon::start_as(home, &command)
     }
 

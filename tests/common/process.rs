@@ -24,6 +24,11 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// Gives a command the words behind another one's program, and its environment.
+pub(crate) fn continue_with(command: &mut Command, other: &Command) {
+    command.args(other.get_args()).envs(other.get_envs().filter_map(|(key, value)| Some((key, value?))));
+}
+
 /// How long any command of a test may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 
@@ -91,8 +96,8 @@ impl Process {
         let output = File::create(log).expect("a log file");
         // setpriv asks the system to kill the process with its parent: in Rust that would take `unsafe`.
         let mut guarded = Command::new("setpriv");
-        guarded.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
-        guarded.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        guarded.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
+        continue_with(&mut guarded, command);
         guarded.stdin(Stdio::null()).stdout(output.try_clone().expect("a second descriptor")).stderr(output);
         let child = guarded.spawn().unwrap_or_else(|error| panic!("{guarded:?}: {error}"));
         Process { child, log: log.to_owned() }

@@ -33,6 +33,14 @@ fn attach(daemon: &Daemon) -> String {
     daemon.disks(TARGET)[0].device.clone().expect("a device")
 }
 
+/// The disk, with a new file system on it, which is mounted.
+fn mounted(daemon: &Daemon) -> (String, Mounted) {
+    let device = attach(daemon);
+    run("mkfs.ext4", ["-q", &device]);
+    let mounted = Mounted::new(&device);
+    (device, mounted)
+}
+
 fn qemu_io(disk: &Lun, commands: &[&str]) {
     let mut line = Command::new("qemu-io");
     // "writeback": a write may stay in the cache until a flush, as with any disk.
@@ -107,9 +115,7 @@ fn the_end_of_the_daemon_under_a_mounted_file_system_loses_nothing_that_was_writ
     let runtime = Runtime::new().expect("a runtime");
     let (target, daemon) = (target(&runtime), Daemon::start());
     daemon.log_in(TARGET, &target.address().to_string());
-    let device = attach(&daemon);
-    run("mkfs.ext4", ["-q", &device]);
-    let mounted = Mounted::new(&device);
+    let (device, mounted) = mounted(&daemon);
     let mut content = vec![0; 1 << 20];
     getrandom::fill(&mut content).expect("entropy");
     // Nobody says fsync: it is in the page cache.
@@ -163,9 +169,7 @@ fn a_mount_whose_daemon_was_killed_fails_is_named_and_can_be_mounted_again() {
     let runtime = Runtime::new().expect("a runtime");
     let (target, daemon) = (target(&runtime), Daemon::start());
     daemon.log_in(TARGET, &target.address().to_string());
-    let before = attach(&daemon);
-    run("mkfs.ext4", ["-q", &before]);
-    let mounted = Mounted::new(&before);
+    let (before, mounted) = mounted(&daemon);
     std::fs::write(mounted.at.join("file"), "written").expect("written");
     run("sync", ["--file-system", mounted.at.to_str().expect("text")]);
     let daemon = Daemon::start_in(daemon.crash());
@@ -198,9 +202,7 @@ fn a_lost_disk_is_named_without_a_daemon_and_after_a_logout_and_cleared_away_whe
     let runtime = Runtime::new().expect("a runtime");
     let (target, daemon) = (target(&runtime), Daemon::start());
     daemon.log_in(TARGET, &target.address().to_string());
-    let device = attach(&daemon);
-    run("mkfs.ext4", ["-q", &device]);
-    let mounted = Mounted::new(&device);
+    let (_, mounted) = mounted(&daemon);
     let point = mounted.at.display().to_string();
 
     let home = daemon.crash();
@@ -237,9 +239,7 @@ fn a_disk_whose_unit_is_gone_is_listed_keeps_the_session_and_is_made_anew_when_t
     let (target, daemon) = (target(&runtime), Daemon::start());
     runtime.block_on(async { target.add_lun(1, SimDisk::new(32_768, 512)) });
     daemon.log_in(TARGET, &target.address().to_string());
-    let device = attach(&daemon);
-    run("mkfs.ext4", ["-q", &device]);
-    let mounted = Mounted::new(&device);
+    let (device, mounted) = mounted(&daemon);
     let point = mounted.at.display().to_string();
     runtime.block_on(async { target.remove_lun(0) });
     daemon.ctl_ok(["rescan", TARGET]);
