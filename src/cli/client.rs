@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -13,6 +13,13 @@ use serde::Serialize;
 
 use crate::ipc::{BenchProgress, ExitCode, Failure, Frame, Hello, MAX_FRAME, MAX_REQUEST, Reply, Request, VERSION};
 use crate::trust::is_trusted;
+
+/// How long a refusal is not believed. Where Linux lets a client wait, xnu refuses one at a listener that has as many
+/// waiting as it takes (`uipc_usrreq.c`, `unp_connect`), which looks like nobody listening.
+const PATIENCE: Duration = if cfg!(target_os = "linux") { Duration::ZERO } else { Duration::from_secs(1) };
+
+/// How long until the next try: neither system tells when there is room.
+const NEXT_TRY: Duration = Duration::from_millis(20);
 
 /// What the daemon says before it answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +50,7 @@ impl Client {
         let mut instead = None;
         for directory in runtime_dirs {
             let socket = directory.join("control.sock");
-            let connected = trusted(directory).and_then(|()| UnixStream::connect(&socket)).and_then(|stream| {
+            let connected = trusted(directory).and_then(|()| connect(&socket, PATIENCE)).and_then(|stream| {
                 server_is_trusted(&stream)?;
                 Ok(stream)
             });
@@ -194,6 +201,19 @@ fn trusted(directory: &Path) -> io::Result<()> {
     match itself.mode() & 0o022 {
         0 => Ok(()),
         _ => Err(untrusted(format!("others may write to its directory, which has mode {:o}", itself.mode() & 0o7777))),
+    }
+}
+
+/// Connects, for `patience` against refusals.
+fn connect(socket: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let begun = Instant::now();
+    loop {
+        match UnixStream::connect(socket) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && begun.elapsed() < patience => {
+                std::thread::sleep(NEXT_TRY);
+            }
+            connected => return connected,
+        }
     }
 }
 

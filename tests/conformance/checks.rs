@@ -1045,6 +1045,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "none",
             ),
             (
+                "client-full-backlog",
+                "The command line goes on for a moment where xnu refuses it because many others wait, as it does if nobody listens.",
+                "none; xnu, uipc_usrreq.c",
+            ),
+            (
                 "client-server-of-a-stranger",
                 "The command line tells nothing to a server that runs as another user than root and its own.",
                 "none; unix(7)",

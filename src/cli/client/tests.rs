@@ -113,6 +113,25 @@ fn without_a_daemon_it_says_how_to_start_one() {
     assert!(failure.to_string().contains("iscsid is not running"), "{failure}");
 }
 
+// check: client-full-backlog
+#[test]
+fn a_refusal_is_not_believed_at_once_where_a_full_listener_refuses() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let socket = directory.path().join("control.sock");
+    drop(UnixListener::bind(&socket).expect("a socket"));
+    let refused = connect(&socket, Duration::ZERO).expect_err("nobody listens");
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    thread::scope(|scope| {
+        let client = scope.spawn(|| connect(&socket, Duration::from_secs(60)));
+        // The name changes hands at once: to the client, who listens refuses or does not.
+        let new = directory.path().join("new");
+        let listener = UnixListener::bind(&new).expect("a socket");
+        std::fs::rename(&new, &socket).expect("it is taken over");
+        listener.accept().expect("the client");
+        client.join().expect("no panic").expect("connected");
+    });
+}
+
 #[test]
 fn the_first_runtime_directory_with_a_daemon_is_taken() {
     let empty = tempfile::tempdir().expect("a temporary directory");
