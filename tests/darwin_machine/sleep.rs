@@ -66,13 +66,15 @@ fn after_a_sleep_a_session_looks_at_its_connection_at_once() {
     let Some((mac, home)) = mac() else { return };
     let target = started(target());
     let daemon = mac.start(home);
-    log_in(&daemon, &target);
+    daemon.add(TARGET, &target.address().to_string());
+    // Longer than this test waits: without a cause nothing would be said.
+    daemon.ctl_ok(["modify", "target", TARGET, "--nop-interval", "3600"]);
+    daemon.ctl_ok(["login", TARGET]);
     mac.tell(&["sleep"], "allowed");
     let before = target.counters().pdus_in;
     mac.tell(&["wake", "7200"], "heard");
     Mac::said(&daemon, SLEPT);
-    // Without a cause nothing would be said for much longer.
-    eventually("a question", Duration::from_secs(4), || (target.counters().pdus_in > before).then_some(()));
+    eventually("a question", LIMIT, || (target.counters().pdus_in > before).then_some(()));
     assert_eq!(target.logins().len(), 1, "the session is the same");
     daemon.stop();
 }
