@@ -57,6 +57,8 @@ def listed(library):
 
 
 def make(directory):
+    """Two may make one at the same time: a file appears whole, and one that is not made any more goes."""
+    made = set()
     for library in names():
         symbols = listed(library)
         parts = []
@@ -77,8 +79,14 @@ def make(directory):
         for place in places:
             path = os.path.join(directory, place)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "w") as out:
+            with open(f"{path}.{os.getpid()}", "w") as out:
                 out.write(text)
+            os.replace(out.name, path)
+            made.add(path)
+    for place, _, files in os.walk(directory):
+        for name in files:
+            if name.endswith(".tbd") and os.path.join(place, name) not in made:
+                os.remove(os.path.join(place, name))
 
 
 def explain(log):
