@@ -1,0 +1,58 @@
+//! The units that are attached, and how commands are run for them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::door::NfsDoor;
+use crate::block::UnitName;
+use crate::export::attach::AttachError;
+use crate::export::attach::program::Program;
+use crate::export::attach::runner::{Outcome, Runner};
+
+/// How long a command may take that only looks.
+pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long one may take that changes something: file systems are checked before they are mounted.
+pub(in crate::export::attach) const CHANGE_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long one may take where it is done by force afterwards.
+pub(super) const FORCED_LIMIT: Duration = Duration::from_secs(10);
+
+/// What outlives the callers of [`DiskImages`](super::DiskImages).
+pub(super) struct Inner {
+    pub(super) luns: PathBuf,
+    pub(super) door: Option<NfsDoor>,
+    pub(super) runner: Box<dyn Runner>,
+    pub(super) units: Mutex<BTreeMap<UnitName, Arc<Unit>>>,
+}
+
+/// A unit that is, was or is being attached.
+#[derive(Debug, Default)]
+pub(super) struct Unit {
+    /// Held for as long as an attach or detach takes.
+    pub(super) busy: tokio::sync::Mutex<()>,
+    /// Its disk, such as `/dev/disk4`.
+    device: Mutex<Option<String>>,
+}
+
+impl Unit {
+    pub(super) fn device(&self) -> MutexGuard<'_, Option<String>> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<UnitName, Arc<Unit>>> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn unit(&self, name: &str) -> Option<Arc<Unit>> {
+        self.lock().get(name).cloned()
+    }
+
+    pub(super) async fn run(&self, program: Program, words: &[&str], limit: Duration) -> Result<Outcome, AttachError> {
+        self.runner.run(program, words.iter().map(Into::into).collect(), limit).await
+    }
+}

@@ -1,0 +1,145 @@
+//! Attaching on macOS: the unit's file by loopback NFS, a disk image of it.
+//!
+//! ```text
+//!   attach   mount_nfs 127.0.0.1:/<ticket> <runtime-dir>/luns/<unit> ─► hdiutil attach <…>/<unit> ─► /dev/diskN
+//!            the system looks what is on it, and mounts it
+//!   detach   diskutil eject (unmounts; names the programs with open files) ─► umount
+//!   forced   unmount by force ─► hdiutil detach -force ─► umount -f
+//! ```
+//! The mount is hard: when the daemon is gone, I/O waits until it is back. So a mount and an image of an earlier
+//! life, of a daemon that died or was replaced, are taken over as they are. What is only half there is undone.
+//!
+//! Attaching and detaching go on to their end when the caller stops waiting, so that nothing is left behind that
+//! nobody knows of.
+
+mod attaching;
+mod detaching;
+mod door;
+mod images;
+mod in_use;
+mod inner;
+mod mounting;
+mod place;
+mod stale;
+mod taking_over;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+pub use self::door::NfsDoor;
+pub(super) use self::inner::CHANGE_LIMIT;
+use self::inner::{Inner, Unit};
+use super::mac_tools::MacTools;
+use super::program::Program;
+use super::runner::{Runner, System};
+use super::{AttachError, Way};
+use crate::block::{Block, UnitName};
+
+/// How long a target may take to get what was written to a disk that ends with the daemon.
+const WRITE_BACK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The units that are attached as disks.
+pub struct DiskImages {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for DiskImages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DiskImages({:?})", self.inner.lock())
+    }
+}
+
+impl DiskImages {
+    /// Attaches below `runtime_dir`, in `luns/`, what is exported at `door`, by these tools; touches nothing yet.
+    pub fn new(runtime_dir: &Path, door: Option<NfsDoor>, tools: MacTools) -> DiskImages {
+        DiskImages::with(runtime_dir, door, Box::new(System { tools }))
+    }
+
+    pub(super) fn with(runtime_dir: &Path, door: Option<NfsDoor>, runner: Box<dyn Runner>) -> DiskImages {
+        let luns = runtime_dir.join("luns");
+        DiskImages { inner: Arc::new(Inner { luns, door, runner, units: Mutex::default() }) }
+    }
+}
+
+impl Way for DiskImages {
+    /// Undoes the mounts of an earlier life that no disk is made of, and says for each what was done. Disks stay:
+    /// they wait for their units, which are taken over when they are attached.
+    ///
+    /// # Errors
+    /// If the system does not tell, or something cannot be undone; the rest is undone anyway.
+    async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
+        let inner = self.inner.clone();
+        to_the_end(async move { inner.clean_stale().await }).await
+    }
+
+    /// Makes `unit` a disk and returns its device. One that is attached already stays, also that of an earlier
+    /// life.
+    ///
+    /// # Errors
+    /// [`AttachError::NotPermitted`] without root, [`AttachError::Unsupported`] where units are not exported by
+    /// NFS or the system makes another disk of it than it is; nothing is left behind.
+    async fn attach(&self, unit: &str, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
+        let (inner, unit) = (self.inner.clone(), unit.to_owned());
+        to_the_end(async move { inner.attach(unit, block.geometry()).await }).await.map(PathBuf::from)
+    }
+
+    /// Takes the disk away: its volumes are unmounted first. With `force` also from programs that use them.
+    ///
+    /// # Errors
+    /// [`AttachError::InUse`] without `force`, if a program has a file open; it is named, and the disk stays.
+    /// [`AttachError::NotAttached`] if it is not.
+    async fn detach(&self, unit: &str, force: bool) -> Result<Vec<String>, AttachError> {
+        let (inner, unit) = (self.inner.clone(), unit.to_owned());
+        to_the_end(async move { inner.detach(&unit, force).await }).await
+    }
+
+    /// The unit's disk, if it is attached.
+    fn device(&self, unit: &str) -> Option<PathBuf> {
+        let unit = self.inner.unit(unit)?;
+        let device = unit.device();
+        device.as_ref().map(PathBuf::from)
+    }
+
+    fn attached(&self) -> Vec<(UnitName, PathBuf)> {
+        let units = self.inner.lock();
+        let device = |unit: &Unit| unit.device().as_ref().map(PathBuf::from);
+        units.iter().filter_map(|(name, unit)| Some((name.clone(), device(unit)?))).collect()
+    }
+
+    /// Writes cached data of all disks back to their units, for a while.
+    ///
+    /// # Errors
+    /// [`AttachError::Failed`] if that was not done in time.
+    async fn write_back(&self, unit: &str) -> Result<(), AttachError> {
+        if self.device(unit).is_none() {
+            return Ok(());
+        }
+        match self.inner.runner.run(Program::Sync, Vec::new(), WRITE_BACK_LIMIT).await? {
+            outcome if outcome.ok() => Ok(()),
+            outcome => Err(AttachError::Failed(outcome.reason())),
+        }
+    }
+
+    /// Who has something open on the unit's disk. A volume that is merely mounted is not in use: a detach unmounts
+    /// it.
+    async fn in_use(&self, unit: &str) -> Vec<String> {
+        self.inner.in_use(unit).await.unwrap_or_else(|error| vec![error.to_string()])
+    }
+
+    /// Whether the disk waits for the next daemon when this one ends, instead of failing.
+    fn outlive_the_daemon(&self) -> bool {
+        true
+    }
+}
+
+/// Runs `work` to its end even if the caller stops waiting.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, AttachError>> + Send + 'static,
+) -> Result<T, AttachError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(AttachError::Failed(format!("it ended abnormally: {error}"))))
+}
