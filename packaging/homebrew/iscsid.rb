@@ -45,6 +45,8 @@ class Iscsid < Formula
     run [opt_bin/"iscsid"]
     keep_alive true
     require_root true
+    # When it is told to end it has disks written back and ejected; launchd would kill it after 20 seconds.
+    stop_timeout 60
     # Where no other user than root can put another file, as Homebrew's could below its prefix.
     log_path "/Library/Logs/iscsid.log"
     error_log_path "/Library/Logs/iscsid.log"

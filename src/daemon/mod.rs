@@ -1,4 +1,4 @@
-//! The daemon: its start, its end, and the signals. The modules do the rest.
+//! The daemon: its start and the signals. The modules do the rest.
 //!
 //! ```text
 //!   control/    clients ──► socket ──► requests, view, bench
@@ -6,7 +6,7 @@
 //!   discovery/  sources ──► record ──┐     ▼
 //!   session/                 auto_login ──► login ──► recovery (one task each) ──► logout
 //!   platform/   sleep, wake, network, power ──► recovery, auto_login, discovery
-//!   state: who knows what · settings · disks, nfs: how units become disks · start and end: here
+//!   state: who knows what · settings · disks, nfs: how units become disks · end · start: here
 //! ```
 
 mod activation;
@@ -15,6 +15,7 @@ mod control;
 mod descriptors;
 mod discovery;
 mod disks;
+mod end;
 mod log;
 mod nfs;
 mod platform;
@@ -32,15 +33,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::OptionFuture;
 use nix::sys::resource::{Resource, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use self::control::socket;
 use self::descriptors::Shares;
+use self::end::{END_TIMEOUT, Export, Exports};
 use self::nfs::NfsExport;
 use self::runtime_dir::RuntimeDir;
 use self::service_manager::{Moment, tell};
@@ -49,6 +49,7 @@ use self::session::logout;
 use self::settings::Settings;
 use self::state::{Daemon, Partners};
 use crate::config::{self, Store};
+use crate::export::nbd;
 use crate::ipc::{self, Failure};
 use crate::kernel_bridge::BridgeEvent;
 use crate::kernel_bridge::{Lanes, Sessions};
@@ -58,9 +59,6 @@ use crate::printable::{clean, complain};
 
 /// The signal of Ctrl-C.
 const INTERRUPT: &str = "SIGINT";
-
-/// How long the end may take, all logouts together.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until a signal ends it.
 pub fn run(options: &Options) -> ExitCode {
@@ -176,9 +174,11 @@ async fn serve(
     };
     let daemon = Daemon::new(settings, partners, runtime_dir.path().to_owned());
     tokio::spawn(route(daemon.clone(), events));
-    let exports = CancellationToken::new();
-    let nfs = nfs.map(|nfs| nfs.serve(registry.clone(), shares.nfs, &daemon.settings, exports.clone()));
-    let nbd = tokio::spawn(crate::export::nbd::serve(nbd_socket, shares.nbd, registry, exports.clone()));
+    let serve_nfs =
+        |nfs: NfsExport| Export::start("NFS", |stop| nfs.serve(registry.clone(), shares.nfs, &daemon.settings, stop));
+    let nfs = nfs.map(serve_nfs);
+    let nbd = Export::start("NBD", |stop| tokio::spawn(nbd::serve(nbd_socket, shares.nbd, registry, stop)));
+    let exports = Exports { nbd: Some(nbd), nfs };
     tokio::spawn(socket::serve(control_socket, shares.control, daemon.clone(), daemon.stop.clone()));
     tokio::spawn(platform::obey(daemon.clone(), platform::listen()));
     daemon.begin();
@@ -210,20 +210,9 @@ async fn serve(
     info!("{name}: logging out of all targets");
     tell(Moment::Stopping);
     daemon.stop.cancel();
-    let end = async {
-        exports.cancel();
-        if let Err(error) = nbd.await {
-            error!("the NBD export ended in a panic: {error}");
-        }
-        if let Some(Err(error)) = OptionFuture::from(nfs).await {
-            error!("the NFS export ended in a panic: {error}");
-        }
-        logout::end_all(&daemon).await
-    };
-    let mut finished = false;
     tokio::select! {
-        lost = end => {
-            (would_fail, finished) = (lost, true);
+        lost = end::end(&daemon, exports) => {
+            would_fail = lost;
             info!("iscsid has ended");
         }
         () = tokio::time::sleep(END_TIMEOUT) => {
@@ -231,10 +220,7 @@ async fn serve(
         }
         name = signals.end() => warn!("{name}: iscsid ends at once"),
     }
-    // An end that is cut short has not come to say which targets stay for the next daemon.
-    if finished || would_fail.is_empty() {
-        daemon.survivors.clear();
-    }
+    end::hand_down(&daemon);
     for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
         daemon.bridge.abandon(live.id());
     }

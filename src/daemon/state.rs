@@ -156,6 +156,11 @@ impl Daemon {
         lock(&self.pursued).remove(target).inspect(CancellationToken::cancel).is_some()
     }
 
+    /// Whether a target is pursued.
+    pub(crate) fn is_pursued(&self, target: &str) -> bool {
+        lock(&self.pursued).contains_key(target)
+    }
+
     /// The machine ends: so must the daemon, before `hold` is let go of.
     pub(crate) fn end(&self, hold: Hold) {
         lock(&self.ending.1).push(hold);

@@ -4,12 +4,14 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use iscsid::ipc::ExitCode;
+use nix::sys::signal::Signal;
 use sim_target::{SimDisk, SimTarget};
 use tokio::runtime::Runtime;
 
-use crate::common::daemon::Home;
+use crate::common::daemon::{Home, LIMIT};
+use crate::common::process::eventually;
 use crate::common::program::is_a_macs;
-use crate::common::{Daemon, need_loop, need_root, process, scratch_dir};
+use crate::common::{Daemon, need, need_loop, need_root, process, scratch_dir};
 
 const TARGET: &str = "iqn.2026-11.test.sim:ways";
 const BYTES: u64 = 16 << 20;
@@ -22,7 +24,7 @@ echo "$name $*" >> calls
 plist() { echo "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict>$1</dict></plist>"; }
 entities='<key>system-entities</key><array><dict><key>dev-entry</key><string>/dev/disk9</string></dict></array>'
 case "$name $1" in
-"mount_nfs -o") for point; do :; done; echo "$point" > mounted ;;
+"mount_nfs -o") for point; do :; done; echo "$point" > mounted; echo "$2" > options; echo "$3" > source ;;
 "mount ") [ ! -e mounted ] || echo "127.0.0.1:/0a on $(cat mounted) (nfs, nodev)" ;;
 umount*) rm mounted ;;
 "hdiutil attach") for file; do :; done; echo "$file" > image; plist "$entities" ;;
@@ -30,7 +32,12 @@ umount*) rm mounted ;;
     image=; [ ! -e image ] || image="<dict><key>image-path</key><string>$(cat image)</string>$entities</dict>"
     plist "<key>images</key><array>$image</array>" ;;
 "diskutil info") plist "<key>DeviceBlockSize</key><integer>512</integer><key>Size</key><integer>16777216</integer>" ;;
-"diskutil eject") rm image ;;
+"diskutil eject")
+    # What is on the disk is written to its file, by the path that the mount was given.
+    while [ -e hold ]; do sleep 0.05; done
+    port=$(sed 's/.*,port=\([0-9]*\),.*/\1/' options) file=$(basename "$(cat image)")
+    [ ! -e dirty ] || nfs-cp dirty "nfs://127.0.0.1/$(sed 's/.*://;s/^\///' source)/$file?nfsport=$port&mountport=$port" || exit 1
+    rm image ;;
 "stat -f") echo 16777216 ;;
 esac
 "#;
@@ -42,6 +49,17 @@ fn stand_ins(directory: &Path) {
     for tool in ["diskutil", "hdiutil", "lsof", "mount", "mount_nfs", "stat", "sync", "umount"] {
         symlink("stand-in", directory.join(tool)).expect("a name");
     }
+}
+
+/// A daemon that makes disks by stand-ins, and has made one of the only unit.
+fn attached(tools: &Path, target: &SimTarget) -> Daemon {
+    stand_ins(tools);
+    let words = ["--attach", "diskimage", "--mac-tools", tools.to_str().expect("text")];
+    let daemon = Daemon::start_with(Home::new(), &words);
+    daemon.log_in(TARGET, &target.address().to_string());
+    daemon.ctl_ok(["attach", TARGET]);
+    assert_eq!(daemon.disks(TARGET)[0].device.as_deref(), Some("/dev/disk9"));
+    daemon
 }
 
 fn target(runtime: &Runtime) -> SimTarget {
@@ -112,12 +130,8 @@ fn the_way_of_macos_can_be_gone_here_with_stand_ins_for_its_tools() {
         return;
     }
     let (runtime, tools) = (Runtime::new().expect("a runtime"), scratch_dir());
-    stand_ins(tools.path());
-    let words = ["--attach", "diskimage", "--mac-tools", tools.path().to_str().expect("text")];
-    let (target, daemon) = (target(&runtime), Daemon::start_with(Home::new(), &words));
-    daemon.log_in(TARGET, &target.address().to_string());
-    daemon.ctl_ok(["attach", TARGET]);
-    assert_eq!(daemon.disks(TARGET)[0].device.as_deref(), Some("/dev/disk9"));
+    let target = target(&runtime);
+    let daemon = attached(tools.path(), &target);
     daemon.ctl_ok(["logout", TARGET]);
     let calls = std::fs::read_to_string(tools.path().join("calls")).expect("calls");
     for call in
@@ -126,4 +140,44 @@ fn the_way_of_macos_can_be_gone_here_with_stand_ins_for_its_tools() {
         assert!(calls.contains(call), "{call} is not among\n{calls}");
     }
     assert_eq!(std::fs::read_dir(daemon.home().runtime_dir().join("luns")).expect("luns").count(), 0);
+}
+
+#[test]
+fn what_an_eject_writes_when_the_daemon_ends_reaches_the_target() {
+    if !need_root() || !need(&["nfs-cp"]) {
+        return;
+    }
+    let (runtime, tools) = (Runtime::new().expect("a runtime"), scratch_dir());
+    let target = target(&runtime);
+    let daemon = attached(tools.path(), &target);
+    let written: Vec<u8> = (0..3 * 4096_u32).map(|at| (at % 251) as u8 + 1).collect();
+    std::fs::write(tools.path().join("dirty"), &written).expect("a file");
+    let (status, home) = daemon.stop();
+    assert!(status.success(), "{status}");
+    assert!(target.content(0, 0, written.len() as u64) == written, "it was acknowledged, and is not there");
+    assert!(!tools.path().join("image").exists() && !tools.path().join("mounted").exists(), "the disk is gone");
+    assert!(!home.runtime_dir().join("sessions.json").exists(), "nothing is left for the next daemon");
+}
+
+#[test]
+fn a_disk_that_is_still_there_when_the_daemon_ends_is_logged_in_to_by_the_next_one() {
+    if !need_root() {
+        return;
+    }
+    let (runtime, tools) = (Runtime::new().expect("a runtime"), scratch_dir());
+    let target = target(&runtime);
+    let mut daemon = attached(tools.path(), &target);
+    let (hold, calls) = (tools.path().join("hold"), tools.path().join("calls"));
+    std::fs::write(&hold, "").expect("a file");
+    daemon.signal(Signal::SIGTERM);
+    eventually("an eject", LIMIT, || {
+        std::fs::read_to_string(&calls).is_ok_and(|calls| calls.contains("eject")).then_some(())
+    });
+    assert!(!daemon.has_ended());
+    // Whoever does not want to wait sends another one.
+    daemon.signal(Signal::SIGTERM);
+    let (_, home) = daemon.ended();
+    let left = std::fs::read_to_string(home.runtime_dir().join("sessions.json")).expect("a list");
+    assert!(left.contains(TARGET), "{left}");
+    std::fs::remove_file(&hold).expect("the eject goes on");
 }

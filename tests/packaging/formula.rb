@@ -36,7 +36,7 @@ end
 
 class Service
   include Places
-  %i[run keep_alive require_root log_path error_log_path].each do |word|
+  %i[run keep_alive require_root stop_timeout log_path error_log_path].each do |word|
     define_method(word) { |value| SAID["service"][word.to_s] = [*value].map { |one| one.is_a?(Place) ? one.to_s : one } }
   end
 end

@@ -60,6 +60,7 @@ fn the_service_runs_as_root_is_kept_alive_and_has_a_log() {
             "run": ["PREFIX/opt/bin/iscsid"],
             "keep_alive": [true],
             "require_root": [true],
+            "stop_timeout": [60],
             "log_path": ["/Library/Logs/iscsid.log"],
             "error_log_path": ["/Library/Logs/iscsid.log"],
         })

@@ -27,6 +27,7 @@ fn the_job_is_named_as_its_file_and_has_keys_of_launchd_only() {
         "KeepAlive",
         "ThrottleInterval",
         "ExitTimeOut",
+        "AbandonProcessGroup",
         "Sockets",
         "ProcessType",
         "StandardErrorPath",
@@ -41,20 +42,11 @@ fn the_job_is_named_as_its_file_and_has_keys_of_launchd_only() {
 #[test]
 fn the_daemon_runs_from_boot_on_and_is_started_again() {
     let job = job();
-    for key in ["RunAtLoad", "KeepAlive"] {
+    // The last: macOS' server of a disk image is a child of the daemon's tools, and outlives it.
+    for key in ["RunAtLoad", "KeepAlive", "AbandonProcessGroup"] {
         assert_eq!(job.get(key).and_then(Value::as_boolean), Some(true), "{key}");
     }
     assert!(!job.contains_key("Disabled") && !job.contains_key("UserName"), "as root, and enabled");
-}
-
-#[test]
-fn the_daemon_has_time_to_log_out() {
-    let seconds = job().get("ExitTimeOut").and_then(Value::as_unsigned_integer).expect("a number");
-    let source = std::fs::read_to_string("src/daemon/mod.rs").expect("the source");
-    let own =
-        source.split("END_TIMEOUT: Duration = Duration::from_secs(").nth(1).and_then(|rest| rest.split(')').next());
-    let own: u64 = own.expect("END_TIMEOUT is there").parse().expect("seconds");
-    assert!(seconds > own, "launchd kills after {seconds} s, the daemon takes up to {own} s");
 }
 
 #[test]

@@ -116,17 +116,6 @@ fn systemd_has_nothing_to_say_about_the_units() {
 }
 
 #[test]
-fn the_daemon_has_time_to_log_out_before_systemd_kills_it() {
-    let unit = text(UNIT);
-    let seconds: u64 = value(&unit, "TimeoutStopSec").and_then(|text| text.parse().ok()).expect("a number");
-    let source = text("src/daemon/mod.rs");
-    let own =
-        source.split("END_TIMEOUT: Duration = Duration::from_secs(").nth(1).and_then(|rest| rest.split(')').next());
-    let own: u64 = own.expect("END_TIMEOUT is there").parse().expect("seconds");
-    assert!(seconds > own, "systemd kills after {seconds} s, the daemon takes up to {own} s");
-}
-
-#[test]
 fn the_service_keeps_the_machines_mount_namespace_and_its_runtime_directory() {
     let unit = text(UNIT);
     // systemd.exec(5): each of these gives the service a mount namespace of its own, from which no mount comes out.

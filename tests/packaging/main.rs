@@ -18,6 +18,7 @@ mod program;
 mod acceptance;
 mod apple;
 mod apt;
+mod ends;
 mod homebrew;
 mod launchd;
 mod linux;

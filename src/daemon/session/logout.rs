@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
-use super::slot::{Busy, Live};
+use super::slot::{Busy, Closing, Live};
 use crate::block::name_parts;
 use crate::config::Portal;
 use crate::daemon::disks::Afterlife;
@@ -176,26 +177,22 @@ async fn give_back(daemon: &Daemon, name: &str, before: &str) -> Option<Failure>
 }
 
 /// Takes those disks of a session away that nobody uses, for good, and says who uses the others. One of which that does not
-/// show in time counts as used: what hangs there hangs over something.
-async fn detach_unused(daemon: &Daemon, live: &Live, names: &[String]) -> Vec<String> {
+/// show within `limit` counts as used: what hangs there hangs over something.
+async fn detach_unused(daemon: &Arc<Daemon>, live: &Live, names: &[String], limit: Duration) -> Vec<String> {
     let mut attachable = live.attachable.lock().await;
     *attachable = false;
     let looks = all(names.to_vec(), |name| {
         let disks = daemon.disks.clone();
         async move {
-            let users = tokio::time::timeout(LOOK_LIMIT, disks.in_use(&name)).await;
-            (name, users.unwrap_or_else(|_| vec![does_not_show(LOOK_LIMIT)]))
+            let users = tokio::time::timeout(limit, disks.in_use(&name)).await;
+            let users = users.unwrap_or_else(|_| vec![does_not_show(limit)]);
+            if users.is_empty() {
+                return disks.detach(&name, false).await.err().map(|failure| failure.what);
+            }
+            Some(format!("{name} is in use ({})", users.join(", ")))
         }
     });
-    let mut in_use = Vec::new();
-    for (name, users) in looks.await {
-        if !users.is_empty() {
-            in_use.push(format!("{name} is in use ({})", users.join(", ")));
-        } else if let Err(failure) = daemon.disks.detach(&name, false).await {
-            in_use.push(failure.what);
-        }
-    }
-    in_use
+    looks.await.into_iter().flatten().collect()
 }
 
 /// The disks that are in use and fail when the daemon ends, and who uses them: sentences. None where they wait for the next
@@ -290,59 +287,90 @@ async fn end(daemon: &Daemon, live: &Live) -> Vec<String> {
     }
 }
 
-/// Ends everything, because the daemon ends. It takes no disk in use away by force. The
-/// disk's session ends all the same, the log says so, and the next daemon logs in again. A disk that outlives that waits for
-/// the next daemon. Returns a sentence for each disk that fails from now on.
-pub(crate) async fn end_all(daemon: &Arc<Daemon>) -> Vec<String> {
-    let slots = daemon.slots();
-    let lost = all(slots, |(target, slot)| {
+/// A target on its way out because the daemon ends: of its disks, those are gone that are to go.
+pub(crate) struct Departure {
+    closing: Closing,
+    /// The disks that fail from now on: sentences.
+    lost: Vec<String>,
+    /// Its session goes on without the daemon.
+    works_on: bool,
+}
+
+/// Takes away, because the daemon ends, the disks that nobody uses, within a bound. Which targets the next daemon logs in to
+/// again is noted.
+pub(crate) async fn let_go_of_all(daemon: &Arc<Daemon>, within: Duration) -> Vec<Departure> {
+    let deadline = Instant::now() + within;
+    let departures = all(daemon.slots(), |(target, slot)| {
         let daemon = daemon.clone();
         async move {
             // Until its disks are let go of: should that hang, the end does not wait for it.
             if slot.live().is_some() {
                 daemon.survivors.stay(&target);
             }
-            slot.settle().await;
+            if timeout_at(deadline, slot.settle()).await.is_err() {
+                warn!("a logout of {target} was under way when iscsid was told to end, and hangs");
+                return None;
+            }
             let Ok(closing) = slot.close() else {
                 daemon.survivors.go(&target);
-                return Vec::new();
+                return None;
             };
             daemon.survivors.stay(&target);
-            let live = closing.live().clone();
-            let names = unit_names(&daemon, &live);
-            let mut lost = Vec::new();
-            if daemon.disks.afterlife() == Afterlife::None {
-                lost = detach_unused(&daemon, &live, &names).await;
-                if lost.is_empty() {
-                    daemon.survivors.go(&target);
-                } else {
-                    write_back(&daemon, names).await;
-                }
-                for sentence in &lost {
-                    error!(
-                        "{sentence}; iscsid ends, and the disk fails: the next iscsid logs in to {target} again, then unmount what was mounted and mount it again"
-                    );
-                }
-            } else if let Err(failure) = detach_all(&daemon, &live, &names, false).await {
-                match daemon.disks.afterlife() {
-                    Afterlife::WorksOn => {
-                        warn!(
-                            "{}; iscsid ends, and the session goes on in the kernel until the next one",
-                            failure.what
-                        );
-                        stop_recovery(&daemon, &live).await;
-                        return lost;
-                    }
-                    Afterlife::Waits | Afterlife::None => {
-                        warn!("{}; iscsid ends, and the disk waits for the next one", failure.what);
-                    }
-                }
-                write_back(&daemon, names).await;
-            } else {
+            let stays = timeout_at(deadline, let_go(&daemon, closing.live())).await.unwrap_or_else(|_| {
+                vec![format!("the disks of {target} were not let go of within {} seconds", within.as_secs())]
+            });
+            if stays.is_empty() {
                 daemon.survivors.go(&target);
             }
-            end(&daemon, &live).await;
-            info!("logged out of {target}");
+            let afterlife = daemon.disks.afterlife();
+            for sentence in &stays {
+                match afterlife {
+                    Afterlife::None => error!(
+                        "{sentence}; iscsid ends, and the disk fails: the next iscsid logs in to {target} again, then unmount what was mounted and mount it again"
+                    ),
+                    Afterlife::Waits => warn!("{sentence}; iscsid ends, and the disk waits for the next one"),
+                    Afterlife::WorksOn => {
+                        warn!("{sentence}; iscsid ends, and the session goes on in the kernel until the next one");
+                    }
+                }
+            }
+            let works_on = afterlife == Afterlife::WorksOn && !stays.is_empty();
+            Some(Departure { closing, lost: if afterlife == Afterlife::None { stays } else { Vec::new() }, works_on })
+        }
+    });
+    departures.await.into_iter().flatten().collect()
+}
+
+/// Takes the disks of a session away that nobody uses, and has the others written back. Why each of those stays: sentences.
+async fn let_go(daemon: &Arc<Daemon>, live: &Live) -> Vec<String> {
+    let names = unit_names(daemon, live);
+    let stays = match daemon.disks.afterlife() {
+        // The next daemon takes over the whole session.
+        Afterlife::WorksOn => {
+            let kept = detach_all(daemon, live, &names, false).await.err();
+            return kept.into_iter().map(|failure| failure.what).collect();
+        }
+        Afterlife::Waits => detach_unused(daemon, live, &names, USERS_LIMIT).await,
+        Afterlife::None => detach_unused(daemon, live, &names, LOOK_LIMIT).await,
+    };
+    if !stays.is_empty() {
+        write_back(daemon, names).await;
+    }
+    stays
+}
+
+/// Logs out of targets whose disks were let go of. Returns a sentence for each disk that fails from now on.
+pub(crate) async fn depart_all(daemon: &Arc<Daemon>, departures: Vec<Departure>) -> Vec<String> {
+    let lost = all(departures, |Departure { closing, lost, works_on }| {
+        let daemon = daemon.clone();
+        async move {
+            let live = closing.live();
+            if works_on {
+                stop_recovery(&daemon, live).await;
+            } else {
+                end(&daemon, live).await;
+                info!("logged out of {}", live.target);
+            }
             lost
         }
     });

@@ -1,5 +1,6 @@
 //! The daemon between a scripted login, a scripted kernel and disks that a test holds.
 
+mod end;
 mod first_look;
 mod floods;
 mod policy;

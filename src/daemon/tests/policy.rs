@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::stage::{A, Act, B, ONE, TWO, Told, UNIT, stage, stage_with, which};
 use crate::daemon::control::socket::Answer;
 use crate::daemon::disks::Disks;
+use crate::daemon::end::{Exports, end, hand_down};
 use crate::daemon::progress::Progress;
 use crate::daemon::session::back_off::back_off;
-use crate::daemon::session::logout::end_all;
 use crate::daemon::session::survivors::Survivors;
 use crate::ipc::{ExitCode, Reply, Request, SessionState, TargetChanges};
 use crate::kernel_bridge::{BridgeEvent, SessionId};
@@ -475,7 +475,7 @@ async fn the_end_of_the_daemon_has_what_is_on_a_disk_in_use_written_back_before_
     stage.log_in(A).await.expect("in");
     stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
     *stage.desk.mounted.lock().expect("sound") = true;
-    end_all(&stage.daemon).await;
+    end(&stage.daemon, Exports::default()).await;
     assert_eq!(*stage.desk.written_back.lock().expect("sound"), [UNIT]);
     assert!(stage.desk.device(UNIT).is_some(), "a disk in use is not taken away");
     assert_eq!(stage.kernel.told().last(), Some(&Told::Logout(SessionId(0))));
@@ -488,9 +488,9 @@ async fn a_target_whose_disk_outlives_the_daemon_is_logged_in_again_by_the_next_
     stage.log_in(B).await.expect("in");
     stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
     (*stage.desk.mounted.lock().expect("sound"), *stage.desk.outlives.lock().expect("sound")) = (true, true);
-    end_all(&stage.daemon).await;
+    end(&stage.daemon, Exports::default()).await;
     assert!(stage.sessions().await.is_empty());
-    stage.daemon.survivors.clear();
+    hand_down(&stage.daemon);
     let (_, left) = Survivors::open(&stage.daemon.runtime_dir);
     assert!(left.contains(A), "{left:?}");
 }
@@ -504,13 +504,13 @@ async fn a_disk_whose_users_do_not_show_holds_the_end_up_for_a_moment_and_stays_
         stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
         stage.desk.hangs.store(true, Ordering::Relaxed);
         *stage.desk.outlives.lock().expect("sound") = outlives;
-        let lost = tokio::time::timeout(Duration::from_secs(10), end_all(&stage.daemon)).await;
+        let lost = tokio::time::timeout(Duration::from_secs(10), end(&stage.daemon, Exports::default())).await;
         if !outlives {
             let lost = lost.expect("within the time that the end has");
             assert!(lost.iter().any(|sentence| sentence.starts_with(UNIT)), "{lost:?}");
             assert!(stage.desk.device(UNIT).is_some(), "it may be in use");
         }
-        stage.daemon.survivors.clear();
+        hand_down(&stage.daemon);
         let (_, left) = Survivors::open(&stage.daemon.runtime_dir);
         assert!(left.contains(A), "{left:?}");
     }
@@ -527,7 +527,7 @@ async fn the_end_of_the_daemon_logs_out_of_everything_and_cancels_what_is_under_
     });
     tokio::task::yield_now().await;
     let started = Instant::now();
-    end_all(&stage.daemon).await;
+    end(&stage.daemon, Exports::default()).await;
     assert!(started.elapsed() < Duration::from_secs(1));
     assert!(waiting.await.expect("a task").is_err());
     assert!(stage.sessions().await.is_empty());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use iscsi_proto::handoff::{HANDOFF_VERSION, Handoff};
 use iscsi_proto::ids::{Isid, Lun};
 use iscsi_proto::login::Lapses;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::block::{Block, Geometry, Io, Pool, Registry};
@@ -19,6 +19,7 @@ use crate::daemon::disks::{Afterlife, DiskFuture, Disks, Release, SystemDisks};
 use crate::daemon::progress::Progress;
 use crate::daemon::route;
 use crate::daemon::session::lives::SHORT_LIFE;
+use crate::daemon::session::survivors::Survivors;
 use crate::daemon::settings::Settings;
 use crate::daemon::state::{Daemon, Partners};
 use crate::ipc::{ExitCode, Failure, Reply, Request, Session, SessionState, TargetChanges, Which};
@@ -316,6 +317,8 @@ pub(crate) struct Desk {
     pub(crate) hangs: AtomicBool,
     /// A disk that nobody seems to use, until it is to go.
     pub(crate) opened_late: Mutex<Option<String>>,
+    /// A disk that is to go asks this export, and is there until it has been answered.
+    pub(crate) export: Mutex<Option<mpsc::UnboundedSender<oneshot::Sender<()>>>>,
 }
 
 impl Desk {
@@ -335,8 +338,18 @@ impl Disks for Desk {
         if self.opened_late.lock().expect("sound").as_deref() == Some(unit) {
             return Box::pin(async { Err(Failure::new(ExitCode::TryAgain, "the disk is in use (open in dd)")) });
         }
-        self.attached.lock().expect("sound").remove(unit);
-        Box::pin(async { Ok(Vec::new()) })
+        let (export, unit) = (self.export.lock().expect("sound").clone(), unit.to_owned());
+        Box::pin(async move {
+            if let Some(export) = export.filter(|_| self.device(&unit).is_some()) {
+                let (answer, answered) = oneshot::channel();
+                if export.send(answer).is_err() || answered.await.is_err() {
+                    // A client without a server waits.
+                    let () = std::future::pending().await;
+                }
+            }
+            self.attached.lock().expect("sound").remove(&unit);
+            Ok(Vec::new())
+        })
     }
 
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()> {
@@ -392,6 +405,14 @@ pub(crate) async fn stage() -> Stage {
     stage_with(true).await
 }
 
+/// The same, after a daemon that died when it was logged in to these targets.
+pub(crate) async fn stage_after(left: &[&str]) -> Stage {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let (survivors, _) = Survivors::open(scratch.path());
+    left.iter().for_each(|target| survivors.enter(target));
+    stage_in(scratch, true, false).await
+}
+
 /// The same, where the system makes disks of the units by itself, and nobody exports them.
 pub(crate) async fn stage_of_system_disks() -> Stage {
     stage_of(true, true).await
@@ -402,7 +423,10 @@ pub(crate) async fn stage_with(answers_logout: bool) -> Stage {
 }
 
 async fn stage_of(answers_logout: bool, by_the_system: bool) -> Stage {
-    let scratch = tempfile::tempdir().expect("a scratch directory");
+    stage_in(tempfile::tempdir().expect("a scratch directory"), answers_logout, by_the_system).await
+}
+
+async fn stage_in(scratch: tempfile::TempDir, answers_logout: bool, by_the_system: bool) -> Stage {
     let store = Store::open(&scratch.path().join("iscsid.plist")).expect("settings");
     let (events, heard) = mpsc::unbounded_channel();
     let kernel = Arc::new(ScriptedKernel {

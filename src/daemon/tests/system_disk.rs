@@ -2,7 +2,7 @@
 
 use super::stage::{A, Stage, Told, UNIT, stage_of_system_disks};
 use crate::daemon::disks::Disks;
-use crate::daemon::session::logout::end_all;
+use crate::daemon::end::{Exports, end, hand_down};
 use crate::daemon::session::survivors::Survivors;
 use crate::ipc::{ExitCode, Lun, Reply, Request};
 use crate::kernel_bridge::SessionId;
@@ -55,8 +55,8 @@ async fn detaching_it_has_it_unmounted_and_says_that_it_stays() {
 async fn at_the_end_of_the_daemon_a_disk_in_use_keeps_its_session_for_the_next_one() {
     let stage = logged_in().await;
     *stage.desk.held.lock().expect("sound") = true;
-    end_all(&stage.daemon).await;
-    stage.daemon.survivors.clear();
+    end(&stage.daemon, Exports::default()).await;
+    hand_down(&stage.daemon);
     let told = stage.kernel.told();
     assert!(!told.contains(&Told::Logout(SessionId(0))) && !told.contains(&Told::Abandon(SessionId(0))), "{told:?}");
     let (_, left) = Survivors::open(&stage.daemon.runtime_dir);
