@@ -77,7 +77,9 @@ fn failure(what: &str, unit: &str, error: &AttachError) -> Failure {
         AttachError::NotPermitted(_) => ExitCode::NotPermitted,
         AttachError::InUse(_) => ExitCode::TryAgain,
         AttachError::NotAttached => ExitCode::Data,
-        AttachError::Unsupported(_) | AttachError::NotExported | AttachError::Failed(_) => ExitCode::Unavailable,
+        AttachError::Unsupported(_) | AttachError::NotExported | AttachError::TimedOut(_) | AttachError::Failed(_) => {
+            ExitCode::Unavailable
+        }
     };
     let failure = Failure::new(code, format!("{unit} cannot be {what}: {error}"));
     match error {

@@ -113,6 +113,8 @@ pub enum AttachError {
     NotAttached,
     /// A disk is made of the unit's file, and there is none: the NFS export is switched off.
     NotExported,
+    /// A program of the system was ended because it took too long, and what it has done by then is not known; a sentence.
+    TimedOut(String),
     /// Anything else; a sentence.
     Failed(String),
 }
@@ -120,9 +122,10 @@ pub enum AttachError {
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AttachError::Unsupported(why) | AttachError::NotPermitted(why) | AttachError::Failed(why) => {
-                f.write_str(why)
-            }
+            AttachError::Unsupported(why)
+            | AttachError::NotPermitted(why)
+            | AttachError::TimedOut(why)
+            | AttachError::Failed(why) => f.write_str(why),
             AttachError::InUse(uses) => write!(f, "the disk is in use ({})", uses.join(", ")),
             AttachError::NotAttached => f.write_str("the unit is not attached"),
             AttachError::NotExported => {

@@ -1,18 +1,27 @@
 //! Commands of the operating system, run one by one: tests put a transcript in their place.
+//!
+//! A command may leave a process behind that is the disk: on macOS, hdiutil leaves the one that serves the image. So each command
+//! has a process group of its own, since launchd kills the group of a job that has ended (launchd.plist(5),
+//! AbandonProcessGroup); and the end of a command is the end of its process, not of its pipes, which what it left may hold.
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::AttachError;
 use super::mac_tools::MacTools;
 use super::program::Program;
+
+/// How long what a command has said may still take to arrive when its process has ended.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +60,10 @@ pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Attach
 pub(super) trait Runner: Send + Sync + 'static {
     /// Runs a program with these arguments, for `limit` at most. A command that has ended, however that went, is no
     /// error.
+    ///
+    /// # Errors
+    /// [`AttachError::TimedOut`] for one that was ended: what it has done by then is not known.
+    /// [`AttachError::Failed`] for one that cannot be run.
     fn run(&self, program: Program, arguments: Vec<OsString>, limit: Duration) -> Running<'_>;
 
     /// Whether the system has a program.
@@ -109,35 +122,103 @@ impl Runner for Linux {
 async fn run(program: &Path, arguments: &[OsString], limit: Duration) -> Result<Outcome, AttachError> {
     let mut command = Command::new(program);
     // What is understood must not be translated.
-    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).env("LC_ALL", "C").kill_on_drop(true).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let program = program.display();
-    match timeout(limit, command.output()).await {
-        Ok(Ok(output)) => Ok(Outcome {
-            code: output.status.code().unwrap_or(-1),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }),
+    match timeout(limit, outcome(command)).await {
+        Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(error)) => Err(AttachError::Failed(format!("{program} cannot be run: {error}"))),
         Err(_) => {
             let seconds = limit.as_secs();
-            Err(AttachError::Failed(format!("{program} did not end within {seconds} seconds")))
+            Err(AttachError::TimedOut(format!("{program} did not end within {seconds} seconds")))
         }
     }
 }
 
+/// Runs a command to the end of its process.
+async fn outcome(mut command: Command) -> io::Result<Outcome> {
+    let mut child = command.spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let status = {
+        let reading = async { tokio::try_join!(drain(stdout, &mut out), drain(stderr, &mut err)) };
+        tokio::pin!(reading);
+        tokio::select! {
+            status = child.wait() => {
+                if let Ok(read) = timeout(DRAIN_LIMIT, reading).await {
+                    read?;
+                }
+                status?
+            }
+            read = &mut reading => {
+                read?;
+                child.wait().await?
+            }
+        }
+    };
+    let stderr = String::from_utf8_lossy(&err).into_owned();
+    Ok(Outcome { code: status.code().unwrap_or(-1), stdout: out, stderr })
+}
+
+/// Reads a pipe to its end. What was read by then is there also where somebody stops waiting.
+async fn drain(pipe: Option<impl AsyncRead + Unpin>, to: &mut Vec<u8>) -> io::Result<()> {
+    let Some(mut pipe) = pipe else { return Ok(()) };
+    while pipe.read_buf(to).await? > 0 {}
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::{Signal, killpg};
+    use nix::unistd::{Pid, getpgrp};
+
     use super::*;
+
+    fn shell(script: &str) -> [OsString; 2] {
+        ["-c".into(), script.into()]
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
     async fn a_command_s_end_is_told_and_one_without_end_is_ended() {
-        let shell = |script: &str| ["-c".into(), script.into()];
         let (sh, nowhere) = (Path::new("/bin/sh"), Path::new("/nowhere"));
-        let long = Duration::from_secs(10);
-        let outcome = run(sh, &shell("echo out; echo err >&2; exit 3"), long).await.expect("a shell");
+        let outcome = run(sh, &shell("echo out; echo err >&2; exit 3"), LONG).await.expect("a shell");
         assert_eq!((outcome.code, outcome.ok(), outcome.reason().as_str()), (3, false, "out; err"));
         let slow = run(sh, &shell("sleep 60"), Duration::from_millis(50)).await;
-        assert!(matches!(slow, Err(AttachError::Failed(why)) if why.contains("did not end")));
-        assert!(matches!(run(nowhere, &[], long).await, Err(AttachError::Failed(_))));
+        assert!(matches!(slow, Err(AttachError::TimedOut(why)) if why.contains("did not end")));
+        assert!(matches!(run(nowhere, &[], LONG).await, Err(AttachError::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn an_answer_longer_than_a_pipe_arrives_whole() {
+        let long = "head -c 1000000 /dev/zero | tr '\\0' x";
+        let outcome = run(Path::new("/bin/sh"), &shell(long), LONG).await.expect("a shell");
+        assert!(outcome.ok() && outcome.stdout.len() == 1_000_000, "{}", outcome.stdout.len());
+    }
+
+    /// A command that leaves a process behind, which holds its pipes; the number of that process.
+    async fn leaves_behind() -> Pid {
+        let script = "sleep 300 & echo $!";
+        let outcome =
+            run(Path::new("/bin/sh"), &shell(script), LONG).await.expect("it has ended, whoever holds its pipes");
+        let text = String::from_utf8_lossy(&outcome.stdout).trim().to_owned();
+        Pid::from_raw(text.parse().unwrap_or_else(|error| panic!("{text}: {error}")))
+    }
+
+    #[tokio::test]
+    async fn a_command_has_ended_when_its_process_has_though_another_holds_its_pipes() {
+        let begun = std::time::Instant::now();
+        let left = leaves_behind().await;
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        nix::sys::signal::kill(left, Signal::SIGKILL).expect("it is there");
+    }
+
+    #[tokio::test]
+    async fn whoever_kills_the_daemon_s_process_group_leaves_what_a_command_left_alone() {
+        let left = leaves_behind().await;
+        let group = nix::unistd::getpgid(Some(left)).expect("it is there");
+        assert_ne!(group, getpgrp());
+        killpg(group, Signal::SIGKILL).expect("it is in its command's");
     }
 }
