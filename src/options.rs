@@ -66,6 +66,14 @@ pub struct Options {
     #[arg(long, value_name = "DIRECTORY", hide = true)]
     pub mac_tools: Option<PathBuf>,
 
+    /// How much macOS moves at a time between its cache and the file that a disk is made of, in KiB: a power of two
+    #[arg(long, value_name = "KIB", env = "ISCSID_NFS_BLOCK", default_value = "128", hide = true, value_parser = block)]
+    pub nfs_block: u32,
+
+    /// How many of those are read ahead, at most; what makes 4 MiB, if it is not said
+    #[arg(long, value_name = "BLOCKS", env = "ISCSID_NFS_READ_AHEAD", hide = true, value_parser = usage::within(0..=128_u32))]
+    pub nfs_read_ahead: Option<u32>,
+
     /// A connection that lasts less counts as a login that failed, in seconds: for tests that lose many
     #[arg(long, value_name = "SECONDS", env = "ISCSID_SHORT_LIFE", hide = true, value_parser = usage::within(0..=86_400_u64))]
     pub short_life: Option<u64>,
@@ -187,6 +195,12 @@ impl Options {
     }
 }
 
+/// A power of two from the Mac's page to what its NFS client gets on with.
+fn block(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number: &u32| (16..=1024).contains(number) && number.is_power_of_two());
+    number.ok_or_else(|| "say 16, 32, 64, 128, 256, 512 or 1024".to_owned())
+}
+
 /// `help` and `version`, as other programs have them, are our options.
 fn asked(word: &mut OsString) {
     for name in ["help", "version"] {
@@ -229,7 +243,23 @@ mod tests {
         let expected = [Some(Attach::Auto), Some(Attach::Loop), Some(Attach::DiskImage), Some(Attach::None), None];
         assert_eq!(["auto", "loop", "diskimage", "none", "disk-image"].map(attach), expected);
         let help = Options::command().render_long_help().to_string();
-        assert!(!["--attach", "--mac-tools", "--kernel-sim"].iter().any(|word| help.contains(word)), "{help}");
+        assert!(
+            !["--attach", "--mac-tools", "--kernel-sim", "--nfs-block", "--nfs-read-ahead"]
+                .iter()
+                .any(|word| help.contains(word)),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn how_much_is_moved_at_a_time_is_a_power_of_two() {
+        let block =
+            |text: &str| Options::try_parse_from(["iscsid", "--nfs-block", text]).map(|options| options.nfs_block).ok();
+        assert_eq!(["16", "1024", "8", "2048", "100", "x"].map(block), [Some(16), Some(1024), None, None, None, None]);
+        let ahead = |text: &str| {
+            Options::try_parse_from(["iscsid", "--nfs-read-ahead", text]).map(|options| options.nfs_read_ahead).ok()
+        };
+        assert_eq!(["0", "128", "129"].map(ahead), [Some(Some(0)), Some(Some(128)), None]);
     }
 
     #[test]

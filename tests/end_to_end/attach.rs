@@ -134,9 +134,7 @@ fn the_way_of_macos_can_be_gone_here_with_stand_ins_for_its_tools() {
     let daemon = attached(tools.path(), &target);
     daemon.ctl_ok(["logout", TARGET]);
     let calls = std::fs::read_to_string(tools.path().join("calls")).expect("calls");
-    for call in
-        ["mount_nfs -o nolocks,vers=3,tcp,port=", "hdiutil attach -plist", "diskutil eject /dev/disk9", "umount "]
-    {
+    for call in ["mount_nfs -o vers=3,tcp,port=", "hdiutil attach -plist", "diskutil eject /dev/disk9", "umount "] {
         assert!(calls.contains(call), "{call} is not among\n{calls}");
     }
     assert_eq!(std::fs::read_dir(daemon.home().runtime_dir().join("luns")).expect("luns").count(), 0);

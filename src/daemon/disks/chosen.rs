@@ -17,7 +17,7 @@ use super::system::SystemDisks;
 use super::{Afterlife, DiskFuture, Disks, failure};
 use crate::block::Block;
 use crate::daemon::nfs::NfsPlace;
-use crate::export::attach::disk_images::NfsDoor;
+use crate::export::attach::disk_images::{NfsDoor, Transfers};
 use crate::export::attach::{AttachError, DiskImages, Diskutil, LoopDisks, Lost, MacTools, Way};
 use crate::ipc::{ExitCode, Failure, LostDisk};
 use crate::kernel_bridge::SystemDevices;
@@ -31,8 +31,8 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) enum Chosen {
     /// Loop devices.
     Loop,
-    /// Disk images, by these tools.
-    DiskImages(MacTools),
+    /// Disk images, by these tools, and so much of their files at a time.
+    DiskImages(MacTools, Transfers),
     /// None.
     Nothing,
 }
@@ -46,9 +46,10 @@ impl Chosen {
     pub(crate) fn of(options: &Options) -> Result<Chosen, Failure> {
         let wrong = |code, message: &str, advice: &str| Err(Failure::new(code, message).advice(advice));
         let tools = tools(options);
+        let transfers = Transfers { block: options.nfs_block << 10, read_ahead: options.nfs_read_ahead };
         let chosen = match options.attach {
             Attach::Auto if cfg!(target_os = "linux") => Chosen::Loop,
-            Attach::Auto => Chosen::DiskImages(tools),
+            Attach::Auto => Chosen::DiskImages(tools, transfers),
             Attach::Loop if !cfg!(target_os = "linux") => {
                 let message = "--attach loop makes loop devices, which this system does not have";
                 return wrong(ExitCode::Configuration, message, "leave it out");
@@ -65,16 +66,16 @@ impl Chosen {
                 let advice = "leave it out, or name the directory that has them by --mac-tools";
                 return wrong(ExitCode::Configuration, &message, advice);
             }
-            Attach::DiskImage => Chosen::DiskImages(tools),
+            Attach::DiskImage => Chosen::DiskImages(tools, transfers),
             Attach::None => Chosen::Nothing,
         };
         let runtime_dir = options.runtime_dir();
-        if matches!(chosen, Chosen::DiskImages(_)) && runtime_dir.to_str().is_none() {
+        if matches!(chosen, Chosen::DiskImages(..)) && runtime_dir.to_str().is_none() {
             // Property lists, by which its tools answer, are text.
             let message = format!("the tools of macOS cannot name files below {}", runtime_dir.display());
             return wrong(ExitCode::Configuration, &message, "give a name in UTF-8 by --runtime-dir");
         }
-        if options.mac_tools.is_some() && !matches!(chosen, Chosen::DiskImages(_)) {
+        if options.mac_tools.is_some() && !matches!(chosen, Chosen::DiskImages(..)) {
             let message = "--mac-tools names tools for --attach diskimage";
             return wrong(ExitCode::Usage, message, "give both, or neither");
         }
@@ -95,15 +96,18 @@ impl Chosen {
 
     /// Whether disks are made of files that are exported by NFS.
     pub(crate) fn needs_nfs(&self) -> bool {
-        matches!(self, Chosen::DiskImages(_))
+        matches!(self, Chosen::DiskImages(..))
     }
 
     /// Ready to attach units below a runtime directory, after what an earlier daemon has left there is cleared away.
     pub(crate) async fn disks(self, runtime_dir: &Path, nfs: Option<&NfsPlace>) -> Arc<dyn Disks> {
         match self {
             Chosen::Loop => cleared(LoopDisks::new(runtime_dir)).await,
-            Chosen::DiskImages(tools) => {
-                let door = nfs.map(|nfs| NfsDoor { port: nfs.port, moved: nfs.moved, tickets: nfs.tickets.clone() });
+            Chosen::DiskImages(tools, transfers) => {
+                let door = nfs.map(|nfs| {
+                    let (port, moved, tickets) = (nfs.port, nfs.moved, nfs.tickets.clone());
+                    NfsDoor { port, moved, tickets, transfers }
+                });
                 cleared(DiskImages::new(runtime_dir, door, tools)).await
             }
             Chosen::Nothing => {

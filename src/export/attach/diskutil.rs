@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::AttachError;
-use super::disk_images::{CHANGE_LIMIT, to_the_end};
-use super::mac_tools::{MacTools, dissenters};
+use super::disk_images::{CHANGE_LIMIT, LOOK_LIMIT, to_the_end};
+use super::mac_tools::{MacTools, dissenters, mounted_of, nodes};
+use super::open_files::open_files;
 use super::program::Program;
 use super::runner::{Runner, System};
 
@@ -48,8 +49,21 @@ async fn unmount_disk(runner: &dyn Runner, device: &str, force: bool) -> Result<
             Err(error) => tracing::warn!("{device} may have lost volumes: {error}"),
         }
     }
-    match dissenters(&outcome.text()) {
+    let mut by = dissenters(&outcome.text());
+    if by.is_empty() {
+        // What it says may be in any language.
+        by = users(runner, device).await.unwrap_or_default();
+    }
+    match by {
         by if by.is_empty() => Err(AttachError::Failed(format!("{device} cannot be unmounted: {}", outcome.reason()))),
         by => Err(AttachError::InUse(by)),
     }
+}
+
+/// Who has something open on a disk or its volumes.
+async fn users(runner: &dyn Runner, device: &str) -> Result<Vec<String>, AttachError> {
+    let mounts = runner.run(Program::Mount, Vec::new(), LOOK_LIMIT).await?;
+    let mut files = mounted_of(&mounts.stdout, device);
+    files.extend(nodes(device));
+    open_files(runner, &files, LOOK_LIMIT).await
 }

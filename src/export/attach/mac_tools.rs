@@ -106,12 +106,17 @@ impl Tool {
     }
 }
 
-/// The options of mount_nfs. `hard`, since a disk waits for its unit as long as it takes; never `soft`, never
-/// `async`.
-pub(super) fn nfs_options(port: u16, geometry: &Geometry) -> String {
-    let longest = 1u32 << geometry.max_transfer.clamp(4096, 1 << 20).ilog2();
+/// The options of mount_nfs; `transfers`: how much is moved at a time.
+///
+/// - `hard`, since a disk waits for its unit as long as it takes; never `soft`, never `async`. Not `intr` either: at a
+///   shutdown every program gets a signal, and what makes the disk would give up what it writes.
+/// - `locallocks`: locks of a file that no other machine has are the Mac's own business. The disk image's program
+///   takes one, is refused a second disk of the same file by it, and would be refused itself by `nolocks`.
+/// - `mutejukebox`, `nobrowse`: it is nobody's server. That a target is away is told by the daemon.
+/// - Attributes are cached as long as is usual: they never change, and once a minute they are asked for.
+pub(super) fn nfs_options(port: u16, geometry: &Geometry, transfers: &str) -> String {
     let mut options = format!(
-        "nolocks,vers=3,tcp,port={port},mountport={port},hard,nobrowse,nosuid,nodev,rsize={longest},wsize={longest}"
+        "vers=3,tcp,port={port},mountport={port},hard,locallocks,mutejukebox,nobrowse,nosuid,nodev,{transfers}"
     );
     if geometry.read_only {
         options.push_str(",ro");
@@ -130,20 +135,33 @@ fn document(answer: &[u8]) -> Option<Value> {
     plist::from_bytes(answer.get(start..)?).ok()
 }
 
-/// The whole disk has the shortest name, and comes first.
+/// What the Mac makes of a partition with APFS (the type of that partition is another): a disk of its own, with
+/// volumes in place of partitions.
+const CONTAINER: &str = "EF57347C-0000-11AA-AA11-00306543ECAC";
+
+/// The first whole disk. After it there may be disks that the system makes of its partitions, with numbers that are
+/// smaller where one has become free.
 fn device(image: &Dictionary) -> Option<String> {
     let entities = image.get("system-entities")?.as_array()?;
-    let names = entities.iter().filter_map(|entity| entity.as_dictionary()?.get("dev-entry")?.as_string());
-    let name = names.map(|name| name.strip_prefix("/dev/").unwrap_or(name)).filter(|name| is_disk(name));
-    name.min_by_key(|name| name.len()).map(|name| format!("/dev/{name}"))
+    let whole = |entity: &Value| {
+        let entity = entity.as_dictionary()?;
+        let hint = entity.get("content-hint").and_then(Value::as_string);
+        let name = entity.get("dev-entry")?.as_string()?;
+        let name = name.strip_prefix("/dev/").unwrap_or(name);
+        (is_whole_disk(name) && hint != Some(CONTAINER)).then(|| format!("/dev/{name}"))
+    };
+    entities.iter().find_map(whole)
 }
 
-/// Whether a name is that of a disk or a part of one: it becomes an argument of commands that root runs.
-fn is_disk(name: &str) -> bool {
-    name.strip_prefix("disk").is_some_and(|rest| {
-        rest.starts_with(|first: char| first.is_ascii_digit())
-            && rest.chars().all(|letter| letter.is_ascii_digit() || letter == 's')
-    })
+/// Whether a name is that of a disk, not of a part of one: it becomes an argument of commands that root runs.
+fn is_whole_disk(name: &str) -> bool {
+    name.strip_prefix("disk")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// The files by which a disk can be read without its file system.
+pub(super) fn nodes(device: &str) -> Vec<String> {
+    vec![device.to_owned(), device.replace("/dev/disk", "/dev/rdisk")]
 }
 
 /// An image that is attached, from `hdiutil info -plist`.
@@ -160,7 +178,9 @@ pub(super) struct Image {
 /// All images that are attached; `None` for an answer that is none.
 pub(super) fn images(answer: &[u8]) -> Option<Vec<Image>> {
     let document = document(answer)?;
-    let images = document.as_dictionary()?.get("images")?.as_array()?;
+    // Where none is attached, the answer says nothing of images.
+    let Some(images) = document.as_dictionary()?.get("images") else { return Some(Vec::new()) };
+    let images = images.as_array()?;
     let image = |image: &Value| {
         let image = image.as_dictionary()?;
         let entities = image.get("system-entities")?.as_array()?;
@@ -182,8 +202,13 @@ pub(super) fn shape(answer: &[u8]) -> Option<(u64, u64)> {
     Some((number("DeviceBlockSize")?, number("Size").or_else(|| number("TotalSize"))?))
 }
 
-/// Who did not let go of a disk, from what `diskutil eject` says. The line after it names the parent, who is
-/// not to blame.
+/// Whether a disk is an image, from `diskutil info -plist`; `None` where that is not said.
+pub(super) fn is_image(answer: &[u8]) -> Option<bool> {
+    Some(document(answer)?.as_dictionary()?.get("BusProtocol")?.as_string()? == "Disk Image")
+}
+
+/// Who did not let go of a disk, as far as it can be understood in what `diskutil eject` says, in English and not in
+/// every language of the Mac. The line after it names the parent, who is not to blame.
 pub(super) fn dissenters(text: &str) -> Vec<String> {
     let holder = |line: &str| {
         let (_, rest) = line.split_once("dissented by PID ")?;
@@ -204,6 +229,18 @@ pub(super) fn nfs_mounts(answer: &[u8]) -> Vec<PathBuf> {
         let (source, point) = mount.split_once(" on ")?;
         let nfs = kind.split([',', ')']).next() == Some("nfs") && source.starts_with("127.0.0.1:/");
         nfs.then(|| PathBuf::from(point))
+    };
+    text.lines().filter_map(point).collect()
+}
+
+/// Where a disk and its parts are mounted, from the lines of `mount`.
+pub(super) fn mounted_of(answer: &[u8], device: &str) -> Vec<String> {
+    let text = String::from_utf8_lossy(answer);
+    let point = |line: &str| {
+        let (mount, _) = line.rsplit_once(" (")?;
+        let (source, point) = mount.split_once(" on ")?;
+        let part = source.strip_prefix(device)?;
+        (part.is_empty() || part.starts_with('s')).then(|| point.to_owned())
     };
     text.lines().filter_map(point).collect()
 }
@@ -250,12 +287,65 @@ mod tests {
         };
         let of = |names: &[&str]| attached_device(answer(names).as_bytes());
         assert_eq!(of(&["/dev/disk4s1", "/dev/disk4", "/dev/disk5s1"]).as_deref(), Some("/dev/disk4"));
+        assert_eq!(
+            of(&["/dev/disk10", "/dev/disk10s1", "/dev/disk5"]).as_deref(),
+            Some("/dev/disk10"),
+            "not the shortest"
+        );
         assert_eq!(of(&["disk12"]).as_deref(), Some("/dev/disk12"));
         assert_eq!(of(&["/dev/disk4; rm -rf /", "-f", "/dev/rdisk"]), None);
         assert_eq!(of(&[]), None);
         let talkative = format!("Checking\n{}", answer(&["/dev/disk4"]));
         assert_eq!(attached_device(talkative.as_bytes()).as_deref(), Some("/dev/disk4"));
         assert_eq!(attached_device(b"hdiutil: attach failed"), None);
+    }
+
+    #[test]
+    fn a_container_is_not_the_disk_wherever_it_is_named() {
+        let entity = |name: &str, hint: &str| {
+            format!(
+                "<dict><key>content-hint</key><string>{hint}</string><key>dev-entry</key><string>{name}</string></dict>"
+            )
+        };
+        let entities = [
+            entity("/dev/disk5", CONTAINER),
+            entity("/dev/disk5s1", "41504653-0000-11AA-AA11-00306543ECAC"),
+            entity("/dev/disk10", "GUID_partition_scheme"),
+            entity("/dev/disk10s1", "Apple_APFS"),
+        ]
+        .concat();
+        let answer = format!(
+            "<?xml version=\"1.0\"?><plist><dict><key>system-entities</key><array>{entities}</array></dict></plist>"
+        );
+        assert_eq!(attached_device(answer.as_bytes()).as_deref(), Some("/dev/disk10"));
+    }
+
+    #[test]
+    fn where_no_image_is_attached_none_is_listed() {
+        let answer = |content: &str| format!("<?xml version=\"1.0\"?><plist>{content}</plist>");
+        let nothing = answer(
+            "<dict><key>framework</key><string>671.140.2</string><key>vendor</key><string>Apple</string></dict>",
+        );
+        assert_eq!(images(nothing.as_bytes()), Some(Vec::new()));
+        assert_eq!(images(answer("<array/>").as_bytes()), None);
+        assert_eq!(images(answer("<dict><key>images</key><string/></dict>").as_bytes()), None);
+        assert_eq!(images(b"hdiutil: info failed"), None);
+    }
+
+    #[test]
+    fn a_disk_is_an_image_or_is_not_or_does_not_say() {
+        let answer = |content: &str| {
+            is_image(format!("<?xml version=\"1.0\"?><plist><dict>{content}</dict></plist>").as_bytes())
+        };
+        assert_eq!(answer("<key>BusProtocol</key><string>Disk Image</string>"), Some(true));
+        assert_eq!(answer("<key>BusProtocol</key><string>Apple Fabric</string>"), Some(false));
+        assert_eq!(answer(""), None);
+    }
+
+    #[test]
+    fn volumes_of_a_disk_are_told_from_those_of_others() {
+        let said = b"/dev/disk5s1 on /Volumes/A B (hfs, local)\n/dev/disk51s1 on /Volumes/C (hfs)\n/dev/disk5 on /Volumes/D (msdos)\n";
+        assert_eq!(mounted_of(said, "/dev/disk5"), ["/Volumes/A B", "/Volumes/D"]);
     }
 
     #[test]

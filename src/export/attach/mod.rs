@@ -20,6 +20,7 @@ mod loop_device;
 mod loop_disks;
 mod mac_tools;
 mod mounts;
+mod open_files;
 mod openers;
 mod program;
 mod runner;

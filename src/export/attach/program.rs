@@ -10,6 +10,7 @@ pub(super) enum Program {
     Blockdev,
     Diskutil,
     Hdiutil,
+    Kmutil,
     Losetup,
     Lsof,
     Mount,
@@ -17,6 +18,7 @@ pub(super) enum Program {
     Stat,
     Swapoff,
     Sync,
+    Sysctl,
     Umount,
 }
 
@@ -30,6 +32,7 @@ impl Program {
             Program::Blockdev => "/usr/sbin/blockdev",
             Program::Diskutil => "/usr/sbin/diskutil",
             Program::Hdiutil => "/usr/bin/hdiutil",
+            Program::Kmutil => "/usr/bin/kmutil",
             Program::Losetup => "/usr/sbin/losetup",
             Program::Lsof => "/usr/sbin/lsof",
             Program::Mount => "/sbin/mount",
@@ -37,6 +40,7 @@ impl Program {
             Program::Stat => "/usr/bin/stat",
             Program::Swapoff => "/usr/sbin/swapoff",
             Program::Sync => "/bin/sync",
+            Program::Sysctl => "/usr/sbin/sysctl",
             Program::Umount => "/sbin/umount",
         }
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::inner::{CHANGE_LIMIT, Inner, LOOK_LIMIT};
+use super::check::Misfit;
+use super::inner::{CHANGE_LIMIT, Inner};
 use super::place::{Place, make_directory};
 use crate::block::{Geometry, UnitName};
 use crate::export::attach::AttachError;
-use crate::export::attach::mac_tools::{Tool, attached_device, shape};
+use crate::export::attach::mac_tools::{Tool, attached_device};
 use crate::export::attach::program::Program;
 
 impl Inner {
@@ -25,8 +26,9 @@ impl Inner {
         let place = self.place(&name)?;
         let unit = self.lock().entry(name.clone()).or_default().clone();
         let _turn = unit.busy.lock().await;
-        let lost = door.moved && unit.device().is_none();
-        if let Some(device) = self.take_over(&place, &geometry, lost).await? {
+        let known = unit.device().clone();
+        let lost = door.moved && known.is_none();
+        if let Some(device) = self.take_over(&place, &geometry, known.as_deref(), lost).await? {
             *unit.device() = Some(device.clone());
             return Ok(device);
         }
@@ -34,74 +36,92 @@ impl Inner {
         make_directory(&place.point)?;
         let attached = match self.mount(&name, &place, &door, &geometry).await {
             Ok(()) => self.make_disk(&place, &geometry).await,
-            Err(error) => Err(error),
+            Err(error) => Err(Unmade { why: error, device: None }),
         };
         match attached {
             Ok(device) => {
                 *unit.device() = Some(device.clone());
                 Ok(device)
             }
-            Err(error) => {
-                if let Err(second) = self.unmount(&place.point, true).await {
-                    tracing::warn!("{}: {second}", place.point.display());
+            Err(Unmade { why, device }) => {
+                if let Err(second) = self.undo(&place, device).await {
+                    tracing::warn!("what is left of an attach that failed stays: {second}");
                 }
-                Err(error)
+                Err(why)
             }
         }
     }
 
     /// Makes a disk of the file, which must become what the unit is.
-    async fn make_disk(&self, place: &Place, geometry: &Geometry) -> Result<String, AttachError> {
+    async fn make_disk(&self, place: &Place, geometry: &Geometry) -> Result<String, Unmade> {
+        let mut first = None;
+        // A disk with nothing on it that could be mounted is a disk. That this is why the tools fail they say in
+        // whatever language; where it is not, they fail once more, and nothing is lost.
+        for volumes in [true, false] {
+            let why = match self.make_image(place, geometry, volumes).await {
+                Ok(device) => return self.checked(device, geometry).await,
+                Err(why) => why,
+            };
+            let listed = self.listed(place).await;
+            let why = first.get_or_insert(why).clone();
+            match listed {
+                Ok(None) => {}
+                Ok(Some(image)) => {
+                    tracing::warn!("{} is attached nevertheless: {why}", image.device);
+                    return self.checked(image.device, geometry).await;
+                }
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    break;
+                }
+            }
+        }
+        let why = first.unwrap_or(AttachError::NotAttached);
+        Err(Unmade { why, device: None })
+    }
+
+    /// Makes an image of the file and returns its device; `volumes`: what is on it is mounted.
+    async fn make_image(&self, place: &Place, geometry: &Geometry, volumes: bool) -> Result<String, AttachError> {
         let tool = if self.runner.has(Program::Hdiutil) { Tool::Hdiutil } else { Tool::Diskutil };
-        let attach = |volumes| {
-            let words = tool.attach(&place.file, geometry, volumes).into_iter().map(Into::into).collect();
-            self.runner.run(tool.program(), words, CHANGE_LIMIT)
-        };
-        let mut outcome = attach(true).await?;
-        if !outcome.ok() && outcome.text().contains("mountable") {
-            // A disk with nothing on it that could be mounted is a disk.
-            outcome = attach(false).await?;
+        let failed = |why: &str| AttachError::Failed(format!("no disk can be made of the unit: {why}"));
+        let words = tool.attach(&place.file, geometry, volumes);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let outcome = self.change(tool.program(), &words, CHANGE_LIMIT).await?;
+        match attached_device(&outcome.stdout).filter(|_| outcome.ok()) {
+            Some(device) => Ok(device),
+            None if outcome.ok() => Err(failed(&format!("{} does not say which it is", tool.program().path()))),
+            None => Err(failed(&outcome.reason())),
         }
-        if !outcome.ok() {
-            return Err(AttachError::Failed(format!("no disk can be made of the unit: {}", outcome.reason())));
-        }
-        let Some(device) = attached_device(&outcome.stdout) else {
-            self.undo_images(place).await;
-            let why = format!("no disk can be made of the unit: {} does not say which it is", tool.program().path());
-            return Err(AttachError::Failed(why));
-        };
-        if let Err(error) = self.check(&device, geometry).await {
-            if let Err(second) = self.force_out(&device).await {
-                tracing::warn!("{second}");
-            }
-            return Err(error);
-        }
-        Ok(device)
     }
 
-    /// Whether the system has made of the file what the unit is: another block size would be another disk to
-    /// every file system on it.
-    pub(super) async fn check(&self, device: &str, geometry: &Geometry) -> Result<(), AttachError> {
-        let outcome = self.run(Program::Diskutil, &["info", "-plist", device], LOOK_LIMIT).await?;
-        let Some((block_size, bytes)) = shape(&outcome.stdout) else {
-            return Err(AttachError::Failed(format!("{device} does not show its size: {}", outcome.reason())));
+    async fn checked(&self, device: String, geometry: &Geometry) -> Result<String, Unmade> {
+        let (why, device) = match self.check(&device, geometry).await {
+            Ok(()) => return Ok(device),
+            Err(Misfit::Silent(why)) => (AttachError::Failed(why), Some(device)),
+            Err(Misfit::Other(why)) => (AttachError::Unsupported(why), Some(device)),
+            // It is not ours to detach.
+            Err(Misfit::Foreign(why)) => (AttachError::Failed(why), None),
         };
-        if (block_size, bytes) == (geometry.block_size.into(), geometry.bytes()) {
-            return Ok(());
-        }
-        Err(AttachError::Unsupported(format!(
-            "macOS makes a disk of {bytes} bytes in blocks of {block_size} of it, and the unit has {} in blocks of {}; use its NBD URI",
-            geometry.bytes(),
-            geometry.block_size
-        )))
+        Err(Unmade { why, device })
     }
 
-    /// Detaches what was made of a file that must not be used.
-    async fn undo_images(&self, place: &Place) {
-        for image in self.images_of(place, None).await.unwrap_or_default() {
-            if let Err(error) = self.force_out(&image.device).await {
-                tracing::warn!("{error}");
-            }
-        }
+    /// Undoes what an attach that failed has left: a disk nobody uses yet, if one is known or shows, and the mount.
+    async fn undo(&self, place: &Place, device: Option<String>) -> Result<(), AttachError> {
+        let device = match device {
+            Some(device) => device,
+            None => match self.unmount_unused(place).await? {
+                Some(image) => image.device,
+                None => return Ok(()),
+            },
+        };
+        self.force_out(&device).await?;
+        self.unmount_by_force(&place.point).await
     }
+}
+
+/// Why a disk was not made.
+struct Unmade {
+    why: AttachError,
+    /// What was made instead.
+    device: Option<String>,
 }

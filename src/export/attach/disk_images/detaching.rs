@@ -1,45 +1,60 @@
 //! How a disk goes.
 
+use super::images::Seen;
 use super::inner::{CHANGE_LIMIT, FORCED_LIMIT, Inner};
 use super::place::Place;
 use crate::export::attach::AttachError;
-use crate::export::attach::mac_tools::{Image, dissenters};
+use crate::export::attach::mac_tools::{Image, dissenters, nodes};
 use crate::export::attach::program::Program;
 
 impl Inner {
     pub(super) async fn detach(&self, name: &str, force: bool) -> Result<Vec<String>, AttachError> {
-        let mut said = Vec::new();
         let unit = self.unit(name).ok_or(AttachError::NotAttached)?;
         let _turn = unit.busy.lock().await;
         let place = self.place(name)?;
         let device = unit.device().clone().ok_or(AttachError::NotAttached)?;
-        // After an eject in the Finder the mount is still there.
-        if let Some(image) = self.images_of(&place, Some(device)).await?.pop() {
-            match force {
-                true => {
-                    // Not by asking who uses it: that may hang at a target that is gone.
-                    for point in &image.mount_points {
-                        said.push(format!("{point} is unmounted by force: programs that use it get errors"));
-                    }
-                    self.eject_by_force(&image).await?;
+        let image = match self.seen(&place, Some(&device)).await? {
+            Seen::Listed(image) | Seen::Unlisted(image) => Some(image),
+            // After an eject in the Finder the mount is still there.
+            Seen::Nothing => match self.unmount_unused(&place).await {
+                Ok(None) => {
+                    *unit.device() = None;
+                    return Ok(Vec::new());
                 }
-                false => self.eject(&place, &image).await?,
+                Err(error) if !force => return Err(error),
+                shown => shown.unwrap_or(None),
+            },
+        };
+        let mut said = Vec::new();
+        match &image {
+            None => {}
+            Some(image) if force => {
+                // Not by asking who uses it: that may hang at a target that is gone.
+                for point in &image.mount_points {
+                    said.push(format!("{point} is unmounted by force: programs that use it get errors"));
+                }
+                self.force_out(&image.device).await?;
             }
+            Some(image) => self.eject(&place, image).await?,
         }
         *unit.device() = None;
-        self.unmount(&place.point, true).await?;
+        self.unmount_by_force(&place.point).await?;
         Ok(said)
     }
 
     /// Ejects a disk that nobody uses. One that is refused has the volumes again that it had.
     async fn eject(&self, place: &Place, image: &Image) -> Result<(), AttachError> {
-        let outcome = self.run(Program::Diskutil, &["eject", &image.device], CHANGE_LIMIT).await?;
+        let outcome = self.change(Program::Diskutil, &["eject", &image.device], CHANGE_LIMIT).await?;
         if outcome.ok() {
             return Ok(());
         }
         self.mount_again(place, image).await;
+        // What it says may be in any language.
         let mut by = dissenters(&outcome.text());
-        by.extend(self.open_files(image).await.unwrap_or_default());
+        by.extend(self.open_files(&image.mount_points).await.unwrap_or_default());
+        if by.is_empty() {
+            by = self.open_files(&nodes(&image.device)).await.unwrap_or_default();
+        }
         match by.is_empty() {
             true => Err(AttachError::Failed(format!("{} cannot be ejected: {}", image.device, outcome.reason()))),
             false => Err(AttachError::InUse(by)),
@@ -51,42 +66,42 @@ impl Inner {
         if before.mount_points.is_empty() {
             return;
         }
-        let now = match self.images_of(place, None).await {
-            Ok(mut images) => images.pop(),
+        let now = match self.listed(place).await {
+            Ok(now) => now,
             Err(error) => return tracing::warn!("whether {} has its volumes is not known: {error}", before.device),
         };
         let is_whole = |now: &Image| before.mount_points.iter().all(|point| now.mount_points.contains(point));
         if now.is_none_or(|now| now.device != before.device || is_whole(&now)) {
             return;
         }
-        match self.run(Program::Diskutil, &["mountDisk", &before.device], CHANGE_LIMIT).await {
+        match self.change(Program::Diskutil, &["mountDisk", &before.device], CHANGE_LIMIT).await {
             Ok(outcome) if outcome.ok() => {}
             Ok(outcome) => tracing::warn!("{} is not mounted again: {}", before.device, outcome.reason()),
             Err(error) => tracing::warn!("{} is not mounted again: {error}", before.device),
         }
     }
 
-    async fn eject_by_force(&self, image: &Image) -> Result<(), AttachError> {
-        for words in [&["unmountDisk", "force", &image.device][..], &["eject", &image.device]] {
-            match self.run(Program::Diskutil, words, FORCED_LIMIT).await {
-                Ok(outcome) if outcome.ok() && words.first() == Some(&"eject") => return Ok(()),
-                Ok(outcome) if outcome.ok() => {}
-                Ok(outcome) => tracing::warn!("{}: {}", image.device, outcome.reason()),
-                Err(error) => tracing::warn!("{}: {error}", image.device),
-            }
-        }
-        self.force_out(&image.device).await
-    }
-
-    /// Takes a disk away from the programs that use it.
+    /// Takes a disk away from the programs that use it. hdiutil comes last: from macOS 27 on it finds each disk busy.
     pub(super) async fn force_out(&self, device: &str) -> Result<(), AttachError> {
-        let outcome = match self.runner.has(Program::Hdiutil) {
-            true => self.run(Program::Hdiutil, &["detach", device, "-force"], FORCED_LIMIT).await?,
-            false => self.run(Program::Diskutil, &["eject", device], FORCED_LIMIT).await?,
-        };
-        match outcome.ok() {
-            true => Ok(()),
-            false => Err(AttachError::Failed(format!("{device} cannot be detached: {}", outcome.reason()))),
+        let mut why = String::new();
+        let ways: [(Program, &[&str]); 3] = [
+            (Program::Diskutil, &["unmountDisk", "force", device]),
+            (Program::Diskutil, &["eject", device]),
+            (Program::Hdiutil, &["detach", device, "-force"]),
+        ];
+        for (program, words) in ways {
+            if !self.runner.has(program) {
+                continue;
+            }
+            why = match self.change(program, words, FORCED_LIMIT).await {
+                // Without its volumes it is still there.
+                Ok(outcome) if outcome.ok() && words.first() == Some(&"unmountDisk") => continue,
+                Ok(outcome) if outcome.ok() => return Ok(()),
+                Ok(outcome) => outcome.reason(),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!("{device}: {why}");
         }
+        Err(AttachError::Failed(format!("{device} cannot be detached: {why}")))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::transfers::Transfers;
 use crate::export::nfs::Tickets;
 
 /// Where units are exported by NFS.
@@ -13,4 +14,6 @@ pub struct NfsDoor {
     pub moved: bool,
     /// Paths to mount.
     pub tickets: Arc<Tickets>,
+    /// How much a mount moves at a time.
+    pub transfers: Transfers,
 }

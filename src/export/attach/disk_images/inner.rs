@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::RwLock;
+use tokio::time::timeout;
+
 use super::door::NfsDoor;
 use crate::block::UnitName;
 use crate::export::attach::AttachError;
@@ -12,7 +15,7 @@ use crate::export::attach::program::Program;
 use crate::export::attach::runner::{Outcome, Runner};
 
 /// How long a command may take that only looks.
-pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(15);
+pub(in crate::export::attach) const LOOK_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long one may take that changes something: file systems are checked before they are mounted.
 pub(in crate::export::attach) const CHANGE_LIMIT: Duration = Duration::from_secs(120);
@@ -20,12 +23,21 @@ pub(in crate::export::attach) const CHANGE_LIMIT: Duration = Duration::from_secs
 /// How long one may take where it is done by force afterwards.
 pub(super) const FORCED_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often it is looked again for what may be there and does not show, and how long after.
+pub(super) const LOOKS: u32 = 3;
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
 /// What outlives the callers of [`DiskImages`](super::DiskImages).
 pub(super) struct Inner {
     pub(super) luns: PathBuf,
     pub(super) door: Option<NfsDoor>,
     pub(super) runner: Box<dyn Runner>,
     pub(super) units: Mutex<BTreeMap<UnitName, Arc<Unit>>>,
+    /// Held while something is mounted.
+    pub(super) mounting: tokio::sync::Mutex<()>,
+    /// Shared by what attaches and detaches, held alone by what lists: a list that is made meanwhile may lack disks
+    /// that are attached.
+    changes: RwLock<()>,
 }
 
 /// A unit that is, was or is being attached.
@@ -44,6 +56,11 @@ impl Unit {
 }
 
 impl Inner {
+    pub(super) fn new(luns: PathBuf, door: Option<NfsDoor>, runner: Box<dyn Runner>) -> Inner {
+        let units = Mutex::default();
+        Inner { luns, door, runner, units, mounting: tokio::sync::Mutex::default(), changes: RwLock::default() }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<UnitName, Arc<Unit>>> {
         self.units.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,5 +71,23 @@ impl Inner {
 
     pub(super) async fn run(&self, program: Program, words: &[&str], limit: Duration) -> Result<Outcome, AttachError> {
         self.runner.run(program, words.iter().map(Into::into).collect(), limit).await
+    }
+
+    /// Runs what attaches or detaches a disk.
+    pub(super) async fn change(
+        &self,
+        program: Program,
+        words: &[&str],
+        limit: Duration,
+    ) -> Result<Outcome, AttachError> {
+        let _no_list = self.changes.read().await;
+        self.run(program, words, limit).await
+    }
+
+    /// Runs what lists disks, alone if that can be had soon: one change that hangs must not keep all other units from
+    /// theirs. That a disk is not in the list is no proof, however it was made.
+    pub(super) async fn list(&self, program: Program, words: &[&str]) -> Result<Outcome, AttachError> {
+        let _no_change = timeout(LOOK_LIMIT, self.changes.write()).await;
+        self.run(program, words, LOOK_LIMIT).await
     }
 }

@@ -4,36 +4,45 @@
 //!   attach   mount_nfs 127.0.0.1:/<ticket> <runtime-dir>/luns/<unit> ─► hdiutil attach <…>/<unit> ─► /dev/diskN
 //!            the system looks what is on it, and mounts it
 //!   detach   diskutil eject (unmounts; names the programs with open files) ─► umount
-//!   forced   unmount by force ─► hdiutil detach -force ─► umount -f
+//!   forced   diskutil unmountDisk force ─► diskutil eject, else hdiutil detach -force ─► umount -f
 //! ```
 //! The mount is hard: when the daemon is gone, I/O waits until it is back. So a mount and an image of an earlier
 //! life, of a daemon that died or was replaced, are taken over as they are. What is only half there is undone.
+//!
+//! A list of images may lack one that is there, and a mount that is taken away by force takes with it what its disk
+//! has not written yet. So force is for disks that a person gives up, that can never be served again, or that have been
+//! detached; a mount of which no disk is listed is unmounted as a person would do it, which the system refuses while
+//! the file is open. That is an error then, and the disk stays.
 //!
 //! Attaching and detaching go on to their end when the caller stops waiting, so that nothing is left behind that
 //! nobody knows of.
 
 mod attaching;
+mod check;
 mod detaching;
 mod door;
 mod images;
 mod in_use;
 mod inner;
 mod mounting;
+mod patience;
 mod place;
 mod stale;
 mod taking_over;
+mod transfers;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::door::NfsDoor;
-pub(super) use self::inner::CHANGE_LIMIT;
+pub(super) use self::inner::{CHANGE_LIMIT, LOOK_LIMIT};
 use self::inner::{Inner, Unit};
+pub use self::transfers::Transfers;
 use super::mac_tools::MacTools;
 use super::program::Program;
 use super::runner::{Runner, System};
@@ -61,8 +70,7 @@ impl DiskImages {
     }
 
     pub(super) fn with(runtime_dir: &Path, door: Option<NfsDoor>, runner: Box<dyn Runner>) -> DiskImages {
-        let luns = runtime_dir.join("luns");
-        DiskImages { inner: Arc::new(Inner { luns, door, runner, units: Mutex::default() }) }
+        DiskImages { inner: Arc::new(Inner::new(runtime_dir.join("luns"), door, runner)) }
     }
 }
 

@@ -4,13 +4,23 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use tokio::time::sleep;
+
 use super::door::NfsDoor;
-use super::inner::{CHANGE_LIMIT, FORCED_LIMIT, Inner, LOOK_LIMIT};
+use super::inner::{BETWEEN_LOOKS, CHANGE_LIMIT, FORCED_LIMIT, Inner, LOOK_LIMIT, LOOKS};
 use super::place::Place;
 use crate::block::Geometry;
 use crate::export::attach::AttachError;
-use crate::export::attach::mac_tools::{nfs_mounts, nfs_options};
+use crate::export::attach::mac_tools::{Image, nfs_mounts, nfs_options};
 use crate::export::attach::program::Program;
+
+/// How an attempt to unmount ends.
+enum Unmounted {
+    /// Nothing is mounted there any more.
+    Gone,
+    /// Something has the file open: a sentence of the system.
+    Held(String),
+}
 
 impl Inner {
     pub(super) async fn mount(
@@ -20,10 +30,13 @@ impl Inner {
         door: &NfsDoor,
         geometry: &Geometry,
     ) -> Result<(), AttachError> {
-        let ticket = door.tickets.issue(name).map_err(|error| AttachError::Failed(error.to_string()))?;
-        let (options, source) = (nfs_options(door.port, geometry), format!("127.0.0.1:/{ticket}"));
-        let words = ["-o", &options, &source, &place.point.to_string_lossy()];
-        let outcome = self.run(Program::MountNfs, &words, CHANGE_LIMIT).await?;
+        let options = nfs_options(door.port, geometry, &door.transfers.options(geometry));
+        let mount = async {
+            let ticket = door.tickets.issue(name).map_err(|error| AttachError::Failed(error.to_string()))?;
+            let words = ["-o", &options, &format!("127.0.0.1:/{ticket}"), &place.point.to_string_lossy()];
+            self.run(Program::MountNfs, &words, CHANGE_LIMIT).await
+        };
+        let outcome = self.patiently(mount).await?;
         match outcome.ok() {
             true => Ok(()),
             false => Err(AttachError::Failed(format!("the unit's file cannot be mounted: {}", outcome.reason()))),
@@ -35,24 +48,56 @@ impl Inner {
         Ok(nfs_mounts(&outcome.stdout).iter().any(|mounted| mounted == point))
     }
 
-    pub(super) async fn unmount(&self, point: &Path, force: bool) -> Result<(), AttachError> {
-        let shown = point.to_string_lossy();
-        let gently = self.run(Program::Umount, &[&shown], FORCED_LIMIT).await;
-        let done = match gently {
-            Ok(outcome) if outcome.ok() || !self.is_mounted(point).await? => Ok(()),
-            Ok(outcome) if !force => Err(AttachError::Failed(outcome.reason())),
-            Err(error) if !force => Err(error),
-            _ => match self.run(Program::Umount, &["-f", &shown], FORCED_LIMIT).await? {
-                outcome if outcome.ok() => Ok(()),
-                outcome => Err(AttachError::Failed(outcome.reason())),
-            },
-        };
-        done?;
-        match fs::remove_dir(point) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(AttachError::Failed(format!("{}: {error}", point.display())))
-            }
-            _ => Ok(()),
+    /// Takes the mount away, also from whoever has the file open: for a disk that is detached, or is not to be saved.
+    pub(super) async fn unmount_by_force(&self, point: &Path) -> Result<(), AttachError> {
+        if let Ok(Unmounted::Gone) = self.unmount(point).await {
+            return remove(point);
         }
+        match self.run(Program::Umount, &["-f", &point.to_string_lossy()], FORCED_LIMIT).await? {
+            outcome if outcome.ok() => remove(point),
+            outcome => Err(AttachError::Failed(format!("{}: {}", point.display(), outcome.reason()))),
+        }
+    }
+
+    /// Takes away the mount of a file of which no disk is listed, and never from a disk: the system refuses where
+    /// something has the file open. Returns the disk if one shows then.
+    pub(super) async fn unmount_unused(&self, place: &Place) -> Result<Option<Image>, AttachError> {
+        let mut looks = 0;
+        let reason = loop {
+            let reason = match self.unmount(&place.point).await? {
+                Unmounted::Gone => return remove(&place.point).map(|()| None),
+                Unmounted::Held(reason) => reason,
+            };
+            if looks == LOOKS {
+                break reason;
+            }
+            looks += 1;
+            sleep(BETWEEN_LOOKS).await;
+            if let Some(image) = self.listed(place).await? {
+                return Ok(Some(image));
+            }
+        };
+        let (point, file) = (place.point.display(), place.file.display());
+        Err(AttachError::Failed(format!(
+            "{point} cannot be unmounted ({reason}), and the system shows no disk of what is in it: `sudo lsof '{file}'` says who has it open; when that has ended, do this again"
+        )))
+    }
+
+    async fn unmount(&self, point: &Path) -> Result<Unmounted, AttachError> {
+        let outcome = self.run(Program::Umount, &[&point.to_string_lossy()], FORCED_LIMIT).await?;
+        if outcome.ok() || !self.is_mounted(point).await? {
+            return Ok(Unmounted::Gone);
+        }
+        Ok(Unmounted::Held(outcome.reason()))
+    }
+}
+
+/// Removes a mount point.
+fn remove(point: &Path) -> Result<(), AttachError> {
+    match fs::remove_dir(point) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(AttachError::Failed(format!("{}: {error}", point.display())))
+        }
+        _ => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{DiskImages, NfsDoor};
+use super::{DiskImages, NfsDoor, Transfers};
 use crate::block::testing::{Plan, RamDisk};
 use crate::export::attach::program::Program;
 use crate::export::attach::runner::{Outcome, Runner, Running};
@@ -80,8 +80,9 @@ fn info(device: &str, mounted: bool) -> String {
     ))
 }
 
+/// The same where no image is attached: there is no word of images in it.
 fn no_images() -> String {
-    document("<key>images</key><array/>")
+    document("<key>framework</key><string>671</string><key>vendor</key><string>Apple</string>")
 }
 
 /// What an attach answers.
@@ -95,7 +96,8 @@ fn attached(device: &str) -> String {
 /// What `diskutil info -plist` answers.
 fn shape(block_size: u32, bytes: u64) -> String {
     document(&format!(
-        "<key>DeviceBlockSize</key><integer>{block_size}</integer><key>Size</key><integer>{bytes}</integer>"
+        "<key>BusProtocol</key><string>Disk Image</string><key>DeviceBlockSize</key><integer>{block_size}</integer>\
+         <key>Size</key><integer>{bytes}</integer>"
     ))
 }
 
@@ -107,14 +109,17 @@ fn mounts() -> String {
 }
 
 const NO_MOUNTS: &str = "/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)\n";
-const OPTIONS: &str =
-    "nolocks,vers=3,tcp,port=2049,mountport=2049,hard,nobrowse,nosuid,nodev,rsize=262144,wsize=262144";
+const OPTIONS: &str = "vers=3,tcp,port=2049,mountport=2049,hard,locallocks,mutejukebox,nobrowse,nosuid,nodev,\
+    rsize=131072,wsize=131072,readahead=32";
+const INFO: &str = "/usr/bin/hdiutil info -plist";
+const DELAY: &str = "vfs.generic.nfs.client.initialdowndelay";
+const GONE: &str = "Could not find disk: /dev/disk4\n";
 
 impl Mac {
     fn with(moved: bool, hdiutil: bool) -> Mac {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let script = Transcript { lines: Arc::default(), root: true, hdiutil };
-        let door = NfsDoor { port: 2049, moved, tickets: Arc::default() };
+        let door = NfsDoor { port: 2049, moved, tickets: Arc::default(), transfers: Transfers::default() };
         let attachments = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
         Mac { dir, script, attachments }
     }
@@ -136,10 +141,44 @@ impl Mac {
         self.expect(command, 0, stdout, "")
     }
 
+    /// mount_nfs, with what is done before and after it.
+    fn mounting(&self, code: i32, stderr: &str) -> &Mac {
+        self.ok(&format!("/usr/sbin/sysctl -n {DELAY}"), "5\n")
+            .ok(&format!("/usr/sbin/sysctl -w {DELAY}=31536000"), "")
+            .expect(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), code, "", stderr)
+            .ok(&format!("/usr/sbin/sysctl -w {DELAY}=5"), "")
+    }
+
     /// A mount that works.
     fn mounted(&self) -> &Mac {
-        self.ok("/sbin/mount", NO_MOUNTS)
-            .ok(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), "")
+        self.ok("/sbin/mount", NO_MOUNTS).mounting(0, "")
+    }
+
+    /// What is done to unmount, and works.
+    fn unmounted(&self) -> &Mac {
+        self.ok(&format!("/sbin/umount %/luns/{NAME}"), "")
+    }
+
+    /// An attempt to unmount what something has open.
+    fn held(&self) -> &Mac {
+        self.expect(
+            &format!("/sbin/umount %/luns/{NAME}"),
+            16,
+            "",
+            "umount(%): Resource busy -- try 'diskutil unmount'\n",
+        )
+        .ok("/sbin/mount", &mounts())
+    }
+
+    /// The file's length is asked for.
+    fn stat(&self, code: i32, stdout: &str, stderr: &str) -> &Mac {
+        self.expect(&format!("/usr/bin/stat -f SIZE %/luns/{NAME}/{NAME}"), code, stdout, stderr)
+    }
+
+    /// What a mount of an earlier life needs.
+    fn earlier(&self) -> &Mac {
+        std::fs::create_dir_all(self.dir.path().join("luns").join(NAME)).expect("a directory");
+        self.ok("/sbin/mount", &mounts())
     }
 
     /// An attach that works.
@@ -177,7 +216,7 @@ async fn a_unit_becomes_a_disk_and_goes_again() {
     let mac = Mac::new();
     mac.attach().await;
     assert_eq!(mac.attachments.device(UNIT), Some(PathBuf::from("/dev/disk4")));
-    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true))
+    mac.ok(INFO, &info("/dev/disk4", true))
         .ok("/usr/sbin/diskutil eject /dev/disk4", "Disk /dev/disk4 ejected\n")
         .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
     mac.attachments.detach(UNIT, false).await.expect("nobody uses it");
@@ -188,10 +227,11 @@ async fn a_unit_becomes_a_disk_and_goes_again() {
 }
 
 #[tokio::test]
-async fn a_disk_with_nothing_on_it_is_attached_without_a_volume() {
+async fn a_disk_with_nothing_on_it_is_attached_without_a_volume_whatever_the_tool_s_language() {
     let mac = Mac::new();
     mac.mounted();
-    mac.expect(&hdiutil_attach(""), 1, "", "hdiutil: attach failed - no mountable file systems\n");
+    mac.expect(&hdiutil_attach(""), 1, "", "hdiutil: Aktivieren fehlgeschlagen - nessun file system attivabile\n");
+    mac.ok(INFO, &no_images());
     mac.ok(&hdiutil_attach("-nomount "), &attached("/dev/disk4"));
     mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
     mac.attachments.attach(UNIT, disk(512)).await.expect("it works");
@@ -199,16 +239,68 @@ async fn a_disk_with_nothing_on_it_is_attached_without_a_volume() {
 }
 
 #[tokio::test]
+async fn of_two_reasons_the_first_is_told_and_nothing_is_left_behind() {
+    let mac = Mac::new();
+    mac.mounted();
+    mac.expect(&hdiutil_attach(""), 1, "", "hdiutil: attach failed - the first reason\n").ok(INFO, &no_images());
+    mac.expect(&hdiutil_attach("-nomount "), 1, "", "hdiutil: attach failed - the second\n").ok(INFO, &no_images());
+    mac.unmounted();
+    let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("no disk can be made");
+    assert!(matches!(&refused, AttachError::Failed(why) if why.contains("the first reason")), "{refused}");
+    mac.done();
+    assert!(!mac.dir.path().join("luns").join(NAME).exists());
+}
+
+#[tokio::test]
+async fn what_is_attached_although_the_tool_fails_is_the_disk() {
+    let mac = Mac::new();
+    mac.mounted();
+    mac.expect(&hdiutil_attach(""), 1, "", "hdiutil: attach failed - timed out\n").ok(INFO, &info("/dev/disk7", false));
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk7", &shape(512, MIB));
+    let device = mac.attachments.attach(UNIT, disk(512)).await.expect("it is there");
+    assert_eq!(device, PathBuf::from("/dev/disk7"));
+    mac.done();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_shows_only_when_a_failed_attach_is_undone_is_detached_before_its_mount() {
+    let mac = Mac::new();
+    mac.mounted();
+    for more in ["", "-nomount "] {
+        mac.expect(&hdiutil_attach(more), 1, "", "hdiutil: attach failed\n").ok(INFO, &no_images());
+    }
+    mac.held().ok(INFO, &info("/dev/disk7", false));
+    mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk7", "").ok("/usr/sbin/diskutil eject /dev/disk7", "");
+    mac.unmounted();
+    mac.attachments.attach(UNIT, disk(512)).await.expect_err("it failed");
+    mac.done();
+}
+
+#[tokio::test]
+async fn a_disk_that_is_no_image_is_not_touched() {
+    let mac = Mac::new();
+    mac.mounted();
+    mac.ok(&hdiutil_attach(""), &attached("/dev/disk0"));
+    let internal = shape(512, MIB).replace("Disk Image", "Apple Fabric");
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk0", &internal);
+    mac.unmounted();
+    let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("it is the Mac's own");
+    assert!(refused.to_string().contains("no disk image"), "{refused}");
+    mac.done();
+}
+
+#[tokio::test]
 async fn where_there_is_no_hdiutil_any_more_diskutil_does_it_all() {
     let mac = Mac::with(false, false);
     mac.ok("/sbin/mount", NO_MOUNTS);
-    mac.ok(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), "");
+    mac.mounting(0, "");
     mac.ok(&format!("/usr/sbin/diskutil image attach --plist %/luns/{NAME}/{NAME}"), &attached("disk9"));
     mac.ok("/usr/sbin/diskutil info -plist /dev/disk9", &shape(512, MIB));
     let device = mac.attachments.attach(UNIT, disk(512)).await.expect("it works");
     assert_eq!(device, PathBuf::from("/dev/disk9"));
     assert!(mac.attachments.in_use(UNIT).await.is_empty(), "the eject will tell");
-    mac.ok("/usr/sbin/diskutil eject /dev/disk9", "").ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk9", &shape(512, MIB));
+    mac.ok("/usr/sbin/diskutil eject /dev/disk9", "").unmounted();
     mac.attachments.detach(UNIT, false).await.expect("nobody uses it");
     mac.done();
 }
@@ -219,8 +311,8 @@ async fn the_block_size_is_passed_on_and_looked_at_afterwards() {
     mac.mounted();
     mac.ok(&hdiutil_attach("-blocksize 4096 "), &attached("/dev/disk4"));
     mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
-    mac.ok("/usr/bin/hdiutil detach /dev/disk4 -force", "");
-    mac.ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk4", "").ok("/usr/sbin/diskutil eject /dev/disk4", "");
+    mac.unmounted();
     let refused = mac.attachments.attach(UNIT, disk(4096)).await.expect_err("it would be another disk");
     assert!(matches!(&refused, AttachError::Unsupported(why) if why.contains("blocks of 512")), "{refused}");
     mac.done();
@@ -231,8 +323,7 @@ async fn the_block_size_is_passed_on_and_looked_at_afterwards() {
 async fn what_cannot_be_mounted_leaves_nothing_behind() {
     let mac = Mac::new();
     mac.ok("/sbin/mount", NO_MOUNTS);
-    let mount = format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}");
-    mac.expect(&mount, 61, "", "mount_nfs: can't mount: Connection refused\n");
+    mac.mounting(61, "mount_nfs: can't mount: Connection refused\n");
     mac.expect(&format!("/sbin/umount %/luns/{NAME}"), 1, "", "not currently mounted\n").ok("/sbin/mount", NO_MOUNTS);
     let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("nobody serves");
     assert!(matches!(&refused, AttachError::Failed(why) if why.contains("Connection refused")), "{refused}");
@@ -244,7 +335,7 @@ async fn what_cannot_be_mounted_leaves_nothing_behind() {
 async fn whoever_has_something_open_is_named_and_the_disk_stays() {
     let mac = Mac::new();
     mac.attach().await;
-    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok(INFO, &info("/dev/disk4", true));
     mac.ok(
         "/usr/sbin/lsof -F pcn -- /Volumes/Backup",
         "p7\ncmds\nf1\nn/Volumes/Backup\np12\ncvi\nf4\nn/Volumes/Backup/a\n",
@@ -253,13 +344,32 @@ async fn whoever_has_something_open_is_named_and_the_disk_stays() {
 
     let said = "Unmount of disk4 failed: at least one volume could not be unmounted\n\
                 Unmount was dissented by PID 12 (/usr/bin/vi)\nDissenter parent PPID 3 (/bin/zsh)\n";
-    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok(INFO, &info("/dev/disk4", true));
     mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", said);
-    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok(INFO, &info("/dev/disk4", true));
     mac.expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
     let refused = mac.attachments.detach(UNIT, false).await;
     assert_eq!(refused, Err(AttachError::InUse(vec!["/usr/bin/vi (process 12)".to_owned()])));
     assert_eq!(mac.attachments.device(UNIT), Some(PathBuf::from("/dev/disk4")));
+    mac.done();
+}
+
+#[tokio::test]
+async fn whoever_has_something_open_is_named_in_whatever_language_the_tools_speak() {
+    let mac = Mac::new();
+    mac.attach().await;
+    let said = "Deaktivieren von disk4 fehlgeschlagen: Abgelehnt durch PID 12\n";
+    mac.ok(INFO, &info("/dev/disk4", true)).expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", said);
+    mac.ok(INFO, &info("/dev/disk4", true));
+    mac.ok("/usr/sbin/lsof -F pcn -- /Volumes/Backup", "p12\ncvi\nf4\nn/Volumes/Backup/a\n");
+    let refused = mac.attachments.detach(UNIT, false).await;
+    assert_eq!(refused, Err(AttachError::InUse(vec!["vi (process 12) has /Volumes/Backup/a open".to_owned()])));
+    // Now by somebody who reads it without its file system.
+    mac.ok(INFO, &info("/dev/disk4", true)).expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", said);
+    mac.ok(INFO, &info("/dev/disk4", true)).expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
+    mac.ok("/usr/sbin/lsof -F pcn -- /dev/disk4 /dev/rdisk4", "p13\ncdd\nf3\nn/dev/rdisk4\n");
+    let refused = mac.attachments.detach(UNIT, false).await;
+    assert_eq!(refused, Err(AttachError::InUse(vec!["dd (process 13) has /dev/rdisk4 open".to_owned()])));
     mac.done();
 }
 
@@ -270,9 +380,9 @@ async fn volumes_that_were_unmounted_before_the_disk_was_refused_are_mounted_aga
     mac.attach().await;
     // The volume goes; the disk does not, for somebody reads it without its file system.
     let said = "Disk /dev/disk4 failed to eject: dissented by PID 12 (/bin/dd)\n";
-    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok(INFO, &info("/dev/disk4", true));
     mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", said);
-    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", false));
+    mac.ok(INFO, &info("/dev/disk4", false));
     mac.ok("/usr/sbin/diskutil mountDisk /dev/disk4", "Volume(s) mounted successfully\n");
     mac.expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
     let refused = mac.attachments.detach(UNIT, false).await;
@@ -284,7 +394,7 @@ async fn volumes_that_were_unmounted_before_the_disk_was_refused_are_mounted_aga
 async fn a_volume_that_is_merely_mounted_is_not_in_use() {
     let mac = Mac::new();
     mac.attach().await;
-    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok(INFO, &info("/dev/disk4", true));
     mac.expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
     assert!(mac.attachments.in_use(UNIT).await.is_empty());
     mac.done();
@@ -300,6 +410,12 @@ async fn a_disk_that_the_system_made_by_itself_is_unmounted_and_whoever_holds_it
     mac.ok("/usr/sbin/diskutil mountDisk /dev/disk5", "");
     let refused = diskutil.unmount_disk("/dev/disk5", false).await;
     assert_eq!(refused, Err(AttachError::InUse(vec!["/usr/bin/vi (process 12)".to_owned()])));
+    mac.expect("/usr/sbin/diskutil unmountDisk /dev/disk5", 1, "", "Abgelehnt\n");
+    mac.ok("/usr/sbin/diskutil mountDisk /dev/disk5", "");
+    mac.ok("/sbin/mount", "/dev/disk5s2 on /Volumes/A (hfs, local)\n");
+    mac.ok("/usr/sbin/lsof -F pcn -- /Volumes/A /dev/disk5 /dev/rdisk5", "p12\ncvi\nf4\nn/Volumes/A/b\n");
+    let refused = diskutil.unmount_disk("/dev/disk5", false).await;
+    assert_eq!(refused, Err(AttachError::InUse(vec!["vi (process 12) has /Volumes/A/b open".to_owned()])));
     mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk5", "");
     diskutil.unmount_disk("/dev/disk5", true).await.expect("force");
     mac.done();
@@ -309,7 +425,7 @@ async fn a_disk_that_the_system_made_by_itself_is_unmounted_and_whoever_holds_it
 async fn by_force_it_goes_whoever_uses_it() {
     let mac = Mac::new();
     mac.attach().await;
-    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok(INFO, &info("/dev/disk4", true));
     mac.expect("/usr/sbin/diskutil unmountDisk force /dev/disk4", 1, "", "Unmount failed\n");
     mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", "Eject failed\n");
     mac.ok("/usr/bin/hdiutil detach /dev/disk4 -force", "");
@@ -324,17 +440,16 @@ async fn by_force_it_goes_whoever_uses_it() {
 async fn what_was_ejected_in_the_finder_is_attached_anew_and_can_be_detached() {
     let mac = Mac::new();
     mac.attach().await;
-    mac.ok("/usr/bin/hdiutil info -plist", &no_images()).ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.ok(INFO, &no_images()).expect("/usr/sbin/diskutil info -plist /dev/disk4", 1, "", GONE).unmounted();
     mac.attachments.detach(UNIT, false).await.expect("only the mount is left");
     mac.done();
 
     mac.attach().await;
-    // Ejected again; now it is attached once more.
-    mac.ok("/sbin/mount", &mounts())
-        .ok("/usr/bin/hdiutil info -plist", &no_images())
-        .ok(&format!("/usr/bin/stat -f SIZE %/luns/{NAME}/{NAME}"), &MIB.to_string())
-        .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
-    mac.ok(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), "");
+    mac.ok(INFO, &no_images()).expect("/usr/sbin/diskutil info -plist /dev/disk4", 1, "", GONE);
+    assert!(mac.attachments.in_use(UNIT).await.is_empty(), "nobody uses what is not there");
+    // Now it is attached once more; another image has its number.
+    mac.ok("/sbin/mount", &mounts()).ok(INFO, &info("/dev/disk4", false).replace(NAME, "another"));
+    mac.unmounted().mounting(0, "");
     mac.ok(&hdiutil_attach(""), &attached("/dev/disk6"));
     mac.ok("/usr/sbin/diskutil info -plist /dev/disk6", &shape(512, MIB));
     let device = mac.attachments.attach(UNIT, disk(512)).await.expect("it works");
@@ -346,10 +461,10 @@ async fn what_was_ejected_in_the_finder_is_attached_anew_and_can_be_detached() {
 async fn the_disk_of_an_earlier_life_is_taken_over() {
     let mac = Mac::new();
     std::fs::create_dir_all(mac.dir.path().join("luns")).expect("a directory");
-    mac.ok("/sbin/mount", &mounts()).ok("/usr/bin/hdiutil info -plist", &info("/dev/disk5", true));
+    mac.ok("/sbin/mount", &mounts()).ok(INFO, &info("/dev/disk5", true));
     assert_eq!(mac.attachments.clean_stale().await, Ok(vec![]), "it waits");
     mac.ok("/sbin/mount", &mounts())
-        .ok("/usr/bin/hdiutil info -plist", &info("/dev/disk5", true))
+        .ok(INFO, &info("/dev/disk5", true))
         .ok(&format!("/usr/bin/stat -f SIZE %/luns/{NAME}/{NAME}"), &format!("{MIB}\n"))
         .ok("/usr/sbin/diskutil info -plist /dev/disk5", &shape(512, MIB));
     let device = mac.attachments.attach(UNIT, disk(512)).await.expect("it is as good as a new one");
@@ -357,28 +472,155 @@ async fn the_disk_of_an_earlier_life_is_taken_over() {
     mac.done();
 }
 
-#[tokio::test]
-async fn one_that_does_not_answer_is_undone_and_made_anew() {
+#[tokio::test(start_paused = true)]
+async fn a_disk_of_an_earlier_life_that_is_slow_to_answer_is_waited_for() {
     let mac = Mac::new();
-    mac.ok("/sbin/mount", &mounts())
-        .ok("/usr/bin/hdiutil info -plist", &info("/dev/disk5", true))
-        .expect(&format!("/usr/bin/stat -f SIZE %/luns/{NAME}/{NAME}"), 1, "", "Stale NFS file handle\n")
-        .ok("/usr/bin/hdiutil detach /dev/disk5 -force", "")
-        .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
-    mac.ok(&format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}"), "");
+    mac.earlier().ok(INFO, &info("/dev/disk5", true));
+    for _ in 0..10 {
+        mac.stat(1, "", "stat: Operation timed out\n");
+    }
+    mac.stat(0, &MIB.to_string(), "").expect("/usr/sbin/diskutil info -plist /dev/disk5", 1, "", "timed out\n");
+    mac.stat(0, &MIB.to_string(), "").ok("/usr/sbin/diskutil info -plist /dev/disk5", &shape(512, MIB));
+    let device = mac.attachments.attach(UNIT, disk(512)).await.expect("it answers in the end");
+    assert_eq!(device, PathBuf::from("/dev/disk5"));
+    mac.done();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_of_an_earlier_life_that_does_not_answer_or_is_another_one_now_stays() {
+    let mac = Mac::new();
+    mac.earlier().ok(INFO, &info("/dev/disk5", true));
+    for _ in 0..=60 {
+        mac.stat(1, "", "stat: Operation timed out\n");
+    }
+    let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("it never answers");
+    assert!(matches!(&refused, AttachError::Failed(why) if why.contains("it stays as it is")), "{refused}");
+    mac.done();
+    mac.earlier().ok(INFO, &info("/dev/disk5", true)).stat(0, "4096", "");
+    let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("it is shorter");
+    assert!(refused.to_string().contains("diskutil eject /dev/disk5"), "{refused}");
+    mac.done();
+}
+
+#[tokio::test]
+async fn one_that_will_never_be_served_again_is_undone_and_made_anew() {
+    let mac = Mac::with(true, true);
+    mac.earlier().ok(INFO, &info("/dev/disk5", true));
+    mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk5", "").ok("/usr/sbin/diskutil eject /dev/disk5", "");
+    mac.unmounted().mounting(0, "");
     mac.ok(&hdiutil_attach(""), &attached("/dev/disk4"));
     mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
     mac.attachments.attach(UNIT, disk(512)).await.expect("a new one");
     mac.done();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_a_list_lacks_is_found_by_a_later_one_and_never_unmounted_under_its_volumes() {
+    // Of an earlier life.
+    let mac = Mac::new();
+    mac.earlier().ok(INFO, &no_images()).held().ok(INFO, &info("/dev/disk5", true));
+    mac.stat(0, &MIB.to_string(), "").ok("/usr/sbin/diskutil info -plist /dev/disk5", &shape(512, MIB));
+    mac.attachments.attach(UNIT, disk(512)).await.expect("it was there");
+    mac.done();
+    // Of our own, and in use as far as can be told.
+    for _ in 0..3 {
+        mac.ok(INFO, &no_images()).ok("/usr/sbin/diskutil info -plist /dev/disk5", &shape(512, MIB));
+    }
+    let uses = mac.attachments.in_use(UNIT).await;
+    assert!(matches!(&uses[..], [why] if why.contains("does not list it")), "{uses:?}");
+    for force in [false, true] {
+        mac.ok(INFO, &no_images()).ok("/usr/sbin/diskutil info -plist /dev/disk5", &shape(512, MIB));
+        mac.ok(INFO, &info("/dev/disk5", true));
+        if force {
+            mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk5", "").ok("/usr/sbin/diskutil eject /dev/disk5", "");
+            mac.unmounted();
+            assert_eq!(mac.attachments.detach(UNIT, force).await.expect("force").len(), 1);
+        } else {
+            mac.expect("/usr/sbin/diskutil eject /dev/disk5", 1, "", "dissented by PID 12 (/usr/bin/vi)\n");
+            mac.ok(INFO, &info("/dev/disk5", true)).expect("/usr/sbin/lsof -F pcn -- /Volumes/Backup", 1, "", "");
+            assert!(matches!(mac.attachments.detach(UNIT, force).await, Err(AttachError::InUse(_))));
+        }
+        mac.done();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_no_list_shows_is_ejected_by_its_number() {
+    let mac = Mac::new();
+    mac.attach().await;
+    for _ in 0..3 {
+        mac.ok(INFO, &no_images()).ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
+    }
+    mac.ok("/usr/sbin/diskutil eject /dev/disk4", "").unmounted();
+    mac.attachments.detach(UNIT, false).await.expect("nobody uses it");
+    mac.done();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_something_has_open_stays_mounted_and_a_sentence_says_what_to_do() {
+    let mac = Mac::new();
+    let in_vain = |mac: &Mac| {
+        mac.held();
+        for _ in 0..3 {
+            mac.ok(INFO, &no_images()).held();
+        }
+    };
+    let told = |error: AttachError| {
+        assert!(matches!(&error, AttachError::Failed(why) if why.contains("sudo lsof")), "{error}")
+    };
+    mac.earlier().ok(INFO, &no_images());
+    in_vain(&mac);
+    told(mac.attachments.clean_stale().await.expect_err("it is not what it was taken for"));
+    mac.earlier().ok(INFO, &no_images());
+    in_vain(&mac);
+    told(mac.attachments.attach(UNIT, disk(512)).await.expect_err("it cannot be mounted twice"));
+    mac.done();
+
+    mac.attach().await;
+    mac.ok(INFO, &no_images()).expect("/usr/sbin/diskutil info -plist /dev/disk4", 1, "", GONE);
+    in_vain(&mac);
+    told(mac.attachments.detach(UNIT, false).await.expect_err("it is not forced"));
+    assert_eq!(mac.attachments.device(UNIT), Some(PathBuf::from("/dev/disk4")));
+    mac.ok(INFO, &no_images()).expect("/usr/sbin/diskutil info -plist /dev/disk4", 1, "", GONE);
+    in_vain(&mac);
+    mac.held().ok(&format!("/sbin/umount -f %/luns/{NAME}"), "");
+    mac.attachments.detach(UNIT, true).await.expect("force");
+    mac.done();
+}
+
+#[tokio::test]
+async fn mounts_never_tell_that_a_server_is_down_and_those_of_others_do_as_before() {
+    let mac = Mac::new();
+    let mount = format!("/sbin/mount_nfs -o {OPTIONS} 127.0.0.1:/TICKET %/luns/{NAME}");
+    let (get, set) = (format!("/usr/sbin/sysctl -n {DELAY}"), format!("/usr/sbin/sysctl -w {DELAY}"));
+    let become_a_disk = async || {
+        mac.ok(&hdiutil_attach(""), &attached("/dev/disk4"));
+        mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
+        mac.attachments.attach(UNIT, disk(512)).await.expect("it works");
+        mac.ok(INFO, &info("/dev/disk4", false)).ok("/usr/sbin/diskutil eject /dev/disk4", "").unmounted();
+        mac.attachments.detach(UNIT, false).await.expect("nobody uses it");
+        mac.done();
+    };
+    // The first mount since the start of the Mac.
+    mac.ok("/sbin/mount", NO_MOUNTS).expect(&get, 1, "", "sysctl: unknown oid\n");
+    mac.ok("/usr/bin/kmutil load -b com.apple.filesystems.nfs", "").ok(&get, "12\n");
+    mac.ok(&format!("{set}=31536000"), "").ok(&mount, "").ok(&format!("{set}=12"), "");
+    become_a_disk().await;
+    // One after a daemon that was ended in the middle of it.
+    mac.ok("/sbin/mount", NO_MOUNTS).ok(&get, "31536000\n");
+    mac.ok(&format!("{set}=31536000"), "").ok(&mount, "").ok(&format!("{set}=5"), "");
+    become_a_disk().await;
+    // One that has to do without.
+    mac.ok("/sbin/mount", NO_MOUNTS).ok(&get, "5\n").expect(&format!("{set}=31536000"), 1, "", "not permitted\n");
+    mac.ok(&mount, "");
+    become_a_disk().await;
+}
+
 #[tokio::test]
 async fn a_mount_without_a_disk_is_undone_at_the_start() {
     let mac = Mac::new();
     std::fs::create_dir_all(mac.dir.path().join("luns").join(NAME)).expect("a directory");
-    mac.ok("/sbin/mount", &mounts())
-        .ok("/usr/bin/hdiutil info -plist", &no_images())
-        .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.ok("/sbin/mount", &mounts()).ok(INFO, &no_images()).ok(&format!("/sbin/umount %/luns/{NAME}"), "");
     assert_eq!(mac.attachments.clean_stale().await.expect("it works").len(), 1);
     mac.done();
 }
@@ -388,10 +630,10 @@ async fn after_a_change_of_the_port_nothing_of_before_can_ever_be_served_again()
     let mac = Mac::with(true, true);
     std::fs::create_dir_all(mac.dir.path().join("luns").join(NAME)).expect("a directory");
     mac.ok("/sbin/mount", &mounts())
-        .ok("/usr/bin/hdiutil info -plist", &info("/dev/disk5", true))
-        .ok("/usr/bin/hdiutil detach /dev/disk5 -force", "")
-        .expect(&format!("/sbin/umount %/luns/{NAME}"), 16, "", "Resource busy\n")
-        .ok("/sbin/mount", &mounts())
+        .ok(INFO, &info("/dev/disk5", true))
+        .ok("/usr/sbin/diskutil unmountDisk force /dev/disk5", "")
+        .ok("/usr/sbin/diskutil eject /dev/disk5", "")
+        .held()
         .ok(&format!("/sbin/umount -f %/luns/{NAME}"), "");
     assert_eq!(mac.attachments.clean_stale().await.expect("it works").len(), 2);
     mac.done();
@@ -401,10 +643,78 @@ async fn after_a_change_of_the_port_nothing_of_before_can_ever_be_served_again()
 async fn without_root_or_nfs_nothing_is_touched() {
     let dir = tempfile::tempdir().expect("a scratch directory");
     let script = Transcript { lines: Arc::default(), root: false, hdiutil: true };
-    let door = NfsDoor { port: 2049, moved: false, tickets: Arc::default() };
+    let door = NfsDoor { port: 2049, moved: false, tickets: Arc::default(), transfers: Transfers::default() };
     let user = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
     assert!(matches!(user.attach(UNIT, disk(512)).await, Err(AttachError::NotPermitted(_))));
     let closed = DiskImages::with(dir.path(), None, Box::new(script));
     assert!(matches!(closed.attach(UNIT, disk(512)).await, Err(AttachError::NotExported)));
     assert!(!dir.path().join("luns").exists());
+}
+
+/// A Mac on which one attach takes until it is told to go on, and that makes no list meanwhile.
+struct Hasty {
+    directory: PathBuf,
+    attaching: Arc<tokio::sync::Semaphore>,
+    go_on: Arc<tokio::sync::Notify>,
+}
+
+impl Runner for Hasty {
+    fn run(&self, program: Program, arguments: Vec<OsString>, _: Duration) -> Running<'_> {
+        let words: Vec<String> = arguments.iter().map(|word| word.to_str().expect("text").to_owned()).collect();
+        Box::pin(async move {
+            let first = words.first().map_or("", String::as_str);
+            let last = words.last().map_or("", String::as_str);
+            let answer = match (program, first) {
+                (Program::Hdiutil, "attach") if last.contains("slow") => {
+                    self.attaching.add_permits(1);
+                    self.go_on.notified().await;
+                    self.attaching.forget_permits(1);
+                    attached("/dev/disk9")
+                }
+                (Program::Hdiutil, "attach") => attached("/dev/disk4"),
+                (Program::Hdiutil, "info") => {
+                    assert_eq!(self.attaching.available_permits(), 0, "it may lack disk4 now");
+                    info("/dev/disk4", true).replace('%', &self.directory.display().to_string())
+                }
+                (Program::Diskutil, "info") => shape(512, MIB),
+                (Program::Mount, _) => NO_MOUNTS.to_owned(),
+                _ => String::new(),
+            };
+            Ok(ended(0, &answer, ""))
+        })
+    }
+
+    fn has(&self, _: Program) -> bool {
+        true
+    }
+
+    fn is_root(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn no_list_is_made_while_another_unit_becomes_a_disk() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let door = NfsDoor { port: 2049, moved: false, tickets: Arc::default(), transfers: Transfers::default() };
+    let (attaching, go_on) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let directory = dir.path().canonicalize().expect("a directory");
+    let runner = Hasty { directory, attaching: attaching.clone(), go_on: go_on.clone() };
+    let attachments = DiskImages::with(dir.path(), Some(door), Box::new(runner));
+    attachments.attach(UNIT, disk(512)).await.expect("it works");
+    let other = attachments.attach("iqn.2026-11.org.example:slow/0", disk(512));
+    let look = async {
+        // The other's attach is under way.
+        drop(attaching.acquire().await.expect("it is not closed"));
+        let looks = async {
+            assert_eq!(attachments.in_use(UNIT).await, Vec::<String>::new());
+        };
+        let goes_on = async {
+            tokio::task::yield_now().await;
+            go_on.notify_one();
+        };
+        tokio::join!(looks, goes_on);
+    };
+    let (other, ()) = tokio::join!(other, look);
+    other.expect("it works");
 }
