@@ -31,7 +31,8 @@ impl Config {
     /// `Ok(None)`: no CHAP is configured.
     ///
     /// # Errors
-    /// [`ExitCode::Configuration`]: CHAP is configured by halves, or both secrets are the same.
+    /// [`ExitCode::Configuration`]: CHAP is configured by halves, both secrets are the same, or the keychain does not give
+    /// one of them.
     pub fn credentials(&self, secrets: &Secrets, target: Option<&str>) -> Result<Option<Credentials>, Failure> {
         let (chap, stored) = self.chap_for(secrets, target);
         let whom = target.map_or_else(|| "discovery".to_owned(), |target| format!("target {target}"));
@@ -40,11 +41,18 @@ impl Config {
             _ => "iscsictl modify initiator".to_owned(),
         };
         let fail = |what: String, advice: String| Err(Failure::new(ExitCode::Configuration, what).advice(advice));
+        if chap.enabled == Some(false) {
+            return Ok(None);
+        }
+        // Also where no name is set: to log in without a secret that is there would be to ask less of the target.
+        if let Some(failure) = secrets.kept_back(target) {
+            return Err(failure);
+        }
         let wanted = chap.name.is_some()
             || chap.mutual_name.is_some()
             || stored.secret.is_some()
             || stored.mutual_secret.is_some();
-        if chap.enabled == Some(false) || !wanted {
+        if !wanted {
             return Ok(None);
         }
         let Some(secret) = stored.secret else {
@@ -115,8 +123,7 @@ impl Config {
     }
 
     fn has_own_chap(&self, secrets: &Secrets, target: &str) -> bool {
-        secrets.targets.contains_key(target)
-            || self.targets.get(target).is_some_and(|target| target.chap != ChapSettings::default())
+        secrets.has(target) || self.targets.get(target).is_some_and(|target| target.chap != ChapSettings::default())
     }
 }
 

@@ -171,7 +171,7 @@ impl Config {
             }
         }
         self.targets.remove(&name);
-        secrets.targets.remove(&name);
+        secrets.forget(&name);
         Ok(true)
     }
 
@@ -180,7 +180,7 @@ impl Config {
         if self.effective(target, false).persistent || self.targets.remove(target).is_none() {
             return false;
         }
-        secrets.targets.remove(target);
+        secrets.forget(target);
         true
     }
 
@@ -219,6 +219,7 @@ impl Config {
         } else {
             secrets.targets.insert(name.clone(), node);
         }
+        take_note(secrets, Some(&name), chap);
         self.refuse_equal_secrets(secrets)?;
         notes.extend(self.half_chap(secrets, Some(&name), chap));
         Ok(notes)
@@ -249,6 +250,7 @@ impl Config {
         }
         let mut notes = change_chap(&mut next.chap, &mut secrets.initiator, &changes.chap, Level::Initiator)?;
         self.initiator = next;
+        take_note(secrets, None, &changes.chap);
         self.refuse_equal_secrets(secrets)?;
         notes.extend(self.half_chap(secrets, None, &changes.chap));
         Ok(notes)
@@ -537,6 +539,15 @@ fn change_chap(
         chap.enabled = None;
     }
     Ok(notes)
+}
+
+/// What has been entered anew, or taken away, no keychain is asked for any more.
+fn take_note(secrets: &mut Secrets, target: Option<&str>, changes: &ChapChanges) {
+    for (mutual, entered) in [(false, &changes.secret), (true, &changes.mutual_secret)] {
+        if changes.off || entered.is_some() {
+            secrets.changed(target, mutual);
+        }
+    }
 }
 
 /// An empty secret takes it away; a short one is taken with a warning, because there are targets

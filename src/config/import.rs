@@ -121,7 +121,7 @@ impl Importing<'_> {
         let asked = discovered_from.as_deref().map(|at| portal(at, None));
         self.change(|config, secrets| {
             config.targets.remove(&key);
-            secrets.targets.remove(&key);
+            secrets.forget(&key);
             let added = |ImportedPortal { at, interface }: &ImportedPortal| {
                 config.add_target(typed, at, interface.as_deref()).err().map(|failure| failure.to_string())
             };

@@ -53,6 +53,15 @@ impl Store {
         let vault = Vault::system(path);
         let secrets = vault.load(&secrets_path(path), config.targets.keys().map(String::as_str))?;
         let lock = lock(path)?;
+        if let Some(choice) = vault.choice(&secrets_path(path)) {
+            tracing::info!("{choice}");
+        }
+        if let Err(failure) = vault.settle(&secrets_path(path), &secrets) {
+            tracing::warn!(
+                "CHAP secrets stay in the keychain, which will not give them to the next version: {failure}"
+            );
+        }
+        tell_kept_back(&secrets);
         let mut store = Store { path: path.to_owned(), config, secrets, vault, bytes, _lock: lock };
         if store.config.initiator.name.is_empty() {
             let name = super::initiator_name::make()?;
@@ -126,6 +135,19 @@ impl Store {
         bytes.push(b'\n');
         file::readable(path, &bytes, |bytes| schema::parse(bytes).and_then(convert::from_file).map(drop))?;
         Ok((file::stage(path, &bytes)?, bytes))
+    }
+}
+
+/// The most secrets that are named because the keychain does not give them.
+const NAMED: usize = 8;
+
+fn tell_kept_back(secrets: &Secrets) {
+    for failure in secrets.all_kept_back().take(NAMED) {
+        tracing::warn!("{failure}");
+    }
+    match secrets.all_kept_back().count().saturating_sub(NAMED) {
+        0 => {}
+        more => tracing::warn!("so with {more} more; a login says which ones it needs"),
     }
 }
 

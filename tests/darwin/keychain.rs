@@ -53,6 +53,26 @@ fn a_program_that_was_signed_again_sees_the_item_and_is_refused_the_password() {
     assert_eq!(mac.says(&program, &["get", "a"]), "a secret\n0\n", "nothing has happened to it");
 }
 
+/// With a certificate, it is the team's: what one of its programs has stored, the next one is given.
+#[test]
+fn a_team_s_programs_are_one_to_the_keychain() {
+    const REQUIREMENT_FAILED: &str = "-67050\n";
+    let Some(program) = program() else { return };
+    let mac = Mac::new();
+    let directory = tempfile::tempdir().expect("a directory");
+    let [signed, again] =
+        ["signed", "again"].map(|name| Program { loader: program.loader.clone(), file: directory.path().join(name) });
+    fs::copy(&program.file, &signed.file).expect("a copy");
+    crate::signature::sign_by_a_team(&signed.file);
+    fs::copy(&signed.file, &again.file).expect("a copy");
+    crate::signature::sign_again(&again.file);
+    assert_eq!(mac.says(&program, &["signed"]), REQUIREMENT_FAILED);
+    assert_eq!(mac.says(&signed, &["signed"]), "0\n");
+    assert_eq!(mac.says(&signed, &["add", "a", "a secret"]), "0\n");
+    assert_eq!(mac.says(&again, &["get", "a"]), "a secret\n0\n");
+    assert_eq!(mac.says(&program, &["get", "a"]), INTERACTION_NOT_ALLOWED);
+}
+
 #[test]
 fn one_file_with_the_loader_is_the_same_program_to_the_keychain() {
     let Some(program) = program() else { return };

@@ -149,8 +149,12 @@ fn linker() -> Option<String> {
 /// What stands for the SDK: text stubs of macOS' libraries.
 fn sdk() -> PathBuf {
     let (sdk, script) = (built().join("sdk"), repository().join("packaging/apple/sdk.py"));
-    if changed(&sdk) < changed(&script) {
+    let symbols = fs::read_dir(script.with_file_name("symbols")).expect("the lists of symbols");
+    let symbols = symbols.map(|list| changed(&list.expect("a list").path())).max().flatten();
+    if changed(&sdk) < changed(&script).max(symbols) {
         must(Command::new("python3").arg(script).arg("make").arg(&sdk));
+        // What is written anew in the directories below does not show here.
+        File::open(&sdk).and_then(|sdk| sdk.set_modified(SystemTime::now())).expect("the time of a directory");
     }
     sdk
 }

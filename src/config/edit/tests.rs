@@ -120,6 +120,30 @@ fn what_is_not_there_cannot_be_removed_or_changed() {
 }
 
 #[test]
+fn a_secret_that_the_keychain_does_not_give_is_wanted_no_more_once_it_is_entered_or_taken_away() {
+    let (mut config, mut secrets) = with_disk();
+    secrets.keep_back(Some(DISK), false);
+    let login = |config: &Config, secrets: &Secrets| config.credentials(secrets, Some(DISK));
+    let failure = login(&config, &secrets).expect_err("it is not given");
+    assert_eq!(failure.code, ExitCode::Configuration);
+    assert!(failure.to_string().contains("the keychain does not give"), "{failure}");
+    assert_eq!(config.credentials(&secrets, None), Ok(None), "discovery needs it not");
+    let renamed = chap(ChapChanges { name: Some("me".into()), ..ChapChanges::default() });
+    let notes = config.modify_target(&mut secrets, DISK, &renamed).expect("settings can be edited");
+    assert!(notes.iter().any(|note| note.contains("the keychain does not give")), "{notes:?}");
+    for (changes, with_chap) in [
+        (ChapChanges { secret: secret("a long enough secret"), ..ChapChanges::default() }, true),
+        (ChapChanges { off: true, ..ChapChanges::default() }, false),
+    ] {
+        let (mut config, mut secrets) = (config.clone(), secrets.clone());
+        config.modify_target(&mut secrets, DISK, &chap(changes)).expect("changed");
+        assert_eq!(login(&config, &secrets).expect("a login").is_some(), with_chap);
+    }
+    assert_eq!(config.remove_target(&mut secrets, DISK, None), Ok(true));
+    assert_eq!(secrets, Secrets::default());
+}
+
+#[test]
 fn the_last_portal_takes_the_target_and_its_secrets_with_it() {
     let (mut config, mut secrets) = with_disk();
     config.add_target(DISK, "nas.example", None).expect("a second portal");

@@ -1,4 +1,4 @@
-//! CHAP secrets, where there is no keychain in a file of their own: `secrets.plist`, mode 0600, beside the
+//! CHAP secrets, and the file that they are in where they are not in a keychain: `secrets.plist`, mode 0600, beside the
 //! property list.
 //!
 //! ```text
@@ -11,48 +11,21 @@
 mod keychain;
 #[cfg(target_os = "macos")]
 pub(super) mod macos_keychain;
+mod secret_bytes;
+mod signer;
 pub(super) mod vault;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use self::keychain::Item;
+pub use self::secret_bytes::SecretBytes;
 use super::file::{self, failure};
 use super::schema;
-use crate::ipc::{self, Failure};
-
-/// A CHAP secret in the daemon's memory: it prints as dots and is wiped when it goes.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SecretBytes(Zeroizing<String>);
-
-impl SecretBytes {
-    /// What goes into the CHAP response.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for SecretBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretBytes(…)")
-    }
-}
-
-impl From<String> for SecretBytes {
-    fn from(secret: String) -> SecretBytes {
-        SecretBytes(Zeroizing::new(secret))
-    }
-}
-
-impl From<&ipc::Secret> for SecretBytes {
-    fn from(secret: &ipc::Secret) -> SecretBytes {
-        SecretBytes(Zeroizing::new(secret.0.clone()))
-    }
-}
+use crate::ipc::Failure;
 
 /// The secrets of one node: the initiator's (for all targets), or a target's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +52,8 @@ pub struct Secrets {
     pub initiator: NodeSecrets,
     /// By the target's normalised name.
     pub targets: BTreeMap<String, NodeSecrets>,
+    /// What is in the keychain and was not given, and why.
+    kept_back: BTreeMap<Item, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +71,13 @@ const VERSION: u32 = 1;
 
 /// What to do about a file that is wrong.
 const CORRECT: &str = "correct it, or move the file away and store the secrets anew";
+
+fn told(item: &Item, why: &str) -> Failure {
+    let (account, command) = (item.account(), item.command());
+    failure(format!("the keychain does not give the CHAP secret `{account}` ({why})")).advice(format!(
+        "enter it again with `{command}`; if the keychain is only locked, unlock it and restart iscsid"
+    ))
+}
 
 impl Secrets {
     /// Reads the file; none where there is none. One that others may read is refused, since what is
@@ -122,7 +104,53 @@ impl Secrets {
                 return Err(failure(what).advice("remove one of them"));
             }
         }
-        Ok(Secrets { initiator: file.initiator, targets })
+        Ok(Secrets { initiator: file.initiator, targets, ..Secrets::default() })
+    }
+
+    /// Whether a target has secrets of its own, be they given or not.
+    pub fn has(&self, target: &str) -> bool {
+        self.targets.contains_key(target) || self.kept_back.keys().any(|item| item.target.as_deref() == Some(target))
+    }
+
+    /// Forgets those of a target.
+    pub(super) fn forget(&mut self, target: &str) {
+        self.targets.remove(target);
+        self.kept_back.retain(|item, _| item.target.as_deref() != Some(target));
+    }
+
+    /// A secret of that target's, or of the initiator's, is another one now, or none: what the keychain has does not matter
+    /// any more.
+    pub(super) fn changed(&mut self, target: Option<&str>, mutual: bool) {
+        self.kept_back.remove(&Item { target: target.map(str::to_owned), mutual });
+    }
+
+    /// As if the keychain had it and did not give it.
+    #[cfg(test)]
+    pub(super) fn keep_back(&mut self, target: Option<&str>, mutual: bool) {
+        self.kept_back.insert(Item { target: target.map(str::to_owned), mutual }, "it is locked".to_owned());
+    }
+
+    /// Why there is no login to a target, or no discovery (`None`): a secret that it would use is kept back.
+    pub(super) fn kept_back(&self, target: Option<&str>) -> Option<Failure> {
+        let own = target.map(|target| Some(target.to_owned()));
+        [false, true].into_iter().find_map(|mutual| {
+            let mut items = own.clone().into_iter().chain([None]).map(|target| Item { target, mutual });
+            let item = items.find(|item| self.get(item).is_some() || self.kept_back.contains_key(item))?;
+            self.kept_back.get(&item).map(|why| told(&item, why))
+        })
+    }
+
+    /// What is kept back, a failure each.
+    pub(super) fn all_kept_back(&self) -> impl Iterator<Item = Failure> {
+        self.kept_back.iter().map(|(item, why)| told(item, why))
+    }
+
+    fn get(&self, item: &Item) -> Option<&SecretBytes> {
+        let node = match &item.target {
+            None => &self.initiator,
+            Some(target) => self.targets.get(target)?,
+        };
+        if item.mutual { node.mutual_secret.as_ref() } else { node.secret.as_ref() }
     }
 
     /// Writes the file.

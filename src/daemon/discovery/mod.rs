@@ -97,8 +97,7 @@ pub(crate) async fn record(
         .settings
         .edit(move |config, secrets| {
             // A secret is a setting, too: its user wants to use the target.
-            let in_use =
-                |target: &str| only_add || owner.slot(target).is_busy() || secrets.targets.contains_key(target);
+            let in_use = |target: &str| only_add || owner.slot(target).is_busy() || secrets.has(target);
             Ok(config.record_discovered(&from, &found, in_use))
         })
         .await?;

@@ -8,12 +8,16 @@
 // osfmk/kern/cs_blobs.h (xnu-10063.101.15): CS_CDHASH_LEN
 enum { CD_HASH_BYTES = 20 };
 
+#define TEAM "teamid:"
+
+bool code_is_a_teams(const char identity[IDENTITY]) { return !strncmp(identity, TEAM, strlen(TEAM)); }
+
 bool code_identity(char identity[IDENTITY]) {
     struct bytes directory = signature_directory(program_loaded());
     if (!directory.at) return false;
     const char *team = signature_team(directory);
     if (team) {
-        snprintf(identity, IDENTITY, "teamid:%s", team);
+        snprintf(identity, IDENTITY, TEAM "%s", team);
         return true;
     }
     uint8_t digest[SHA256_BYTES];

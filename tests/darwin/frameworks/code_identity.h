@@ -9,3 +9,5 @@
 enum { IDENTITY = 128 };
 // Of the program that runs. False: it is not signed.
 bool code_identity(char identity[IDENTITY]);
+// Whether that is a team's: the same for all its programs.
+bool code_is_a_teams(const char identity[IDENTITY]);

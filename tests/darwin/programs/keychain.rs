@@ -1,4 +1,5 @@
-//! `keychain [quietly] add|get|see|change|remove ACCOUNT [PASSWORD]`: prints what was found, and the status.
+//! `keychain [quietly] add|get|see|change|remove ACCOUNT [PASSWORD]`: prints what was found, and the status. `keychain
+//! signed`: whether this program is a team's.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::{null, null_mut};
@@ -36,12 +37,42 @@ unsafe extern "C" {
         password: *const u8,
     ) -> i32;
     fn SecKeychainItemDelete(item: Reference) -> i32;
+    fn SecCodeCopySelf(flags: u32, code: *mut Reference) -> i32;
+    fn SecRequirementCreateWithString(text: Reference, flags: u32, requirement: *mut Reference) -> i32;
+    fn SecCodeCheckValidity(code: Reference, flags: u32, requirement: Reference) -> i32;
     fn SecKeychainItemFreeContent(attributes: *mut c_void, password: *mut c_void) -> i32;
 }
 
 #[link(name = "CoreFoundation", kind = "framework")]
 unsafe extern "C" {
     fn CFRelease(object: Reference);
+    fn CFStringCreateWithBytes(
+        allocator: *const c_void,
+        bytes: *const u8,
+        length: isize,
+        encoding: u32,
+        external: u8,
+    ) -> Reference;
+}
+
+/// kCFStringEncodingUTF8.
+const UTF_8: u32 = 0x0800_0100;
+
+const DEVELOPER_ID: &str = "anchor apple generic and certificate 1[field.1.2.840.113635.100.6.2.6] \
+                            and certificate leaf[field.1.2.840.113635.100.6.1.13]";
+
+fn signed() -> i32 {
+    let (mut code, mut requirement) = (null_mut(), null_mut());
+    unsafe {
+        let text = CFStringCreateWithBytes(null(), DEVELOPER_ID.as_ptr(), DEVELOPER_ID.len() as isize, UTF_8, 0);
+        assert_eq!(SecRequirementCreateWithString(text, 0, &mut requirement), 0);
+        assert_eq!(SecCodeCopySelf(0, &mut code), 0);
+        let status = SecCodeCheckValidity(code, 0, requirement);
+        for object in [code, requirement, text] {
+            CFRelease(object);
+        }
+        status
+    }
 }
 
 const SERVICE: &str = "a service";
@@ -93,6 +124,10 @@ fn main() {
     if words[0] == "quietly" {
         words.remove(0);
         assert_eq!(unsafe { SecKeychainSetUserInteractionAllowed(0) }, 0);
+    }
+    if words == ["signed"] {
+        println!("{}", signed());
+        return;
     }
     let mut keychain = Keychain(null_mut());
     assert_eq!(unsafe { SecKeychainOpen(c"/Library/Keychains/System.keychain".as_ptr(), &mut keychain.0) }, 0);
