@@ -19,15 +19,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::memory::Memory;
+
 /// Largest buffer, in bytes: no single I/O is longer.
 pub const MAX_BUFFER: usize = 1 << 20;
 
 const CLASSES: [usize; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, MAX_BUFFER];
 
-/// One page, for its alignment.
-#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-#[repr(C, align(4096))]
-struct Page([u8; 4096]);
+/// How many buffers of each class are there from the start where disks are made of the units: a quarter of the writes that
+/// macOS sends at once, where it sends them all at that length (`NFS_DEFMAXASYNCWRITES`, 128, of bsd/nfs/nfs.h). There are
+/// more once there has been more to write.
+const READY: [usize; CLASSES.len()] = [32, 32, 32, 32, 4];
+
+/// No more than that part of the budget is there from the start.
+const READY_PART: usize = 4;
 
 /// The pool; clones share it.
 #[derive(Clone)]
@@ -43,13 +48,15 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    free: [Vec<Box<[Page]>>; CLASSES.len()],
+    free: [Vec<Memory>; CLASSES.len()],
     /// Bytes of memory, in use or free.
     allocated: usize,
     /// Bytes that the buffers outside have, or may come to have.
     promised: usize,
     /// How many wait for some of them to come back.
     waiting: usize,
+    /// Its memory is kept.
+    keeps: bool,
 }
 
 /// Someone who waits for a buffer.
@@ -74,20 +81,41 @@ impl Shared {
     }
 
     /// Memory for a buffer of that class, which has its share of the budget.
-    fn memory(&self, class: usize) -> Box<[Page]> {
+    fn memory(&self, class: usize) -> Memory {
         let mut state = self.lock();
-        if let Some(pages) = state.free[class].pop() {
-            return pages;
+        if let Some(memory) = state.free[class].pop() {
+            return memory;
         }
         let size = CLASSES[class];
         // Memory in use is part of the promised bytes, so this ends below the budget.
         while state.allocated + size > self.budget
-            && let Some(spare) = (0..CLASSES.len()).rev().find(|&other| state.free[other].pop().is_some())
+            && let Some(spare) = state.free.iter_mut().rev().find_map(Vec::pop)
         {
-            state.allocated -= CLASSES[spare];
+            state.allocated -= spare.len();
         }
-        state.allocated += size;
-        bytemuck::allocation::zeroed_slice_box(size / size_of::<Page>())
+        let memory = if state.keeps { Memory::kept(size) } else { Memory::new(size) };
+        state.allocated += memory.len();
+        memory
+    }
+
+    /// The first buffers, before anybody needs them.
+    fn keep_ready(&self) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.keeps, true) {
+            return;
+        }
+        for (class, count) in READY.into_iter().enumerate() {
+            let more = count.saturating_sub(state.free[class].len());
+            for _ in 0..more {
+                if state.allocated + CLASSES[class] > self.budget / READY_PART {
+                    return;
+                }
+                // Many sessions share what may be kept.
+                let Some(memory) = Memory::try_kept(CLASSES[class]) else { return };
+                state.allocated += memory.len();
+                state.free[class].push(memory);
+            }
+        }
     }
 }
 
@@ -144,6 +172,12 @@ impl Pool {
         }
     }
 
+    /// The system will write back through it: from now on its memory is there before it is used, some of it at once, and
+    /// stays (`memory`).
+    pub fn keep_ready(&self) {
+        self.shared.keep_ready();
+    }
+
     /// What it may hold, in bytes.
     pub fn budget(&self) -> usize {
         self.shared.budget
@@ -162,7 +196,7 @@ impl Pool {
 
 /// A buffer of a pool; goes back to it when dropped.
 pub struct Buffer {
-    pages: OnceCell<Box<[Page]>>,
+    pages: OnceCell<Memory>,
     len: usize,
     class: usize,
     pool: Pool,
@@ -182,7 +216,7 @@ impl Buffer {
         }
     }
 
-    fn pages(&self) -> &[Page] {
+    fn pages(&self) -> &Memory {
         self.pages.get_or_init(|| self.pool.shared.memory(self.class))
     }
 }
@@ -191,7 +225,7 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(self.pages())[..self.len]
+        &self.pages()[..self.len]
     }
 }
 
@@ -199,7 +233,7 @@ impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         self.pages();
         match self.pages.get_mut() {
-            Some(pages) => &mut bytemuck::cast_slice_mut(pages)[..self.len],
+            Some(pages) => &mut pages[..self.len],
             None => &mut [],
         }
     }
@@ -263,6 +297,36 @@ mod tests {
             std::iter::from_fn(|| pool.try_get(4096)).inspect(|small| assert_eq!(small[0], 0)).collect();
         assert_eq!((small.len(), pool.allocated()), (256, MAX_BUFFER));
         drop(small);
+        let large = pool.try_get(MAX_BUFFER).expect("budget");
+        assert_eq!((large[0], pool.allocated()), (0, MAX_BUFFER));
+    }
+
+    #[test]
+    fn what_the_system_writes_back_through_has_its_memory_before_it_is_needed() {
+        let pool = Pool::new(64 << 20);
+        pool.keep_ready();
+        let there = pool.allocated();
+        let expected: usize = READY.iter().zip(CLASSES).map(|(count, size)| count * size).sum();
+        assert_eq!(there, expected);
+        pool.keep_ready();
+        let mut held = Vec::new();
+        for (count, size) in READY.into_iter().zip(CLASSES) {
+            held.extend((0..count).filter_map(|_| pool.try_get(size)).map(|mut buffer| {
+                buffer[0] = 1;
+                buffer
+            }));
+        }
+        assert_eq!((held.len(), pool.allocated()), (READY.iter().sum(), there), "nothing was allocated");
+        let mut more = pool.try_get(1).expect("budget");
+        more[0] = 1;
+        assert_eq!(pool.allocated(), there + CLASSES[0]);
+    }
+
+    #[test]
+    fn a_small_pool_keeps_most_of_its_budget_for_what_comes() {
+        let pool = Pool::new(MAX_BUFFER);
+        pool.keep_ready();
+        assert!((1..=MAX_BUFFER / READY_PART).contains(&pool.allocated()), "{pool:?}");
         let large = pool.try_get(MAX_BUFFER).expect("budget");
         assert_eq!((large[0], pool.allocated()), (0, MAX_BUFFER));
     }

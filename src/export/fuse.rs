@@ -71,6 +71,7 @@ impl std::fmt::Debug for Bytes<Reply> {
 impl Mounted {
     /// Mounts `unit` at the directory `point`. Blocks for as long as mount(2) does.
     pub(crate) fn mount(unit: Arc<dyn Block>, point: &Path, runtime: &Handle) -> io::Result<Mounted> {
+        unit.pool().keep_ready();
         let bytes = Arc::new(Bytes::new(unit, runtime));
         let geometry = bytes.geometry();
         let longest = longest(geometry.max_transfer);

@@ -3,9 +3,12 @@
 //! One `recv` brings many small requests; they are parsed where they lie. Before the next one the
 //! few bytes that are left, the start of a header, move to the front.
 
+use crate::block::Memory;
+
 /// The receive buffer of a connection.
 pub(crate) struct Ring {
-    bytes: Box<[u8]>,
+    bytes: Memory,
+    size: usize,
     start: usize,
     end: usize,
 }
@@ -13,7 +16,12 @@ pub(crate) struct Ring {
 impl Ring {
     /// An empty one that holds `size` bytes.
     pub(crate) fn new(size: usize) -> Ring {
-        Ring { bytes: vec![0; size].into_boxed_slice(), start: 0, end: 0 }
+        Ring { bytes: Memory::new(size), size, start: 0, end: 0 }
+    }
+
+    /// The same, whose memory is there before it is used, and stays: for what the system writes back through.
+    pub(crate) fn kept(size: usize) -> Ring {
+        Ring { bytes: Memory::kept(size), size, start: 0, end: 0 }
     }
 
     /// The bytes that are there.
@@ -33,12 +41,12 @@ impl Ring {
             self.end -= self.start;
             self.start = 0;
         }
-        &mut self.bytes[self.end..]
+        &mut self.bytes[self.end..self.size]
     }
 
     /// The first `n` bytes of [`room`](Ring::room) have been filled.
     pub(crate) fn received(&mut self, n: usize) {
-        self.end = (self.end + n).min(self.bytes.len());
+        self.end = (self.end + n).min(self.size);
     }
 }
 

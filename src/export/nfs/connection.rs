@@ -78,7 +78,7 @@ pub(super) async fn serve(
     {
         tracing::debug!("an NFS connection keeps its small socket buffers: {error}");
     }
-    let ring = Ring::new(RING);
+    let ring = Ring::kept(RING);
     let mut connection =
         Connection { seat, volume, replies: Replies::new(), ring, claims: Vec::new(), settled: false, large: false };
     let (stream, end) = connection.run(stream, &stop).await?;

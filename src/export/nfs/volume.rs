@@ -198,6 +198,7 @@ impl Volume {
                 tracing::warn!(unit = unit_name, "its name is too long for a file: it is not exported by NFS");
                 continue;
             };
+            unit.pool().keep_ready();
             let bytes = Bytes::new(unit.clone(), &self.runtime);
             let policy = (self.setup.policy)(&unit_name);
             let file = Arc::new(File { id, unit_name, name, unit, bytes, policy });

@@ -161,7 +161,7 @@ impl Driver {
             arriving: Vec::with_capacity(depth),
             queue: Queue::with_capacity(depth),
             watchdog,
-            outbox: Outbox::default(),
+            outbox: Outbox::ready(),
             ring: Ring::default(),
             large: false,
             placing: (Itt::RESERVED, 0),
@@ -173,6 +173,7 @@ impl Driver {
 
     /// Runs until the session has ended.
     pub(crate) async fn run(mut self) {
+        Ring::keep_ready();
         while !matches!(self.leaving, Leaving::Gone) {
             if let Err(Lost(why)) = self.round() {
                 self.lost(&why);

@@ -15,6 +15,8 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::block::keep_stack;
+
 /// The threads. They end when this is dropped, and so do the tasks on them.
 #[derive(Debug)]
 pub struct Lanes {
@@ -35,6 +37,7 @@ impl Lanes {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let (handle, end) = (runtime.handle().clone(), end.clone());
             thread::Builder::new().name(format!("lane-{number}")).spawn(move || {
+                keep_stack();
                 runtime.block_on(end.cancelled());
             })?;
             Ok(handle)

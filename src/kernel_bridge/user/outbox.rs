@@ -19,6 +19,9 @@ pub(super) const MAX_SLICES: usize = 256;
 /// Arena bytes after which no more PDUs are gathered before the socket has taken some.
 const MAX_ARENA: usize = 64 << 10;
 
+/// Bytes of small parts that one more PDU may bring: its head, data of the core's own, the trailer.
+const MAX_SLACK: usize = 1 << 10;
+
 /// Payload bytes after which no more PDUs are gathered.
 const MAX_PAYLOAD: usize = 4 << 20;
 
@@ -45,6 +48,14 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// An empty one, whose memory is there before the first write: all that is gathered before the socket takes some.
+    pub(super) fn ready() -> Outbox {
+        // Zeroes would come as pages that nobody has touched.
+        let mut arena = vec![1; MAX_ARENA + MAX_SLACK];
+        arena.clear();
+        Outbox { arena, segments: VecDeque::with_capacity(MAX_SLICES), payload: 0 }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }

@@ -9,9 +9,11 @@
 //! moves to the front.
 //!
 //! An empty ring has no memory: the sessions of a thread use the same again and again, one after the other, so
-//! that it stays in the cache however many they are.
+//! that it stays in the cache however many they are. That of the first ones is there before it is needed.
 
 use std::cell::RefCell;
+
+use crate::block::Memory;
 
 /// Bytes of room, in all.
 const CAPACITY: usize = 256 << 10;
@@ -22,33 +24,47 @@ const COMFORT: usize = 128 << 10;
 /// Memory that a thread keeps for the next ring that needs some.
 const KEPT: usize = 16;
 
+/// Memory that a thread has from the start: one ring has the rest of a PDU, the next one receives.
+const READY: usize = 2;
+
 thread_local! {
-    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Default)]
 pub(super) struct Ring {
-    /// Without memory, or [`CAPACITY`] long.
-    bytes: Box<[u8]>,
+    /// [`CAPACITY`] bytes, where it has memory.
+    memory: Option<Memory>,
     start: usize,
     end: usize,
 }
 
 impl Ring {
+    /// Has this thread's memory ready, for whichever ring comes first.
+    pub(super) fn keep_ready() {
+        SPARE.with_borrow_mut(|spare| {
+            spare.reserve(KEPT);
+            while spare.len() < READY {
+                spare.push(Memory::kept(CAPACITY));
+            }
+        });
+    }
+
     /// Gives its memory to the next ring of the thread that needs some, if it is empty.
     pub(super) fn rest(&mut self) {
-        if self.start == self.end && !self.bytes.is_empty() {
-            let bytes = std::mem::take(&mut self.bytes);
+        if self.start == self.end
+            && let Some(memory) = self.memory.take()
+        {
             SPARE.with_borrow_mut(|spare| {
                 if spare.len() < KEPT {
-                    spare.push(bytes);
+                    spare.push(memory);
                 }
             });
         }
     }
 
     pub(super) fn filled(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        self.memory.as_ref().map_or(&[], |memory| &memory[self.start..self.end])
     }
 
     /// Forgets the first `n` filled bytes.
@@ -61,20 +77,20 @@ impl Ring {
 
     /// Room for the next read, at least [`COMFORT`] bytes as long as less than half is filled.
     pub(super) fn spare(&mut self) -> &mut [u8] {
-        if self.bytes.is_empty() {
+        let memory = self.memory.get_or_insert_with(|| {
             let kept = SPARE.with_borrow_mut(Vec::pop);
-            self.bytes = kept.unwrap_or_else(|| vec![0; CAPACITY].into_boxed_slice());
-        }
-        if self.bytes.len() - self.end < COMFORT {
-            self.bytes.copy_within(self.start..self.end, 0);
+            kept.unwrap_or_else(|| Memory::kept(CAPACITY))
+        });
+        if memory.len() - self.end < COMFORT {
+            memory.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        &mut self.bytes[self.end..]
+        &mut memory[self.end..]
     }
 
     /// `n` bytes of the spare part have arrived.
     pub(super) fn arrived(&mut self, n: usize) {
-        self.end = (self.end + n).min(self.bytes.len());
+        self.end = (self.end + n).min(CAPACITY);
     }
 
     pub(super) fn clear(&mut self) {
@@ -100,6 +116,19 @@ mod tests {
         assert_eq!(ring.filled(), tail);
         ring.consume(10);
         assert_eq!((ring.filled().len(), ring.spare().len()), (0, CAPACITY));
+    }
+
+    #[test]
+    fn what_is_ready_is_used_and_what_comes_beyond_is_kept_as_well() {
+        Ring::keep_ready();
+        let waiting = || SPARE.with_borrow(Vec::len);
+        assert_eq!(waiting(), READY);
+        let mut rings: Vec<Ring> = (0..=READY).map(|_| Ring::default()).collect();
+        rings.iter_mut().for_each(|ring| assert_eq!(ring.spare().len(), CAPACITY));
+        assert_eq!(waiting(), 0);
+        rings.iter_mut().for_each(Ring::rest);
+        Ring::keep_ready();
+        assert_eq!(waiting(), READY + 1);
     }
 
     #[test]
