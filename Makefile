@@ -5,6 +5,7 @@
 #   make check    for in between: formatting, clippy, the unit tests
 #   make test-lio the same against LIO, the target in the Linux kernel, in a QEMU guest of its own
 #   make test-nfs the NFS export under the client in the Linux kernel, in a QEMU guest: loop device, file system, kill -9
+#   make test-mac     the Mac's way to attach as a whole, its tools played with effects in a QEMU guest: ends, faults, bad habits
 #   make test-darwin  the Mac's program and the Mac's build of the tests, under a loader of our own: STEPS="loader program" for some
 #   make kext     the kernel extension: both archives audited, the C++ parsed for both kernels; on a Mac, built
 #   make test-kext    the extension's own sources in a harness, under sanitizers: SEEDS="1 2" how streams are cut
@@ -36,7 +37,7 @@ TOOLS := $(CURDIR)/target/tools
 # Where tests say that they were skipped (src/testing.rs).
 SKIPPED := $(or $(CARGO_TARGET_DIR),target)/tmp/skipped
 
-.PHONY: build install uninstall demo test check test-lio test-nfs test-darwin soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint advisories apple apple-link package no-std kext test-kext fuzz-kext test-minimal
+.PHONY: build install uninstall demo test check test-lio test-nfs test-mac test-darwin soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint advisories apple apple-link package no-std kext test-kext fuzz-kext test-minimal
 
 build:
 	@tests/scripts/need rust cc
@@ -83,6 +84,12 @@ test-nfs:
 	tests/scripts/install-tools
 	$(CARGO) test --test nfs --locked --no-run
 	ONE_AT_A_TIME=1 tests/targets/guest/guest nfs run tests/scripts/run-tests nfs '$(TESTS)'
+
+test-mac:
+	@tests/scripts/need rust cc
+	tests/scripts/install-tools
+	$(CARGO) test --test fake_mac --locked --no-run
+	ONE_AT_A_TIME=1 tests/targets/guest/guest mac run tests/scripts/run-tests fake_mac '$(TESTS)'
 
 test-darwin:
 	@tests/scripts/need rust cc
