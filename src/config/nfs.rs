@@ -6,7 +6,7 @@
 //!   Secret    what file handles are derived from, 64 hexadecimal digits
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -40,6 +40,11 @@ struct File {
 }
 
 impl NfsIdentity {
+    /// Where it is kept, for the property list at `config`.
+    pub fn path(config: &Path) -> PathBuf {
+        config.with_file_name("nfs.plist")
+    }
+
     /// A new one, with a port that is likely to be free.
     ///
     /// # Errors

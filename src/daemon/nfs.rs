@@ -129,7 +129,7 @@ fn policy(settings: &Settings, unit: &str) -> FlushPolicy {
 
 /// The file beside the property list that the export keeps.
 fn identity_path(config: &Path) -> PathBuf {
-    config.with_file_name("nfs.plist")
+    NfsIdentity::path(config)
 }
 
 impl NfsPlace {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::finding::Finding;
 use super::subject::Subject;
 use super::world::World;
-use crate::config::{Config, Secrets};
+use crate::config::{Config, Secrets, default_config};
 use crate::ipc::ExitCode;
 
 /// Looks at the settings and the secrets; the settings, if they can be read.
@@ -15,6 +15,16 @@ pub(super) fn examine(subject: &Subject, world: &dyn World, findings: &mut Vec<F
     let (check, shown) = ("configuration", path.display());
     match world.stat(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            // The usual one iscsid makes; a name that was typed may be mistyped.
+            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            if let Some(directory) = directory.filter(|_| subject.daemon.is_err() && *path != default_config())
+                && world.stat(directory).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+            {
+                let found = format!("there is no directory {} for the property list {shown}", directory.display());
+                let advice = "create it, or give --config another name";
+                findings.push(Finding::problem(check, ExitCode::Configuration, found, advice));
+                return None;
+            }
             findings.push(Finding::ok(check, format!("there is none yet at {shown}; the first change creates it")));
             return None;
         }
@@ -110,6 +120,13 @@ fn credentials(config: &Config, secrets: &Secrets, findings: &mut Vec<Finding>) 
 pub(super) fn sockets(subject: &Subject, world: &dyn World, findings: &mut Vec<Finding>) {
     let (check, directory) = ("sockets", &subject.runtime_dir);
     let shown = directory.display();
+    // One that answers has found its way.
+    if subject.daemon.is_err()
+        && let Err(failure) = world.way_to(directory)
+    {
+        findings.push(Finding::failure(check, &failure));
+        return;
+    }
     match world.stat(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             findings.push(Finding::skipped(check, format!("there is no {shown} yet; iscsid creates it")));

@@ -11,6 +11,7 @@
 mod disks;
 mod files;
 mod finding;
+mod mac;
 mod network;
 mod subject;
 mod system;
@@ -56,6 +57,7 @@ pub fn examine(subject: &Subject, world: &dyn World) -> Report {
     disks::lost(subject, world, &mut findings);
     files::sockets(subject, world, &mut findings);
     system::tools(world, &mut findings);
+    mac::examine(subject, world, &mut findings);
     system::extension(subject, world, &mut findings);
     system::clock(world, &mut findings);
     network::examine(&places(subject, settings.as_ref()), world, &mut findings);

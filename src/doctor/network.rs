@@ -39,7 +39,8 @@ pub(super) fn examine(places: &[Place], world: &dyn World, findings: &mut Vec<Fi
         };
         let (who, at) = (&place.who, place.portal.endpoint());
         findings.push(match result {
-            Ok(_) => Finding::ok("target", format!("{who} answers at {at}")),
+            // That the target is there as well, a login would tell.
+            Ok(_) => Finding::ok("target", format!("the portal {at} of {who} takes connections")),
             Err((_, why)) if reached.contains(who.as_str()) => {
                 let found = format!("{who} at {at}: {why}; another of its portals answers");
                 Finding::warning("target", found, "repair the way to this one, or remove it")

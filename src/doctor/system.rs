@@ -62,13 +62,35 @@ const MAC: &[Tool] = &[
         advice: "it is part of macOS; repair the system",
     },
     Tool {
-        names: &["diskutil", "hdiutil"],
-        purpose: "units are attached",
+        names: &["diskutil"],
+        purpose: "disks are ejected",
         needed: true,
         for_others: false,
         advice: "it is part of macOS; repair the system",
     },
 ];
+
+/// The first macOS whose `diskutil` attaches images: 13.
+const DISKUTIL_IMAGE: u32 = 13;
+
+/// What makes a disk of a file on a Mac: `hdiutil`, or, where it is there no more, `diskutil image`. What the latter knows
+/// it says in the user's language; the version is a number.
+fn image_tool(world: &dyn World, findings: &mut Vec<Finding>) -> Option<&'static str> {
+    let has_image = || {
+        let version = world.output("/usr/bin/sw_vers", &["-productVersion"])?;
+        let major: u32 = version.trim().split('.').next()?.parse().ok()?;
+        Some(world.has_tool("diskutil") && major >= DISKUTIL_IMAGE)
+    };
+    if world.has_tool("hdiutil") {
+        return Some("hdiutil");
+    }
+    if has_image() == Some(true) {
+        return Some("diskutil image");
+    }
+    let found = "there is neither hdiutil nor `diskutil image`, by which units are attached";
+    findings.push(Finding::problem("tools", ExitCode::Unavailable, found, "it is part of macOS; repair the system"));
+    None
+}
 
 const LINUX: &[Tool] = &[
     Tool {
@@ -114,6 +136,9 @@ pub(super) fn tools(world: &dyn World, findings: &mut Vec<Finding>) {
                 });
             }
         }
+    }
+    if world.os() == Os::Mac {
+        there.extend(image_tool(world, findings));
     }
     if world.os() == Os::Linux && world.stat("/dev/fuse".as_ref()).is_err() {
         let advice = "modprobe fuse; in a container, pass the device in";

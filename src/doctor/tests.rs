@@ -20,6 +20,15 @@ use crate::ipc::{
 const DISK: &str = "iqn.2026-11.org.example:disk";
 const CONFIG: &str = "/etc/iscsid/iscsid.plist";
 const RUN: &str = "/run/iscsid";
+const PORT: u16 = 20_049;
+
+/// One unit, as macOS has it mounted.
+const MOUNTED: &str = "\
+/run/iscsid/luns/a from 127.0.0.1:/x
+  -- Current mount parameters:
+     NFS parameters: vers=3,tcp,port=20049,hard,nointr,locallocks
+     Status flags: 0x0
+";
 
 /// A machine on which all is well, to be spoilt.
 struct Patient {
@@ -30,6 +39,9 @@ struct Patient {
     nobody_listens: bool,
     tools: BTreeSet<&'static str>,
     printed: BTreeMap<String, &'static str>,
+    port: Option<u16>,
+    nobody_serves: bool,
+    way: Result<(), Failure>,
     interfaces: BTreeMap<&'static str, Interface>,
     portals: BTreeMap<String, Result<Reached, Unreached>>,
     now: SystemTime,
@@ -65,8 +77,15 @@ impl Patient {
             .into(),
             settings: Ok((config, Secrets::default())),
             nobody_listens: false,
-            tools: ["losetup", "fusermount3", "nbd-client", "mount_nfs", "diskutil"].into(),
-            printed: BTreeMap::new(),
+            tools: ["losetup", "fusermount3", "nbd-client", "mount_nfs", "diskutil", "hdiutil"].into(),
+            printed: [
+                ("/usr/sbin/sysctl -n kern.willshutdown".to_owned(), "0\n"),
+                ("/usr/bin/nfsstat -m".to_owned(), MOUNTED),
+            ]
+            .into(),
+            port: Some(PORT),
+            nobody_serves: false,
+            way: Ok(()),
             interfaces: [("en0", en0)].into(),
             portals: [("192.0.2.1:3260".to_owned(), Ok(reached))].into(),
             now: UNIX_EPOCH + Duration::from_secs(1_800_000_000),
@@ -120,6 +139,21 @@ impl World for Patient {
         let printed = self.printed.get(&line).map(|text| (*text).to_owned());
         self.asked.borrow_mut().push(line);
         printed
+    }
+
+    fn nfs_port(&self, settings: &Path) -> Option<u16> {
+        assert_eq!(settings, Path::new(CONFIG));
+        self.port
+    }
+
+    fn listens(&self, port: u16) -> bool {
+        assert_eq!(port, PORT);
+        !self.nobody_serves
+    }
+
+    fn way_to(&self, runtime_dir: &Path) -> Result<(), Failure> {
+        assert_eq!(runtime_dir, Path::new(RUN));
+        self.way.clone()
     }
 
     fn interface(&self, name: &str) -> Option<Interface> {
@@ -214,7 +248,9 @@ fn a_machine_on_which_all_is_well_has_nothing_wrong_on_either_system() {
 fn without_a_daemon_the_targets_of_the_file_are_tried_and_the_exit_code_says_that_it_is_not_there() {
     let report = Patient::healthy(Os::Linux).examine(Err(not_running()));
     assert_problem(&report, ExitCode::Unavailable, "daemon", "iscsid is not running");
-    assert!(those(&report, Verdict::Ok).contains(&format!("target: {DISK} answers at 192.0.2.1:3260")));
+    assert!(
+        those(&report, Verdict::Ok).contains(&format!("target: the portal 192.0.2.1:3260 of {DISK} takes connections"))
+    );
 }
 
 fn session(recovery: Option<Recovery>) -> Session {
@@ -284,6 +320,100 @@ fn a_unit_whose_io_fails_is_a_problem_and_one_whose_io_has_failed_a_warning() {
     assert_problem(&report, ExitCode::Unavailable, "unit", "another disk now");
     sick.luns = vec![lun(LunState::Ok)];
     assert!(Patient::healthy(Os::Linux).examine(Ok(sick)).healthy);
+}
+
+#[test]
+fn a_mac_needs_a_tool_that_makes_disks_of_files_and_either_of_two_will_do() {
+    let mut patient = Patient::healthy(Os::Mac);
+    patient.tools.remove("hdiutil");
+    let version = "/usr/bin/sw_vers -productVersion".to_owned();
+    for (found, sound) in [("13.0\n", true), ("27.1\n", true), ("12.7.6\n", false)] {
+        patient.printed.insert(version.clone(), found);
+        let report = patient.examine(Ok(answer()));
+        assert_eq!(report.healthy, sound, "{found} {report:?}");
+        if !sound {
+            assert_problem(&report, ExitCode::Unavailable, "tools", "neither hdiutil nor `diskutil image`");
+        }
+    }
+    patient.tools.remove("diskutil");
+    patient.printed.insert(version, "26.0\n");
+    let report = patient.examine(Ok(answer()));
+    assert_problem(&report, ExitCode::Unavailable, "tools", "neither hdiutil nor `diskutil image`");
+    assert_problem(&report, ExitCode::Unavailable, "tools", "there is no diskutil, by which disks are ejected");
+}
+
+#[test]
+fn a_mac_that_does_not_tell_of_its_shutdown_is_warned_of() {
+    let mut patient = Patient::healthy(Os::Mac);
+    for (said, warned) in [(Some("0\n"), false), (Some("1\n"), true), (Some("?"), true), (None, true)] {
+        patient.printed.remove("/usr/sbin/sysctl -n kern.willshutdown");
+        if let Some(said) = said {
+            patient.printed.insert("/usr/sbin/sysctl -n kern.willshutdown".to_owned(), said);
+        }
+        let report = patient.examine(Ok(answer()));
+        assert!(report.healthy, "{report:?}");
+        let warnings = those(&report, Verdict::Warning);
+        assert_eq!(warnings.iter().any(|warning| warning.starts_with("shutdown")), warned, "{said:?} {warnings:?}");
+    }
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_a_problem_for_the_mounts_of_a_mac_and_of_no_matter_without_a_daemon() {
+    let mut patient = Patient::healthy(Os::Mac);
+    patient.nobody_serves = true;
+    assert_problem(&patient.examine(Ok(answer())), ExitCode::Unavailable, "nfs", "nobody listens at port 20049");
+    let report = patient.examine(Err(not_running()));
+    assert!(those(&report, Verdict::Problem).iter().all(|problem| !problem.starts_with("nfs")), "{report:?}");
+    patient.port = None;
+    assert!(patient.examine(Ok(answer())).healthy, "a file that is not there yet, or only root's");
+}
+
+#[test]
+fn a_mount_that_would_give_up_is_a_problem_and_one_that_waits_a_warning() {
+    let mut patient = Patient::healthy(Os::Mac);
+    let list = "/usr/bin/nfsstat -m".to_owned();
+    for (options, status, found) in [
+        ("vers=3,tcp,soft", "0x0", Some("not hard, soft")),
+        ("vers=3,tcp,hard,deadtimeout=45", "0x0", Some("deadtimeout=45")),
+        ("vers=3,tcp,hard", "0x2,not responding", None),
+    ] {
+        let text = format!(
+            "/run/iscsid/luns/a from 127.0.0.1:/x\n  -- Current mount parameters:\n     NFS parameters: {options}\n     \
+             Status flags: {status}\n"
+        );
+        patient.printed.insert(list.clone(), text.leak());
+        let report = patient.examine(Ok(answer()));
+        match found {
+            Some(found) => assert_problem(&report, ExitCode::Configuration, "mounts", found),
+            None => {
+                assert!(report.healthy, "{report:?}");
+                assert!(those(&report, Verdict::Warning)[0].contains("/luns/a waits for an answer"), "{report:?}");
+            }
+        }
+    }
+    patient.printed.remove(&list);
+    assert!(patient.examine(Ok(answer())).healthy);
+}
+
+#[test]
+fn a_property_list_in_a_directory_that_is_not_there_is_a_problem() {
+    let mut patient = Patient::healthy(Os::Linux);
+    let subject =
+        || Subject { config: "/else/where.plist".into(), runtime_dir: RUN.into(), daemon: Err(not_running()) };
+    assert_problem(&examine(&subject(), &patient), ExitCode::Configuration, "configuration", "no directory /else");
+    patient.files.insert("/else", file(0o755));
+    let report = examine(&subject(), &patient);
+    assert!(those(&report, Verdict::Ok).iter().any(|found| found.contains("there is none yet")), "{report:?}");
+}
+
+#[test]
+fn a_runtime_directory_that_a_daemon_would_not_take_is_a_problem() {
+    let mut patient = Patient::healthy(Os::Linux);
+    let why = "the runtime directory /run/iscsid is not used: /run belongs to user 501";
+    patient.way = Err(Failure::new(ExitCode::NotPermitted, why).advice("give another one by --runtime-dir"));
+    let problems = those(&patient.examine(Err(not_running())), Verdict::Problem);
+    assert!(problems.contains(&format!("sockets: {why}")), "{problems:?}");
+    assert!(patient.examine(Ok(answer())).healthy, "one that answers has found its way");
 }
 
 // check: attach-lost-mount
@@ -400,7 +530,7 @@ fn a_missing_tool_is_a_problem_where_nothing_is_attached_without_it_and_else_a_w
     assert_problem(&patient.examine(Ok(answer())), ExitCode::Unavailable, "tools", "losetup");
     let mut mac = Patient::healthy(Os::Mac);
     mac.tools = ["mount_nfs"].into();
-    assert_problem(&mac.examine(Ok(answer())), ExitCode::Unavailable, "tools", "diskutil or hdiutil");
+    assert_problem(&mac.examine(Ok(answer())), ExitCode::Unavailable, "tools", "there is no diskutil");
 }
 
 const SHOWLOADED: &str = "/usr/bin/kmutil showloaded --list-only --bundle-identifier org.iscsid.iscsi";

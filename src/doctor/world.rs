@@ -1,7 +1,7 @@
 //! What the doctor looks at: this machine, or a test's.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -16,7 +16,7 @@ use socket2::SockRef;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::{self, Config, Portal, Secrets};
+use crate::config::{self, Config, NfsIdentity, Portal, Secrets};
 use crate::export::attach::{Lost, lost_disks};
 use crate::ipc::{ExitCode, Failure, LostDisk};
 use crate::login::connect::{Endpoint, connect};
@@ -97,6 +97,15 @@ pub trait World {
     fn has_tool(&self, name: &str) -> bool;
     /// What a program prints; `None` where it cannot be run or fails.
     fn output(&self, program: &str, arguments: &[&str]) -> Option<String>;
+    /// The port of the loopback address that units are mounted from, where it may be read.
+    fn nfs_port(&self, settings: &Path) -> Option<u16>;
+    /// Whether somebody listens at that port of the loopback address.
+    fn listens(&self, port: u16) -> bool;
+    /// Whether a daemon would use that runtime directory.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn way_to(&self, runtime_dir: &Path) -> Result<(), Failure>;
     /// The interface of that name.
     fn interface(&self, name: &str) -> Option<Interface>;
     /// The name of the interface with that address.
@@ -165,6 +174,18 @@ impl World for Machine {
     fn output(&self, program: &str, arguments: &[&str]) -> Option<String> {
         let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn nfs_port(&self, settings: &Path) -> Option<u16> {
+        Some(NfsIdentity::load(&NfsIdentity::path(settings)).ok()??.port)
+    }
+
+    fn listens(&self, port: u16) -> bool {
+        TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), PATIENCE).is_ok()
+    }
+
+    fn way_to(&self, runtime_dir: &Path) -> Result<(), Failure> {
+        config::safe_way_to_runtime_dir(runtime_dir)
     }
 
     fn interface(&self, name: &str) -> Option<Interface> {
@@ -257,7 +278,7 @@ async fn reach(portal: &Portal) -> Result<Reached, Unreached> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::TcpListener;
 
     use super::*;
 
