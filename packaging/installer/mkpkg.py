@@ -5,7 +5,8 @@
 
 The formats are Apple's and older than their documentation: xar (mackyle/xar), BOM (as lsbom reads it), cpio (POSIX
 odc). A package without a payload has neither Bom nor Payload, and leaves no receipt. Everything is root:wheel's;
-the same input gives the same bytes.
+the same input gives the same bytes. Directories that are there already keep their owner and mode (overwrite-permissions):
+/usr/local/bin and its like are a user's where Homebrew is on an Intel Mac.
 
 usage: mkpkg.py --identifier ID --version V --title TEXT --scripts DIR [--root DIR] [--license FILE] OUT.pkg
        ROOT is laid out as /; SCRIPTS has preinstall, postinstall, or both, and what they read
@@ -173,7 +174,7 @@ def main():
     kib = sum(len(entry.body) for entry in entries) // 1024
     payload = f'  <payload numberOfFiles="{len(entries)}" installKBytes="{kib}"/>\n' if words.root else ""
     run = "".join(f'    <{step} file="./{step}"/>\n' for step in steps)
-    info = (f'<?xml version="1.0" encoding="utf-8"?>\n<pkg-info overwrite-permissions="true" relocatable="false" identifier={identifier} '
+    info = (f'<?xml version="1.0" encoding="utf-8"?>\n<pkg-info overwrite-permissions="false" relocatable="false" identifier={identifier} '
             f'postinstall-action="none" version={version} format-version="2" install-location="/" auth="root">\n'
             f'{payload}  <scripts>\n{run}  </scripts>\n</pkg-info>\n')
     component = {"PackageInfo": info.encode()}

@@ -1,7 +1,7 @@
 //! The scripts of Installer.pkg and Uninstall.pkg, out of the packages themselves.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use crate::mac::{LABEL, Mac, OLD_KEXT, OLD_LABEL, Packages, executable};
 use crate::process::need;
@@ -47,7 +47,7 @@ fn a_fresh_installation_puts_the_files_in_place_and_starts_the_daemon() {
     assert_eq!(tree["usr/local/bin/iscsictl"], "→ ../libexec/iscsid");
     assert!(mac.disk("usr/local/bin/iscsictl").exists(), "the link leads somewhere");
     assert!(!tree.contains_key("Library/Application Support/iscsid"), "the configuration is the daemon's to make");
-    assert!(mac.disk("var/run/iscsid").is_dir(), "launchd does not make the socket's directory");
+    assert!(!mac.disk("var/run/iscsid").exists(), "the runtime directory is the daemon's to make");
 }
 
 #[test]
@@ -235,6 +235,36 @@ fn uninstalling_leaves_the_disk_as_it_was_but_for_the_settings() {
 fn give_away(path: &std::path::Path) {
     let given = std::process::Command::new("chown").args(["-R", "-h", "65534"]).arg(path).status().expect("chown");
     assert!(given.success());
+}
+
+#[test]
+fn directories_that_homebrew_has_given_to_a_user_stay_his_and_what_is_ours_in_them_is_root_s() {
+    if !tools() || !crate::process::need_root() {
+        return;
+    }
+    let (mac, packages) = (Mac::new(), Packages::build(false));
+    let his = ["usr/local/bin", "usr/local/share/man/man8"];
+    mac.put("disk/usr/local/share/man/man8/iscsid.8", "a page of an older version, which he has made");
+    for path in his {
+        fs::create_dir_all(mac.disk(path)).expect("a directory");
+        fs::set_permissions(mac.disk(path), fs::Permissions::from_mode(0o775)).expect("its mode");
+        give_away(&mac.disk(path));
+    }
+    let ended = mac.install(&packages);
+    assert!(ended.ok, "{}", ended.said);
+    for path in his {
+        let facts = fs::metadata(mac.disk(path)).expect("its facts");
+        assert_eq!((facts.uid(), facts.mode() & 0o777), (65534, 0o775), "{path}");
+    }
+    for path in ["usr/local/bin/iscsictl", "usr/local/share/man/man8/iscsid.8", "usr/local/libexec/iscsid"] {
+        assert_eq!(fs::symlink_metadata(mac.disk(path)).expect("its facts").uid(), 0, "{path}");
+    }
+    let apart = packages.taken_apart("Installer.pkg");
+    assert!(
+        fs::read_to_string(apart.path().join("iscsid.pkg/PackageInfo"))
+            .expect("text")
+            .contains(r#"overwrite-permissions="false""#)
+    );
 }
 
 // check: install-planted-list
