@@ -51,8 +51,9 @@ pub struct Options {
 
     /// Whether to export units as files by NFS, on this machine's loopback address: auto, yes, no, or a port
     ///
-    /// The port is chosen once and kept, beside the property list. auto: on macOS, where disks are made of
-    /// these files.
+    /// The port is the one that launchd or systemd holds for iscsid, or else is chosen once and kept, beside the property
+    /// list; a number that is given here wins over both. Only where it is held do disks that are made of these files wait
+    /// for the next iscsid when this one ends. auto: where disks are made of these files, as on macOS, or the port is held.
     #[arg(long, value_name = "WHETHER", env = "ISCSID_NFS", default_value = "auto", value_parser = Nfs::understand)]
     pub nfs: Nfs,
 

@@ -38,6 +38,11 @@ class Iscsid < Formula
 
       Its settings are in /Library/Application Support/iscsid and survive upgrades. An upgrade restarts nothing by itself:
       unmount what is attached, then sudo brew services restart iscsid
+
+      sudo brew services gives some of this formula's directories to root, and says which: nobody else shall change what
+      runs as root. Homebrew cannot remove them then. Before brew upgrade, reinstall or uninstall:
+        sudo brew services stop iscsid
+        sudo chown -R "$(id -un):admin" "#{HOMEBREW_CELLAR}/iscsid"
     EOS
   end
 
@@ -47,6 +52,11 @@ class Iscsid < Formula
     require_root true
     # When it is told to end it has disks written back and ejected; launchd would kill it after 20 seconds.
     stop_timeout 60
+    # Disks hang on it: it is started again soon, and is not throttled as background work.
+    throttle_interval 5
+    process_type :interactive
+    # launchd holds the port of the NFS export, also while the daemon does not run: docs/security.md. It has to be this name.
+    sockets NFS: "tcp://127.0.0.1:23260"
     # Where no other user than root can put another file, as Homebrew's could below its prefix.
     log_path "/Library/Logs/iscsid.log"
     error_log_path "/Library/Logs/iscsid.log"

@@ -38,6 +38,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use self::activation::Handed;
 use self::control::socket;
 use self::descriptors::Shares;
 use self::end::{END_TIMEOUT, Export, Exports};
@@ -76,14 +77,14 @@ fn start(options: &Options) -> Result<(), Failure> {
     forbid_core_dumps();
     let shares = descriptors::share_out();
     // Before there are threads, which must not see the environment change.
-    let inherited = activation::inherited();
+    let handed = activation::inherited();
     let broken = |error: std::io::Error| {
         Failure::new(ipc::ExitCode::Internal, format!("the system does not let iscsid run: {error}"))
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(broken)?;
     let result = runtime.block_on(async {
         let signals = Signals::new().map_err(broken)?;
-        serve(options, signals, inherited, shares).await
+        serve(options, signals, handed, shares).await
     });
     // A silent name server may keep a thread busy: the daemon does not wait for it.
     runtime.shutdown_background();
@@ -133,12 +134,7 @@ impl Signals {
     }
 }
 
-async fn serve(
-    options: &Options,
-    mut signals: Signals,
-    inherited: Option<std::os::unix::net::UnixListener>,
-    shares: Shares,
-) -> Result<(), Failure> {
+async fn serve(options: &Options, mut signals: Signals, handed: Handed, shares: Shares) -> Result<(), Failure> {
     let chosen = disks::Chosen::of(options)?;
     directory_of(options)?;
     let mut runtime_dir = RuntimeDir::take(&options.runtime_dir())?;
@@ -155,11 +151,11 @@ async fn serve(
     let devices = kernel.system_devices();
     let by_the_system = devices.map(|devices| disks::Chosen::by_the_system(options, devices)).transpose()?;
     let nbd_socket = runtime_dir.listen("nbd.sock", 0o600)?;
-    let control_socket = match inherited.and_then(|socket| runtime_dir.adopt("control.sock", socket)) {
+    let control_socket = match handed.control.and_then(|socket| runtime_dir.adopt("control.sock", socket)) {
         Some(socket) => socket,
         None => runtime_dir.listen("control.sock", 0o666)?,
     };
-    let nfs = NfsExport::prepare(options.nfs, chosen.needs_nfs(), settings.path())?;
+    let nfs = NfsExport::prepare(options.nfs, chosen.needs_nfs(), handed.nfs, settings.path())?;
     let registry = kernel.registry();
     // What an earlier daemon has left is cleared away also where the system makes the disks now.
     let disks = chosen.disks(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await;

@@ -1,6 +1,15 @@
 //! The NFS export: whether there is one, its port, and its secret.
+//!
+//! ```text
+//!   --nfs PORT ─────────────────────► that port, held by launchd or systemd or not
+//!   a socket that one of them holds ► its port, also while no daemon runs: disks wait for the next one
+//!   the saved port ─────────────────► it, or another where somebody has it: disks end with this daemon
+//! ```
+//! What a person has typed wins, since somebody mounts from there. A socket that is held wins over the saved port, for the one
+//! is nobody else's at any time and the other is where the last daemon happened to listen.
 
 use std::io;
+use std::net::TcpListener as Socket;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +21,7 @@ use tracing::{error, info, warn};
 use super::settings::Settings;
 use crate::block::{Registry, name_parts};
 use crate::config::NfsIdentity;
-use crate::export::nfs::{self, FlushPolicy, Secret, Setup, Tickets};
+use crate::export::nfs::{self, FlushPolicy, Proofs, Secret, Setup, Tickets};
 use crate::ipc::{self, ExitCode, Failure};
 use crate::options::Nfs;
 
@@ -26,10 +35,14 @@ pub(crate) struct NfsPlace {
     pub(crate) port: u16,
     /// Not where it was before: what was mounted then is lost.
     pub(crate) moved: bool,
+    /// launchd or systemd holds the port: nobody else gets it when this daemon is gone.
+    pub(crate) held: bool,
     /// Where connections show their owner: the path of the directory of all units.
     pub(crate) path: Option<String>,
     /// Paths that are good for one mount.
     pub(crate) tickets: Arc<Tickets>,
+    /// What only a mount that leads to this daemon shows.
+    pub(crate) proofs: Arc<Proofs>,
 }
 
 /// An export that listens and does not serve yet.
@@ -41,54 +54,60 @@ pub(crate) struct NfsExport {
 
 impl NfsExport {
     /// Begins to listen, if the export is wanted, with the settings at `config` beside it; `needed`: disks are made of
-    /// its files.
+    /// its files. `held` is the socket that launchd or systemd holds for it.
     ///
     /// # Errors
     /// Why not, and what to do.
-    pub(crate) fn prepare(wanted: Nfs, needed: bool, config: &Path) -> Result<Option<NfsExport>, Failure> {
+    pub(crate) fn prepare(
+        wanted: Nfs,
+        needed: bool,
+        held: Option<Socket>,
+        config: &Path,
+    ) -> Result<Option<NfsExport>, Failure> {
         let port = match wanted {
-            Nfs::Auto if !needed => return Ok(None),
+            Nfs::Auto if !needed && held.is_none() => return Ok(None),
             Nfs::No => return Ok(None),
             Nfs::Auto | Nfs::Yes => None,
             Nfs::Port(port) => Some(port),
         };
+        let held = held.and_then(|socket| Some((socket.local_addr().ok()?.port(), socket)));
+        let held = match (held, port) {
+            (Some((at, _)), Some(port)) if port != at => {
+                warn!(
+                    "--nfs says port {port}, and the one that is held for iscsid is {at}: that is not used. Give the socket of launchd or systemd the same port, or leave --nfs out"
+                );
+                None
+            }
+            (held, _) => held,
+        };
         let path = identity_path(config);
         let before = NfsIdentity::load(&path)?;
-        let mut identity = match (&before, port) {
-            (Some(identity), None) => identity.clone(),
-            (Some(identity), port) => identity.elsewhere(port),
-            (None, None) => NfsIdentity::new()?,
-            (None, port) => NfsIdentity::new()?.elsewhere(port),
-        };
-        let mut tries = TRIES;
-        let listener = loop {
-            match nfs::listen(identity.port) {
-                Ok(listener) => break listener,
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && port.is_none() && tries > 0 => {
-                    if before.is_some() && tries == TRIES {
-                        warn!(
-                            "another program has port {}, where units were exported by NFS: what is mounted from there has to be mounted again",
-                            identity.port
-                        );
-                    }
-                    identity = identity.elsewhere(None);
-                    tries -= 1;
-                }
-                Err(error) => {
-                    let message = format!("units cannot be exported by NFS at port {}: {error}", identity.port);
-                    return Err(Failure::new(ExitCode::Unavailable, message).advice("give another port by --nfs"));
-                }
-            }
+        let known = before.clone().map_or_else(NfsIdentity::new, Ok)?;
+        let is_held = held.is_some();
+        let (identity, listener) = match held {
+            Some((at, socket)) => (known.elsewhere(Some(at)), adopt(at, socket)?),
+            None => listen(known, before.is_some(), port)?,
         };
         if before.as_ref() != Some(&identity) {
             identity.save(&path)?;
+        }
+        let (port, moved) = (identity.port, before.is_some_and(|before| before.port != identity.port));
+        match is_held {
+            true => info!("port {port} of the NFS export is held for iscsid, also while it does not run"),
+            false if needed => warn!(
+                "nobody but iscsid holds port {port} of its NFS export, and another user may have it as soon as iscsid is gone: disks are ejected when iscsid ends, and none waits for the next one. Started by launchd (by the package or by Homebrew) or by systemd's iscsid-nfs.socket, they do"
+            ),
+            false => {}
         }
         let secret = Secret::new(*identity.secret());
         // What mounts is seen by everybody; where a connection does not show its owner, a path that stays
         // good would let everybody in.
         let path = nfs::SHOWS_OWNERS.then(|| secret.path());
-        let moved = before.is_some_and(|before| before.port != identity.port);
-        let place = NfsPlace { port: identity.port, moved, path, tickets: Arc::default() };
+        let proofs = Proofs::new().map_err(|error| {
+            Failure::new(ExitCode::Unavailable, format!("the system gives no random numbers: {error}"))
+        })?;
+        let (tickets, proofs) = (Arc::default(), Arc::new(proofs));
+        let place = NfsPlace { port, moved, held: is_held, path, tickets, proofs };
         Ok(Some(NfsExport { listener, secret, place }))
     }
 
@@ -109,12 +128,47 @@ impl NfsExport {
         info!("units are exported by NFS at port {} of 127.0.0.1", place.port);
         let settings = settings.clone();
         let policy = Box::new(move |unit: &str| policy(&settings, unit));
-        let setup = Setup { registry, secret, policy, tickets: place.tickets, clients };
+        let setup = Setup { registry, secret, policy, tickets: place.tickets, proofs: place.proofs, clients };
         tokio::spawn(async move {
             if let Err(error) = nfs::serve(listener, setup, stop).await {
                 error!("units are not exported by NFS: {error}");
             }
         })
+    }
+}
+
+/// Takes over the socket that is held for the export, at that port.
+fn adopt(port: u16, socket: Socket) -> Result<TcpListener, Failure> {
+    socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)).map_err(|error| {
+        let message = format!("units cannot be exported by NFS at port {port}, which is held for iscsid: {error}");
+        Failure::new(ExitCode::Unavailable, message)
+            .advice("look at that socket's unit, or at its entry in the job of launchd")
+    })
+}
+
+/// Listens at the port that was asked for; at that of before, or at another one, where none was. `known`: clients may have
+/// mounted from there.
+fn listen(mut identity: NfsIdentity, known: bool, asked: Option<u16>) -> Result<(NfsIdentity, TcpListener), Failure> {
+    let mut tries = TRIES;
+    identity = if asked.is_some() { identity.elsewhere(asked) } else { identity };
+    loop {
+        match nfs::listen(identity.port) {
+            Ok(listener) => return Ok((identity, listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && asked.is_none() && tries > 0 => {
+                if known && tries == TRIES {
+                    warn!(
+                        "another program has port {}, where units were exported by NFS: what is mounted from there has to be mounted again",
+                        identity.port
+                    );
+                }
+                identity = identity.elsewhere(None);
+                tries -= 1;
+            }
+            Err(error) => {
+                let message = format!("units cannot be exported by NFS at port {}: {error}", identity.port);
+                return Err(Failure::new(ExitCode::Unavailable, message).advice("give another port by --nfs"));
+            }
+        }
     }
 }
 
@@ -149,25 +203,53 @@ mod tests {
     async fn port_and_secret_stay_from_one_start_to_the_next() {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let config = scratch.path().join("iscsid.plist");
-        let first = NfsExport::prepare(Nfs::Yes, false, &config).expect("a port").expect("wanted");
+        let first = NfsExport::prepare(Nfs::Yes, false, None, &config).expect("a port").expect("wanted");
         let (port, path) = (first.place.port, first.secret.path());
         drop(first);
-        let second = NfsExport::prepare(Nfs::Yes, false, &config).expect("a port").expect("wanted");
+        let second = NfsExport::prepare(Nfs::Yes, false, None, &config).expect("a port").expect("wanted");
         assert_eq!((second.place.port, second.secret.path()), (port, path.clone()));
 
-        let third = NfsExport::prepare(Nfs::Yes, false, &config).expect("another port").expect("wanted");
+        let third = NfsExport::prepare(Nfs::Yes, false, None, &config).expect("another port").expect("wanted");
         assert_ne!(third.place.port, port);
         assert_eq!(third.secret.path(), path, "handles stay good");
-        let refusal = NfsExport::prepare(Nfs::Port(port), false, &config).map(drop).expect_err("the second one has it");
+        let refusal =
+            NfsExport::prepare(Nfs::Port(port), false, None, &config).map(drop).expect_err("the second one has it");
         assert!(refusal.to_string().contains("give another port by --nfs"), "{refusal}");
+    }
+
+    // check: held-port-wins
+    #[tokio::test]
+    async fn a_port_that_is_held_wins_over_the_saved_one_and_not_over_what_was_typed() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let config = scratch.path().join("iscsid.plist");
+        let place = |wanted, needed, held: Option<&Socket>| {
+            let held = held.map(|socket| socket.try_clone().expect("a descriptor"));
+            let export = NfsExport::prepare(wanted, needed, held, &config).expect("a port")?;
+            Some((export.place.port, export.place.moved, export.place.held))
+        };
+        let (saved, _, held) = place(Nfs::Auto, true, None).expect("needed");
+        assert!(!held, "it is iscsid's own");
+        let socket = Socket::bind("127.0.0.1:0").expect("a port");
+        let at = socket.local_addr().expect("bound").port();
+        assert_eq!(
+            place(Nfs::Auto, true, Some(&socket)),
+            Some((at, true, true)),
+            "what was mounted from {saved} is lost"
+        );
+        assert_eq!(place(Nfs::Yes, false, Some(&socket)), Some((at, false, true)), "it is saved");
+        assert_eq!(place(Nfs::Port(at), true, Some(&socket)), Some((at, false, true)), "the same port was typed");
+        assert_eq!(place(Nfs::Auto, false, Some(&socket)), Some((at, false, true)), "who holds it wants the export");
+        assert_eq!(place(Nfs::No, true, Some(&socket)), None);
+        let typed = Socket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+        assert_eq!(place(Nfs::Port(typed), true, Some(&socket)), Some((typed, true, false)));
     }
 
     #[tokio::test]
     async fn where_it_is_not_wanted_nothing_is_made() {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let config = scratch.path().join("iscsid.plist");
-        assert!(NfsExport::prepare(Nfs::No, true, &config).expect("nothing to do").is_none());
-        assert!(NfsExport::prepare(Nfs::Auto, false, &config).expect("nothing to do").is_none());
+        assert!(NfsExport::prepare(Nfs::No, true, None, &config).expect("nothing to do").is_none());
+        assert!(NfsExport::prepare(Nfs::Auto, false, None, &config).expect("nothing to do").is_none());
         assert!(!identity_path(&config).exists());
     }
 
@@ -178,7 +260,7 @@ mod tests {
         let _others: Vec<_> = [2049, 111].map(|port| std::net::TcpListener::bind(("0.0.0.0", port))).into();
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let config = scratch.path().join("iscsid.plist");
-        let export = NfsExport::prepare(Nfs::Yes, false, &config).expect("a port").expect("wanted");
+        let export = NfsExport::prepare(Nfs::Yes, false, None, &config).expect("a port").expect("wanted");
         assert!(export.place.port >= 20_000, "{}", export.place.port);
         let uri = export.place.uri("iqn.2026-11.org.example:a/0");
         if let Some(uri) = uri {
@@ -188,7 +270,7 @@ mod tests {
 
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = taken.local_addr().expect("bound").port();
-        let refusal = NfsExport::prepare(Nfs::Port(port), false, &config).map(drop).expect_err("it is taken");
+        let refusal = NfsExport::prepare(Nfs::Port(port), false, None, &config).map(drop).expect_err("it is taken");
         assert_eq!(refusal.code, ExitCode::Unavailable);
         assert!(refusal.to_string().contains(&format!("at port {port}")), "{refusal}");
     }

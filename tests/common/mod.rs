@@ -3,6 +3,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod data;
+pub(crate) mod held;
 pub(crate) mod kernel_sim;
 pub(crate) mod mounted;
 pub(crate) mod port;
@@ -12,6 +13,7 @@ pub(crate) mod rewriting;
 
 pub(crate) use daemon::Daemon;
 pub(crate) use data::RandomFile;
+pub(crate) use held::HeldPort;
 pub(crate) use mounted::Mounted;
 pub(crate) use process::{need, need_root, run};
 

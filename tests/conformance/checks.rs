@@ -1085,6 +1085,27 @@ pub(crate) const GROUPS: &[Group] = &[
                 "NBD protocol",
             ),
             (
+                "held-port-is-never-free",
+                "The port of the NFS export that launchd or systemd holds cannot be had by another user while no daemon runs, and clients wait there for the next one.",
+                "none; launchd.plist(5), systemd.socket(5)",
+            ),
+            (
+                "held-port-is-loopback-tcp",
+                "Of what is handed over, only TCP at 127.0.0.1 becomes the port of the NFS export.",
+                "none; launchd.plist(5), sd_listen_fds(3)",
+            ),
+            ("held-port-wins", "A port that is held wins over the saved one, and what was typed over both.", "none"),
+            (
+                "mount-of-another-is-lost",
+                "A mount of an earlier life that does not show that it leads to this daemon is not taken over.",
+                "RFC 1813",
+            ),
+            (
+                "mount-shows-whose-it-is",
+                "A mount shows by a question that nobody has asked before whether this life of the daemon serves it.",
+                "RFC 1813",
+            ),
+            (
                 "nfs-closed-client-is-nobody-s",
                 "A connection that its client has closed is nobody's, whatever user the system shows for its remains.",
                 "RFC 1813",

@@ -7,9 +7,8 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{Daemon, daemon, process, scratch_dir};
+use crate::common::{Daemon, HeldPort, daemon, process, scratch_dir};
 use crate::guest::Guest;
-use crate::held::HeldPort;
 
 /// What the daemon may call.
 const TOOLS: [&str; 12] = [

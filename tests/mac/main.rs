@@ -19,9 +19,6 @@ mod finder;
 #[allow(dead_code, reason = "shared with the tests against LIO")]
 mod guest;
 mod habits;
-#[path = "../common/held.rs"]
-#[allow(dead_code, reason = "shared with the other end-to-end tests")]
-mod held;
 mod mac;
 mod nas;
 mod restarts;
@@ -30,6 +27,3 @@ mod stage;
 #[allow(dead_code, unused_imports, reason = "shared with the other end-to-end tests")]
 mod targets;
 mod units;
-
-// `held` has it beside itself, as in `common`.
-use common::process;

@@ -2,6 +2,8 @@
 # usage: formula.rb FORMULA DIRECTORY_OF_THE_BUILT_BINARY
 require "json"
 
+HOMEBREW_CELLAR = "PREFIX/Cellar"
+
 SAID = { "install" => [], "service" => {}, "depends_on" => [], "test" => [] }
 
 class Place
@@ -36,7 +38,7 @@ end
 
 class Service
   include Places
-  %i[run keep_alive require_root stop_timeout log_path error_log_path].each do |word|
+  %i[run keep_alive require_root throttle_interval process_type stop_timeout sockets log_path error_log_path].each do |word|
     define_method(word) { |value| SAID["service"][word.to_s] = [*value].map { |one| one.is_a?(Place) ? one.to_s : one } }
   end
 end

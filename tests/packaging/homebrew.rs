@@ -61,11 +61,16 @@ fn the_service_runs_as_root_is_kept_alive_and_has_a_log() {
             "keep_alive": [true],
             "require_root": [true],
             "stop_timeout": [60],
+            "throttle_interval": [5],
+            "process_type": ["interactive"],
+            "sockets": [["NFS", format!("tcp://{}", crate::launchd::HELD)]],
             "log_path": ["/Library/Logs/iscsid.log"],
             "error_log_path": ["/Library/Logs/iscsid.log"],
         })
     );
     let caveats = formula["caveats"].as_str().expect("a text");
+    // What `sudo brew services` gives to root, Homebrew cannot take away.
+    assert!(caveats.contains("sudo chown -R") && caveats.contains("\"PREFIX/Cellar/iscsid\""), "{caveats}");
     assert!(caveats.contains("/Library/Application Support/iscsid"), "{caveats}");
     // Homebrew may not write to /etc: who wants the log put aside copies the rule, which is for this very file.
     assert!(caveats.contains("sudo cp PREFIX/opt/share/iscsid/org.iscsid.iscsid.conf /etc/newsyslog.d/"), "{caveats}");

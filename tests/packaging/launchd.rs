@@ -5,6 +5,9 @@ use std::path::Path;
 use iscsid::config;
 use plist::{Dictionary, Value};
 
+/// Where launchd and systemd hold the port of the NFS export.
+pub(crate) const HELD: &str = "127.0.0.1:23260";
+
 const JOB: &str = "packaging/launchd/org.iscsid.iscsid.plist";
 
 fn job() -> Dictionary {
@@ -50,15 +53,24 @@ fn the_daemon_runs_from_boot_on_and_is_started_again() {
 }
 
 #[test]
-fn the_socket_is_the_one_the_command_line_looks_for() {
+fn launchd_holds_the_port_of_the_nfs_export_and_nothing_that_a_boot_takes_away() {
     let job = job();
     let sockets = job.get("Sockets").and_then(Value::as_dictionary).expect("sockets");
-    assert_eq!(sockets.keys().collect::<Vec<_>>(), ["Control"], "the name the daemon asks launchd for");
-    let control = sockets.get("Control").and_then(Value::as_dictionary).expect("the socket");
-    assert_eq!(text(control, "SockPathName"), "/var/run/iscsid/control.sock");
-    assert_eq!(control.get("SockPathMode").and_then(Value::as_unsigned_integer), Some(0o666));
-    // On a Mac: /var/run/iscsid. Here the directory has another parent.
-    assert!(config::system_runtime_dir().ends_with("run/iscsid"));
+    assert_eq!(sockets.keys().collect::<Vec<_>>(), ["NFS"], "the name the daemon asks launchd for");
+    let nfs = sockets.get("NFS").and_then(Value::as_dictionary).expect("the socket");
+    // launchd.plist(5): without a node it would listen for the whole network.
+    assert_eq!(format!("{}:{}", text(nfs, "SockNodeName"), text(nfs, "SockServiceName")), HELD);
+    assert_eq!((text(nfs, "SockFamily"), text(nfs, "SockType")), ("IPv4", "stream"));
+    let source = std::fs::read_to_string("src/daemon/activation.rs").expect("the source");
+    assert!(source.contains(r#"sockets("NFS")"#), "it asks for that name");
+}
+
+#[test]
+fn the_held_port_is_given_to_no_outgoing_connection() {
+    let (_, port) = HELD.rsplit_once(':').expect("a port");
+    let port: u16 = port.parse().expect("a number");
+    // Linux: net.ipv4.ip_local_port_range begins at 32768; macOS: net.inet.ip.portrange.first is 49152.
+    assert!((1024..32_768).contains(&port));
 }
 
 #[test]
@@ -71,10 +83,9 @@ fn the_log_does_not_grow_without_end() {
     assert_eq!(fields[0], text(&job, "StandardErrorPath"));
     // newsyslog.conf(5): the size in KB, the file that names the process, and the signal at which it opens its log again.
     assert!(fields[3].parse::<u32>().is_ok_and(|size| size > 0), "{line}");
-    let sockets = job.get("Sockets").and_then(Value::as_dictionary).expect("sockets");
-    let control = sockets.get("Control").and_then(Value::as_dictionary).expect("the socket");
-    let runtime_dir = Path::new(text(control, "SockPathName")).parent().expect("a directory");
-    assert_eq!((Path::new(fields[6]), fields[7]), (runtime_dir.join("iscsid.lock").as_path(), "1"));
+    // On a Mac: /var/run/iscsid. Here the directory has another parent.
+    assert!(config::system_runtime_dir().ends_with("run/iscsid"));
+    assert_eq!((fields[6], fields[7]), ("/var/run/iscsid/iscsid.lock", "1"));
     let build = std::fs::read_to_string("packaging/installer/build").expect("the build");
     assert!(build.contains("packaging/newsyslog/org.iscsid.iscsid.conf"), "it is in the package");
 }

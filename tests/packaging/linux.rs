@@ -45,6 +45,7 @@ fn everything_is_where_linux_looks_for_it_and_goes_again() {
     assert!(said.contains(&below) && said.contains("systemctl enable --now iscsid"), "what is next to do: {said}");
     let expected = [
         "bin/iscsictl",
+        "lib/systemd/system/iscsid-nfs.socket",
         "lib/systemd/system/iscsid.service",
         "lib/systemd/system/iscsid.socket",
         "sbin/iscsid",
@@ -108,7 +109,10 @@ fn systemd_has_nothing_to_say_about_the_units() {
     let there = root.path().join("usr/local/sbin");
     fs::write(&service, text(&service).replace("/usr/local/sbin", there.to_str().expect("text"))).expect("written");
     let mut analyze = Command::new("systemd-analyze");
-    analyze.args(["verify", "--man=no"]).arg(&service).arg(units.join("iscsid.socket"));
+    analyze
+        .args(["verify", "--man=no"])
+        .arg(&service)
+        .args(["iscsid.socket", "iscsid-nfs.socket"].map(|unit| units.join(unit)));
     let out = analyze.env("SYSTEMD_UNIT_PATH", format!("{}:", units.display())).output().expect("systemd-analyze");
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     let ours = said.lines().filter(|line| line.contains("iscsid")).collect::<Vec<_>>();
@@ -146,6 +150,17 @@ fn the_service_keeps_the_machines_mount_namespace_and_its_runtime_directory() {
     assert_eq!(value(&unit, "Type").as_deref(), Some("notify"));
     let socket = text("packaging/systemd/iscsid.socket");
     assert_eq!(value(&socket, "ListenStream").as_deref(), Some("/run/iscsid/control.sock"));
+}
+
+#[test]
+fn the_port_of_the_nfs_export_is_held_for_the_service_where_that_is_wanted() {
+    let socket = text("packaging/systemd/iscsid-nfs.socket");
+    assert_eq!(value(&socket, "ListenStream").as_deref(), Some(crate::launchd::HELD));
+    assert_eq!(value(&socket, "Service").as_deref(), Some("iscsid.service"));
+    assert_eq!(value(&socket, "Accept"), None, "one socket, not one process for each client");
+    // Nothing enables it with the service: a machine that mounts nothing by NFS has no such port.
+    let unit = text(UNIT);
+    assert!(!unit.contains("iscsid-nfs"), "{unit}");
 }
 
 #[test]

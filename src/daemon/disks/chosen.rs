@@ -104,9 +104,13 @@ impl Chosen {
         match self {
             Chosen::Loop => cleared(LoopDisks::new(runtime_dir)).await,
             Chosen::DiskImages(tools, transfers) => {
-                let door = nfs.map(|nfs| {
-                    let (port, moved, tickets) = (nfs.port, nfs.moved, nfs.tickets.clone());
-                    NfsDoor { port, moved, tickets, transfers }
+                let door = nfs.map(|nfs| NfsDoor {
+                    port: nfs.port,
+                    moved: nfs.moved,
+                    held: nfs.held,
+                    tickets: nfs.tickets.clone(),
+                    proofs: nfs.proofs.clone(),
+                    transfers,
                 });
                 cleared(DiskImages::new(runtime_dir, door, tools)).await
             }

@@ -10,7 +10,6 @@
 
 use std::ffi::c_void;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -142,11 +141,11 @@ fn listen_to_network(network: Box<dyn Fn() + Send>) -> Result<(), &'static str> 
     Ok(())
 }
 
-/// The listening sockets of that name in the job's property list. launchd gives them once.
+/// The sockets of that name in the job's property list. launchd gives them once.
 ///
 /// # Errors
 /// A clause: why there are none.
-pub(crate) fn handed_by_launchd(name: &str) -> Result<Vec<UnixListener>, String> {
+pub(crate) fn handed_by_launchd(name: &str) -> Result<Vec<OwnedFd>, String> {
     let sockets = raunch::activate_socket(name).map_err(|error| error.to_string())?;
     let adopt = |number| {
         // SAFETY: launchd has just opened the descriptor for this process, gives it to nobody else and
@@ -154,7 +153,7 @@ pub(crate) fn handed_by_launchd(name: &str) -> Result<Vec<UnixListener>, String>
         let socket = unsafe { OwnedFd::from_raw_fd(number) };
         // The programs that the daemon runs must not hold it.
         fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|error| error.to_string())?;
-        Ok(UnixListener::from(socket))
+        Ok(socket)
     };
     sockets.into_iter().map(adopt).collect()
 }

@@ -19,6 +19,7 @@ mod diskutil;
 mod loop_device;
 mod loop_disks;
 mod mac_tools;
+mod mount_proof;
 mod mounts;
 mod open_files;
 mod openers;

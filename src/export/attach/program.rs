@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Program {
     Blockdev,
+    Cat,
     Diskutil,
     Hdiutil,
     Kmutil,
@@ -30,6 +31,7 @@ impl Program {
     pub(super) const fn path(self) -> &'static str {
         match self {
             Program::Blockdev => "/usr/sbin/blockdev",
+            Program::Cat => "/bin/cat",
             Program::Diskutil => "/usr/sbin/diskutil",
             Program::Hdiutil => "/usr/bin/hdiutil",
             Program::Kmutil => "/usr/bin/kmutil",

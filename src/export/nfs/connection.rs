@@ -30,8 +30,8 @@ use super::replies::{PATIENCE, Replies};
 use super::rpc::{self, Call, LAST_FRAGMENT, Refusal, put_refusal, put_reply};
 use super::setup::FlushPolicy;
 use super::volume::{File, MAX_IO, Place, Volume};
-use super::wire::{Stable, Status, procedure, program, put_failure};
-use super::xdr::{Garbage, Reader, padding};
+use super::wire::{Stable, Status, procedure, program, put_failure, put_post_op};
+use super::xdr::{Garbage, Reader, Write, padding};
 
 use crate::block::Claim;
 use crate::clients::Place as Seat;
@@ -229,6 +229,14 @@ impl Connection {
         match (&place, number) {
             (Place::File(file), procedure::READ) => self.read(call, file, length).await,
             (Place::File(file), procedure::COMMIT) => self.commit(call, file).await,
+            (Place::Proof(id), procedure::READ) => {
+                self.read_proof(call, *id, length).await;
+                Ok(None)
+            }
+            (Place::Proof(_), procedure::COMMIT) => {
+                self.fail(call, Status::Inval).await;
+                Ok(None)
+            }
             (_, procedure::READ | procedure::COMMIT) => {
                 self.fail(call, Status::IsDir).await;
                 Ok(None)
@@ -278,6 +286,31 @@ impl Connection {
         Ok(None)
     }
 
+    /// Reads a proof, which is for root and the daemon's own user alone.
+    async fn read_proof(&mut self, call: &Call, id: UnitId, length: usize) {
+        let mut arguments = self.arguments(call, length);
+        let asked = read_handle(&mut arguments).and_then(|_| Ok((arguments.u64()?, arguments.u32()?)));
+        let Ok((offset, count)) = asked else {
+            return self.refuse(call.xid, Refusal::Arguments).await;
+        };
+        if call.user != Some(0) && call.user != Some(self.volume.owner) {
+            return self.fail(call, Status::Access).await;
+        }
+        let content = self.volume.proof(&id);
+        let from = usize::try_from(offset).map_or(content.len(), |offset| offset.min(content.len()));
+        let (_, rest) = content.split_at(from);
+        let data = rest.get(..count as usize).unwrap_or(rest);
+        let (attributes, end) = (self.volume.attributes(&Place::Proof(id)), data.len() == rest.len());
+        let results = |out: &mut Vec<u8>| {
+            out.u32(0);
+            put_post_op(out, Some(&attributes));
+            out.u32(data.len() as u32);
+            out.bool(end);
+            out.opaque(data);
+        };
+        self.replies.begin(0).await.reply(|out| put_reply(out, call.xid, 0, results), None, 0);
+    }
+
     async fn commit(&mut self, call: &Call, file: &Arc<File>) -> io::Result<Option<End>> {
         if !self.may_use(file) {
             self.fail(call, Status::Jukebox).await;
@@ -320,6 +353,7 @@ impl Connection {
         let file = match place {
             Ok(Place::File(file)) if count == payload => Ok(file),
             Ok(Place::File(_)) => Err(Status::Inval),
+            Ok(Place::Proof(_)) => Err(Status::Access),
             Ok(_) => Err(Status::IsDir),
             Err(status) => Err(status),
         };

@@ -3,6 +3,7 @@
 //! The files are as a block device is: their length is what it is, a truncation to nothing (as of
 //! `cp` or of O_TRUNC) changes nothing, and nothing can be made, renamed or removed.
 
+use super::proof;
 use super::rpc::Refusal;
 use super::volume::{Place, Volume};
 use super::wire::{Attributes, CHANGED, MAX_HANDLE, MAX_NAME, MAX_PATH, Status, access, procedure};
@@ -76,6 +77,7 @@ impl Request<'_> {
                 let granted = match self.place {
                     _ if self.user != Some(0) && self.user != Some(self.volume.owner) => 0,
                     Place::Root | Place::Directory(..) => access::READ | access::LOOKUP,
+                    Place::Proof(_) => access::READ,
                     Place::File(file) if file.unit.geometry().read_only => access::READ,
                     Place::File(_) => access::READ | access::MODIFY | access::EXTEND,
                 };
@@ -139,7 +141,7 @@ impl Request<'_> {
 
     fn directory(&self) -> Result<(), Status> {
         match self.place {
-            Place::File(_) => Err(Status::NotDir),
+            Place::File(_) | Place::Proof(_) => Err(Status::NotDir),
             Place::Root | Place::Directory(..) => Ok(()),
         }
     }
@@ -162,6 +164,11 @@ impl Request<'_> {
     fn find(&self, name: &[u8]) -> Option<Place> {
         if matches!(name, b"." | b"..") {
             return Some(self.place.clone());
+        }
+        if let Place::Directory(unit, _) = self.place
+            && proof::is_asked_by(name)
+        {
+            return Some(Place::Proof(unit.named(name)));
         }
         let mut entries = self.place.entries(self.volume).into_iter();
         entries.find(|file| file.name.as_bytes() == name).map(Place::File)

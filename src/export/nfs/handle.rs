@@ -69,6 +69,19 @@ impl UnitId {
         UnitId(id)
     }
 
+    /// What stands for a name in the directory of this unit.
+    pub(super) fn named(&self, name: &[u8]) -> UnitId {
+        let mut id = [0; 20];
+        let digest = Sha256::new().chain_update(self.0).chain_update(name).finalize();
+        id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        UnitId(id)
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+
     /// A number for its file, neither 0 nor that of a directory.
     pub(super) fn file_id(&self) -> u64 {
         let word = self.0.first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
@@ -85,6 +98,8 @@ pub(super) enum Object {
     Directory(UnitId),
     /// The unit.
     File(UnitId),
+    /// A proof of whose the server is: its number stands for a name in a unit's directory.
+    Proof(UnitId),
 }
 
 impl Object {
@@ -94,6 +109,7 @@ impl Object {
             Object::Root => (1, UnitId([0; 20])),
             Object::Directory(id) => (2, *id),
             Object::File(id) => (3, *id),
+            Object::Proof(id) => (4, *id),
         };
         let mut handle = [0; LENGTH];
         let (coded, code) = handle.split_at_mut(CODED);
@@ -117,6 +133,7 @@ impl Object {
             [VERSION, 1, 0, 0] => Some(Object::Root),
             [VERSION, 2, 0, 0] => Some(Object::Directory(id)),
             [VERSION, 3, 0, 0] => Some(Object::File(id)),
+            [VERSION, 4, 0, 0] => Some(Object::Proof(id)),
             _ => None,
         }
     }

@@ -22,6 +22,8 @@
 //!   handle only for a path: the secret itself, or a ticket (see [`Tickets`]) that is good for one mount.
 //!   What a client says of its user (AUTH_SYS) counts for ACCESS and nothing else: it keeps the other users of
 //!   the mount out, as the mode of a file does.
+//! - **Whose it is.** A client that has mounted does not ask who serves it. The daemon does, through the mount: in each unit's
+//!   directory there is a file by any name that is asked for, whose content only this life of the daemon knows (see [`Proofs`]).
 //!
 //! One task per connection, on the thread of the unit's driver once it is known which. Payloads are received
 //! into the buffers from which they are written, and replies leave from the buffers they were read to.
@@ -32,6 +34,7 @@ mod files;
 mod handle;
 mod mount;
 mod peer;
+mod proof;
 mod replies;
 mod rpc;
 mod setup;
@@ -54,6 +57,7 @@ use tracing::debug;
 pub use self::handle::Secret;
 use self::peer::Owners;
 pub(crate) use self::peer::SHOWS_OWNERS;
+pub use self::proof::{Proof, Proofs};
 pub use self::setup::{FlushPolicy, Setup};
 pub use self::tickets::Tickets;
 use self::volume::Volume;

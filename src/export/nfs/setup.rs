@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::handle::Secret;
+use super::proof::Proofs;
 use super::tickets::Tickets;
 use crate::block::Registry;
 
@@ -27,6 +28,8 @@ pub struct Setup {
     pub policy: Box<dyn Fn(&str) -> FlushPolicy + Send + Sync>,
     /// Paths that are good for one mount.
     pub tickets: Arc<Tickets>,
+    /// What only a mount that leads to this server shows.
+    pub proofs: Arc<Proofs>,
     /// How many clients are served at a time.
     pub clients: usize,
 }

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::answer::Pending;
 use super::handle::{Object, Secret, UnitId, same};
 use super::peer::SHOWS_OWNERS;
+use super::proof::CONTENT;
 use super::setup::{FlushPolicy, Setup};
 use super::wire::{Attributes, Status};
 use crate::block::{Block, UnitName};
@@ -74,6 +75,8 @@ pub(super) enum Place {
     Directory(UnitId, Option<Arc<File>>),
     /// A unit.
     File(Arc<File>),
+    /// A proof of whose this server is.
+    Proof(UnitId),
 }
 
 impl Volume {
@@ -92,6 +95,11 @@ impl Volume {
             changed,
             units: Mutex::new(Units { seen, there: BTreeMap::new(), gone: BTreeSet::new() }),
         }))
+    }
+
+    /// The content of a proof.
+    pub(super) fn proof(&self, id: &UnitId) -> [u8; CONTENT] {
+        self.setup.proofs.content(id)
     }
 
     /// What handles are made of.
@@ -135,6 +143,8 @@ impl Volume {
     pub(super) async fn place(&self, object: Object) -> Result<Place, Status> {
         let (id, directory) = match object {
             Object::Root => return Ok(Place::Root),
+            // It waits for no unit: it says who this is, and nothing of the target.
+            Object::Proof(id) => return Ok(Place::Proof(id)),
             Object::Directory(id) => (id, true),
             Object::File(id) => (id, false),
         };
@@ -213,6 +223,7 @@ impl Volume {
             Place::Root => (true, 0o500, 512, ROOT_ID),
             Place::Directory(id, _) => (true, 0o500, 512, directory_id(*id)),
             Place::File(file) => return self.file_attributes(file),
+            Place::Proof(id) => (false, 0o400, CONTENT as u64, id.file_id()),
         };
         Attributes { directory, mode, uid: self.owner, gid: self.group, size, file_id }
     }
@@ -238,6 +249,7 @@ impl Place {
             Place::Root => Object::Root,
             Place::Directory(id, _) => Object::Directory(*id),
             Place::File(file) => Object::File(file.id),
+            Place::Proof(id) => Object::Proof(*id),
         }
     }
 
@@ -246,7 +258,7 @@ impl Place {
         match self {
             Place::Root => volume.files(),
             Place::Directory(_, file) => file.iter().cloned().collect(),
-            Place::File(_) => Vec::new(),
+            Place::File(_) | Place::Proof(_) => Vec::new(),
         }
     }
 
@@ -258,7 +270,7 @@ impl Place {
                 let longest = transfer_limit(&geometry).saturating_mul(geometry.block_size).clamp(4096, MAX_IO);
                 1 << longest.ilog2()
             }
-            Place::Root | Place::Directory(_, None) => MAX_IO,
+            Place::Root | Place::Directory(_, None) | Place::Proof(_) => MAX_IO,
         }
     }
 }

@@ -28,7 +28,7 @@ impl Inner {
         let _turn = unit.busy.lock().await;
         let known = unit.device().clone();
         let lost = door.moved && known.is_none();
-        if let Some(device) = self.take_over(&place, &geometry, known.as_deref(), lost).await? {
+        if let Some(device) = self.take_over(&name, &place, &geometry, known.as_deref(), lost).await? {
             *unit.device() = Some(device.clone());
             return Ok(device);
         }

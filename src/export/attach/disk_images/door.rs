@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::transfers::Transfers;
-use crate::export::nfs::Tickets;
+use crate::export::nfs::{Proofs, Tickets};
 
 /// Where units are exported by NFS.
 #[derive(Debug, Clone)]
@@ -12,8 +12,12 @@ pub struct NfsDoor {
     pub port: u16,
     /// It was another one before: what was mounted then will never be served again.
     pub moved: bool,
+    /// Nobody else gets it when the daemon is gone, so that what is mounted may wait for the next one.
+    pub held: bool,
     /// Paths to mount.
     pub tickets: Arc<Tickets>,
+    /// What only a mount that leads to this daemon shows.
+    pub proofs: Arc<Proofs>,
     /// How much a mount moves at a time.
     pub transfers: Transfers,
 }

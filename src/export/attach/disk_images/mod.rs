@@ -7,7 +7,8 @@
 //!   forced   diskutil unmountDisk force ─► diskutil eject, else hdiutil detach -force ─► umount -f
 //! ```
 //! The mount is hard: when the daemon is gone, I/O waits until it is back. So a mount and an image of an earlier
-//! life, of a daemon that died or was replaced, are taken over as they are. What is only half there is undone.
+//! life, of a daemon that died or was replaced, are taken over as they are, if the mount shows that it leads to this
+//! daemon: who had its port meanwhile could be the disk. What is only half there is undone.
 //!
 //! A list of images may lack one that is there, and a mount that is taken away by force takes with it what its disk
 //! has not written yet. So force is for disks that a person gives up, that can never be served again, or that have been
@@ -139,9 +140,10 @@ impl Way for DiskImages {
         self.inner.in_use(unit).await.unwrap_or_else(|error| vec![error.to_string()])
     }
 
-    /// Whether the disk waits for the next daemon when this one ends, instead of failing.
+    /// Whether the disk waits for the next daemon when this one ends, instead of failing: not where another user may have the
+    /// port of the export meanwhile, who would be the disk.
     fn outlive_the_daemon(&self) -> bool {
-        true
+        self.inner.door.as_ref().is_some_and(|door| door.held)
     }
 }
 

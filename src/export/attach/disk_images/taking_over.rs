@@ -10,6 +10,7 @@ use super::inner::{Inner, LOOK_LIMIT};
 use super::place::Place;
 use crate::block::Geometry;
 use crate::export::attach::AttachError;
+use crate::export::attach::mount_proof::{Shown, shown};
 use crate::export::attach::program::Program;
 
 /// How long a disk may take to answer the daemon that comes after its own: as long as I/O waits for a lost connection
@@ -22,10 +23,11 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 impl Inner {
     /// The disk that an earlier life has made of the unit, which is as good as a new one. What is left of another is
-    /// undone; the disk itself is when it is `lost`, which means that it will never be served again, and never else:
-    /// its file system has data that are nowhere else yet.
+    /// undone; the disk itself is when it is `lost`, which means that it will never be served again, or that somebody else
+    /// serves it, and never else: its file system has data that are nowhere else yet.
     pub(super) async fn take_over(
         &self,
+        name: &str,
         place: &Place,
         geometry: &Geometry,
         known: Option<&str>,
@@ -34,6 +36,7 @@ impl Inner {
         if !self.is_mounted(&place.point).await? {
             return Ok(None);
         }
+        let lost = lost || (known.is_none() && !self.is_ours(name, place).await?);
         let shown = match self.seen(place, known).await? {
             Seen::Listed(image) | Seen::Unlisted(image) => Some(image),
             Seen::Nothing => match self.unmount_unused(place).await {
@@ -58,6 +61,12 @@ impl Inner {
             Some(image) => self.answering(place, geometry, image.device).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Whether a mount of an earlier life shows that it leads to this daemon.
+    async fn is_ours(&self, name: &str, place: &Place) -> Result<bool, AttachError> {
+        let Some(door) = self.door.as_ref() else { return Ok(false) };
+        Ok(shown(&*self.runner, &place.point, name, &door.proofs).await? == Shown::Ours)
     }
 
     /// The device, when it is known that it is the unit's disk and that this daemon serves it.

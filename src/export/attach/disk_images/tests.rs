@@ -12,6 +12,7 @@ use crate::block::testing::{Plan, RamDisk};
 use crate::export::attach::program::Program;
 use crate::export::attach::runner::{Outcome, Runner, Running};
 use crate::export::attach::{AttachError, Diskutil, Way};
+use crate::export::nfs::Proofs;
 
 const UNIT: &str = "iqn.2026-11.org.example:a/0";
 const NAME: &str = "iqn.2026-11.org.example:a,0";
@@ -24,16 +25,42 @@ type Line = (String, Outcome);
 #[derive(Clone)]
 struct Transcript {
     lines: Arc<Mutex<VecDeque<Line>>>,
+    proofs: Arc<Proofs>,
     root: bool,
     hdiutil: bool,
 }
+
+impl Transcript {
+    fn new() -> Transcript {
+        let proofs = Arc::new(Proofs::new().expect("random numbers"));
+        Transcript { lines: Arc::default(), proofs, root: true, hdiutil: true }
+    }
+
+    fn door(&self, moved: bool) -> NfsDoor {
+        let (tickets, proofs) = (Arc::default(), self.proofs.clone());
+        NfsDoor { port: 2049, moved, held: true, tickets, proofs, transfers: Transfers::default() }
+    }
+}
+
+/// What is printed by whoever knows what this life of the daemon knows.
+const ITS_ANSWER: &str = "the answer to what was asked";
 
 impl Runner for Transcript {
     fn run(&self, program: Program, arguments: Vec<OsString>, _: Duration) -> Running<'_> {
         let words = arguments.iter().map(|word| word.to_str().expect("text").to_owned());
         let called = [program.path().to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ");
         let next = self.lines.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((expected, outcome)) = next else { panic!("nobody expects {called}") };
+        let Some((expected, mut outcome)) = next else { panic!("nobody expects {called}") };
+        // The name of a proof is 32 digits, at random, and so is what is in it.
+        let called = match called.split_once("/.iscsid-proof-") {
+            Some((before, digits)) => {
+                if outcome.stdout == ITS_ANSWER.as_bytes() {
+                    outcome.stdout = self.proofs.content_of(UNIT, &format!(".iscsid-proof-{digits}")).into_bytes();
+                }
+                format!("{before}/PROOF")
+            }
+            None => called,
+        };
         // A ticket is 32 digits, at random.
         let called = match called.split_once("127.0.0.1:/") {
             Some((before, after)) => format!("{before}127.0.0.1:/TICKET{}", &after[32..]),
@@ -118,9 +145,8 @@ const GONE: &str = "Could not find disk: /dev/disk4\n";
 impl Mac {
     fn with(moved: bool, hdiutil: bool) -> Mac {
         let dir = tempfile::tempdir().expect("a scratch directory");
-        let script = Transcript { lines: Arc::default(), root: true, hdiutil };
-        let door = NfsDoor { port: 2049, moved, tickets: Arc::default(), transfers: Transfers::default() };
-        let attachments = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
+        let script = Transcript { hdiutil, ..Transcript::new() };
+        let attachments = DiskImages::with(dir.path(), Some(script.door(moved)), Box::new(script.clone()));
         Mac { dir, script, attachments }
     }
 
@@ -179,6 +205,11 @@ impl Mac {
     fn earlier(&self) -> &Mac {
         std::fs::create_dir_all(self.dir.path().join("luns").join(NAME)).expect("a directory");
         self.ok("/sbin/mount", &mounts())
+    }
+
+    /// What the mount of an earlier life shows when it is asked whose it is.
+    fn shows(&self, answer: &str) -> &Mac {
+        self.ok(&format!("/bin/cat %/luns/{NAME}/PROOF"), answer)
     }
 
     /// An attach that works.
@@ -464,6 +495,7 @@ async fn the_disk_of_an_earlier_life_is_taken_over() {
     mac.ok("/sbin/mount", &mounts()).ok(INFO, &info("/dev/disk5", true));
     assert_eq!(mac.attachments.clean_stale().await, Ok(vec![]), "it waits");
     mac.ok("/sbin/mount", &mounts())
+        .shows(ITS_ANSWER)
         .ok(INFO, &info("/dev/disk5", true))
         .ok(&format!("/usr/bin/stat -f SIZE %/luns/{NAME}/{NAME}"), &format!("{MIB}\n"))
         .ok("/usr/sbin/diskutil info -plist /dev/disk5", &shape(512, MIB));
@@ -475,7 +507,7 @@ async fn the_disk_of_an_earlier_life_is_taken_over() {
 #[tokio::test(start_paused = true)]
 async fn a_disk_of_an_earlier_life_that_is_slow_to_answer_is_waited_for() {
     let mac = Mac::new();
-    mac.earlier().ok(INFO, &info("/dev/disk5", true));
+    mac.earlier().shows(ITS_ANSWER).ok(INFO, &info("/dev/disk5", true));
     for _ in 0..10 {
         mac.stat(1, "", "stat: Operation timed out\n");
     }
@@ -489,14 +521,14 @@ async fn a_disk_of_an_earlier_life_that_is_slow_to_answer_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_disk_of_an_earlier_life_that_does_not_answer_or_is_another_one_now_stays() {
     let mac = Mac::new();
-    mac.earlier().ok(INFO, &info("/dev/disk5", true));
+    mac.earlier().shows(ITS_ANSWER).ok(INFO, &info("/dev/disk5", true));
     for _ in 0..=60 {
         mac.stat(1, "", "stat: Operation timed out\n");
     }
     let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("it never answers");
     assert!(matches!(&refused, AttachError::Failed(why) if why.contains("it stays as it is")), "{refused}");
     mac.done();
-    mac.earlier().ok(INFO, &info("/dev/disk5", true)).stat(0, "4096", "");
+    mac.earlier().shows(ITS_ANSWER).ok(INFO, &info("/dev/disk5", true)).stat(0, "4096", "");
     let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("it is shorter");
     assert!(refused.to_string().contains("diskutil eject /dev/disk5"), "{refused}");
     mac.done();
@@ -518,7 +550,7 @@ async fn one_that_will_never_be_served_again_is_undone_and_made_anew() {
 async fn a_disk_that_a_list_lacks_is_found_by_a_later_one_and_never_unmounted_under_its_volumes() {
     // Of an earlier life.
     let mac = Mac::new();
-    mac.earlier().ok(INFO, &no_images()).held().ok(INFO, &info("/dev/disk5", true));
+    mac.earlier().shows(ITS_ANSWER).ok(INFO, &no_images()).held().ok(INFO, &info("/dev/disk5", true));
     mac.stat(0, &MIB.to_string(), "").ok("/usr/sbin/diskutil info -plist /dev/disk5", &shape(512, MIB));
     mac.attachments.attach(UNIT, disk(512)).await.expect("it was there");
     mac.done();
@@ -571,7 +603,7 @@ async fn a_file_that_something_has_open_stays_mounted_and_a_sentence_says_what_t
     mac.earlier().ok(INFO, &no_images());
     in_vain(&mac);
     told(mac.attachments.clean_stale().await.expect_err("it is not what it was taken for"));
-    mac.earlier().ok(INFO, &no_images());
+    mac.earlier().shows(ITS_ANSWER).ok(INFO, &no_images());
     in_vain(&mac);
     told(mac.attachments.attach(UNIT, disk(512)).await.expect_err("it cannot be mounted twice"));
     mac.done();
@@ -616,6 +648,34 @@ async fn mounts_never_tell_that_a_server_is_down_and_those_of_others_do_as_befor
     become_a_disk().await;
 }
 
+// check: mount-of-another-is-lost
+#[tokio::test]
+async fn one_that_leads_to_whoever_had_the_port_in_between_is_undone_and_made_anew() {
+    // He serves the file, as long as it is, and knows no answer: one of an earlier life, none at all.
+    for answer in ["0123456789abcdef0123456789abcdef\n", ""] {
+        let mac = Mac::new();
+        mac.earlier().shows(answer).ok(INFO, &info("/dev/disk5", true));
+        mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk5", "").ok("/usr/sbin/diskutil eject /dev/disk5", "");
+        mac.unmounted().mounting(0, "");
+        mac.ok(&hdiutil_attach(""), &attached("/dev/disk4"));
+        mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape(512, MIB));
+        mac.attachments.attach(UNIT, disk(512)).await.expect("a new one");
+        mac.done();
+    }
+}
+
+// check: held-port-is-never-free
+#[tokio::test]
+async fn a_disk_waits_for_the_next_daemon_only_where_nobody_else_gets_the_port_meanwhile() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let script = Transcript::new();
+    for held in [true, false] {
+        let door = NfsDoor { held, ..script.door(false) };
+        let attachments = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
+        assert_eq!(attachments.outlive_the_daemon(), held);
+    }
+}
+
 #[tokio::test]
 async fn a_mount_without_a_disk_is_undone_at_the_start() {
     let mac = Mac::new();
@@ -642,9 +702,8 @@ async fn after_a_change_of_the_port_nothing_of_before_can_ever_be_served_again()
 #[tokio::test]
 async fn without_root_or_nfs_nothing_is_touched() {
     let dir = tempfile::tempdir().expect("a scratch directory");
-    let script = Transcript { lines: Arc::default(), root: false, hdiutil: true };
-    let door = NfsDoor { port: 2049, moved: false, tickets: Arc::default(), transfers: Transfers::default() };
-    let user = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
+    let script = Transcript { root: false, ..Transcript::new() };
+    let user = DiskImages::with(dir.path(), Some(script.door(false)), Box::new(script.clone()));
     assert!(matches!(user.attach(UNIT, disk(512)).await, Err(AttachError::NotPermitted(_))));
     let closed = DiskImages::with(dir.path(), None, Box::new(script));
     assert!(matches!(closed.attach(UNIT, disk(512)).await, Err(AttachError::NotExported)));
@@ -696,7 +755,7 @@ impl Runner for Hasty {
 #[tokio::test]
 async fn no_list_is_made_while_another_unit_becomes_a_disk() {
     let dir = tempfile::tempdir().expect("a scratch directory");
-    let door = NfsDoor { port: 2049, moved: false, tickets: Arc::default(), transfers: Transfers::default() };
+    let door = Transcript::new().door(false);
     let (attaching, go_on) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Notify::new()));
     let directory = dir.path().canonicalize().expect("a directory");
     let runner = Hasty { directory, attaching: attaching.clone(), go_on: go_on.clone() };

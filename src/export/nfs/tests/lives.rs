@@ -165,3 +165,58 @@ async fn clients_of_a_unit_are_served_on_the_thread_of_its_driver() {
     end.cancel();
     thread.join().expect("no panic");
 }
+
+// check: mount-shows-whose-it-is
+#[tokio::test]
+async fn a_mount_shows_whose_life_it_leads_to_and_an_answer_is_good_for_no_other() {
+    let stage = Stage::with(MIB, |_| {});
+    let first = stage.serve();
+    let (mut client, directory) = first.mount_directory().await;
+    client.user = Some(0);
+    let asked = first.proofs.ask(NAME).expect("random numbers");
+    let file = client.look_up(&directory, &asked.file_name).await.expect("any name that asks is there");
+    assert_eq!(client.attributes(&file).await, Ok((1, 0o400, asked.content.len() as u64)));
+    assert_eq!(client.read(&file, 0, 4096).await, Ok((asked.content.clone().into_bytes(), true)));
+    assert_eq!(client.read(&file, 30, 2).await, Ok((asked.content.as_bytes()[30..32].to_vec(), false)));
+    assert_eq!(client.read(&file, u64::MAX, 2).await, Ok((Vec::new(), true)));
+
+    // It is in no list, nobody may write it, and it is only for whom the daemon trusts.
+    assert_eq!(client.list(&directory, 4096).await.expect("a list"), [".", "..", FILE]);
+    assert_eq!(client.write(&file, 0, 0, b"mine").await.expect_err("nobody may"), Status::Access as u32);
+    assert!(client.truncate(&file, 0).await.is_ok(), "a truncation changes nothing, as of every file here");
+    client.user = Some(65_534);
+    assert_eq!(client.read(&file, 0, 4096).await, Err(Status::Access as u32));
+    assert_eq!(client.access(&file, 1).await, 0);
+    let port = first.address.port();
+    first.end().await;
+
+    // The next life: what the kernel has in memory of the last one proves nothing, nor does who knew the last answer.
+    let second = stage.serve_at(port);
+    let mut client = second.connect().await;
+    client.user = Some(0);
+    let now = client.read(&file, 0, 4096).await.expect("the handle is good").0;
+    assert_ne!(now, asked.content.into_bytes());
+    let asked = second.proofs.ask(NAME).expect("random numbers");
+    let file = client.look_up(&directory, &asked.file_name).await.expect("it is there");
+    assert_eq!(client.read(&file, 0, 4096).await.expect("an answer").0, asked.content.into_bytes());
+    second.end().await;
+}
+
+// check: mount-shows-whose-it-is
+#[tokio::test(start_paused = true)]
+async fn a_mount_shows_whose_it_is_while_its_unit_is_away() {
+    let stage = Stage::with(MIB, |_| {});
+    let first = stage.serve();
+    let (_, directory) = first.mount_directory().await;
+    first.end().await;
+    stage.registry.remove(NAME);
+    let second = stage.serve();
+    let mut client = second.connect().await;
+    client.user = Some(0);
+    let asked = second.proofs.ask(NAME).expect("random numbers");
+    let begun = tokio::time::Instant::now();
+    let file = client.look_up(&directory, &asked.file_name).await.expect("it waits for no unit");
+    assert_eq!(client.read(&file, 0, 4096).await.expect("an answer").0, asked.content.into_bytes());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1));
+    second.end().await;
+}

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
-use super::{FlushPolicy, Secret, Setup, Tickets, listen, serve};
+use super::{FlushPolicy, Proofs, Secret, Setup, Tickets, listen, serve};
 use crate::block::testing::{Plan, RamDisk};
 use crate::block::{Geometry, Registry};
 
@@ -34,6 +34,7 @@ struct Stage {
 struct Server {
     address: SocketAddr,
     tickets: Arc<Tickets>,
+    proofs: Arc<Proofs>,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
@@ -60,18 +61,19 @@ impl Stage {
     fn serve_at(&self, port: u16) -> Server {
         let listener = listen(port).expect("a port");
         let address = listener.local_addr().expect("bound");
-        let policy = self.policy;
+        let (policy, proofs) = (self.policy, Arc::new(Proofs::new().expect("random numbers")));
         let setup = Setup {
             registry: self.registry.clone(),
             secret: Stage::secret(),
             policy: Box::new(move |_| policy),
             tickets: self.tickets.clone(),
+            proofs: proofs.clone(),
             clients: self.clients,
         };
         let stop = CancellationToken::new();
         let serving = serve(listener, setup, stop.clone());
         let served = tokio::spawn(async move { serving.await.expect("random numbers") });
-        Server { address, tickets: self.tickets.clone(), stop, served }
+        Server { address, tickets: self.tickets.clone(), proofs, stop, served }
     }
 
     fn serve(&self) -> Server {
