@@ -162,6 +162,14 @@ impl Store {
         self.dirty.values().map(|dirty| u64::from(dirty.sectors.count_ones()) * SECTOR).sum()
     }
 
+    /// Whether a sector begins with these bytes, at most a sector of them: as it reads now, and as it would after a power cut.
+    pub(crate) fn has_sector(&self, beginning: &[u8]) -> (bool, bool) {
+        let has = |chunk: &Chunk| chunk.chunks_exact(SECTOR as usize).any(|sector| sector.starts_with(beginning));
+        let stable = self.dirty.values().filter_map(|dirty| dirty.durable.as_ref()).any(has)
+            || self.chunks.iter().any(|(index, chunk)| !self.dirty.contains_key(index) && has(chunk));
+        (self.chunks.values().any(has), stable)
+    }
+
     /// How many bytes of memory the content takes.
     pub(crate) fn allocated_bytes(&self) -> u64 {
         self.chunks.len() as u64 * CHUNK
@@ -208,6 +216,20 @@ mod tests {
         store.power_cut();
         assert_eq!(read(&store, 0, 1024), [1; 1024]);
         assert_eq!(read(&store, CHUNK, 512), [0; 512]);
+    }
+
+    #[test]
+    fn a_sector_is_found_by_its_beginning_and_is_known_to_be_stable_or_not() {
+        let mut store = Store::default();
+        assert_eq!(store.has_sector(&[9; 16]), (false, false));
+        store.write(CHUNK + 512, &[9; 512], false);
+        assert_eq!(store.has_sector(&[9; 16]), (true, false));
+        store.sync(0, u64::MAX);
+        assert_eq!(store.has_sector(&[9; 16]), (true, true));
+        store.write(CHUNK + 512, &[8; 512], false);
+        assert_eq!((store.has_sector(&[9; 16]), store.has_sector(&[8; 16])), ((false, true), (true, false)));
+        store.zero(CHUNK, CHUNK, false);
+        assert_eq!((store.has_sector(&[9; 16]), store.has_sector(&[8; 16])), ((false, true), (false, false)));
     }
 
     #[test]

@@ -331,6 +331,12 @@ impl SimTarget {
         })
     }
 
+    /// Whether a sector of 512 bytes of that unit begins with these bytes, at most 512: as it reads now, and as it would
+    /// after a power cut.
+    pub fn has_sector(&self, number: u32, beginning: &[u8]) -> (bool, bool) {
+        self.with_unit(number, |unit| unit.store().has_sector(beginning))
+    }
+
     /// Puts content onto a unit, on stable storage; offset and length are multiples of 512 bytes.
     pub fn set_content(&self, number: u32, offset: u64, data: &[u8]) {
         self.with_unit(number, |unit| unit.store().write(offset, data, true));

@@ -2,7 +2,7 @@
 //! no NAS.
 //!
 //! ```text
-//!   iscsid ── iSCSI on loopback ──► one disk in memory ── counts commands ──► "counts" on standard input
+//!   iscsid ── iSCSI on loopback ──► one disk in memory ── counts commands ──► "counts", "holds" on standard input
 //! ```
 //! It listens on loopback only, and ends with its standard input. Each line there is answered by one line of JSON.
 
@@ -42,7 +42,9 @@ struct Start<'a> {
 struct Seen {
     commands: AtomicU64,
     reads: AtomicU64,
+    read_bytes: AtomicU64,
     writes: AtomicU64,
+    write_bytes: AtomicU64,
     fua_writes: AtomicU64,
     synchronize_cache: AtomicU64,
 }
@@ -52,7 +54,9 @@ struct Seen {
 struct Counts {
     commands: u64,
     reads: u64,
+    read_bytes: u64,
     writes: u64,
+    write_bytes: u64,
     fua_writes: u64,
     synchronize_cache: u64,
     /// Bytes that a power cut would lose now.
@@ -60,6 +64,15 @@ struct Counts {
     connections: usize,
     /// What the initiator did that RFC 7143 does not allow.
     violations: Vec<String>,
+}
+
+/// The answer to `holds HEX`: whether a sector of the disk begins with these bytes.
+#[derive(Debug, Serialize)]
+struct Holds {
+    /// As it reads now.
+    holds: bool,
+    /// After a power cut, too.
+    stable: bool,
 }
 
 /// The answer to `power-cut`, and to unknown words.
@@ -95,7 +108,7 @@ async fn serve(practice: Practice) -> Result<(), Failure> {
         .lun(0, SimDisk::new(blocks, block_size).names("iscsid", "PRACTICE", "1"))
         .record_commands(false)
         .on_command(move |command| {
-            counter.count(&command.cdb, command.fua);
+            counter.count(&command.cdb, command.fua, command.expected_length);
             Action::Proceed
         })
         .start()
@@ -107,17 +120,37 @@ async fn serve(practice: Practice) -> Result<(), Failure> {
     say(&Start { target: TARGET, portal: target.address().to_string() }).await?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await.map_err(broken)? {
-        match line.trim() {
+        let line = line.trim();
+        match line {
             "counts" => say(&seen.counts(&target)).await?,
             "power-cut" => {
                 target.power_cut();
                 say(&Said { said: "the power was cut" }).await?;
             }
-            _ => say(&Said { said: "say counts or power-cut" }).await?,
+            _ => match line.strip_prefix("holds ").and_then(bytes) {
+                Some(beginning) => {
+                    let (holds, stable) = target.has_sector(0, &beginning);
+                    say(&Holds { holds, stable }).await?;
+                }
+                None => {
+                    say(&Said { said: "say counts, power-cut, or holds and up to 512 bytes in hexadecimal" }).await?
+                }
+            },
         }
     }
     target.shutdown().await;
     Ok(())
+}
+
+/// Two digits a byte, 1 to 512 bytes.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    if !(2..=1024).contains(&digits.len())
+        || !digits.len().is_multiple_of(2)
+        || !digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    {
+        return None;
+    }
+    digits.as_bytes().chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 async fn say(what: &impl Serialize) -> Result<(), Failure> {
@@ -129,12 +162,16 @@ async fn say(what: &impl Serialize) -> Result<(), Failure> {
 }
 
 impl Seen {
-    fn count(&self, cdb: &[u8; 16], fua: bool) {
+    fn count(&self, cdb: &[u8; 16], fua: bool, bytes: u32) {
         self.commands.fetch_add(1, Relaxed);
         match cdb[0] {
             // READ (6), (10), (12), (16): SBC-4 §5.
-            0x08 | 0x28 | 0xa8 | 0x88 => self.reads.fetch_add(1, Relaxed),
+            0x08 | 0x28 | 0xa8 | 0x88 => {
+                self.read_bytes.fetch_add(bytes.into(), Relaxed);
+                self.reads.fetch_add(1, Relaxed)
+            }
             0x0a | 0x2a | 0xaa | 0x8a => {
+                self.write_bytes.fetch_add(bytes.into(), Relaxed);
                 self.fua_writes.fetch_add(u64::from(fua), Relaxed);
                 self.writes.fetch_add(1, Relaxed)
             }
@@ -148,7 +185,9 @@ impl Seen {
         Counts {
             commands: self.commands.load(Relaxed),
             reads: self.reads.load(Relaxed),
+            read_bytes: self.read_bytes.load(Relaxed),
             writes: self.writes.load(Relaxed),
+            write_bytes: self.write_bytes.load(Relaxed),
             fua_writes: self.fua_writes.load(Relaxed),
             synchronize_cache: self.synchronize_cache.load(Relaxed),
             volatile_bytes: target.volatile_bytes(),

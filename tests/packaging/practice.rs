@@ -69,6 +69,11 @@ async fn it_counts_what_reaches_it_and_says_what_a_power_cut_would_lose() {
     buffer.fill(7);
     run(&*disk, Op::Write { fua: false }, 1, 1, Some(buffer)).await.expect("a write");
     let written = target.ask("counts");
+    let bytes = |counts: &Value| counts["write_bytes"].as_u64().expect("a number");
+    assert_eq!(bytes(&written), bytes(&before) + 4096);
+    let marker = format!("holds {}", "07".repeat(32));
+    assert_eq!(target.ask(&marker), serde_json::json!({ "holds": true, "stable": false }));
+    assert_eq!(target.ask("holds 0807")["holds"], false);
     assert_eq!(written["volatile_bytes"], 4096);
     assert_eq!(written["writes"].as_u64(), before["writes"].as_u64().map(|writes| writes + 1));
 
@@ -76,8 +81,11 @@ async fn it_counts_what_reaches_it_and_says_what_a_power_cut_would_lose() {
     let flushed = target.ask("counts");
     assert_eq!(flushed["volatile_bytes"], 0);
     assert_eq!(flushed["synchronize_cache"].as_u64(), written["synchronize_cache"].as_u64().map(|count| count + 1));
+    assert_eq!(target.ask(&marker), serde_json::json!({ "holds": true, "stable": true }));
     assert_eq!(flushed["violations"], Value::Array(Vec::new()));
-    assert_eq!(target.ask("anything")["said"], "say counts or power-cut");
+    for wrong in ["anything", "holds", "holds 0", "holds 0x", "holds +7", &format!("holds {}", "07".repeat(513))] {
+        assert!(target.ask(wrong)["said"].as_str().is_some_and(|said| said.starts_with("say counts")), "{wrong}");
+    }
 
     drop(disk);
     lab.log_out().await.map_err(|failure| failure.to_string()).expect("a logout");
