@@ -20,6 +20,7 @@
 #   make miri     the protocol core in Miri; needs a nightly toolchain with it
 #   make conformance  docs/conformance.md, from the checks and the tests that name them
 #   make lint     rustfmt, clippy, rustdoc, cargo deny: no warning passes
+#   make workflows    .github/workflows by their schema and by zizmor, which come from PyPI into target/tools
 #   make advisories   whether a crate of ours has a known vulnerability; takes RustSec's database from the network
 #   make apple    clippy for both Macs, from any machine; TARGETS=x86_64-apple-darwin for one of them
 #   make package  Installer.pkg and Uninstall.pkg for both Macs, in target/package
@@ -37,7 +38,7 @@ TOOLS := $(CURDIR)/target/tools
 # Where tests say that they were skipped (src/testing.rs).
 SKIPPED := $(or $(CARGO_TARGET_DIR),target)/tmp/skipped
 
-.PHONY: build install uninstall demo test check test-lio test-nfs test-mac test-darwin soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint advisories apple apple-link package no-std kext test-kext fuzz-kext test-minimal
+.PHONY: build install uninstall demo test check test-lio test-nfs test-mac test-darwin soak soak-short hold hold-short fuzz miri bench bench-smoke conformance lint workflows advisories apple apple-link package no-std kext test-kext fuzz-kext test-minimal
 
 build:
 	@tests/scripts/need rust cc
@@ -218,6 +219,9 @@ lint:
 	else \
 	    printf '\n%s\n\n' 'NOT CHECKED: whether a crate of ours has a known vulnerability (RustSec). `make advisories` does, and takes the network.' >&2; \
 	fi
+
+workflows:
+	tests/scripts/lint-workflows
 
 advisories:
 	@tests/scripts/need rust cc

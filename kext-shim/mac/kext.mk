@@ -2,6 +2,7 @@
 #
 #   make kext                    build/iscsi.kext, signed ad hoc
 #   make kext IDENTITY="…"       signed with a certificate of the keychain
+#   make symbols                 fails unless this Mac's kernel and the families named in Info.plist have what it wants
 
 MAC_MIN ?= 13.0
 IDENTITY ?= -
@@ -13,7 +14,7 @@ MAC_FLAGS := -std=c++17 -mkernel -fapple-kext -fno-exceptions -fno-rtti -fno-bui
     -mmacosx-version-min=$(MAC_MIN) -isysroot $(SDK) -nostdinc -isystem $(KERNEL_HEADERS) -DKERNEL \
     -DAPPLE -DNeXT -Wall -Wextra -Werror -Wno-unused-parameter -Wno-deprecated-declarations
 
-.PHONY: kext
+.PHONY: kext symbols
 kext: $(KEXT)/Contents/MacOS/iscsi
 
 define mac_arch
@@ -34,4 +35,9 @@ $(KEXT)/Contents/MacOS/iscsi: $(foreach kernel,$(KERNELS),$(BUILD)/mac/$(kernel)
 	lipo -create -output $@ $(filter %/iscsi,$^)
 	cp Info.plist $(KEXT)/Contents/Info.plist
 	codesign --force --sign "$(IDENTITY)" $(KEXT)
-	kmutil libraries -p $(KEXT) --undef-symbols || true
+
+# By its exit code and by its words, as kextlibs(8) has them.
+symbols: kext
+	kmutil libraries -p $(KEXT) --undef-symbols > $(BUILD)/symbols.txt
+	cat $(BUILD)/symbols.txt
+	! grep -i 'not found' $(BUILD)/symbols.txt

@@ -28,3 +28,4 @@ mod packages;
 mod practice;
 mod scripts;
 mod snippets;
+mod workflows;
