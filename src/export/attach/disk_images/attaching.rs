@@ -63,8 +63,11 @@ impl Inner {
                 Err(why) => why,
             };
             let listed = self.listed(place).await;
+            // What took too long may still be at it.
+            let at_it = matches!(why, AttachError::TimedOut(_));
             let why = first.get_or_insert(why).clone();
             match listed {
+                Ok(None) if at_it => break,
                 Ok(None) => {}
                 Ok(Some(image)) => {
                     tracing::warn!("{} is attached nevertheless: {why}", image.device);

@@ -18,6 +18,9 @@ const UNIT: &str = "iqn.2026-11.org.example:a/0";
 const NAME: &str = "iqn.2026-11.org.example:a,0";
 const MIB: u64 = 1 << 20;
 
+/// The exit code of a command that was ended because it took too long.
+const TIMED_OUT: i32 = -2;
+
 /// A command, as words with one space between, and how it ends.
 type Line = (String, Outcome);
 
@@ -67,7 +70,9 @@ impl Runner for Transcript {
             None => called,
         };
         assert_eq!(called, expected);
-        Box::pin(async move { Ok(outcome) })
+        Box::pin(async move {
+            if outcome.code == TIMED_OUT { Err(AttachError::TimedOut(outcome.stderr)) } else { Ok(outcome) }
+        })
     }
 
     fn has(&self, program: Program) -> bool {
@@ -304,6 +309,17 @@ async fn a_disk_that_shows_only_when_a_failed_attach_is_undone_is_detached_befor
     mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk7", "").ok("/usr/sbin/diskutil eject /dev/disk7", "");
     mac.unmounted();
     mac.attachments.attach(UNIT, disk(512)).await.expect_err("it failed");
+    mac.done();
+}
+
+#[tokio::test]
+async fn an_attach_that_takes_too_long_is_not_tried_again_beside_what_it_has_begun() {
+    let mac = Mac::new();
+    mac.mounted();
+    mac.expect(&hdiutil_attach(""), TIMED_OUT, "", "hdiutil did not end").ok(INFO, &no_images());
+    mac.unmounted();
+    let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("it took too long");
+    assert_eq!(refused, AttachError::TimedOut("hdiutil did not end".to_owned()));
     mac.done();
 }
 
