@@ -75,6 +75,11 @@ pub struct Options {
     #[arg(long, value_name = "BLOCKS", env = "ISCSID_NFS_READ_AHEAD", hide = true, value_parser = usage::within(0..=128_u32))]
     pub nfs_read_ahead: Option<u32>,
 
+    /// What was written to these files and to the file systems mounted at these directories is sent to stable storage; no
+    /// daemon is started
+    #[arg(long, value_name = "PATH", num_args = 1.., hide = true)]
+    pub write_back: Vec<PathBuf>,
+
     /// A connection that lasts less counts as a login that failed, in seconds: for tests that lose many
     #[arg(long, value_name = "SECONDS", env = "ISCSID_SHORT_LIFE", hide = true, value_parser = usage::within(0..=86_400_u64))]
     pub short_life: Option<u64>,
@@ -245,7 +250,7 @@ mod tests {
         assert_eq!(["auto", "loop", "diskimage", "none", "disk-image"].map(attach), expected);
         let help = Options::command().render_long_help().to_string();
         assert!(
-            !["--attach", "--mac-tools", "--kernel-sim", "--nfs-block", "--nfs-read-ahead"]
+            !["--attach", "--mac-tools", "--kernel-sim", "--nfs-block", "--nfs-read-ahead", "--write-back"]
                 .iter()
                 .any(|word| help.contains(word)),
             "{help}"

@@ -58,13 +58,14 @@ pub(super) struct Exports {
 }
 
 /// Ends everything, in order. It takes no disk in use away by force: the disk's session ends all the same, the log says so, and
-/// the next daemon logs in again. A disk that outlives that waits for the next daemon. Returns a sentence for each disk that
+/// the next daemon logs in again. A disk that outlives that waits for the next daemon, unless the machine ends, and no daemon
+/// comes before all that hangs on it has gone: then it is put away, whoever uses it. Returns a sentence for each disk that
 /// fails from now on.
-pub(super) async fn end(daemon: &Arc<Daemon>, exports: Exports) -> Vec<String> {
+pub(super) async fn end(daemon: &Arc<Daemon>, exports: Exports, machine_ends: bool) -> Vec<String> {
     if let Some(nbd) = exports.nbd {
         nbd.end().await;
     }
-    let departures = logout::let_go_of_all(daemon, DISKS_LIMIT).await;
+    let departures = logout::let_go_of_all(daemon, machine_ends, DISKS_LIMIT).await;
     if let Some(nfs) = exports.nfs {
         nfs.end().await;
     }

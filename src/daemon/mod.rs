@@ -63,7 +63,12 @@ const INTERRUPT: &str = "SIGINT";
 
 /// Runs the daemon until a signal ends it.
 pub fn run(options: &Options) -> ExitCode {
-    match start(options) {
+    // By a daemon, for its disks.
+    let result = match options.write_back.as_slice() {
+        [] => start(options),
+        paths => platform::write_back(paths),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(format_args!("iscsid: {}", clean(&failure.to_string())));
@@ -186,7 +191,7 @@ async fn serve(options: &Options, mut signals: Signals, handed: Handed, shares: 
     );
     tell(Moment::Ready);
 
-    let (mut name, mut _held) = tokio::select! {
+    let (mut name, mut held) = tokio::select! {
         name = signals.end() => (name, None),
         hold = daemon.ended() => ("the end of the machine", Some(hold)),
     };
@@ -199,15 +204,17 @@ async fn serve(options: &Options, mut signals: Signals, handed: Handed, shares: 
         tokio::select! {
             () = logout::until_nothing_would_fail(&daemon) => {}
             again = signals.end() => name = again,
-            hold = daemon.ended() => _held = Some(hold),
+            hold = daemon.ended() => held = Some(hold),
         }
         would_fail = logout::would_fail(&daemon).await;
     }
-    info!("{name}: logging out of all targets");
+    let machine_ends = held.is_some() || platform::machine_ends(&disks::mac_tools(options)).await;
+    let what = if machine_ends { "the machine ends: disks are put away" } else { "logging out of all targets" };
+    info!("{name}: {what}");
     tell(Moment::Stopping);
     daemon.stop.cancel();
     tokio::select! {
-        lost = end::end(&daemon, exports) => {
+        lost = end::end(&daemon, exports, machine_ends) => {
             would_fail = lost;
             info!("iscsid has ended");
         }
@@ -220,6 +227,7 @@ async fn serve(options: &Options, mut signals: Signals, handed: Handed, shares: 
     for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
         daemon.bridge.abandon(live.id());
     }
+    drop(held);
     if would_fail.is_empty() {
         return Ok(());
     }

@@ -17,6 +17,7 @@ mod mac;
 #[path = "../darwin/signature.rs"]
 mod signature;
 
+mod ends;
 mod extension;
 mod keychain;
 mod launchd;

@@ -23,21 +23,28 @@ name=$(basename "$0")
 echo "$name $*" >> calls
 plist() { echo "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict>$1</dict></plist>"; }
 entities='<key>system-entities</key><array><dict><key>dev-entry</key><string>/dev/disk9</string></dict></array>'
+wait_long() { while [ -e hold ]; do sleep 0.05; done; }
+# What is on the disk is written to its file, by the path that the mount was given.
+clean() {
+    port=$(sed 's/.*,port=\([0-9]*\),.*/\1/' options) file=$(basename "$(cat image)")
+    [ ! -e dirty ] || nfs-cp dirty "nfs://127.0.0.1/$(sed 's/.*:\/*//' source)/$file?nfsport=$port&mountport=$port" || exit 1
+}
 case "$name $1" in
 "mount_nfs -o") for point; do :; done; echo "$point" > mounted; echo "$2" > options; echo "$3" > source ;;
-"mount ") [ ! -e mounted ] || echo "127.0.0.1:/0a on $(cat mounted) (nfs, nodev)" ;;
+"mount ")
+    [ ! -e mounted ] || echo "127.0.0.1:/0a on $(cat mounted) (nfs, nodev)"
+    [ ! -e volume ] || echo "/dev/disk9s1 on $(cat volume) (apfs, local)" ;;
+"umount /Volumes/X") clean; rm volume ;;
 umount*) rm mounted ;;
+"sysctl -n") if [ -e ending ]; then echo 1; else echo 0; fi ;;
+"diskutil unmountDisk") wait_long ;;
 "hdiutil attach") for file; do :; done; echo "$file" > image; plist "$entities" ;;
 "hdiutil info")
+    [ ! -e volume ] || entities=${entities%</dict></array>}"<key>mount-point</key><string>$(cat volume)</string></dict></array>"
     image=; [ ! -e image ] || image="<dict><key>image-path</key><string>$(cat image)</string>$entities</dict>"
     plist "<key>images</key><array>$image</array>" ;;
 "diskutil info") plist "<key>DeviceBlockSize</key><integer>512</integer><key>Size</key><integer>16777216</integer>" ;;
-"diskutil eject")
-    # What is on the disk is written to its file, by the path that the mount was given.
-    while [ -e hold ]; do sleep 0.05; done
-    port=$(sed 's/.*,port=\([0-9]*\),.*/\1/' options) file=$(basename "$(cat image)")
-    [ ! -e dirty ] || nfs-cp dirty "nfs://127.0.0.1/$(sed 's/.*://;s/^\///' source)/$file?nfsport=$port&mountport=$port" || exit 1
-    rm image ;;
+"diskutil eject") wait_long; clean; rm image ;;
 "stat -f") echo 16777216 ;;
 esac
 "#;
@@ -46,7 +53,7 @@ fn stand_ins(directory: &Path) {
     let script = directory.join("stand-in");
     std::fs::write(&script, STAND_IN).expect("a script");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a script to run");
-    for tool in ["diskutil", "hdiutil", "lsof", "mount", "mount_nfs", "stat", "sync", "umount"] {
+    for tool in ["diskutil", "hdiutil", "lsof", "mount", "mount_nfs", "stat", "sync", "sysctl", "umount"] {
         symlink("stand-in", directory.join(tool)).expect("a name");
     }
 }
@@ -178,4 +185,26 @@ fn a_disk_that_is_still_there_when_the_daemon_ends_is_logged_in_to_by_the_next_o
     let left = std::fs::read_to_string(home.runtime_dir().join("sessions.json")).expect("a list");
     assert!(left.contains(TARGET), "{left}");
     std::fs::remove_file(&hold).expect("the eject goes on");
+}
+
+#[test]
+fn at_the_machine_s_end_volumes_are_unmounted_though_diskutil_does_not_answer() {
+    if !need_root() || !need(&["nfs-cp"]) {
+        return;
+    }
+    let (runtime, tools) = (Runtime::new().expect("a runtime"), scratch_dir());
+    let target = target(&runtime);
+    let daemon = attached(tools.path(), &target);
+    let written = vec![0x5a; 64 << 10];
+    for (name, what) in [("dirty", written.as_slice()), ("volume", b"/Volumes/X\n"), ("hold", b""), ("ending", b"")] {
+        std::fs::write(tools.path().join(name), what).expect("a file");
+    }
+    let (status, _home) = daemon.stop();
+    assert!(status.success(), "{status}");
+    assert!(target.content(0, 0, written.len() as u64) == written, "it was acknowledged, and is not there");
+    let calls = std::fs::read_to_string(tools.path().join("calls")).expect("calls");
+    let at = |call: &str| calls.find(call).unwrap_or_else(|| panic!("{call} is not among\n{calls}"));
+    assert!(at("sysctl -n kern.willshutdown") < at("diskutil unmountDisk force /dev/disk9"), "{calls}");
+    assert!(at("diskutil unmountDisk") < at("umount /Volumes/X"), "{calls}");
+    assert!(!tools.path().join("mounted").exists(), "nothing of it is mounted");
 }

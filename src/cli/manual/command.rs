@@ -18,7 +18,8 @@ pub(super) fn daemon(command: &Command) -> String {
     paragraphs(
         &mut page,
         "SIGTERM and SIGINT end it: what is written is flushed and all targets are logged out of, in fifty seconds at most; \
-         another signal meanwhile ends it at once. SIGINT (Ctrl-C) waits while a disk is in use that would fail without iscsid, \
+         another signal meanwhile ends it at once. On a Mac that is shut down or restarted, disks are unmounted first, \
+         whoever uses them. SIGINT (Ctrl-C) waits while a disk is in use that would fail without iscsid, \
          as loop devices do, and the log says who uses it; a second one does not wait. If iscsid has ended under such a disk, its \
          exit status is 75, and the next iscsid logs in to its target again. At SIGHUP iscsid opens its log \
          again, where that is a file: it may have been put aside.",

@@ -45,7 +45,7 @@ impl Chosen {
     /// system does not have.
     pub(crate) fn of(options: &Options) -> Result<Chosen, Failure> {
         let wrong = |code, message: &str, advice: &str| Err(Failure::new(code, message).advice(advice));
-        let tools = tools(options);
+        let tools = mac_tools(options);
         let transfers = Transfers { block: options.nfs_block << 10, read_ahead: options.nfs_read_ahead };
         let chosen = match options.attach {
             Attach::Auto if cfg!(target_os = "linux") => Chosen::Loop,
@@ -91,7 +91,7 @@ impl Chosen {
             let message = "sessions run in the kernel extension, and macOS makes disks of their units by itself";
             return Err(Failure::new(ExitCode::Usage, message).advice("leave --attach out, or add --bridge user"));
         }
-        Ok(Arc::new(SystemDisks::new(devices, Arc::new(Diskutil::new(tools(options))))))
+        Ok(Arc::new(SystemDisks::new(devices, Arc::new(Diskutil::new(mac_tools(options))))))
     }
 
     /// Whether disks are made of files that are exported by NFS.
@@ -127,7 +127,8 @@ impl Chosen {
     }
 }
 
-fn tools(options: &Options) -> MacTools {
+/// The tools of macOS, or what stands in for them.
+pub(crate) fn mac_tools(options: &Options) -> MacTools {
     options.mac_tools.as_deref().map_or_else(MacTools::default, MacTools::in_directory)
 }
 
@@ -180,6 +181,17 @@ impl<W: Way> Disks for W {
                 Ok(said) => Ok(said),
                 Err(AttachError::NotAttached) => Ok(Vec::new()),
                 Err(error) => Err(failure("detached", &unit, &error)),
+            }
+        })
+    }
+
+    fn put_away(&self, unit: &str) -> DiskFuture<'_, Vec<String>> {
+        let unit = unit.to_owned();
+        Box::pin(async move {
+            match Way::put_away(self, &unit).await {
+                Ok(said) => Ok(said),
+                Err(AttachError::NotAttached) => Ok(Vec::new()),
+                Err(error) => Err(failure("put away", &unit, &error)),
             }
         })
     }

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub(crate) use self::chosen::Chosen;
+pub(crate) use self::chosen::{Chosen, mac_tools};
 #[cfg(test)]
 pub(crate) use self::system::{Release, SystemDisks};
 use crate::block::Block;
@@ -27,6 +27,12 @@ pub(crate) trait Disks: Send + Sync + 'static {
     /// Takes the disk away; what the user should know of it. Refused while it is in use, unless `force`.
     /// Nothing to do for one that is not attached.
     fn detach(&self, unit: &str, force: bool) -> DiskFuture<'_, Vec<String>>;
+
+    /// Takes the disk away because the machine ends, also from whoever uses it, so that what was written to it is on the
+    /// unit. Nothing to do for one that is not attached.
+    fn put_away(&self, unit: &str) -> DiskFuture<'_, Vec<String>> {
+        self.detach(unit, false)
+    }
 
     /// Writes cached data of the disk back to the unit, for a while.
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()>;

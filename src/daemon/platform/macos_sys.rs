@@ -1,5 +1,5 @@
-//! The calls of macOS that no crate offers without `unsafe`: notifications of system power, and the
-//! sockets that launchd holds for us.
+//! The calls of macOS that no crate offers without `unsafe`: notifications of system power, the sockets that
+//! launchd holds for us, whether the machine ends, and the sync of one volume.
 //!
 //! ```text
 //!   IORegisterForSystemPower ─► run loop of this thread ─► heard ─► Power
@@ -8,12 +8,16 @@
 //! `objc2-io-kit` declares the functions and their types and leaves the pointers to us. Nothing else is
 //! in this file, so that it can be read in one go.
 
-use std::ffi::c_void;
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc::sysctlbyname;
 use objc2_core_foundation::{CFRunLoop, kCFRunLoopDefaultMode};
 use objc2_io_kit::{IOAllowPowerChange, IONotificationPort, IORegisterForSystemPower, io_service_t};
 use system_configuration::core_foundation::array::CFArray;
@@ -156,4 +160,37 @@ pub(crate) fn handed_by_launchd(name: &str) -> Result<Vec<OwnedFd>, String> {
         Ok(socket)
     };
     sockets.into_iter().map(adopt).collect()
+}
+
+/// Whether the machine is being switched off or restarted: launchd says so to the kernel before it ends its jobs.
+pub(super) fn will_shut_down() -> bool {
+    let (mut begun, mut length): (c_int, usize) = (0, size_of::<c_int>());
+    let to = (&raw mut begun).cast::<c_void>();
+    // SAFETY: the name is a text of C; `begun` is as long as `length` says, and both live for the whole call; nothing
+    // is written to the kernel.
+    let result = unsafe { sysctlbyname(c"kern.willshutdown".as_ptr(), to, &raw mut length, null_mut(), 0) };
+    // ENOENT: the kernel does not say yet, long before a job could end.
+    result == 0 && begun != 0
+}
+
+// unistd.h.
+const SYNC_VOLUME_FULLSYNC: c_int = 1;
+const SYNC_VOLUME_WAIT: c_int = 2;
+
+unsafe extern "C" {
+    /// Libc, gen/sync_volume_np.c: 0, or the number of the error.
+    fn sync_volume_np(path: *const c_char, flags: c_int) -> c_int;
+}
+
+/// Writes the volume that is mounted there back, through its disk's cache, and waits for that.
+///
+/// # Errors
+/// The system's.
+pub(super) fn sync_volume(point: &Path) -> io::Result<()> {
+    let path = CString::new(point.as_os_str().as_bytes())?;
+    // SAFETY: a text of C, which lives for the whole call and is only read.
+    match unsafe { sync_volume_np(path.as_ptr(), SYNC_VOLUME_FULLSYNC | SYNC_VOLUME_WAIT) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }

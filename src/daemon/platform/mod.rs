@@ -7,12 +7,15 @@
 //!                                                                        automatic logins, discovery
 //! ```
 //! Sources are thin: they say what happened. What follows is in [`policy`], and runs on any system.
+//! Two things are asked and done rather than heard: whether the machine ends ([`machine_end`]), and that what was written
+//! reaches stable storage ([`write_back`](mod@write_back)).
 
 mod event;
 pub(crate) mod hold;
 pub(crate) mod interfaces;
 #[cfg(target_os = "linux")]
 mod linux;
+mod machine_end;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "macos")]
@@ -20,13 +23,16 @@ mod macos_sys;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod write_back;
 
 use tokio::sync::mpsc;
 
 pub(crate) use self::event::PlatformEvent;
+pub(crate) use self::machine_end::machine_ends;
 #[cfg(target_os = "macos")]
 pub(crate) use self::macos_sys::handed_by_launchd;
 pub(crate) use self::policy::obey;
+pub(crate) use self::write_back::write_back;
 
 /// Begins to listen to this machine. The log names events that cannot be had; they never come.
 pub(crate) fn listen() -> mpsc::UnboundedReceiver<PlatformEvent> {

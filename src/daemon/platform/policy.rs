@@ -100,16 +100,21 @@ async fn flush_all(daemon: Arc<Daemon>, hold: Hold) {
     drop(hold);
 }
 
-async fn flush(daemon: &Daemon, live: &Live) {
-    for unit in daemon.bridge.units(live.id()) {
-        let name = unit_name(&live.target, unit.lun);
-        if let Err(failure) = daemon.disks.write_back(&name).await {
-            warn!("{failure}");
+async fn flush(daemon: &Arc<Daemon>, live: &Live) {
+    let units = daemon.bridge.units(live.id()).into_iter().map(|unit| (unit_name(&live.target, unit.lun), unit));
+    // Each may take its time: one does not wait for another.
+    all(units, |(name, unit)| {
+        let daemon = daemon.clone();
+        async move {
+            if let Err(failure) = daemon.disks.write_back(&name).await {
+                warn!("{failure}");
+            }
+            let cached = unit.geometry.is_some_and(|geometry| geometry.write_cache && !geometry.read_only);
+            let Some(block) = daemon.registry.get(&name).filter(|_| cached) else { return };
+            if let Err(error) = run(&*block, Op::Flush, 0, 0, None).await {
+                warn!("{name} was not flushed before the sleep: {error}");
+            }
         }
-        let cached = unit.geometry.is_some_and(|geometry| geometry.write_cache && !geometry.read_only);
-        let Some(block) = daemon.registry.get(&name).filter(|_| cached) else { continue };
-        if let Err(error) = run(&*block, Op::Flush, 0, 0, None).await {
-            warn!("{name} was not flushed before the sleep: {error}");
-        }
-    }
+    })
+    .await;
 }

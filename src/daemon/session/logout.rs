@@ -296,9 +296,9 @@ pub(crate) struct Departure {
     works_on: bool,
 }
 
-/// Takes away, because the daemon ends, the disks that nobody uses, within a bound. Which targets the next daemon logs in to
-/// again is noted.
-pub(crate) async fn let_go_of_all(daemon: &Arc<Daemon>, within: Duration) -> Vec<Departure> {
+/// Takes away, because the daemon ends, the disks that nobody uses, within a bound; where the machine ends, also those that
+/// would wait for the next daemon. Which targets that one logs in to again is noted.
+pub(crate) async fn let_go_of_all(daemon: &Arc<Daemon>, machine_ends: bool, within: Duration) -> Vec<Departure> {
     let deadline = Instant::now() + within;
     let departures = all(daemon.slots(), |(target, slot)| {
         let daemon = daemon.clone();
@@ -316,9 +316,10 @@ pub(crate) async fn let_go_of_all(daemon: &Arc<Daemon>, within: Duration) -> Vec
                 return None;
             };
             daemon.survivors.stay(&target);
-            let stays = timeout_at(deadline, let_go(&daemon, closing.live())).await.unwrap_or_else(|_| {
-                vec![format!("the disks of {target} were not let go of within {} seconds", within.as_secs())]
-            });
+            let stays =
+                timeout_at(deadline, let_go(&daemon, closing.live(), machine_ends)).await.unwrap_or_else(|_| {
+                    vec![format!("the disks of {target} were not let go of within {} seconds", within.as_secs())]
+                });
             if stays.is_empty() {
                 daemon.survivors.go(&target);
             }
@@ -342,7 +343,7 @@ pub(crate) async fn let_go_of_all(daemon: &Arc<Daemon>, within: Duration) -> Vec
 }
 
 /// Takes the disks of a session away that nobody uses, and has the others written back. Why each of those stays: sentences.
-async fn let_go(daemon: &Arc<Daemon>, live: &Live) -> Vec<String> {
+async fn let_go(daemon: &Arc<Daemon>, live: &Live, machine_ends: bool) -> Vec<String> {
     let names = unit_names(daemon, live);
     let stays = match daemon.disks.afterlife() {
         // The next daemon takes over the whole session.
@@ -350,6 +351,7 @@ async fn let_go(daemon: &Arc<Daemon>, live: &Live) -> Vec<String> {
             let kept = detach_all(daemon, live, &names, false).await.err();
             return kept.into_iter().map(|failure| failure.what).collect();
         }
+        Afterlife::Waits if machine_ends => return put_away(daemon, live, names).await,
         Afterlife::Waits => detach_unused(daemon, live, &names, USERS_LIMIT).await,
         Afterlife::None => detach_unused(daemon, live, &names, LOOK_LIMIT).await,
     };
@@ -357,6 +359,17 @@ async fn let_go(daemon: &Arc<Daemon>, live: &Live) -> Vec<String> {
         write_back(daemon, names).await;
     }
     stays
+}
+
+/// Takes the disks of a session away because the machine ends, whoever uses them. Why each of those stays that do: sentences.
+async fn put_away(daemon: &Arc<Daemon>, live: &Live, names: Vec<String>) -> Vec<String> {
+    let mut attachable = live.attachable.lock().await;
+    *attachable = false;
+    let gone = all(names, |name| {
+        let disks = daemon.disks.clone();
+        async move { disks.put_away(&name).await.err().map(|failure| failure.what) }
+    });
+    gone.await.into_iter().flatten().collect()
 }
 
 /// Logs out of targets whose disks were let go of. Returns a sentence for each disk that fails from now on.

@@ -9,7 +9,7 @@ use super::stage::{A, Act, B, ONE, Stage, TWO, Told, UNIT, stage, stage_after, w
 use crate::daemon::disks::Disks;
 use crate::daemon::end::{DISKS_LIMIT, END_TIMEOUT, Export, Exports, end, hand_down};
 use crate::daemon::session::survivors::Survivors;
-use crate::ipc::Request;
+use crate::ipc::{ExitCode, Failure, Request};
 use crate::kernel_bridge::SessionId;
 
 /// Two targets that are logged in to, and a disk of the first one that waits for its next daemon.
@@ -57,7 +57,7 @@ async fn a_disk_is_written_through_the_export_when_it_goes_and_the_logout_comes_
     let stage = logged_in().await;
     let (exports, mut ended) = export_for(&stage);
     let begun = Instant::now();
-    assert!(end(&stage.daemon, exports).await.is_empty());
+    assert!(end(&stage.daemon, exports, false).await.is_empty());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(stage.desk.count(), 0, "it was let go of");
     let before = ended.recv().await.expect("the export has ended");
@@ -77,7 +77,7 @@ async fn a_disk_that_does_not_go_in_time_keeps_its_target_for_the_next_daemon_an
     drop(asked);
     *stage.desk.export.lock().expect("sound") = Some(ask);
     let begun = Instant::now();
-    assert!(end(&stage.daemon, Exports::default()).await.is_empty(), "it waits, and does not fail");
+    assert!(end(&stage.daemon, Exports::default(), false).await.is_empty(), "it waits, and does not fail");
     let took = begun.elapsed();
     assert!(took >= DISKS_LIMIT && took < END_TIMEOUT, "{took:?}");
     assert!(stage.desk.device(UNIT).is_some());
@@ -92,7 +92,7 @@ async fn an_end_that_is_cut_short_keeps_the_targets_of_disks_that_are_there() {
         let (ask, asked) = mpsc::unbounded_channel();
         drop(asked);
         *stage.desk.export.lock().expect("sound") = Some(ask);
-        let cut = timeout(Duration::from_secs(seconds), end(&stage.daemon, Exports::default())).await;
+        let cut = timeout(Duration::from_secs(seconds), end(&stage.daemon, Exports::default(), false)).await;
         assert!(cut.is_err(), "the disk hangs");
         let left = left(&stage);
         assert!(left.contains(&A.to_owned()), "{seconds} s: {left:?}");
@@ -108,7 +108,7 @@ async fn a_target_of_the_daemon_before_that_has_not_come_back_is_left_to_the_nex
     stage.daemon.begin();
     tokio::time::sleep(Duration::from_secs(60)).await;
     stage.daemon.stop.cancel();
-    end(&stage.daemon, Exports::default()).await;
+    end(&stage.daemon, Exports::default(), false).await;
     assert_eq!(left(&stage), [A], "a disk may wait for it");
 
     // Whoever gives it up means it.
@@ -119,6 +119,31 @@ async fn a_target_of_the_daemon_before_that_has_not_come_back_is_left_to_the_nex
     stage.daemon.begin();
     tokio::time::sleep(Duration::from_secs(1)).await;
     stage.ask(Request::Logout { which: which(A), force: false }).await.expect("given up");
-    end(&stage.daemon, Exports::default()).await;
+    end(&stage.daemon, Exports::default(), false).await;
+    assert_eq!(left(&stage), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_machine_ends_disks_in_use_are_put_away_by_the_export_and_nothing_is_left() {
+    let stage = logged_in().await;
+    stage.kernel.count.store(3, std::sync::atomic::Ordering::Relaxed);
+    stage.ask(Request::Rescan { target: Some(A.into()) }).await.expect("more units");
+    for lun in [1, 2] {
+        let name = format!("{A}/{lun}");
+        stage
+            .daemon
+            .disks
+            .attach(&name, stage.daemon.registry.get(UNIT).ok_or_else(|| Failure::new(ExitCode::Internal, "no unit")))
+            .await
+            .expect("attached");
+    }
+    *stage.desk.mounted.lock().expect("sound") = true;
+    let (exports, mut ended) = export_for(&stage);
+    assert!(end(&stage.daemon, exports, true).await.is_empty());
+    let mut put_away = stage.desk.put_away.lock().expect("sound").clone();
+    put_away.sort();
+    assert_eq!(put_away, [0, 1, 2].map(|lun| format!("{A}/{lun}")));
+    let before = ended.recv().await.expect("the export has ended");
+    assert!(!before.iter().any(|told| matches!(told, Told::Logout(_))), "{before:?}");
     assert_eq!(left(&stage), [""; 0]);
 }

@@ -475,7 +475,7 @@ async fn the_end_of_the_daemon_has_what_is_on_a_disk_in_use_written_back_before_
     stage.log_in(A).await.expect("in");
     stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
     *stage.desk.mounted.lock().expect("sound") = true;
-    end(&stage.daemon, Exports::default()).await;
+    end(&stage.daemon, Exports::default(), false).await;
     assert_eq!(*stage.desk.written_back.lock().expect("sound"), [UNIT]);
     assert!(stage.desk.device(UNIT).is_some(), "a disk in use is not taken away");
     assert_eq!(stage.kernel.told().last(), Some(&Told::Logout(SessionId(0))));
@@ -488,7 +488,7 @@ async fn a_target_whose_disk_outlives_the_daemon_is_logged_in_again_by_the_next_
     stage.log_in(B).await.expect("in");
     stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
     (*stage.desk.mounted.lock().expect("sound"), *stage.desk.outlives.lock().expect("sound")) = (true, true);
-    end(&stage.daemon, Exports::default()).await;
+    end(&stage.daemon, Exports::default(), false).await;
     assert!(stage.sessions().await.is_empty());
     hand_down(&stage.daemon);
     let (_, left) = Survivors::open(&stage.daemon.runtime_dir);
@@ -504,7 +504,7 @@ async fn a_disk_whose_users_do_not_show_holds_the_end_up_for_a_moment_and_stays_
         stage.ask(Request::Attach { target: A.into(), lun: None }).await.expect("attached");
         stage.desk.hangs.store(true, Ordering::Relaxed);
         *stage.desk.outlives.lock().expect("sound") = outlives;
-        let lost = tokio::time::timeout(Duration::from_secs(10), end(&stage.daemon, Exports::default())).await;
+        let lost = tokio::time::timeout(Duration::from_secs(10), end(&stage.daemon, Exports::default(), false)).await;
         if !outlives {
             let lost = lost.expect("within the time that the end has");
             assert!(lost.iter().any(|sentence| sentence.starts_with(UNIT)), "{lost:?}");
@@ -527,7 +527,7 @@ async fn the_end_of_the_daemon_logs_out_of_everything_and_cancels_what_is_under_
     });
     tokio::task::yield_now().await;
     let started = Instant::now();
-    end(&stage.daemon, Exports::default()).await;
+    end(&stage.daemon, Exports::default(), false).await;
     assert!(started.elapsed() < Duration::from_secs(1));
     assert!(waiting.await.expect("a task").is_err());
     assert!(stage.sessions().await.is_empty());

@@ -317,6 +317,7 @@ pub(crate) struct Desk {
     pub(crate) hangs: AtomicBool,
     /// A disk that nobody seems to use, until it is to go.
     pub(crate) opened_late: Mutex<Option<String>>,
+    pub(crate) put_away: Mutex<Vec<String>>,
     /// A disk that is to go asks this export, and is there until it has been answered.
     pub(crate) export: Mutex<Option<mpsc::UnboundedSender<oneshot::Sender<()>>>>,
 }
@@ -350,6 +351,13 @@ impl Disks for Desk {
             self.attached.lock().expect("sound").remove(&unit);
             Ok(Vec::new())
         })
+    }
+
+    fn put_away(&self, unit: &str) -> DiskFuture<'_, Vec<String>> {
+        if self.device(unit).is_some() {
+            self.put_away.lock().expect("sound").push(unit.to_owned());
+        }
+        self.detach(unit, false)
     }
 
     fn write_back(&self, unit: &str) -> DiskFuture<'_, ()> {

@@ -55,7 +55,7 @@ async fn detaching_it_has_it_unmounted_and_says_that_it_stays() {
 async fn at_the_end_of_the_daemon_a_disk_in_use_keeps_its_session_for_the_next_one() {
     let stage = logged_in().await;
     *stage.desk.held.lock().expect("sound") = true;
-    end(&stage.daemon, Exports::default()).await;
+    end(&stage.daemon, Exports::default(), false).await;
     hand_down(&stage.daemon);
     let told = stage.kernel.told();
     assert!(!told.contains(&Told::Logout(SessionId(0))) && !told.contains(&Told::Abandon(SessionId(0))), "{told:?}");

@@ -31,6 +31,11 @@ impl MacTools {
         MacTools { directory: Some(directory.to_owned()) }
     }
 
+    /// Whether they are stand-ins.
+    pub fn are_stand_ins(&self) -> bool {
+        self.directory.is_some()
+    }
+
     /// Whether there is a tool that makes disk images.
     pub fn make_images(&self) -> bool {
         [Program::Hdiutil, Program::Diskutil].iter().any(|program| self.path(*program).exists())
@@ -222,6 +227,16 @@ pub(super) fn dissenters(text: &str) -> Vec<String> {
         Some(if name.is_empty() { format!("process {pid}") } else { format!("{name} (process {pid})") })
     };
     text.lines().filter_map(holder).collect()
+}
+
+/// What is mounted, and where, from the lines of `mount`.
+pub(super) fn mounts(answer: &[u8]) -> Vec<(String, String)> {
+    let text = String::from_utf8_lossy(answer);
+    let mount = |line: &str| {
+        let (source, point) = line.rsplit_once(" (")?.0.split_once(" on ")?;
+        Some((source.to_owned(), point.to_owned()))
+    };
+    text.lines().filter_map(mount).collect()
 }
 
 /// Where something is mounted by NFS, from the lines of `mount`.

@@ -25,12 +25,14 @@ mod open_files;
 mod openers;
 mod program;
 mod runner;
+mod sysctl;
 mod unmount;
 
 pub use self::disk_images::DiskImages;
 pub use self::diskutil::Diskutil;
 pub use self::loop_disks::{LoopDisks, lost_disks};
 pub use self::mac_tools::MacTools;
+pub use self::sysctl::sysctl;
 use crate::block::{Block, UnitName};
 
 /// A way to make disks of units. Units go by their name, `<target>/<lun>`.
@@ -55,6 +57,15 @@ pub trait Way: Send + Sync + 'static {
     /// [`AttachError::InUse`] without `force`, if something uses the disk; it stays attached.
     /// [`AttachError::NotAttached`] if it is not.
     fn detach(&self, unit: &str, force: bool) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send;
+
+    /// Takes the disk away because the machine ends, also under its users, so that what was written to it is on the unit. The
+    /// same as without force where disks fail with the daemon.
+    ///
+    /// # Errors
+    /// As for [`detach`](Way::detach), or if something of it is still mounted.
+    fn put_away(&self, unit: &str) -> impl Future<Output = Result<Vec<String>, AttachError>> + Send {
+        self.detach(unit, false)
+    }
 
     /// The unit's device, if it is attached.
     fn device(&self, unit: &str) -> Option<PathBuf>;

@@ -16,6 +16,8 @@ pub(super) enum Program {
     Lsof,
     Mount,
     MountNfs,
+    /// This one, iscsid, which also has the words for what it needs done in another process.
+    Own,
     Stat,
     Swapoff,
     Sync,
@@ -39,6 +41,7 @@ impl Program {
             Program::Lsof => "/usr/sbin/lsof",
             Program::Mount => "/sbin/mount",
             Program::MountNfs => "/sbin/mount_nfs",
+            Program::Own => "iscsid",
             Program::Stat => "/usr/bin/stat",
             Program::Swapoff => "/usr/sbin/swapoff",
             Program::Sync => "/bin/sync",

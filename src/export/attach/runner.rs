@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
@@ -79,14 +79,28 @@ pub(super) struct System {
     pub(super) tools: MacTools,
 }
 
+impl System {
+    fn path(&self, program: Program) -> PathBuf {
+        match program {
+            // Not by the name it was called by: that is looked for in PATH. A stand-in knows where the others have mounted
+            // what they say they have.
+            Program::Own => match self.tools.path(program) {
+                stand_in if self.tools.are_stand_ins() && stand_in.exists() => stand_in,
+                _ => std::env::current_exe().unwrap_or_else(|_| program.path().into()),
+            },
+            program => self.tools.path(program),
+        }
+    }
+}
+
 impl Runner for System {
     fn run(&self, program: Program, arguments: Vec<OsString>, limit: Duration) -> Running<'_> {
-        let program = self.tools.path(program);
+        let program = self.path(program);
         Box::pin(async move { run(&program, &arguments, limit).await })
     }
 
     fn has(&self, program: Program) -> bool {
-        self.tools.path(program).exists()
+        self.path(program).exists()
     }
 
     fn is_root(&self) -> bool {

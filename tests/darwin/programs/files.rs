@@ -14,6 +14,7 @@ unsafe extern "C" {
     fn ioctl(fd: c_int, request: u64, ...) -> c_int;
     fn flock(fd: c_int, how: c_int) -> c_int;
     fn fsync(fd: c_int) -> c_int;
+    fn sync_volume_np(path: *const c_char, flags: c_int) -> c_int;
     fn link(from: *const c_char, to: *const c_char) -> c_int;
     fn unlink(path: *const c_char) -> c_int;
     fn mkdir(path: *const c_char, mode: c_int) -> c_int;
@@ -28,6 +29,7 @@ unsafe extern "C" {
 
 // bsd/sys/errno.h and fcntl.h of xnu.
 const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
 const EBADF: i32 = 9;
 const EINVAL: i32 = 22;
 const ENOTTY: i32 = 25;
@@ -276,6 +278,17 @@ fn syncing() {
     assert_eq!(fails(unsafe { fsync(pipe[1]) }), ENOTSUP);
     // SAFETY: as above.
     works(unsafe { fsync(null.as_raw_fd()) });
+    // The whole volume, by any name on it; the number of an error is returned, and errno is another's.
+    const SYNC_VOLUME_FULLSYNC: c_int = 1;
+    const SYNC_VOLUME_WAIT: c_int = 2;
+    // SAFETY: as above.
+    fails(unsafe { fsync(pipe[1]) });
+    for (name, expected) in [("", 0), ("file", 0), ("gone", ENOENT)] {
+        let at = path(&scratch.at(name));
+        // SAFETY: a text of C.
+        assert_eq!(unsafe { sync_volume_np(at.as_ptr(), SYNC_VOLUME_FULLSYNC | SYNC_VOLUME_WAIT) }, expected, "{name}");
+        assert_eq!(io::Error::last_os_error().raw_os_error(), Some(ENOTSUP), "{name}");
+    }
 }
 
 fn reading() {

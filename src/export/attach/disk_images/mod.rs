@@ -28,9 +28,11 @@ mod inner;
 mod mounting;
 mod patience;
 mod place;
+mod putting_away;
 mod stale;
 mod taking_over;
 mod transfers;
+mod writing_back;
 
 #[cfg(test)]
 mod tests;
@@ -38,20 +40,15 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::door::NfsDoor;
 pub(super) use self::inner::{CHANGE_LIMIT, LOOK_LIMIT};
 use self::inner::{Inner, Unit};
 pub use self::transfers::Transfers;
 use super::mac_tools::MacTools;
-use super::program::Program;
 use super::runner::{Runner, System};
 use super::{AttachError, Way};
 use crate::block::{Block, UnitName};
-
-/// How long a target may take to get what was written to a disk that ends with the daemon.
-const WRITE_BACK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The units that are attached as disks.
 pub struct DiskImages {
@@ -120,18 +117,22 @@ impl Way for DiskImages {
         units.iter().filter_map(|(name, unit)| Some((name.clone(), device(unit)?))).collect()
     }
 
-    /// Writes cached data of all disks back to their units, for a while.
+    /// Takes the disk away because the machine ends, whoever uses it: its volumes are unmounted, by diskutil or without it,
+    /// and its file is synced.
     ///
     /// # Errors
-    /// [`AttachError::Failed`] if that was not done in time.
+    /// [`AttachError::NotAttached`] if it is not; [`AttachError::Failed`] if something of it is still mounted after a while.
+    async fn put_away(&self, unit: &str) -> Result<Vec<String>, AttachError> {
+        let (inner, unit) = (self.inner.clone(), unit.to_owned());
+        to_the_end(async move { inner.put_away(&unit).await }).await
+    }
+
+    /// Writes cached data of the disk back to its unit: its volumes, and its file.
+    ///
+    /// # Errors
+    /// [`AttachError::Failed`] if that was not done, or [`AttachError::TimedOut`] not in time.
     async fn write_back(&self, unit: &str) -> Result<(), AttachError> {
-        if self.device(unit).is_none() {
-            return Ok(());
-        }
-        match self.inner.runner.run(Program::Sync, Vec::new(), WRITE_BACK_LIMIT).await? {
-            outcome if outcome.ok() => Ok(()),
-            outcome => Err(AttachError::Failed(outcome.reason())),
-        }
+        self.inner.write_back(unit).await
     }
 
     /// Who has something open on the unit's disk. A volume that is merely mounted is not in use: a detach unmounts

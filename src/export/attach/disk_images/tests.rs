@@ -793,3 +793,109 @@ async fn no_list_is_made_while_another_unit_becomes_a_disk() {
     let (other, ()) = tokio::join!(other, look);
     other.expect("it works");
 }
+
+#[tokio::test]
+async fn what_was_written_goes_to_the_unit_by_the_volumes_and_then_by_the_file() {
+    let mac = Mac::new();
+    mac.attachments.write_back(UNIT).await.expect("there is no disk");
+    mac.attach().await;
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok(&format!("iscsid --write-back /Volumes/Backup %/luns/{NAME}/{NAME}"), "");
+    mac.attachments.write_back(UNIT).await.expect("it works");
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    let write_back = format!("iscsid --write-back /Volumes/Backup %/luns/{NAME}/{NAME}");
+    mac.expect(&write_back, 69, "", "iscsid: not everything is written back: /Volumes/Backup: I/O error\n");
+    let failed = mac.attachments.write_back(UNIT).await.expect_err("it is not there");
+    assert!(failed.to_string().contains("/Volumes/Backup: I/O error"), "{failed}");
+    // Who serves images is gone: all that there is, as far as it goes, and the file.
+    mac.expect("/usr/bin/hdiutil info -plist", 1, "", "hdiutil: info failed\n").ok("/bin/sync", "");
+    mac.ok(&format!("iscsid --write-back %/luns/{NAME}/{NAME}"), "");
+    mac.attachments.write_back(UNIT).await.expect("it works");
+    mac.done();
+}
+
+#[tokio::test]
+async fn when_the_machine_ends_a_disk_goes_whoever_uses_it() {
+    let mac = Mac::new();
+    mac.attach().await;
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk4", "").ok("/usr/sbin/diskutil eject /dev/disk4", "");
+    mac.ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.attachments.put_away(UNIT).await.expect("it works");
+    mac.done();
+    assert_eq!(mac.attachments.device(UNIT), None);
+}
+
+/// The table of mounts with our mount and the volume on our disk.
+fn mounts_with_volume() -> String {
+    format!("{}/dev/disk4s1 on /Volumes/Backup (apfs, local, nodev, nosuid, journaled)\n", mounts())
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_machine_ends_and_diskutil_does_not_answer_volumes_are_unmounted_without_it() {
+    let mac = Mac::new();
+    mac.attach().await;
+    let umount = format!("/sbin/umount %/luns/{NAME}");
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.expect(
+        "/usr/sbin/diskutil unmountDisk force /dev/disk4",
+        1,
+        "",
+        "Unable to run because unable to use the DiskManagement framework\n",
+    );
+    mac.expect(
+        "/sbin/umount /Volumes/Backup",
+        1,
+        "",
+        "umount(/Volumes/Backup): Resource busy -- try 'diskutil unmount'\n",
+    );
+    mac.ok("/sbin/umount -f /Volumes/Backup", "");
+    mac.ok(&format!("iscsid --write-back %/luns/{NAME}/{NAME}"), "");
+    // Whoever serves the image has the file open until it ends.
+    for _ in 0..3 {
+        mac.ok("/sbin/mount", &mounts()).expect(&umount, 1, "", "Resource busy\n");
+    }
+    mac.ok("/sbin/mount", &mounts()).ok(&umount, "");
+    mac.expect(&umount, 1, "", "not currently mounted\n").ok("/sbin/mount", NO_MOUNTS);
+    mac.attachments.put_away(UNIT).await.expect("it works");
+    mac.done();
+    assert_eq!(mac.attachments.device(UNIT), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_machine_ends_a_mount_under_which_nothing_is_mounted_any_more_goes_by_force() {
+    let mac = Mac::new();
+    mac.attach().await;
+    let umount = format!("/sbin/umount %/luns/{NAME}");
+    mac.ok("/usr/bin/hdiutil info -plist", &info("/dev/disk4", true));
+    mac.expect("/usr/sbin/diskutil unmountDisk force /dev/disk4", 1, "", "gone\n");
+    mac.ok("/sbin/umount /Volumes/Backup", "");
+    mac.ok(&format!("iscsid --write-back %/luns/{NAME}/{NAME}"), "");
+    for _ in 0..6 {
+        mac.ok("/sbin/mount", &mounts()).expect(&umount, 1, "", "Resource busy\n");
+    }
+    mac.expect(&umount, 1, "", "Resource busy\n").ok("/sbin/mount", &mounts());
+    mac.ok(&format!("/sbin/umount -f %/luns/{NAME}"), "");
+    mac.attachments.put_away(UNIT).await.expect("it works");
+    mac.done();
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_machine_ends_a_volume_that_stays_is_served_as_long_as_there_is_time_and_named() {
+    let mac = Mac::new();
+    mac.attach().await;
+    // Nobody tells the images any more; the table of mounts tells this volume.
+    mac.expect("/usr/bin/hdiutil info -plist", 1, "", "gone\n").ok("/sbin/mount", &mounts_with_volume());
+    mac.expect("/usr/sbin/diskutil unmountDisk force /dev/disk4", 1, "", "gone\n");
+    for words in ["/Volumes/Backup", "-f /Volumes/Backup"] {
+        mac.expect(&format!("/sbin/umount {words}"), 1, "", "Resource busy\n");
+    }
+    mac.ok(&format!("iscsid --write-back %/luns/{NAME}/{NAME}"), "");
+    for _ in 0..=45 {
+        mac.ok("/sbin/mount", &mounts_with_volume());
+    }
+    let stays = mac.attachments.put_away(UNIT).await.expect_err("it is still mounted");
+    assert!(stays.to_string().starts_with("/Volumes/Backup is still mounted"), "{stays}");
+    mac.done();
+    assert!(mac.attachments.device(UNIT).is_some());
+}
