@@ -12,7 +12,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::AttachError;
 use super::program::Program;
@@ -22,9 +22,12 @@ use crate::export::nfs::Proofs;
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(15);
 
-/// How long a mount may take to show whose it is: as long as a disk of an earlier life may take to answer. A client that has lost its server tries to connect again after some
-/// seconds, at most ten on Linux and eight on macOS.
+/// How long a mount may take to show whose it is: as long as a disk of an earlier life may take to answer. A client that
+/// has lost its server tries to connect again after some seconds, at most ten on Linux and eight on macOS.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// How long until the next attempt: a program that cannot be run has failed at once.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What a mount has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,7 @@ pub(super) async fn shown(
             }
             Err(error) => tracing::debug!("whose {} is does not show yet: {error}", point.display()),
         }
+        sleep(PAUSE).await;
     }
     tracing::warn!("{} does not show within {} s that it leads to this iscsid", point.display(), LIMIT.as_secs());
     Ok(Shown::Silent)

@@ -63,10 +63,23 @@ impl Inner {
         }
     }
 
-    /// Whether a mount of an earlier life shows that it leads to this daemon.
+    /// Whether a mount of an earlier life leads to this daemon.
+    ///
+    /// # Errors
+    /// If it does not show.
     async fn is_ours(&self, name: &str, place: &Place) -> Result<bool, AttachError> {
         let Some(door) = self.door.as_ref() else { return Ok(false) };
-        Ok(shown(&*self.runner, &place.point, name, &door.proofs).await? == Shown::Ours)
+        match shown(&*self.runner, &place.point, name, &door.proofs).await? {
+            Shown::Ours => Ok(true),
+            Shown::Another => Ok(false),
+            // It may still be ours, with data that are nowhere else yet. Nothing is read from it or written to it meanwhile.
+            Shown::Silent => {
+                let point = place.point.display();
+                Err(AttachError::Failed(format!(
+                    "the mount {point} of an earlier life does not show whom it leads to; it stays as it is: attach the unit again later, or give up what is not written yet by `sudo umount -f {point}`"
+                )))
+            }
+        }
     }
 
     /// The device, when it is known that it is the unit's disk and that this daemon serves it.

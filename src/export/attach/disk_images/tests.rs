@@ -550,6 +550,19 @@ async fn a_disk_of_an_earlier_life_that_does_not_answer_or_is_another_one_now_st
     mac.done();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_mount_that_does_not_show_whom_it_leads_to_is_not_taken_over_and_stays() {
+    let mac = Mac::new();
+    mac.earlier();
+    for _ in 0..60 {
+        mac.expect(&format!("/bin/cat %/luns/{NAME}/PROOF"), TIMED_OUT, "", "cat did not end");
+    }
+    let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("whose it is does not show");
+    let why = refused.to_string();
+    assert!(why.contains("does not show whom it leads to") && why.contains("sudo umount -f"), "{why}");
+    mac.done();
+}
+
 #[tokio::test]
 async fn one_that_will_never_be_served_again_is_undone_and_made_anew() {
     let mac = Mac::with(true, true);
