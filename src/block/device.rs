@@ -44,3 +44,16 @@ pub async fn run(
         None => Err(IoError::Aborted),
     }
 }
+
+/// Reads the first block and forgets what is in it: whether the unit answers.
+///
+/// # Errors
+/// What the unit answers.
+pub async fn read_first_block(unit: &dyn Block) -> Result<(), IoError> {
+    let length = unit.geometry().block_size as usize;
+    let buffer = match unit.pool().try_get(length) {
+        Some(buffer) => buffer,
+        None => unit.pool().get(length).await,
+    };
+    run(unit, Op::Read, 0, 1, Some(buffer)).await.map(drop)
+}

@@ -23,7 +23,7 @@ pub mod testing;
 pub use self::claims::{Claim, Use};
 pub(crate) use self::completion::Finished;
 pub use self::completion::{Completion, Completions, Done};
-pub use self::device::{Block, run};
+pub use self::device::{Block, read_first_block, run};
 pub use self::error::IoError;
 pub use self::geometry::Geometry;
 pub use self::io::{Io, Op};

@@ -160,7 +160,8 @@ async fn serve(options: &Options, mut signals: Signals, handed: Handed, shares: 
         Some(socket) => socket,
         None => runtime_dir.listen("control.sock", 0o666)?,
     };
-    let nfs = NfsExport::prepare(options.nfs, chosen.needs_nfs(), handed.nfs, settings.path())?;
+    let place = nfs::Files { config: settings.path(), runtime_dir: runtime_dir.path() };
+    let nfs = NfsExport::prepare(options.nfs, chosen.needs_nfs(), handed.nfs, place)?;
     let registry = kernel.registry();
     // What an earlier daemon has left is cleared away also where the system makes the disks now.
     let disks = chosen.disks(runtime_dir.path(), nfs.as_ref().map(NfsExport::place)).await;

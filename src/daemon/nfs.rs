@@ -18,12 +18,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::platform;
 use super::settings::Settings;
 use crate::block::{Registry, name_parts};
 use crate::config::NfsIdentity;
-use crate::export::nfs::{self, FlushPolicy, Proofs, Secret, Setup, Tickets};
+use crate::export::nfs::{self, Attachments, FlushPolicy, Owners, Proofs, Secret, Setup};
 use crate::ipc::{self, ExitCode, Failure};
 use crate::options::Nfs;
+
+/// The directory in the runtime directory where it is kept what mounts are known by.
+const ATTACHED: &str = "attached";
 
 /// How many ports are tried where another program has the export's own.
 const TRIES: usize = 20;
@@ -39,21 +43,31 @@ pub(crate) struct NfsPlace {
     pub(crate) held: bool,
     /// Where connections show their owner: the path of the directory of all units.
     pub(crate) path: Option<String>,
-    /// Paths that are good for one mount.
-    pub(crate) tickets: Arc<Tickets>,
+    /// The attaches that units are exported to one by one.
+    pub(crate) attachments: Arc<Attachments>,
     /// What only a mount that leads to this daemon shows.
     pub(crate) proofs: Arc<Proofs>,
+}
+
+/// What the export is kept in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Files<'a> {
+    /// The property list: beside it what stays from one start to the next.
+    pub(crate) config: &'a Path,
+    /// Where it is kept what mounts are known by.
+    pub(crate) runtime_dir: &'a Path,
 }
 
 /// An export that listens and does not serve yet.
 pub(crate) struct NfsExport {
     listener: TcpListener,
     secret: Secret,
+    owners: Arc<Owners>,
     place: NfsPlace,
 }
 
 impl NfsExport {
-    /// Begins to listen, if the export is wanted, with the settings at `config` beside it; `needed`: disks are made of
+    /// Begins to listen, if the export is wanted, with these files; `needed`: disks are made of
     /// its files. `held` is the socket that launchd or systemd holds for it.
     ///
     /// # Errors
@@ -62,7 +76,7 @@ impl NfsExport {
         wanted: Nfs,
         needed: bool,
         held: Option<Socket>,
-        config: &Path,
+        files: Files<'_>,
     ) -> Result<Option<NfsExport>, Failure> {
         let port = match wanted {
             Nfs::Auto if !needed && held.is_none() => return Ok(None),
@@ -80,7 +94,7 @@ impl NfsExport {
             }
             (held, _) => held,
         };
-        let path = identity_path(config);
+        let path = identity_path(files.config);
         let before = NfsIdentity::load(&path)?;
         let known = before.clone().map_or_else(NfsIdentity::new, Ok)?;
         let is_held = held.is_some();
@@ -102,13 +116,17 @@ impl NfsExport {
         let secret = Secret::new(*identity.secret());
         // What mounts is seen by everybody; where a connection does not show its owner, a path that stays
         // good would let everybody in.
-        let path = nfs::SHOWS_OWNERS.then(|| secret.path());
+        let owners = Owners::new(platform::LIST_SOCKETS).map_err(|error| {
+            Failure::new(ExitCode::Unavailable, format!("the system does not tell whose a connection is: {error}"))
+                .advice("start iscsid with `--nfs no`")
+        })?;
+        let path = owners.are_shown().then(|| secret.path());
         let proofs = Proofs::new().map_err(|error| {
             Failure::new(ExitCode::Unavailable, format!("the system gives no random numbers: {error}"))
         })?;
-        let (tickets, proofs) = (Arc::default(), Arc::new(proofs));
-        let place = NfsPlace { port, moved, held: is_held, path, tickets, proofs };
-        Ok(Some(NfsExport { listener, secret, place }))
+        let (attachments, proofs) = (attachments(&files.runtime_dir.join(ATTACHED))?, Arc::new(proofs));
+        let place = NfsPlace { port, moved, held: is_held, path, attachments, proofs };
+        Ok(Some(NfsExport { listener, secret, owners: Arc::new(owners), place }))
     }
 
     /// Where it is.
@@ -124,11 +142,12 @@ impl NfsExport {
         settings: &Settings,
         stop: CancellationToken,
     ) -> JoinHandle<()> {
-        let NfsExport { listener, secret, place } = self;
+        let NfsExport { listener, secret, owners, place } = self;
         info!("units are exported by NFS at port {} of 127.0.0.1", place.port);
         let settings = settings.clone();
         let policy = Box::new(move |unit: &str| policy(&settings, unit));
-        let setup = Setup { registry, secret, policy, tickets: place.tickets, proofs: place.proofs, clients };
+        let (attachments, proofs) = (place.attachments, place.proofs);
+        let setup = Setup { registry, secret, policy, attachments, owners, proofs, clients };
         tokio::spawn(async move {
             if let Err(error) = nfs::serve(listener, setup, stop).await {
                 error!("units are not exported by NFS: {error}");
@@ -172,6 +191,15 @@ fn listen(mut identity: NfsIdentity, known: bool, asked: Option<u16>) -> Result<
     }
 }
 
+/// Those that an earlier daemon has left there, and the next ones.
+fn attachments(directory: &Path) -> Result<Arc<Attachments>, Failure> {
+    Attachments::kept_in(directory).map(Arc::new).map_err(|error| {
+        let shown = directory.display();
+        Failure::new(ExitCode::Unavailable, format!("what is mounted by NFS cannot be kept in {shown}: {error}"))
+            .advice(format!("make {shown} a directory that iscsid may write, or remove it"))
+    })
+}
+
 /// What holds for a unit.
 fn policy(settings: &Settings, unit: &str) -> FlushPolicy {
     let (target, _) = name_parts(unit);
@@ -199,21 +227,26 @@ impl NfsPlace {
 mod tests {
     use super::*;
 
+    fn files(config: &Path) -> Files<'_> {
+        Files { config, runtime_dir: config.parent().expect("a directory") }
+    }
+
     #[tokio::test]
     async fn port_and_secret_stay_from_one_start_to_the_next() {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let config = scratch.path().join("iscsid.plist");
-        let first = NfsExport::prepare(Nfs::Yes, false, None, &config).expect("a port").expect("wanted");
+        let first = NfsExport::prepare(Nfs::Yes, false, None, files(&config)).expect("a port").expect("wanted");
         let (port, path) = (first.place.port, first.secret.path());
         drop(first);
-        let second = NfsExport::prepare(Nfs::Yes, false, None, &config).expect("a port").expect("wanted");
+        let second = NfsExport::prepare(Nfs::Yes, false, None, files(&config)).expect("a port").expect("wanted");
         assert_eq!((second.place.port, second.secret.path()), (port, path.clone()));
 
-        let third = NfsExport::prepare(Nfs::Yes, false, None, &config).expect("another port").expect("wanted");
+        let third = NfsExport::prepare(Nfs::Yes, false, None, files(&config)).expect("another port").expect("wanted");
         assert_ne!(third.place.port, port);
         assert_eq!(third.secret.path(), path, "handles stay good");
-        let refusal =
-            NfsExport::prepare(Nfs::Port(port), false, None, &config).map(drop).expect_err("the second one has it");
+        let refusal = NfsExport::prepare(Nfs::Port(port), false, None, files(&config))
+            .map(drop)
+            .expect_err("the second one has it");
         assert!(refusal.to_string().contains("give another port by --nfs"), "{refusal}");
     }
 
@@ -224,7 +257,7 @@ mod tests {
         let config = scratch.path().join("iscsid.plist");
         let place = |wanted, needed, held: Option<&Socket>| {
             let held = held.map(|socket| socket.try_clone().expect("a descriptor"));
-            let export = NfsExport::prepare(wanted, needed, held, &config).expect("a port")?;
+            let export = NfsExport::prepare(wanted, needed, held, files(&config)).expect("a port")?;
             Some((export.place.port, export.place.moved, export.place.held))
         };
         let (saved, _, held) = place(Nfs::Auto, true, None).expect("needed");
@@ -248,8 +281,8 @@ mod tests {
     async fn where_it_is_not_wanted_nothing_is_made() {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let config = scratch.path().join("iscsid.plist");
-        assert!(NfsExport::prepare(Nfs::No, true, None, &config).expect("nothing to do").is_none());
-        assert!(NfsExport::prepare(Nfs::Auto, false, None, &config).expect("nothing to do").is_none());
+        assert!(NfsExport::prepare(Nfs::No, true, None, files(&config)).expect("nothing to do").is_none());
+        assert!(NfsExport::prepare(Nfs::Auto, false, None, files(&config)).expect("nothing to do").is_none());
         assert!(!identity_path(&config).exists());
     }
 
@@ -260,7 +293,7 @@ mod tests {
         let _others: Vec<_> = [2049, 111].map(|port| std::net::TcpListener::bind(("0.0.0.0", port))).into();
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let config = scratch.path().join("iscsid.plist");
-        let export = NfsExport::prepare(Nfs::Yes, false, None, &config).expect("a port").expect("wanted");
+        let export = NfsExport::prepare(Nfs::Yes, false, None, files(&config)).expect("a port").expect("wanted");
         assert!(export.place.port >= 20_000, "{}", export.place.port);
         let uri = export.place.uri("iqn.2026-11.org.example:a/0");
         if let Some(uri) = uri {
@@ -270,7 +303,8 @@ mod tests {
 
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = taken.local_addr().expect("bound").port();
-        let refusal = NfsExport::prepare(Nfs::Port(port), false, None, &config).map(drop).expect_err("it is taken");
+        let refusal =
+            NfsExport::prepare(Nfs::Port(port), false, None, files(&config)).map(drop).expect_err("it is taken");
         assert_eq!(refusal.code, ExitCode::Unavailable);
         assert!(refusal.to_string().contains(&format!("at port {port}")), "{refusal}");
     }

@@ -189,6 +189,18 @@ impl<A: Answer> Bytes<A> {
         }
     }
 
+    /// Answers those of whom `which` says so with `error`, now, and says whether there were any. What the unit does with
+    /// their operations is its own, and what comes after waits for them as before.
+    pub(crate) fn answer_early(&self, error: IoError, mut which: impl FnMut(&A) -> bool) -> bool {
+        let mut queue = self.shared.lock();
+        let picked = queue.requests.iter_mut().filter_map(|request| request.answer.take_if(|answer| which(answer)));
+        let answers: Vec<A> = picked.collect();
+        drop(queue);
+        let any = !answers.is_empty();
+        answers.into_iter().for_each(|answer| answer.failed(error));
+        any
+    }
+
     fn check(&self, offset: u64, length: u64) -> Result<Geometry, IoError> {
         if self.shared.stopped.is_cancelled() {
             return Err(IoError::Offline);

@@ -24,6 +24,22 @@ impl Ring {
         Ring { bytes: Memory::kept(size), size, start: 0, end: 0 }
     }
 
+    /// The same with these bytes in it, as far as they fit.
+    pub(crate) fn holding(mut self, parts: [&[u8]; 2]) -> Ring {
+        for part in parts {
+            let room = self.room();
+            let n = room.len().min(part.len());
+            room.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+            self.received(n);
+        }
+        self
+    }
+
+    /// How many bytes it holds.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     /// The bytes that are there.
     pub(crate) fn filled(&self) -> &[u8] {
         &self.bytes[self.start..self.end]

@@ -22,11 +22,6 @@ pub(crate) fn need_loop() -> bool {
     program::needs_linux("the scenario goes by FUSE and a loop device") && need_root() && need(&["losetup"])
 }
 
-/// Whether units have an NFS URI that anybody may mount who is told it.
-pub(crate) fn need_nfs_uri() -> bool {
-    program::needs_linux("there an NFS mount takes a ticket, which only the daemon has")
-}
-
 /// A directory of this test's own, in memory where the machine has such a place.
 pub(crate) fn scratch_dir() -> tempfile::TempDir {
     let mut builder = tempfile::Builder::new();

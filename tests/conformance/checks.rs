@@ -1014,6 +1014,21 @@ pub(crate) const GROUPS: &[Group] = &[
                 "RFC 1813",
             ),
             (
+                "nfs-unknown-clients-leave",
+                "An NFS client that has shown neither a path that is good nor a handle within half a minute is let go.",
+                "RFC 1813",
+            ),
+            (
+                "nfs-tickets-end-with-their-mount",
+                "A path that is good for one mount is good once, for a minute, and no longer than whoever mounts by it runs.",
+                "RFC 1813",
+            ),
+            (
+                "nfs-handles-end-with-their-attach",
+                "File handles that were got by a ticket are good for that attach of the unit, over restarts of the daemon, and no longer.",
+                "RFC 1813",
+            ),
+            (
                 "nbd-silent-clients-leave",
                 "NBD clients that do not get on with their handshake leave for the next one; those that use a unit stay.",
                 "NBD protocol",
@@ -1063,6 +1078,46 @@ pub(crate) const GROUPS: &[Group] = &[
                 "losetup-busy",
                 "A loop device that the kernel has no time for is asked for again, then without direct I/O; nothing stays behind.",
                 "none; loop(4)",
+            ),
+            (
+                "nfs-strangers-are-turned-away",
+                "Another user gets nothing from the NFS export, whatever path he has heard of, and does not keep root out by any number of connections.",
+                "none",
+            ),
+            (
+                "nfs-owners-by-list",
+                "On macOS the owner of an NFS connection is told by the system's list of sockets, of which no bytes can make the daemon read beyond it.",
+                "none; xnu, in_pcblist.c",
+            ),
+            (
+                "nfs-owners-unknown",
+                "A list of sockets that does not show the daemon's own connection as its own is not believed.",
+                "none; xnu, in_pcblist.c",
+            ),
+            (
+                "nfs-bounded-without-a-volume",
+                "As long as no volume of a disk is mounted, I/O that its unit does not answer fails after half a minute, and all other I/O at once until the unit answers.",
+                "RFC 1813; xnu, IOService.cpp",
+            ),
+            (
+                "nfs-waits-under-a-volume",
+                "Under a mounted volume I/O waits for a unit that is away as long as it takes.",
+                "RFC 1813",
+            ),
+            (
+                "diskimage-waits-under-a-volume-only",
+                "Whether a volume of a disk image is mounted is known a few seconds after it is, and is not believed gone from one list alone.",
+                "hdiutil(1)",
+            ),
+            (
+                "nfs-attributes-stay",
+                "Size, times and id of an attached unit's file stay as they are until it is attached again, also where the unit grows.",
+                "none; Apple's NFS, nfs_bio.c",
+            ),
+            (
+                "nfs-lost-data-is-said",
+                "A write that is answered by an I/O error is an error in the log, once for each unit and burst.",
+                "RFC 1813",
             ),
             (
                 "nfs-ports-of-others",

@@ -24,13 +24,10 @@ echo "$name $*" >> calls
 plist() { echo "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict>$1</dict></plist>"; }
 entities='<key>system-entities</key><array><dict><key>dev-entry</key><string>/dev/disk9</string></dict></array>'
 wait_long() { while [ -e hold ]; do sleep 0.05; done; }
-# What is on the disk is written to its file, by the path that the mount was given.
-clean() {
-    port=$(sed 's/.*,port=\([0-9]*\),.*/\1/' options) file=$(basename "$(cat image)")
-    [ ! -e dirty ] || nfs-cp dirty "nfs://127.0.0.1/$(sed 's/.*:\/*//' source)/$file?nfsport=$port&mountport=$port" || exit 1
-}
+# What is on the disk is written to its file; not by the path of the mount, which was good for mount_nfs alone.
+clean() { [ ! -e dirty ] || nfs-cp dirty "$(cat uri)" || exit 1; }
 case "$name $1" in
-"mount_nfs -o") for point; do :; done; echo "$point" > mounted; echo "$2" > options; echo "$3" > source ;;
+"mount_nfs -o") for point; do :; done; echo "$point" > mounted ;;
 "mount ")
     [ ! -e mounted ] || echo "127.0.0.1:/0a on $(cat mounted) (nfs, nodev)"
     [ ! -e volume ] || echo "/dev/disk9s1 on $(cat volume) (apfs, local)" ;;
@@ -156,6 +153,8 @@ fn what_an_eject_writes_when_the_daemon_ends_reaches_the_target() {
     let target = target(&runtime);
     let daemon = attached(tools.path(), &target);
     let written: Vec<u8> = (0..3 * 4096_u32).map(|at| (at % 251) as u8 + 1).collect();
+    let uri = daemon.disks(TARGET)[0].nfs.clone().expect("it is exported");
+    std::fs::write(tools.path().join("uri"), uri).expect("a file");
     std::fs::write(tools.path().join("dirty"), &written).expect("a file");
     let (status, home) = daemon.stop();
     assert!(status.success(), "{status}");
@@ -196,6 +195,8 @@ fn at_the_machine_s_end_volumes_are_unmounted_though_diskutil_does_not_answer() 
     let target = target(&runtime);
     let daemon = attached(tools.path(), &target);
     let written = vec![0x5a; 64 << 10];
+    let uri = daemon.disks(TARGET)[0].nfs.clone().expect("it is exported");
+    std::fs::write(tools.path().join("uri"), uri).expect("a file");
     for (name, what) in [("dirty", written.as_slice()), ("volume", b"/Volumes/X\n"), ("hold", b""), ("ending", b"")] {
         std::fs::write(tools.path().join(name), what).expect("a file");
     }

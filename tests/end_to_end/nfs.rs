@@ -1,8 +1,10 @@
 //! Units as NFS clients see them that nobody here wrote.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::common::{Daemon, RandomFile, need, need_nfs_uri, process, run, scratch_dir};
+use crate::common::process::{Process, eventually};
+use crate::common::{Daemon, RandomFile, need, need_root, process, run, scratch_dir};
 use crate::targets::{Spec, Tgt};
 use iscsid::ipc;
 
@@ -14,7 +16,7 @@ fn uri(lun: &ipc::Lun) -> &str {
 
 #[test]
 fn libnfs_lists_writes_and_reads_a_unit() {
-    if !need_nfs_uri() || !need(Tgt::TOOLS) || !need(&TOOLS) {
+    if !need(Tgt::TOOLS) || !need(&TOOLS) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new().disks(2)), Daemon::start());
@@ -39,7 +41,7 @@ fn libnfs_lists_writes_and_reads_a_unit() {
 
 #[test]
 fn a_unit_of_4k_blocks_takes_writes_of_any_length() {
-    if !need_nfs_uri() || !need(Tgt::TOOLS) || !need(&TOOLS) {
+    if !need(Tgt::TOOLS) || !need(&TOOLS) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new().block_size(4096)), Daemon::start());
@@ -55,7 +57,7 @@ fn a_unit_of_4k_blocks_takes_writes_of_any_length() {
 
 #[test]
 fn a_uri_stays_good_over_a_crash_and_none_is_after_logout() {
-    if !need_nfs_uri() || !need(Tgt::TOOLS) || !need(&TOOLS) {
+    if !need(Tgt::TOOLS) || !need(&TOOLS) {
         return;
     }
     let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
@@ -78,4 +80,45 @@ fn a_uri_stays_good_over_a_crash_and_none_is_after_logout() {
     daemon.ctl_ok(["logout", &tgt.iqn]);
     let gone = process::output(Command::new("nfs-cat").arg(&before));
     assert_ne!(gone.code, 0, "{}", gone.stdout.len());
+}
+
+/// As a user who has no business here.
+fn of_a_stranger(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(program);
+    command
+}
+
+// check: nfs-strangers-are-turned-away
+#[test]
+fn another_user_gets_nothing_of_a_unit_whatever_he_has_heard_and_keeps_nobody_out() {
+    if !need_root() || !need(Tgt::TOOLS) || !need(&TOOLS) || !need(&["bash"]) {
+        return;
+    }
+    let (tgt, daemon) = (Tgt::start(&Spec::new()), Daemon::start());
+    let disks = daemon.log_in(&tgt.iqn, &tgt.ipv4());
+    let random = RandomFile::of_bytes(disks[0].bytes);
+    run("nfs-cp", [random.name(), uri(&disks[0])]);
+
+    let theirs = process::output(of_a_stranger("nfs-cat").arg(uri(&disks[0])));
+    assert!(theirs.code != 0 && theirs.stdout.is_empty(), "{} {}", theirs.code, theirs.stderr);
+    let told = process::output(of_a_stranger("cat").arg(daemon.home().config().with_file_name("nfs.plist")));
+    assert_ne!(told.code, 0, "the secret of all handles");
+
+    // More connections than the export has places, as fast as they can be made, and none is given up.
+    let (_, port) = uri(&disks[0]).rsplit_once("mountport=").expect("a port");
+    let crowd = format!(
+        "ulimit -n 1024; for n in {{1..900}}; do exec {{held}}<>/dev/tcp/127.0.0.1/{port}; done; echo held; exec sleep 60"
+    );
+    let dir = scratch_dir();
+    let mut crowd = Process::start(of_a_stranger("bash").args(["-c", &crowd]), &dir.path().join("crowd"));
+    eventually("a crowd", Duration::from_secs(60), || crowd.log().contains("held").then_some(()));
+    let begun = Instant::now();
+    let copy = dir.path().join("copy");
+    run("nfs-cp", [uri(&disks[0]), copy.to_str().expect("a path in UTF-8")]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    random.assert_same_as(&copy, "what root reads meanwhile");
+    crowd.kill();
+    let secret = uri(&disks[0]).split('/').nth(3).expect("a path");
+    assert!(!daemon.log().contains(secret), "{}", daemon.log());
 }

@@ -108,7 +108,7 @@ impl Chosen {
                     port: nfs.port,
                     moved: nfs.moved,
                     held: nfs.held,
-                    tickets: nfs.tickets.clone(),
+                    attachments: nfs.attachments.clone(),
                     proofs: nfs.proofs.clone(),
                     transfers,
                 });

@@ -1,5 +1,5 @@
 //! The calls of macOS that no crate offers without `unsafe`: notifications of system power, the sockets that
-//! launchd holds for us, whether the machine ends, and the sync of one volume.
+//! launchd holds for us, whether the machine ends, the sync of one volume, and the list of all sockets.
 //!
 //! ```text
 //!   IORegisterForSystemPower ─► run loop of this thread ─► heard ─► Power
@@ -8,7 +8,7 @@
 //! `objc2-io-kit` declares the functions and their types and leaves the pointers to us. Nothing else is
 //! in this file, so that it can be read in one go.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +16,7 @@ use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc::sysctlbyname;
 use objc2_core_foundation::{CFRunLoop, kCFRunLoopDefaultMode};
@@ -192,5 +193,46 @@ pub(super) fn sync_volume(point: &Path) -> io::Result<()> {
     match unsafe { sync_volume_np(path.as_ptr(), SYNC_VOLUME_FULLSYNC | SYNC_VOLUME_WAIT) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// All TCP sockets of the machine, as the kernel lists them for netstat(1).
+///
+/// # Errors
+/// The system's.
+pub(super) fn tcp_sockets() -> io::Result<Vec<u8>> {
+    const NAME: &CStr = c"net.inet.tcp.pcblist_n";
+    /// Between the question for the size and the one for the list, others may open sockets.
+    const TRIES: usize = 8;
+    for _ in 0..TRIES {
+        let mut size = 0;
+        // SAFETY: the name ends with a zero byte; nothing is written but the size, to a variable of that type.
+        let asked = unsafe { sysctlbyname(NAME.as_ptr(), null_mut(), &raw mut size, null_mut(), 0) };
+        Errno::result(asked)?;
+        let mut list = vec![0u8; size + size / 4 + 4096];
+        size = list.len();
+        // SAFETY: as above; and no more than `size` bytes are written to `list`, which has as many.
+        let told = unsafe { sysctlbyname(NAME.as_ptr(), list.as_mut_ptr().cast(), &raw mut size, null_mut(), 0) };
+        match Errno::result(told) {
+            Ok(_) => {
+                list.truncate(size);
+                return Ok(list);
+            }
+            Err(Errno::ENOMEM) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Errno::ENOMEM.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tcp_sockets;
+    use crate::export::nfs::Owners;
+
+    // check: nfs-owners-by-list
+    #[test]
+    fn macos_shows_whose_our_own_connections_are() {
+        assert!(Owners::new(Some(tcp_sockets)).expect("nothing to prepare").are_shown());
     }
 }

@@ -33,6 +33,15 @@ pub(crate) use self::machine_end::machine_ends;
 pub(crate) use self::macos_sys::handed_by_launchd;
 pub(crate) use self::policy::obey;
 pub(crate) use self::write_back::write_back;
+use crate::export::nfs::ListSockets;
+
+/// Gives the system's list of all TCP sockets, where it has one.
+#[cfg(target_os = "macos")]
+pub(crate) const LIST_SOCKETS: Option<ListSockets> = Some(macos_sys::tcp_sockets);
+
+/// Gives the system's list of all TCP sockets, where it has one.
+#[cfg(not(target_os = "macos"))]
+pub(crate) const LIST_SOCKETS: Option<ListSockets> = None;
 
 /// Begins to listen to this machine. The log names events that cannot be had; they never come.
 pub(crate) fn listen() -> mpsc::UnboundedReceiver<PlatformEvent> {

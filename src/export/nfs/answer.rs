@@ -1,7 +1,12 @@
 //! A READ, WRITE or COMMIT under way: it gets its answer from the unit and gives it to the client.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use tokio::time::Instant;
+
+use super::attached::Attached;
+use super::complaints::Complaints;
 use super::replies::Share;
 use super::rpc::put_reply;
 use super::wire::{Attributes, Stable, Status, procedure, put_failure, put_post_op, put_wcc};
@@ -16,6 +21,11 @@ pub(super) struct Pending {
     /// Of the file.
     pub(super) attributes: Attributes,
     pub(super) what: What,
+    /// The attach that it came by.
+    pub(super) attached: Option<Arc<Attached>>,
+    /// Since when it waits.
+    pub(super) since: Instant,
+    pub(super) complaints: Arc<Complaints>,
 }
 
 /// What it asked for.
@@ -46,22 +56,31 @@ impl What {
 }
 
 /// What a client is told of an error of the unit. What may be better in a while it shall try again: a hard
-/// mount survives a target that is away for longer than the session waits for it, and the daemon's end.
-pub(super) fn status(error: IoError) -> Status {
+/// mount survives a target that is away for longer than the session waits for it, and the daemon's end. Where nothing
+/// waits for the unit, it is told that it failed.
+pub(super) fn status(error: IoError, attached: Option<&Attached>) -> Status {
     match error {
         IoError::OutOfRange | IoError::Invalid => Status::Inval,
         IoError::ReadOnly => Status::ReadOnly,
         IoError::Unsupported => Status::NotSupported,
         IoError::NoSpace => Status::NoSpace,
-        IoError::Offline | IoError::Aborted => Status::Jukebox,
+        IoError::Offline | IoError::Aborted => later(attached),
         IoError::ReservationConflict | IoError::Target { .. } | IoError::TimedOut => Status::Io,
+    }
+}
+
+/// What a client is told of a unit that may be there in a while.
+pub(super) fn later(attached: Option<&Attached>) -> Status {
+    match attached {
+        Some(attached) if !attached.waits() => Status::Io,
+        _ => Status::Jukebox,
     }
 }
 
 impl Pending {
     /// The bytes of a READ: in `data`, or in `body`, which they fill.
     fn read(self, data: &[u8], body: Option<Buffer>) {
-        let Pending { share, xid, attributes, what } = self;
+        let Pending { share, xid, attributes, what, .. } = self;
         let What::Read { end } = what else { return };
         let length = body.as_ref().map_or(data.len(), Buffer::len);
         let behind = if body.is_some() { length + padding(length) } else { 0 };
@@ -81,7 +100,7 @@ impl Pending {
 
     /// Tells the client a status.
     pub(super) fn refuse(self, status: Status) {
-        let Pending { share, xid, attributes, what } = self;
+        let Pending { share, xid, attributes, what, .. } = self;
         let results = |out: &mut Vec<u8>| put_failure(out, what.procedure(), status, Some(&attributes));
         share.reply(|out| put_reply(out, xid, 0, results), None, 0);
     }
@@ -103,7 +122,7 @@ impl Answer for Pending {
     }
 
     fn done(self) {
-        let Pending { share, xid, attributes, what } = self;
+        let Pending { share, xid, attributes, what, .. } = self;
         let results = |out: &mut Vec<u8>| {
             out.u32(0);
             put_wcc(out, Some(&attributes));
@@ -121,6 +140,10 @@ impl Answer for Pending {
     }
 
     fn failed(self, error: IoError) {
-        self.refuse(status(error));
+        let status = status(error, self.attached.as_deref());
+        if status == Status::Io && !matches!(self.what, What::Read { .. }) {
+            self.complaints.of_lost_data(&error);
+        }
+        self.refuse(status);
     }
 }

@@ -19,17 +19,18 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Pending, What};
+use super::answer::{Pending, What, later};
+use super::attached::Attached;
 use super::files::{self, read_handle};
-use super::handle::{Object, UnitId};
+use super::handle::UnitId;
 use super::mount;
 use super::replies::{PATIENCE, Replies};
 use super::rpc::{self, Call, LAST_FRAGMENT, Refusal, put_refusal, put_reply};
 use super::setup::FlushPolicy;
-use super::volume::{File, MAX_IO, Place, Volume};
+use super::volume::{File, MAX_IO, Place, Shown, Volume};
 use super::wire::{Stable, Status, procedure, program, put_failure, put_post_op};
 use super::xdr::{Garbage, Reader, Write, padding};
 
@@ -57,6 +58,13 @@ const LARGE: usize = 64 << 10;
 /// Socket buffers: a few long requests.
 const SOCKET_BUFFER: usize = 2 << 20;
 
+/// The most fragments of one call: as many as libtirpc makes of the longest.
+const MAX_FRAGMENTS: usize = 1024;
+
+/// How long a client may be here that has shown neither a path that is good nor a handle. mount_nfs, which connects
+/// before it mounts, has done both in a moment.
+const UNKNOWN: Duration = Duration::from_secs(30);
+
 /// How long a server that stops waits for answers that are about to come.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -79,8 +87,16 @@ pub(super) async fn serve(
         tracing::debug!("an NFS connection keeps its small socket buffers: {error}");
     }
     let ring = Ring::kept(RING);
-    let mut connection =
-        Connection { seat, volume, replies: Replies::new(), ring, claims: Vec::new(), settled: false, large: false };
+    let mut connection = Connection {
+        seat,
+        known_by: Some(Instant::now() + UNKNOWN),
+        volume,
+        replies: Replies::new(),
+        ring,
+        claims: Vec::new(),
+        settled: false,
+        large: false,
+    };
     let (stream, end) = connection.run(stream, &stop).await?;
     let End::Elsewhere(lane) = end else { return Ok(()) };
     let stream = stream.into_std()?;
@@ -102,6 +118,8 @@ enum End {
 
 struct Connection {
     seat: Arc<Seat>,
+    /// When it has to leave if it has not shown by then what it is here for; nothing once it has.
+    known_by: Option<Instant>,
     volume: Arc<Volume>,
     replies: Arc<Replies>,
     ring: Ring,
@@ -146,8 +164,12 @@ impl Connection {
         loop {
             let Some(mark) = self.next_mark(reader).await? else { return Ok(End::Over) };
             self.seat.touch();
+            if mark & LAST_FRAGMENT == 0 {
+                self.join_fragments(reader).await?;
+                continue;
+            }
             let length = (mark & !LAST_FRAGMENT) as usize;
-            if mark & LAST_FRAGMENT == 0 || length > MAX_RECORD {
+            if length > MAX_RECORD {
                 return Err(garbage("it sent something that is no call"));
             }
             let head = length.min(MAX_HEAD);
@@ -178,10 +200,57 @@ impl Connection {
         }
     }
 
+    /// Makes one fragment of those that the ring begins with (RFC 5531 §11). Apple's client and Linux' send none, but
+    /// libtirpc does, where a call is longer than its buffer.
+    async fn join_fragments(&mut self, reader: &mut ReadHalf<'_>) -> io::Result<()> {
+        // Whoever has shown nothing has nothing long to say.
+        let longest = MARK + if self.known_by.is_some() { MAX_HEAD } else { MAX_RECORD };
+        let mut whole = vec![0; MARK];
+        for _ in 0..MAX_FRAGMENTS {
+            self.fill(reader, MARK).await?;
+            let mark = self.ring.filled().first_chunk().map_or(0, |mark| u32::from_be_bytes(*mark));
+            let (last, length) = (mark & LAST_FRAGMENT != 0, (mark & !LAST_FRAGMENT) as usize);
+            if (length == 0 && !last) || length > longest - whole.len() {
+                break;
+            }
+            self.ring.consume(MARK);
+            let begin = whole.len();
+            whole.resize(begin + length, 0);
+            receive(&mut self.ring, reader, whole.get_mut(begin..).unwrap_or_default()).await?;
+            if last {
+                let mark = (whole.len() - MARK) as u32 | LAST_FRAGMENT;
+                whole.iter_mut().zip(mark.to_be_bytes()).for_each(|(to, from)| *to = from);
+                let rest = self.ring.filled();
+                self.ring = Ring::new(RING + whole.len()).holding([&whole, rest]);
+                return Ok(());
+            }
+        }
+        Err(garbage("it sent fragments that are no call"))
+    }
+
+    /// The client has shown what it is here for.
+    fn is_known(&mut self) {
+        self.known_by = None;
+        self.seat.is_known();
+    }
+
+    /// What a client shows a handle for, and what is there.
+    async fn place(&mut self, handle: Result<Shown, Status>) -> Result<(Shown, Place), Status> {
+        let shown = handle?;
+        self.is_known();
+        let place = self.volume.place(&shown).await?;
+        Ok((shown, place))
+    }
+
     /// Carries out a call that has come in full.
     async fn perform(&mut self, call: &Call, length: usize) -> io::Result<Option<End>> {
         let Call { xid, procedure: number, user, .. } = *call;
-        if call.version != program::VERSION && matches!(call.program, program::NFS | program::MOUNT) {
+        let version = match call.program {
+            program::NFS => call.version == program::VERSION,
+            program::MOUNT => mount::has(call.version, number),
+            _ => true,
+        };
+        if !version {
             self.refuse(xid, Refusal::Version).await;
             return Ok(None);
         }
@@ -189,7 +258,12 @@ impl Connection {
             let share = self.replies.begin(0).await;
             let mut results = Vec::new();
             match mount::perform(&self.volume, number, self.arguments(call, length), &mut results) {
-                Ok(()) => share.reply(|out| put_reply(out, xid, 0, |out| out.extend(results)), None, 0),
+                Ok(mounted) => {
+                    share.reply(|out| put_reply(out, xid, 0, |out| out.extend(results)), None, 0);
+                    if mounted {
+                        self.is_known();
+                    }
+                }
                 Err(refusal) => share.reply(|out| put_refusal(out, xid, refusal, program::VERSION), None, 0),
             }
             return Ok(None);
@@ -207,28 +281,20 @@ impl Connection {
             return Ok(None);
         }
         let mut arguments = self.arguments(call, length);
-        let Ok(object) = read_handle(&mut arguments).map(|handle| Object::of_handle(handle, self.volume.secret()))
-        else {
+        let Ok(shown) = read_handle(&mut arguments).map(|handle| self.volume.shown(handle)) else {
             self.refuse(xid, Refusal::Arguments).await;
             return Ok(None);
         };
-        let place = match object {
-            Some(object) => {
-                self.seat.is_known();
-                self.volume.place(object).await
-            }
-            None => Err(Status::BadHandle),
-        };
-        let place = match place {
-            Ok(place) => place,
+        let (shown, place) = match self.place(shown).await {
+            Ok(found) => found,
             Err(status) => {
                 self.fail(call, status).await;
                 return Ok(None);
             }
         };
         match (&place, number) {
-            (Place::File(file), procedure::READ) => self.read(call, file, length).await,
-            (Place::File(file), procedure::COMMIT) => self.commit(call, file).await,
+            (Place::File(file), procedure::READ) => self.read(call, file, shown.attached, length).await,
+            (Place::File(file), procedure::COMMIT) => self.commit(call, file, shown.attached).await,
             (Place::Proof(id), procedure::READ) => {
                 self.read_proof(call, *id, length).await;
                 Ok(None)
@@ -248,7 +314,7 @@ impl Connection {
                     return Ok(None);
                 }
                 let (volume, place) = (&*self.volume, &place);
-                let request = files::Request { volume, place, user, procedure: number, arguments };
+                let request = files::Request { volume, place, shown: &shown, user, procedure: number, arguments };
                 let mut results = Vec::new();
                 match files::perform(request, &mut results) {
                     Ok(()) => share.reply(|out| put_reply(out, xid, 0, |out| out.extend(results)), None, 0),
@@ -259,7 +325,13 @@ impl Connection {
         }
     }
 
-    async fn read(&mut self, call: &Call, file: &Arc<File>, length: usize) -> io::Result<Option<End>> {
+    async fn read(
+        &mut self,
+        call: &Call,
+        file: &Arc<File>,
+        attached: Option<Arc<Attached>>,
+        length: usize,
+    ) -> io::Result<Option<End>> {
         if let Some(lane) = self.better_lane(file) {
             return Ok(Some(End::Elsewhere(lane)));
         }
@@ -269,19 +341,20 @@ impl Connection {
             self.refuse(call.xid, Refusal::Arguments).await;
             return Ok(None);
         };
-        if !self.may_use(file) {
-            self.fail(call, Status::Jukebox).await;
+        if let Err(status) = self.may_use(file, attached.as_deref()) {
+            self.fail(call, status).await;
             return Ok(None);
         }
-        let attributes = self.volume.file_attributes(file);
+        let attributes = self.volume.file_attributes(file, attached.as_deref());
         let there = attributes.size.saturating_sub(offset);
         let length = there.min(count.min(MAX_IO).into()) as usize;
-        let share = self.replies.begin(length).await;
         let what = What::Read { end: length as u64 == there };
-        let pending = Pending { share, xid: call.xid, attributes, what };
+        let pending = self.pending(call, file, attached.clone(), length, what).await;
         match length {
             0 => pending.data(&[]),
-            _ => file.bytes.read_soon(offset, length, pending).await,
+            _ => unless_refused(attached.as_deref(), file.bytes.read_soon(offset, length, pending))
+                .await
+                .unwrap_or_default(),
         }
         Ok(None)
     }
@@ -300,7 +373,7 @@ impl Connection {
         let from = usize::try_from(offset).map_or(content.len(), |offset| offset.min(content.len()));
         let (_, rest) = content.split_at(from);
         let data = rest.get(..count as usize).unwrap_or(rest);
-        let (attributes, end) = (self.volume.attributes(&Place::Proof(id)), data.len() == rest.len());
+        let (attributes, end) = (self.volume.attributes(&Place::Proof(id), None), data.len() == rest.len());
         let results = |out: &mut Vec<u8>| {
             out.u32(0);
             put_post_op(out, Some(&attributes));
@@ -311,20 +384,39 @@ impl Connection {
         self.replies.begin(0).await.reply(|out| put_reply(out, call.xid, 0, results), None, 0);
     }
 
-    async fn commit(&mut self, call: &Call, file: &Arc<File>) -> io::Result<Option<End>> {
-        if !self.may_use(file) {
-            self.fail(call, Status::Jukebox).await;
+    async fn commit(
+        &mut self,
+        call: &Call,
+        file: &Arc<File>,
+        attached: Option<Arc<Attached>>,
+    ) -> io::Result<Option<End>> {
+        if let Err(status) = self.may_store(file, attached.as_deref()) {
+            self.fail(call, status).await;
             return Ok(None);
         }
         let what = What::Commit { verifier: self.volume.verifier };
-        let share = self.replies.begin(0).await;
-        let pending = Pending { share, xid: call.xid, attributes: self.volume.file_attributes(file), what };
+        let pending = self.pending(call, file, attached.clone(), 0, what).await;
         if file.unit.geometry().write_cache {
-            file.bytes.flush(pending);
+            unless_refused(attached.as_deref(), async { file.bytes.flush(pending) }).await.unwrap_or_default();
         } else {
             pending.done();
         }
         Ok(None)
+    }
+
+    /// A request that is about so many bytes of a file, as soon as there is room for it.
+    async fn pending(
+        &self,
+        call: &Call,
+        file: &File,
+        attached: Option<Arc<Attached>>,
+        bytes: usize,
+        what: What,
+    ) -> Pending {
+        let share = self.replies.begin(bytes).await;
+        let (attributes, complaints) =
+            (self.volume.file_attributes(file, attached.as_deref()), file.complaints.clone());
+        Pending { share, xid: call.xid, attributes, what, attached, since: Instant::now(), complaints }
     }
 
     /// Carries out a WRITE of which the first `min(length, MAX_HEAD)` bytes have come. When it is refused,
@@ -343,24 +435,19 @@ impl Connection {
             self.skip(reader, MARK + length).await?;
             return Ok(None);
         }
-        let place = match Object::of_handle(arguments.handle, self.volume.secret()) {
-            Some(object) => {
-                self.seat.is_known();
-                self.volume.place(object).await
-            }
-            None => Err(Status::BadHandle),
+        let shown = self.volume.shown(arguments.handle);
+        let (file, attached) = match self.place(shown).await {
+            Ok((shown, Place::File(file))) if count == payload => (Ok(file), shown.attached),
+            Ok((shown, Place::File(_))) => (Err(Status::Inval), shown.attached),
+            Ok((shown, Place::Proof(_))) => (Err(Status::Access), shown.attached),
+            Ok((shown, _)) => (Err(Status::IsDir), shown.attached),
+            Err(status) => (Err(status), None),
         };
-        let file = match place {
-            Ok(Place::File(file)) if count == payload => Ok(file),
-            Ok(Place::File(_)) => Err(Status::Inval),
-            Ok(Place::Proof(_)) => Err(Status::Access),
-            Ok(_) => Err(Status::IsDir),
-            Err(status) => Err(status),
-        };
+        let file = file.and_then(|file| self.may_store(&file, attached.as_deref()).map(|()| file));
         let file = match file {
-            Ok(file) if self.may_use(&file) => file,
-            refused => {
-                self.fail(call, refused.err().unwrap_or(Status::Jukebox)).await;
+            Ok(file) => file,
+            Err(status) => {
+                self.fail(call, status).await;
                 self.skip(reader, MARK + length).await?;
                 return Ok(None);
             }
@@ -374,17 +461,16 @@ impl Connection {
         let geometry = file.unit.geometry();
         let fua = stable != Stable::Unstable || file.policy == FlushPolicy::WriteThrough;
         let stable = if fua || !geometry.write_cache { Stable::FileSync } else { Stable::Unstable };
-        let share = self.replies.begin(payload).await;
         let what = What::Write { count: payload as u32, stable, verifier: self.volume.verifier };
-        let pending = Pending { share, xid: call.xid, attributes: self.volume.file_attributes(&file), what };
+        let pending = self.pending(call, &file, attached.clone(), payload, what).await;
         let mut left = payload;
-        if offset.checked_add(payload as u64).is_none_or(|end| end > geometry.bytes()) {
+        if offset.checked_add(payload as u64).is_none_or(|end| end > pending.attributes.size) {
             pending.refuse(Status::NoSpace);
         } else {
             match file.bytes.begin_write(offset, payload, fua, pending) {
                 Err((pending, error)) => pending.failed(error),
                 Ok(mut writing) => {
-                    while let Some(mut filling) = writing.next().await {
+                    while let Some(Some(mut filling)) = unless_refused(attached.as_deref(), writing.next()).await {
                         let bytes = filling.bytes();
                         left = left.saturating_sub(bytes.len());
                         receive(&mut self.ring, reader, bytes).await?;
@@ -409,12 +495,27 @@ impl Connection {
 
     /// Whether the client may use the unit, as which it is noted. A benchmark that writes to it is a
     /// matter of minutes.
-    fn may_use(&mut self, file: &File) -> bool {
+    ///
+    /// # Errors
+    /// What to answer if it may not.
+    fn may_use(&mut self, file: &File, attached: Option<&Attached>) -> Result<(), Status> {
+        if attached.is_some_and(|attached| attached.standing().refuses()) {
+            return Err(Status::Io);
+        }
         if !self.claims.iter().any(|(id, _)| *id == file.id) {
-            let Some(claim) = self.volume.claim(file) else { return false };
+            let claim = self.volume.claim(file).ok_or_else(|| later(attached))?;
             self.claims.push((file.id, claim));
         }
-        true
+        Ok(())
+    }
+
+    /// As [`may_use`](Self::may_use), for what is to be stored.
+    fn may_store(&mut self, file: &File, attached: Option<&Attached>) -> Result<(), Status> {
+        self.may_use(file, attached).inspect_err(|status| {
+            if *status == Status::Io {
+                file.complaints.of_lost_data(&"the unit does not answer, or is being detached by force");
+            }
+        })
     }
 
     async fn refuse(&self, xid: u32, refusal: Refusal) {
@@ -444,12 +545,18 @@ impl Connection {
                 return Ok(Some(u32::from_be_bytes(*mark)));
             }
             let between = self.ring.filled().is_empty();
+            if self.ring.size() > RING && self.ring.filled().len() < RING {
+                // It was made for fragments.
+                self.ring = Ring::kept(RING).holding([self.ring.filled(), &[]]);
+            }
+            let known_by = self.known_by;
             let room = self.ring.room();
             let most = if self.large { MARK + MAX_HEAD } else { room.len() };
             let room = room.get_mut(..most).unwrap_or_default();
-            let n = match between {
-                true => reader.read(room).await?,
-                false => patiently(reader.read(room)).await?,
+            let n = match (between, known_by) {
+                (true, None) => reader.read(room).await?,
+                (true, Some(by)) => timeout_at(by, reader.read(room)).await.map_err(|_| shows_nothing())??,
+                (false, _) => patiently(reader.read(room)).await?,
             };
             if n == 0 {
                 return if between { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
@@ -527,6 +634,14 @@ async fn receive(ring: &mut Ring, reader: &mut ReadHalf<'_>, bytes: &mut [u8]) -
     Ok(())
 }
 
+/// Does what has the unit do something, unless its attach refuses all I/O meanwhile.
+async fn unless_refused<T>(attached: Option<&Attached>, work: impl Future<Output = T>) -> Option<T> {
+    match attached {
+        Some(attached) => attached.unless_refused(work).await,
+        None => Some(work.await),
+    }
+}
+
 /// A client that is silent in the middle of a call, for which a buffer is kept, is let go.
 async fn patiently<T>(read: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let silent = |_| io::Error::new(io::ErrorKind::TimedOut, "it stopped in the middle of a call");
@@ -536,6 +651,10 @@ async fn patiently<T>(read: impl Future<Output = io::Result<T>>) -> io::Result<T
 /// Whether the client has closed the connection, as far as is known.
 fn is_closed(stream: &TcpStream) -> bool {
     matches!(stream.ready(Interest::READABLE).now_or_never(), Some(Ok(ready)) if ready.is_read_closed())
+}
+
+fn shows_nothing() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "it has shown neither a path nor a handle")
 }
 
 fn garbage(what: &'static str) -> io::Error {

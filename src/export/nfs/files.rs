@@ -3,9 +3,11 @@
 //! The files are as a block device is: their length is what it is, a truncation to nothing (as of
 //! `cp` or of O_TRUNC) changes nothing, and nothing can be made, renamed or removed.
 
+use super::answer::later;
+use super::handle::{Handle, LENGTH};
 use super::proof;
 use super::rpc::Refusal;
-use super::volume::{Place, Volume};
+use super::volume::{Place, Shown, Volume};
 use super::wire::{Attributes, CHANGED, MAX_HANDLE, MAX_NAME, MAX_PATH, Status, access, procedure};
 use super::wire::{put_failure, put_post_op, put_wcc};
 use super::xdr::{Garbage, NfsTime, Reader, Write};
@@ -33,6 +35,8 @@ pub(super) struct Request<'a> {
     pub(super) volume: &'a Volume,
     /// What the handle stands for.
     pub(super) place: &'a Place,
+    /// What it is good for: so are the handles in the results.
+    pub(super) shown: &'a Shown,
     /// Who the client says it asks for.
     pub(super) user: Option<u32>,
     pub(super) procedure: u32,
@@ -41,7 +45,7 @@ pub(super) struct Request<'a> {
 
 /// Carries it out and appends the results.
 pub(super) fn perform(request: Request<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let attributes = request.volume.attributes(request.place);
+    let attributes = request.attributes(request.place);
     let (number, before) = (request.procedure, out.len());
     match request.succeed(out, &attributes) {
         Ok(()) => Ok(()),
@@ -107,22 +111,7 @@ impl Request<'_> {
                 let (_names, all) = (self.arguments.u32()?, self.arguments.u32()?);
                 self.list(out, attributes, cookie, all as usize, true)?;
             }
-            procedure::FSSTAT => {
-                let size = match self.place {
-                    Place::File(_) => attributes.size,
-                    place => place
-                        .entries(self.volume)
-                        .iter()
-                        .fold(0, |all: u64, file| all.saturating_add(file.unit.geometry().bytes())),
-                };
-                out.u32(0);
-                put_post_op(out, Some(attributes));
-                // Bytes in all, free, and free for the user; then the same of files.
-                for number in [size, 0, 0, 1 << 20, 0, 0] {
-                    out.u64(number);
-                }
-                out.u32(0);
-            }
+            procedure::FSSTAT => self.fs_stat(out, attributes),
             procedure::FSINFO => self.fs_info(out, attributes),
             procedure::PATHCONF => {
                 out.u32(0);
@@ -139,6 +128,14 @@ impl Request<'_> {
         Ok(())
     }
 
+    fn attributes(&self, place: &Place) -> Attributes {
+        self.volume.attributes(place, self.shown.attached.as_deref())
+    }
+
+    fn handle_of(&self, place: &Place) -> [u8; LENGTH] {
+        Handle { object: place.object(), nonce: self.shown.nonce() }.bytes(self.volume.secret())
+    }
+
     fn directory(&self) -> Result<(), Status> {
         match self.place {
             Place::File(_) | Place::Proof(_) => Err(Status::NotDir),
@@ -151,12 +148,12 @@ impl Request<'_> {
         self.directory()?;
         let found = self.find(name).ok_or(match self.place {
             // Its only file may be there in a moment.
-            Place::Directory(_, None) => Status::Jukebox,
+            Place::Directory(_, None) => later(self.shown.attached.as_deref()),
             _ => Status::NoEnt,
         })?;
         out.u32(0);
-        out.opaque(&found.object().handle(self.volume.secret()));
-        put_post_op(out, Some(&self.volume.attributes(&found)));
+        out.opaque(&self.handle_of(&found));
+        put_post_op(out, Some(&self.attributes(&found)));
         put_post_op(out, Some(attributes));
         Ok(())
     }
@@ -198,8 +195,8 @@ impl Request<'_> {
         };
         out.u32(0);
         out.bool(true);
-        out.opaque(&file.object().handle(self.volume.secret()));
-        put_post_op(out, Some(&self.volume.attributes(&file)));
+        out.opaque(&self.handle_of(&file));
+        put_post_op(out, Some(&self.attributes(&file)));
         put_wcc(out, Some(attributes));
         Ok(())
     }
@@ -232,7 +229,7 @@ impl Request<'_> {
         let files = files.iter().map(|file| (file.id.file_id(), file.name.as_bytes(), Place::File(file.clone())));
         let (mut left, mut any, mut all) = (most.saturating_sub(AROUND), false, true);
         for (next, name, place) in dots.into_iter().chain(files).filter(|(next, ..)| *next > cookie) {
-            let attributes = self.volume.attributes(&place);
+            let attributes = self.attributes(&place);
             let before = out.len();
             out.bool(true);
             out.u64(attributes.file_id);
@@ -241,7 +238,7 @@ impl Request<'_> {
             if plus {
                 put_post_op(out, Some(&attributes));
                 out.bool(true);
-                out.opaque(&place.object().handle(self.volume.secret()));
+                out.opaque(&self.handle_of(&place));
             }
             let length = out.len() - before;
             if length > left {
@@ -258,6 +255,28 @@ impl Request<'_> {
         out.bool(false);
         out.bool(all);
         Ok(())
+    }
+
+    /// A file system without room would be true of new files, of which there can be none. But who asks has the file
+    /// that is there in mind, which can be written from its first byte to its last and needs no room for it: all of it
+    /// is free, unless it is read-only.
+    fn fs_stat(&self, out: &mut Vec<u8>, attributes: &Attributes) {
+        let files = match self.place {
+            Place::File(file) => vec![file.clone()],
+            place => place.entries(self.volume),
+        };
+        let (mut all, mut free) = (0u64, 0u64);
+        for geometry in files.iter().map(|file| file.unit.geometry()) {
+            all = all.saturating_add(geometry.bytes());
+            free = free.saturating_add(if geometry.read_only { 0 } else { geometry.bytes() });
+        }
+        out.u32(0);
+        put_post_op(out, Some(attributes));
+        // Bytes in all, free, and free for the user; then the same of files, and the directory is one.
+        for number in [all, free, free, files.len() as u64 + 1, 0, 0] {
+            out.u64(number);
+        }
+        out.u32(0);
     }
 
     fn fs_info(&self, out: &mut Vec<u8>, attributes: &Attributes) {

@@ -1,23 +1,25 @@
 //! File handles: what they stand for, and a code that only this installation can make.
 //!
 //! ```text
-//!   0        1        2 … 4     4 … 24                        24 … 40
-//!   version  kind     0         which unit: SHA-256(name)     SHA-256(secret, bytes 0 … 24)
+//!   0        1        2 … 4     4 … 24                        24 … 40     40 … 56
+//!   version  kind     0         which unit: SHA-256(name)     nonce       SHA-256(secret, bytes 0 … 40)
 //! ```
-//! They follow from the unit's name and the installation's secret and nothing else, so a client may keep
-//! them for as long as it likes.
+//! One that was got by a ticket has the nonce of its attach, and is good as long as that. One that was got by the
+//! path of the installation has none: it follows from the unit's name and the secret alone, and a client may keep
+//! it for as long as it likes.
 
 use std::fmt;
 use std::hint::black_box;
+use std::io;
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// How long a handle is, in bytes.
-pub(super) const LENGTH: usize = 40;
+pub(super) const LENGTH: usize = 56;
 
-const VERSION: u8 = 1;
-const CODED: usize = 24;
+const VERSION: u8 = 2;
+const CODED: usize = 40;
 
 /// What an installation knows and nobody else. It prints as dots and is wiped when it goes.
 #[derive(Clone)]
@@ -89,6 +91,38 @@ impl UnitId {
     }
 }
 
+/// What tells one attach of a unit from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Nonce([u8; 16]);
+
+impl Nonce {
+    /// That of no attach: of what is got by the installation's path.
+    pub(super) const NONE: Nonce = Nonce([0; 16]);
+
+    /// A new one.
+    ///
+    /// # Errors
+    /// If the system gives no random numbers.
+    pub(super) fn new() -> io::Result<Nonce> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+        Ok(Nonce(nonce))
+    }
+
+    /// From 32 hexadecimal digits, as it displays.
+    pub(super) fn parse(digits: &str) -> Option<Nonce> {
+        let all = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = u128::from_str_radix(digits, 16).ok().filter(|_| all)?;
+        Some(Nonce(number.to_be_bytes())).filter(|nonce| *nonce != Nonce::NONE)
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
 /// What a handle stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Object {
@@ -102,10 +136,18 @@ pub(super) enum Object {
     Proof(UnitId),
 }
 
-impl Object {
-    /// Its handle.
-    pub(super) fn handle(&self, secret: &Secret) -> [u8; LENGTH] {
-        let (kind, id) = match self {
+/// A handle, understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Handle {
+    pub(super) object: Object,
+    /// Of the attach for which it is good.
+    pub(super) nonce: Nonce,
+}
+
+impl Handle {
+    /// As clients get it.
+    pub(super) fn bytes(&self, secret: &Secret) -> [u8; LENGTH] {
+        let (kind, id) = match &self.object {
             Object::Root => (1, UnitId([0; 20])),
             Object::Directory(id) => (2, *id),
             Object::File(id) => (3, *id),
@@ -113,29 +155,31 @@ impl Object {
         };
         let mut handle = [0; LENGTH];
         let (coded, code) = handle.split_at_mut(CODED);
-        for (to, from) in coded.iter_mut().zip([VERSION, kind, 0, 0].into_iter().chain(id.0)) {
+        for (to, from) in coded.iter_mut().zip([VERSION, kind, 0, 0].into_iter().chain(id.0).chain(self.nonce.0)) {
             *to = from;
         }
         code.copy_from_slice(&secret.code(coded));
         handle
     }
 
-    /// What a client's handle stands for; `None` for one that was not made by this installation.
-    pub(super) fn of_handle(handle: &[u8], secret: &Secret) -> Option<Object> {
+    /// A client's; `None` for one that was not made by this installation.
+    pub(super) fn read(handle: &[u8], secret: &Secret) -> Option<Handle> {
         let handle: &[u8; LENGTH] = handle.try_into().ok()?;
         let (coded, code) = handle.split_at(CODED);
         if !same(&secret.code(coded), code) {
             return None;
         }
-        let (head, id) = coded.split_first_chunk()?;
-        let id = UnitId(id.try_into().ok()?);
-        match *head {
-            [VERSION, 1, 0, 0] => Some(Object::Root),
-            [VERSION, 2, 0, 0] => Some(Object::Directory(id)),
-            [VERSION, 3, 0, 0] => Some(Object::File(id)),
-            [VERSION, 4, 0, 0] => Some(Object::Proof(id)),
-            _ => None,
-        }
+        let (head, rest) = coded.split_first_chunk()?;
+        let (id, nonce) = rest.split_first_chunk()?;
+        let (id, nonce) = (UnitId(*id), Nonce(nonce.try_into().ok()?));
+        let object = match *head {
+            [VERSION, 1, 0, 0] => Object::Root,
+            [VERSION, 2, 0, 0] => Object::Directory(id),
+            [VERSION, 3, 0, 0] => Object::File(id),
+            [VERSION, 4, 0, 0] => Object::Proof(id),
+            _ => return None,
+        };
+        Some(Handle { object, nonce })
     }
 }
 
@@ -147,24 +191,36 @@ mod tests {
 
     #[test]
     fn a_handle_stands_for_the_same_thing_in_the_next_life() {
-        for object in [Object::Root, Object::Directory(UnitId::of(UNIT)), Object::File(UnitId::of(UNIT))] {
-            let handle = object.handle(&Secret::new([7; 32]));
-            assert_eq!(Object::of_handle(&handle, &Secret::new([7; 32])), Some(object));
+        for nonce in [Nonce::NONE, Nonce([3; 16])] {
+            for object in [Object::Root, Object::Directory(UnitId::of(UNIT)), Object::File(UnitId::of(UNIT))] {
+                let handle = Handle { object, nonce };
+                let bytes = handle.bytes(&Secret::new([7; 32]));
+                assert_eq!(Handle::read(&bytes, &Secret::new([7; 32])), Some(handle));
+            }
         }
     }
 
     #[test]
     fn a_handle_of_another_installation_or_with_a_changed_bit_stands_for_nothing() {
         let secret = Secret::new([7; 32]);
-        let handle = Object::File(UnitId::of(UNIT)).handle(&secret);
-        assert_eq!(Object::of_handle(&handle, &Secret::new([8; 32])), None);
+        let handle = Handle { object: Object::File(UnitId::of(UNIT)), nonce: Nonce([3; 16]) }.bytes(&secret);
+        assert_eq!(Handle::read(&handle, &Secret::new([8; 32])), None);
         for bit in 0..LENGTH * 8 {
             let mut changed = handle;
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Object::of_handle(&changed, &secret), None, "bit {bit}");
+            assert_eq!(Handle::read(&changed, &secret), None, "bit {bit}");
         }
-        assert_eq!(Object::of_handle(&handle[..39], &secret), None);
-        assert_eq!(Object::of_handle(&[], &secret), None);
+        assert_eq!(Handle::read(&handle[..LENGTH - 1], &secret), None);
+        assert_eq!(Handle::read(&[], &secret), None);
+    }
+
+    #[test]
+    fn a_nonce_is_read_as_it_is_written() {
+        let nonce = Nonce([0x0a; 16]);
+        assert_eq!(Nonce::parse(&nonce.to_string()), Some(nonce));
+        for bad in ["", "0a", "+a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", &Nonce::NONE.to_string()] {
+            assert_eq!(Nonce::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -13,13 +13,16 @@
 //! - **Stable storage.** A write is on it before it is answered (`FILE_SYNC`), by FUA or by SYNCHRONIZE CACHE,
 //!   unless the unit's [`FlushPolicy`] says otherwise; COMMIT is a SYNCHRONIZE CACHE. The write verifier is
 //!   new at each start.
-//! - **A client outlives the server.** Handles follow from a unit's name and the installation's secret, the
-//!   port stays, and READ, WRITE and COMMIT may come twice: a client that mounts `hard` goes on where it was.
+//! - **A client outlives the server.** Handles follow from a unit's name, its attach and the installation's secret,
+//!   the port stays, and READ, WRITE and COMMIT may come twice: a client that mounts `hard` goes on where it was.
 //!   A unit that is not there yet, or that has been away for too long, is answered `NFS3ERR_JUKEBOX`: try again
 //!   later. One that was logged out of is answered `NFS3ERR_STALE`.
-//! - **Who may.** Only this machine; on Linux only its root and the daemon's own user, as the kernel says
-//!   whose a connection is. A handle carries a code that takes the secret to make, and a client gets its first
-//!   handle only for a path: the secret itself, or a ticket (see [`Tickets`]) that is good for one mount.
+//! - **Nothing waits for long where nothing is mounted.** As long as no volume of a unit's disk is, its I/O is answered
+//!   `NFS3ERR_IO` after half a minute, and at once from then on until the unit answers again ([`Attachment`]).
+//! - **Who may.** Only this machine's root and the daemon's own user, as the system says whose a connection is
+//!   ([`Owners`]); where it does not, everybody of this machine may connect. A handle carries a code that takes the secret to make, and a client gets its first
+//!   handle only for a path: the secret itself, or a [`Ticket`] that is good for one mount and leads to handles that
+//!   are good for one attach. A client that has shown neither ticket nor handle for half a minute is let go.
 //!   What a client says of its user (AUTH_SYS) counts for ACCESS and nothing else: it keeps the other users of
 //!   the mount out, as the mode of a file does.
 //! - **Whose it is.** A client that has mounted does not ask who serves it. The daemon does, through the mount: in each unit's
@@ -29,16 +32,19 @@
 //! into the buffers from which they are written, and replies leave from the buffers they were read to.
 
 mod answer;
+mod attached;
+mod attachments;
+mod complaints;
 mod connection;
 mod files;
 mod handle;
 mod mount;
+mod overseer;
 mod peer;
 mod proof;
 mod replies;
 mod rpc;
 mod setup;
-mod tickets;
 mod volume;
 mod wire;
 mod xdr;
@@ -54,12 +60,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+pub use self::attachments::{Attachment, Attachments, Ticket};
 pub use self::handle::Secret;
-use self::peer::Owners;
-pub(crate) use self::peer::SHOWS_OWNERS;
+pub use self::peer::{ListSockets, Owners};
 pub use self::proof::{Proof, Proofs};
 pub use self::setup::{FlushPolicy, Setup};
-pub use self::tickets::Tickets;
 use self::volume::Volume;
 use crate::clients::{self, Caller, Limits, Listener, Place};
 pub(crate) use crate::export::name::file_name;
@@ -82,19 +87,20 @@ pub fn listen(port: u16) -> io::Result<TcpListener> {
 /// most, and all is closed.
 ///
 /// # Errors
-/// If the system gives no random number for the write verifier, or does not tell whose a connection is.
+/// If the system gives no random number for the write verifier.
 pub async fn serve(listener: TcpListener, setup: Setup, stop: CancellationToken) -> io::Result<()> {
     let limits = Limits { all: setup.clients, busy_leave: true };
+    let owners = setup.owners.clone();
     let volume = Volume::new(setup)?;
     let converse = |stream, place, _uid| converse(stream, place, volume.clone(), stop.clone());
-    clients::serve("the NFS export", Loopback { listener, owners: Owners::new()? }, limits, &stop, converse).await;
+    clients::serve("the NFS export", Loopback { listener, owners }, limits, &stop, converse).await;
     Ok(())
 }
 
 /// Clients of this machine.
 struct Loopback {
     listener: TcpListener,
-    owners: Owners,
+    owners: Arc<Owners>,
 }
 
 impl Listener for Loopback {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::attachments::Attachments;
 use super::handle::Secret;
+use super::peer::Owners;
 use super::proof::Proofs;
-use super::tickets::Tickets;
 use crate::block::Registry;
 
 /// When a write that was answered is on stable storage.
@@ -26,8 +27,10 @@ pub struct Setup {
     pub secret: Secret,
     /// The flush policy of a unit, by its name; asked once for each time that a unit appears.
     pub policy: Box<dyn Fn(&str) -> FlushPolicy + Send + Sync>,
-    /// Paths that are good for one mount.
-    pub tickets: Arc<Tickets>,
+    /// Those that units are exported to one by one.
+    pub attachments: Arc<Attachments>,
+    /// Who tells whose a connection is.
+    pub owners: Arc<Owners>,
     /// What only a mount that leads to this server shows.
     pub proofs: Arc<Proofs>,
     /// How many clients are served at a time.

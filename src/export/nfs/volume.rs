@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   handle ─► not ours            NFS3ERR_BADHANDLE
+//!          ─► of an attach that is over                            NFS3ERR_STALE
 //!          ─► there               its file
 //!          ─► was there, is gone  logged out, or not on the target any more: NFS3ERR_STALE
 //!          ─► not there yet       this daemon has just started, perhaps: waits, then NFS3ERR_JUKEBOX
@@ -12,13 +13,15 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::answer::Pending;
-use super::handle::{Object, Secret, UnitId, same};
-use super::peer::SHOWS_OWNERS;
+use super::answer::{Pending, later};
+use super::attached::Attached;
+use super::complaints::Complaints;
+use super::handle::{Handle, Nonce, Object, Secret, UnitId, same};
+use super::overseer::Overseers;
 use super::proof::CONTENT;
 use super::setup::{FlushPolicy, Setup};
 use super::wire::{Attributes, Status};
@@ -45,9 +48,10 @@ pub(super) struct Volume {
     /// To whom everything belongs.
     pub(super) owner: u32,
     group: u32,
-    runtime: Handle,
+    pub(super) runtime: runtime::Handle,
     changed: watch::Receiver<u64>,
     units: Mutex<Units>,
+    overseers: Overseers,
 }
 
 struct Units {
@@ -64,6 +68,22 @@ pub(super) struct File {
     pub(super) unit: Arc<dyn Block>,
     pub(super) bytes: Bytes<Pending>,
     pub(super) policy: FlushPolicy,
+    pub(super) complaints: Arc<Complaints>,
+}
+
+/// What a client has shown a handle for.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) object: Object,
+    /// The attach for which it is good.
+    pub(super) attached: Option<Arc<Attached>>,
+}
+
+impl Shown {
+    /// The nonce of handles that are got by it.
+    pub(super) fn nonce(&self) -> Nonce {
+        self.attached.as_ref().map_or(Nonce::NONE, |attached| attached.nonce)
+    }
 }
 
 /// What a handle stands for, now.
@@ -91,8 +111,9 @@ impl Volume {
             verifier,
             owner: nix::unistd::geteuid().as_raw(),
             group: nix::unistd::getegid().as_raw(),
-            runtime: Handle::current(),
+            runtime: runtime::Handle::current(),
             changed,
+            overseers: Overseers::default(),
             units: Mutex::new(Units { seen, there: BTreeMap::new(), gone: BTreeSet::new() }),
         }))
     }
@@ -114,19 +135,36 @@ impl Volume {
     }
 
     /// The directory at a path to mount.
-    pub(super) fn at_path(&self, path: &[u8]) -> Option<Object> {
+    pub(super) fn at_path(&self, path: &[u8]) -> Option<Handle> {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let mut parts = path.splitn(2, |&byte| byte == b'/');
         let (first, rest) = (parts.next()?, parts.next());
         // A path that is seen in the mount table is no secret, except where connections show their owner.
-        if SHOWS_OWNERS && same(first, self.secret().path().as_bytes()) {
-            let Some(name) = rest else { return Some(Object::Root) };
+        if self.setup.owners.are_shown() && same(first, self.secret().path().as_bytes()) {
+            let nonce = Nonce::NONE;
+            let Some(name) = rest else { return Some(Handle { object: Object::Root, nonce }) };
             let file = self.files().into_iter().find(|file| file.name.as_bytes() == name)?;
-            return Some(Object::Directory(file.id));
+            return Some(Handle { object: Object::Directory(file.id), nonce });
         }
-        let unit = self.setup.tickets.redeem(std::str::from_utf8(path).ok()?)?;
-        Some(Object::Directory(UnitId::of(&unit)))
+        let attached = self.setup.attachments.redeem(std::str::from_utf8(path).ok()?)?;
+        Some(Handle { object: Object::Directory(attached.unit_id()), nonce: attached.nonce })
+    }
+
+    /// What a client shows a handle for.
+    ///
+    /// # Errors
+    /// What to answer to one that is not good.
+    pub(super) fn shown(self: &Arc<Self>, handle: &[u8]) -> Result<Shown, Status> {
+        let Handle { object, nonce } = Handle::read(handle, self.secret()).ok_or(Status::BadHandle)?;
+        let attached = match nonce {
+            Nonce::NONE => None,
+            nonce => Some(self.setup.attachments.with(&nonce).ok_or(Status::Stale)?),
+        };
+        if let Some(attached) = &attached {
+            self.overseers.oversee(self, attached);
+        }
+        Ok(Shown { object, attached })
     }
 
     /// All units that are there, in the order of their file ids.
@@ -136,24 +174,28 @@ impl Volume {
         files
     }
 
-    /// What an object is now. Waits a while for a unit that is not there yet.
+    /// What is there now. Waits a while for a unit that is not there yet.
     ///
     /// # Errors
     /// What to answer where there is nothing.
-    pub(super) async fn place(&self, object: Object) -> Result<Place, Status> {
-        let (id, directory) = match object {
+    pub(super) async fn place(&self, shown: &Shown) -> Result<Place, Status> {
+        let (id, directory) = match shown.object {
             Object::Root => return Ok(Place::Root),
             // It waits for no unit: it says who this is, and nothing of the target.
             Object::Proof(id) => return Ok(Place::Proof(id)),
             Object::Directory(id) => (id, true),
             Object::File(id) => (id, false),
         };
+        let attached = shown.attached.as_deref();
         let mut changed = self.changed.clone();
         let arrival = async {
             loop {
                 changed.mark_unchanged();
                 match self.find(id) {
                     Err(Status::Jukebox) if directory => return Ok(Place::Directory(id, None)),
+                    Err(Status::Jukebox) if attached.is_some_and(|attached| attached.standing().refuses()) => {
+                        return Err(Status::Io);
+                    }
                     Err(Status::Jukebox) => {}
                     Err(status) => return Err(status),
                     Ok(file) if directory => return Ok(Place::Directory(id, Some(file))),
@@ -164,7 +206,19 @@ impl Volume {
                 }
             }
         };
-        timeout(HOLD, arrival).await.unwrap_or(Err(Status::Jukebox))
+        if let Ok(found) = timeout(HOLD, arrival).await {
+            return found;
+        }
+        // From now on until it comes, whoever does not wait for it is told so at once.
+        if let Some(attached) = attached {
+            attached.set_away(true);
+        }
+        Err(later(attached))
+    }
+
+    /// The unit with that id, if it is there.
+    pub(super) fn file(&self, id: UnitId) -> Option<Arc<File>> {
+        self.find(id).ok()
     }
 
     fn find(&self, id: UnitId) -> Result<Arc<File>, Status> {
@@ -211,29 +265,35 @@ impl Volume {
             unit.pool().keep_ready();
             let bytes = Bytes::new(unit.clone(), &self.runtime);
             let policy = (self.setup.policy)(&unit_name);
-            let file = Arc::new(File { id, unit_name, name, unit, bytes, policy });
+            let complaints = Arc::new(Complaints::new(unit_name.clone()));
+            let file = Arc::new(File { id, unit_name, name, unit, bytes, policy, complaints });
             left.extend(units.there.insert(id, file));
         }
         left
     }
 
     /// What GETATTR tells of a place.
-    pub(super) fn attributes(&self, place: &Place) -> Attributes {
+    pub(super) fn attributes(&self, place: &Place, attached: Option<&Attached>) -> Attributes {
         let (directory, mode, size, file_id) = match place {
             Place::Root => (true, 0o500, 512, ROOT_ID),
             Place::Directory(id, _) => (true, 0o500, 512, directory_id(*id)),
-            Place::File(file) => return self.file_attributes(file),
+            Place::File(file) => return self.file_attributes(file, attached),
             Place::Proof(id) => (false, 0o400, CONTENT as u64, id.file_id()),
         };
         Attributes { directory, mode, uid: self.owner, gid: self.group, size, file_id }
     }
 
-    /// What GETATTR tells of a unit.
-    pub(super) fn file_attributes(&self, file: &File) -> Attributes {
+    /// What GETATTR tells of a unit. Of one that is attached it never changes, and must not: where the size, the
+    /// times or the file id of a file change under a client that writes to it, Apple's client throws away what it has
+    /// cached, and panics where that races with a page that is being reclaimed ("nfs_vinvalbuf2: ubc_msync failed!",
+    /// Apple's NFS, kext/nfs_bio.c). So one that has another size now is as long as it was until it is detached and
+    /// attached again.
+    pub(super) fn file_attributes(&self, file: &File, attached: Option<&Attached>) -> Attributes {
         let geometry = file.unit.geometry();
         let mode = if geometry.read_only { 0o400 } else { 0o600 };
         let (uid, gid) = (self.owner, self.group);
-        Attributes { directory: false, mode, uid, gid, size: geometry.bytes(), file_id: file.id.file_id() }
+        let size = attached.map_or(geometry.bytes(), |attached| attached.size(geometry.bytes()));
+        Attributes { directory: false, mode, uid, gid, size, file_id: file.id.file_id() }
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use super::check::Misfit;
-use super::inner::{CHANGE_LIMIT, Inner};
+use super::inner::{CHANGE_LIMIT, Inner, LOOK_LIMIT};
 use super::place::{Place, make_directory};
-use crate::block::{Geometry, UnitName};
+use super::volumes::close;
+use crate::block::{Block, Geometry, UnitName, read_first_block};
 use crate::export::attach::AttachError;
 use crate::export::attach::mac_tools::{Tool, attached_device};
 use crate::export::attach::program::Program;
 
 impl Inner {
-    pub(super) async fn attach(self: Arc<Inner>, name: UnitName, geometry: Geometry) -> Result<String, AttachError> {
+    pub(super) async fn attach(self: Arc<Inner>, name: UnitName, block: Arc<dyn Block>) -> Result<String, AttachError> {
+        let geometry = block.geometry();
         let Some(door) = self.door.clone() else {
             return Err(AttachError::NotExported);
         };
@@ -30,22 +34,32 @@ impl Inner {
         let lost = door.moved && known.is_none();
         if let Some(device) = self.take_over(&name, &place, &geometry, known.as_deref(), lost).await? {
             *unit.device() = Some(device.clone());
+            if let Some(attachment) = door.attachments.of(&name).filter(|_| known.is_none()) {
+                self.watch_volumes(&name, attachment);
+            }
             return Ok(device);
         }
         *unit.device() = None;
+        answers(&*block).await?;
         make_directory(&place.point)?;
-        let attached = match self.mount(&name, &place, &door, &geometry).await {
+        let attachment = door
+            .attachments
+            .open(&name)
+            .map_err(|error| AttachError::Failed(format!("what the unit is mounted by cannot be kept: {error}")))?;
+        let attached = match self.mount(&attachment, &place, &door, &geometry).await {
             Ok(()) => self.make_disk(&place, &geometry).await,
             Err(error) => Err(Unmade { why: error, device: None }),
         };
         match attached {
             Ok(device) => {
                 *unit.device() = Some(device.clone());
+                self.watch_volumes(&name, attachment);
                 Ok(device)
             }
             Err(Unmade { why, device }) => {
-                if let Err(second) = self.undo(&place, device).await {
-                    tracing::warn!("what is left of an attach that failed stays: {second}");
+                match self.undo(&place, device).await {
+                    Ok(()) => close(&attachment),
+                    Err(second) => tracing::warn!("what is left of an attach that failed stays: {second}"),
                 }
                 Err(why)
             }
@@ -120,6 +134,16 @@ impl Inner {
         self.force_out(&device).await?;
         self.unmount_by_force(&place.point).await
     }
+}
+
+/// Whether the unit answers. macOS looks at a disk as soon as there is one, and must not have to wait for it.
+async fn answers(unit: &dyn Block) -> Result<(), AttachError> {
+    let why = match timeout(LOOK_LIMIT, read_first_block(unit)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("the target does not answer within {} seconds", LOOK_LIMIT.as_secs()),
+    };
+    Err(AttachError::Failed(format!("its first block cannot be read: {why}")))
 }
 
 /// Why a disk was not made.

@@ -3,6 +3,7 @@
 use super::images::Seen;
 use super::inner::{CHANGE_LIMIT, FORCED_LIMIT, Inner};
 use super::place::Place;
+use super::volumes::close;
 use crate::export::attach::AttachError;
 use crate::export::attach::mac_tools::{Image, dissenters, nodes};
 use crate::export::attach::program::Program;
@@ -13,12 +14,18 @@ impl Inner {
         let _turn = unit.busy.lock().await;
         let place = self.place(name)?;
         let device = unit.device().clone().ok_or(AttachError::NotAttached)?;
+        let attachment = self.door.as_ref().and_then(|door| door.attachments.of(name));
+        if let Some(attachment) = attachment.as_ref().filter(|_| force) {
+            // The tools must not wait for a target that is gone, nor keep macOS waiting.
+            attachment.fail();
+        }
         let image = match self.seen(&place, Some(&device)).await? {
             Seen::Listed(image) | Seen::Unlisted(image) => Some(image),
             // After an eject in the Finder the mount is still there.
             Seen::Nothing => match self.unmount_unused(&place).await {
                 Ok(None) => {
                     *unit.device() = None;
+                    attachment.iter().for_each(close);
                     return Ok(Vec::new());
                 }
                 Err(error) if !force => return Err(error),
@@ -39,6 +46,7 @@ impl Inner {
         }
         *unit.device() = None;
         self.unmount_by_force(&place.point).await?;
+        attachment.iter().for_each(close);
         Ok(said)
     }
 

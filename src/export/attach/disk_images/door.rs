@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::transfers::Transfers;
-use crate::export::nfs::{Proofs, Tickets};
+use crate::export::nfs::{Attachments, Proofs};
 
 /// Where units are exported by NFS.
 #[derive(Debug, Clone)]
@@ -14,8 +14,8 @@ pub struct NfsDoor {
     pub moved: bool,
     /// Nobody else gets it when the daemon is gone, so that what is mounted may wait for the next one.
     pub held: bool,
-    /// Paths to mount.
-    pub tickets: Arc<Tickets>,
+    /// Those that units are exported to one by one.
+    pub attachments: Arc<Attachments>,
     /// What only a mount that leads to this daemon shows.
     pub proofs: Arc<Proofs>,
     /// How much a mount moves at a time.

@@ -15,6 +15,9 @@
 //! detached; a mount of which no disk is listed is unmounted as a person would do it, which the system refuses while
 //! the file is open. That is an error then, and the disk stays.
 //!
+//! Each attach has handles of its own at the export, which end with it, and tells the export whether a volume of the
+//! disk is mounted: only then may I/O wait for a target that is away. Of a unit that does not answer no disk is made.
+//!
 //! Attaching and detaching go on to their end when the caller stops waiting, so that nothing is left behind that
 //! nobody knows of.
 
@@ -32,6 +35,7 @@ mod putting_away;
 mod stale;
 mod taking_over;
 mod transfers;
+mod volumes;
 mod writing_back;
 
 #[cfg(test)]
@@ -91,7 +95,7 @@ impl Way for DiskImages {
     /// NFS or the system makes another disk of it than it is; nothing is left behind.
     async fn attach(&self, unit: &str, block: Arc<dyn Block>) -> Result<PathBuf, AttachError> {
         let (inner, unit) = (self.inner.clone(), unit.to_owned());
-        to_the_end(async move { inner.attach(unit, block.geometry()).await }).await.map(PathBuf::from)
+        to_the_end(async move { inner.attach(unit, block).await }).await.map(PathBuf::from)
     }
 
     /// Takes the disk away: its volumes are unmounted first. With `force` also from programs that use them.

@@ -13,6 +13,7 @@ use crate::block::Geometry;
 use crate::export::attach::AttachError;
 use crate::export::attach::mac_tools::{Image, nfs_mounts, nfs_options};
 use crate::export::attach::program::Program;
+use crate::export::nfs::Attachment;
 
 /// How an attempt to unmount ends.
 enum Unmounted {
@@ -25,21 +26,23 @@ enum Unmounted {
 impl Inner {
     pub(super) async fn mount(
         &self,
-        name: &str,
+        attachment: &Attachment,
         place: &Place,
         door: &NfsDoor,
         geometry: &Geometry,
     ) -> Result<(), AttachError> {
         let options = nfs_options(door.port, geometry, &door.transfers.options(geometry));
+        let failed = |why: &str| AttachError::Failed(format!("the unit's file cannot be mounted: {why}"));
         let mount = async {
-            let ticket = door.tickets.issue(name).map_err(|error| AttachError::Failed(error.to_string()))?;
-            let words = ["-o", &options, &format!("127.0.0.1:/{ticket}"), &place.point.to_string_lossy()];
-            self.run(Program::MountNfs, &words, CHANGE_LIMIT).await
+            let ticket = attachment.ticket().map_err(|error| failed(&error.to_string()))?;
+            let words = ["-o", &options, &format!("127.0.0.1:/{}", ticket.path()), &place.point.to_string_lossy()];
+            let outcome = self.run(Program::MountNfs, &words, CHANGE_LIMIT).await?;
+            let why = ticket.hidden_in(&outcome.reason());
+            Ok::<_, AttachError>((outcome.ok(), why))
         };
-        let outcome = self.patiently(mount).await?;
-        match outcome.ok() {
-            true => Ok(()),
-            false => Err(AttachError::Failed(format!("the unit's file cannot be mounted: {}", outcome.reason()))),
+        match self.patiently(mount).await? {
+            (true, _) => Ok(()),
+            (false, why) => Err(failed(&why)),
         }
     }
 

@@ -15,6 +15,10 @@ impl Inner {
             .filter(|point| point.parent() == Some(&luns))
             .filter_map(|point| Some(Place { file: point.join(point.file_name()?), point }))
             .collect();
+        if outcome.ok() {
+            // Whoever has unmounted the others, their handles are good no more.
+            self.close_attaches(|unit| self.place(unit).is_ok_and(|its| ours.iter().all(|our| our.point != its.point)));
+        }
         if ours.is_empty() {
             return Ok(Vec::new());
         }
@@ -24,7 +28,11 @@ impl Inner {
         for place in ours {
             let image = images.iter().find(|image| image.file == place.file).cloned();
             match self.clean(&place, image, lost).await {
-                Ok(done) => cleaned.extend(done),
+                Ok(done) if done.is_empty() => {}
+                Ok(done) => {
+                    self.close_attaches(|unit| self.place(unit).is_ok_and(|its| its.point == place.point));
+                    cleaned.extend(done);
+                }
                 Err(error) => failed = Some(error),
             }
         }

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{DiskImages, NfsDoor, Transfers};
+use crate::block::IoError;
 use crate::block::testing::{Plan, RamDisk};
 use crate::export::attach::program::Program;
 use crate::export::attach::runner::{Outcome, Runner, Running};
 use crate::export::attach::{AttachError, Diskutil, Way};
-use crate::export::nfs::Proofs;
+use crate::export::nfs::{Attachments, Proofs};
 
 const UNIT: &str = "iqn.2026-11.org.example:a/0";
 const NAME: &str = "iqn.2026-11.org.example:a,0";
@@ -40,8 +41,8 @@ impl Transcript {
     }
 
     fn door(&self, moved: bool) -> NfsDoor {
-        let (tickets, proofs) = (Arc::default(), self.proofs.clone());
-        NfsDoor { port: 2049, moved, held: true, tickets, proofs, transfers: Transfers::default() }
+        let (attachments, proofs) = (Arc::default(), self.proofs.clone());
+        NfsDoor { port: 2049, moved, held: true, attachments, proofs, transfers: Transfers::default() }
     }
 }
 
@@ -64,9 +65,12 @@ impl Runner for Transcript {
             }
             None => called,
         };
-        // A ticket is 32 digits, at random.
+        // A ticket is 32 digits, at random; what is said may name it.
         let called = match called.split_once("127.0.0.1:/") {
-            Some((before, after)) => format!("{before}127.0.0.1:/TICKET{}", &after[32..]),
+            Some((before, after)) => {
+                outcome.stderr = outcome.stderr.replace("TICKET", &after[..32]);
+                format!("{before}127.0.0.1:/TICKET{}", &after[32..])
+            }
             None => called,
         };
         assert_eq!(called, expected);
@@ -89,6 +93,7 @@ struct Mac {
     dir: tempfile::TempDir,
     script: Transcript,
     attachments: DiskImages,
+    exports: Arc<Attachments>,
 }
 
 fn ended(code: i32, stdout: &str, stderr: &str) -> Outcome {
@@ -150,9 +155,10 @@ const GONE: &str = "Could not find disk: /dev/disk4\n";
 impl Mac {
     fn with(moved: bool, hdiutil: bool) -> Mac {
         let dir = tempfile::tempdir().expect("a scratch directory");
-        let script = Transcript { hdiutil, ..Transcript::new() };
-        let attachments = DiskImages::with(dir.path(), Some(script.door(moved)), Box::new(script.clone()));
-        Mac { dir, script, attachments }
+        let (script, exports) = (Transcript { hdiutil, ..Transcript::new() }, Arc::new(Attachments::default()));
+        let door = NfsDoor { attachments: exports.clone(), ..script.door(moved) };
+        let attachments = DiskImages::with(dir.path(), Some(door), Box::new(script.clone()));
+        Mac { dir, script, attachments, exports }
     }
 
     fn new() -> Mac {
@@ -370,10 +376,11 @@ async fn the_block_size_is_passed_on_and_looked_at_afterwards() {
 async fn what_cannot_be_mounted_leaves_nothing_behind() {
     let mac = Mac::new();
     mac.ok("/sbin/mount", NO_MOUNTS);
-    mac.mounting(61, "mount_nfs: can't mount: Connection refused\n");
+    mac.mounting(61, "mount_nfs: can't mount /TICKET from 127.0.0.1: Connection refused\n");
     mac.expect(&format!("/sbin/umount %/luns/{NAME}"), 1, "", "not currently mounted\n").ok("/sbin/mount", NO_MOUNTS);
     let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("nobody serves");
-    assert!(matches!(&refused, AttachError::Failed(why) if why.contains("Connection refused")), "{refused}");
+    let said = "the unit's file cannot be mounted: mount_nfs: can't mount /… from 127.0.0.1: Connection refused";
+    assert_eq!(refused, AttachError::Failed(said.to_owned()), "and not by which ticket");
     mac.done();
     assert!(!mac.dir.path().join("luns").join(NAME).exists());
 }
@@ -911,4 +918,61 @@ async fn when_the_machine_ends_a_volume_that_stays_is_served_as_long_as_there_is
     assert!(stays.to_string().starts_with("/Volumes/Backup is still mounted"), "{stays}");
     mac.done();
     assert!(mac.attachments.device(UNIT).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_does_not_answer_is_not_shown_to_macos() {
+    let mac = Mac::new();
+    let unit = disk(512);
+    mac.ok("/sbin/mount", NO_MOUNTS);
+    unit.break_block(0, IoError::Offline);
+    let refused = mac.attachments.attach(UNIT, unit.clone()).await.expect_err("it would be waited for");
+    assert!(matches!(&refused, AttachError::Failed(why) if why.contains("first block")), "{refused}");
+    mac.ok("/sbin/mount", NO_MOUNTS);
+    unit.hold(true);
+    let refused = mac.attachments.attach(UNIT, unit).await.expect_err("it would be waited for");
+    assert!(matches!(&refused, AttachError::Failed(why) if why.contains("within 15 seconds")), "{refused}");
+    mac.done();
+    assert!(!mac.dir.path().join("luns").join(NAME).exists() && mac.exports.of(UNIT).is_none());
+}
+
+// check: diskimage-waits-under-a-volume-only
+#[tokio::test(start_paused = true)]
+async fn whether_io_may_wait_follows_the_volumes_as_they_come_and_go() {
+    let mac = Mac::new();
+    mac.attach().await;
+    let attachment = mac.exports.of(UNIT).expect("it is attached");
+    assert!(!attachment.waits(), "it came without a volume");
+    let look = |mounted| {
+        mac.ok(INFO, &info("/dev/disk4", mounted));
+        attachment.stir();
+    };
+    let a_while = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
+    look(true);
+    a_while(1).await;
+    assert!(attachment.waits(), "macOS has mounted one");
+    mac.done();
+
+    // One list may lie.
+    look(false);
+    mac.ok(INFO, &info("/dev/disk4", true));
+    a_while(60).await;
+    assert!(attachment.waits());
+    mac.done();
+
+    look(false);
+    mac.ok(INFO, &info("/dev/disk4", false));
+    a_while(60).await;
+    assert!(!attachment.waits(), "it was unmounted");
+    a_while(3600).await;
+    mac.done();
+
+    mac.ok(INFO, &info("/dev/disk4", false))
+        .ok("/usr/sbin/diskutil eject /dev/disk4", "")
+        .ok(&format!("/sbin/umount %/luns/{NAME}"), "");
+    mac.attachments.detach(UNIT, false).await.expect("nobody uses it");
+    attachment.stir();
+    a_while(60).await;
+    mac.done();
+    assert!(mac.exports.of(UNIT).is_none(), "its handles are good no more");
 }

@@ -18,13 +18,20 @@ async fn garbage_ends_the_connection_and_no_other() {
     let stage = Stage::with(MIB, |_| {});
     let server = stage.serve();
     let (mut bystander, file) = server.mount().await;
-    let fragment = put([40]);
+    let fragment = put([0, 0, 0]);
+    let long_fragments = [put([2000]), vec![0; 2000], put([2000])].concat();
     let endless = put([u32::MAX]);
     let reply = put([1 << 31 | 24, 1, 1, 0, 0, 0, 0]);
     let long_null = [put([1 << 31 | 4000, 1, 0, 2, program::NFS, 3, 0, 0, 0, 0, 0]), vec![0; 3960]].concat();
-    for garbage in
-        [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], &[0; 64], &fragment, &endless, &reply, &long_null]
-    {
+    for garbage in [
+        &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+        &[0; 64],
+        &fragment,
+        &long_fragments,
+        &endless,
+        &reply,
+        &long_null,
+    ] {
         let mut client = server.connect().await;
         client.send(garbage).await;
         assert_eq!(client.rest().await, b"", "{garbage:?}");
@@ -60,14 +67,14 @@ async fn arguments_that_lie_about_their_lengths_are_refused() {
         }
     }
     let good = write_arguments(&file, 0, 0, &[7; 512]);
-    for (at, word) in [(60, 508), (60, 516), (60, u32::MAX), (56, 3)] {
+    for (at, word) in [(76, 508), (76, 516), (76, u32::MAX), (72, 3)] {
         let mut lie = good.clone();
         lie[at..at + 4].copy_from_slice(&u32::to_be_bytes(word));
         assert_eq!(client.ask(program::NFS, procedure::WRITE, &lie).await, Err(GARBAGE_ARGS), "{word} at {at}");
     }
     // A count that is not the payload's.
     let mut lie = good.clone();
-    lie[52..56].copy_from_slice(&put([100]));
+    lie[68..72].copy_from_slice(&put([100]));
     let refused = client.ask(program::NFS, procedure::WRITE, &lie).await.expect("it is understood");
     assert_eq!(refused[..4], put([22]));
     assert_eq!(stage.disk.asked(), []);
@@ -193,5 +200,64 @@ async fn a_crowd_that_shows_nothing_keeps_no_mount_out_and_ends_none() {
     next.write(&file, 0, 0, &[2; 512]).await.expect("it is written");
     assert_eq!(crowd[0].rest().await, b"", "the one that was idle longest had to leave");
     mounted.write(&file, 512, 0, &[1; 512]).await.expect("it has shown what it is here for");
+    server.end().await;
+}
+
+/// In fragments of so many bytes.
+fn in_fragments(call: &[u8], length: usize) -> Vec<u8> {
+    let mut fragments: Vec<Vec<u8>> =
+        call[4..].chunks(length).map(|part| [put([part.len() as u32]), part.to_vec()].concat()).collect();
+    fragments.last_mut().expect("a call")[0] |= 0x80;
+    fragments.concat()
+}
+
+#[tokio::test]
+async fn a_call_in_several_fragments_is_taken_and_too_many_of_them_are_not() {
+    let stage = Stage::with(4 * MIB, |_| {});
+    let server = stage.serve();
+    let ticket = stage.attachment.ticket().expect("random numbers");
+    let mut client = server.connect().await;
+    let mut path = Vec::new();
+    crate::export::nfs::xdr::Write::opaque(&mut path, ticket.path().as_bytes());
+    let mount = client.call(program::MOUNT, 1, &path);
+    client.send(&in_fragments(&mount, 7)).await;
+    assert_eq!(client.reply().await.1.expect("a good call")[..4], [0; 4]);
+
+    let (mut client, file) = server.mount().await;
+    let data = pattern(1 << 20, 5);
+    let mut calls = Vec::new();
+    for (offset, length) in [(0, 9000), (MIB, 1 << 20)] {
+        let call = client.call(program::NFS, procedure::WRITE, &write_arguments(&file, offset, 2, &data));
+        calls.extend(in_fragments(&call, length));
+    }
+    calls.extend(client.call(program::NFS, procedure::NULL, &[]));
+    client.send(&calls).await;
+    for _ in 0..3 {
+        client.reply().await.1.expect("a good call");
+    }
+    assert!(stage.disk.content()[..2 << 20] == [&data[..], &data].concat());
+
+    let call = client.call(program::NFS, procedure::WRITE, &write_arguments(&file, 0, 2, &data[..4096]));
+    client.send(&in_fragments(&call, 1)).await;
+    assert_eq!(client.rest().await, b"", "a thousand fragments are enough");
+    server.end().await;
+}
+
+// check: nfs-unknown-clients-leave
+#[tokio::test(start_paused = true)]
+async fn who_has_shown_neither_path_nor_handle_is_let_go_however_much_he_asks() {
+    let stage = Stage::with(MIB, |_| {});
+    let server = stage.serve();
+    let (mut mounted, file) = server.mount().await;
+    let (mut silent, mut talkative) = (server.connect().await, server.connect().await);
+    for _ in 0..5 {
+        talkative.ask(program::NFS, procedure::NULL, &[]).await.expect("a good call");
+        assert_eq!(talkative.mount("/nothing").await, Err(13));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!((silent.rest().await, talkative.rest().await), (vec![], vec![]));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    mounted.write(&file, 0, 0, &[1; 512]).await.expect("whoever has mounted may be silent");
     server.end().await;
 }

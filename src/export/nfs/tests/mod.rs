@@ -5,6 +5,7 @@ mod data;
 mod hostile;
 mod lives;
 mod names;
+mod patience;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
-use super::{FlushPolicy, Proofs, Secret, Setup, Tickets, listen, serve};
+use super::{Attachment, Attachments, FlushPolicy, Owners, Proofs, Secret, Setup, listen, serve};
 use crate::block::testing::{Plan, RamDisk};
 use crate::block::{Geometry, Registry};
 
@@ -25,7 +26,9 @@ const MIB: u64 = 1 << 20;
 struct Stage {
     disk: Arc<RamDisk>,
     registry: Arc<Registry>,
-    tickets: Arc<Tickets>,
+    attachments: Arc<Attachments>,
+    /// Of the unit, with a mounted volume.
+    attachment: Arc<Attachment>,
     policy: FlushPolicy,
     clients: usize,
 }
@@ -33,7 +36,7 @@ struct Stage {
 /// A server, until it is stopped.
 struct Server {
     address: SocketAddr,
-    tickets: Arc<Tickets>,
+    attachment: Arc<Attachment>,
     proofs: Arc<Proofs>,
     stop: CancellationToken,
     served: JoinHandle<()>,
@@ -44,7 +47,10 @@ impl Stage {
         let disk = RamDisk::start(plan);
         let registry = Arc::new(Registry::default());
         registry.insert(NAME.to_owned(), disk.clone());
-        Stage { disk, registry, tickets: Arc::default(), policy: FlushPolicy::WriteThrough, clients: 256 }
+        let attachments = Arc::new(Attachments::default());
+        let attachment = Arc::new(attachments.open(NAME).expect("random numbers"));
+        attachment.set_mounted(true);
+        Stage { disk, registry, attachments, attachment, policy: FlushPolicy::WriteThrough, clients: 256 }
     }
 
     fn with(bytes: u64, change: impl FnOnce(&mut Geometry)) -> Stage {
@@ -66,14 +72,15 @@ impl Stage {
             registry: self.registry.clone(),
             secret: Stage::secret(),
             policy: Box::new(move |_| policy),
-            tickets: self.tickets.clone(),
+            attachments: self.attachments.clone(),
+            owners: Arc::new(Owners::new(None).expect("the kernel tells")),
             proofs: proofs.clone(),
             clients: self.clients,
         };
         let stop = CancellationToken::new();
         let serving = serve(listener, setup, stop.clone());
         let served = tokio::spawn(async move { serving.await.expect("random numbers") });
-        Server { address, tickets: self.tickets.clone(), proofs, stop, served }
+        Server { address, attachment: self.attachment.clone(), proofs, stop, served }
     }
 
     fn serve(&self) -> Server {
@@ -89,9 +96,9 @@ impl Server {
     /// A client that has mounted the unit, and the handle of its directory. By a ticket, as no other path is good on
     /// every system.
     async fn mount_directory(&self) -> (Client, Vec<u8>) {
-        let ticket = self.tickets.issue(NAME).expect("random numbers");
+        let ticket = self.attachment.ticket().expect("random numbers");
         let mut client = self.connect().await;
-        let directory = client.mount(&format!("/{ticket}")).await.expect("the ticket is good");
+        let directory = client.mount(&format!("/{}", ticket.path())).await.expect("the ticket is good");
         (client, directory)
     }
 

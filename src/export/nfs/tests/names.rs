@@ -2,7 +2,7 @@
 
 use super::client::{handle_and, put};
 use super::*;
-use crate::export::nfs::wire::{Status, access, procedure, program};
+use crate::export::nfs::wire::{Status, access, mount_procedure, procedure, program};
 
 const OTHER: &str = "iqn.2026-01.example:other/1";
 
@@ -33,8 +33,9 @@ async fn the_directory_holds_a_file_for_each_unit_and_nothing_else() {
 async fn a_unit_that_comes_and_goes_is_seen_at_once() {
     let stage = Stage::with(MIB, |_| {});
     let server = stage.serve();
-    let (mut client, file) = server.mount().await;
+    let mut client = server.connect().await;
     let root = client.mount(&format!("/{}", Stage::secret().path())).await.expect("the path is right");
+    let file = client.look_up(&root, FILE).await.expect("the unit is there");
     stage.registry.remove(NAME);
     assert_eq!(client.list(&root, 4096).await.expect("a directory"), [".", ".."]);
     assert_eq!(client.attributes(&file).await, Err(Status::Stale as u32));
@@ -62,12 +63,13 @@ async fn a_ticket_mounts_the_directory_of_one_unit_once() {
     let stage = Stage::with(MIB, |_| {});
     stage.registry.insert(OTHER.to_owned(), RamDisk::start(Plan::of_bytes(2 * MIB)));
     let server = stage.serve();
-    let ticket = format!("/{}", stage.tickets.issue(NAME).expect("random numbers"));
+    let ticket = stage.attachment.ticket().expect("random numbers");
+    let path = format!("/{}", ticket.path());
     let mut client = server.connect().await;
-    let directory = client.mount(&ticket).await.expect("it is good");
+    let directory = client.mount(&path).await.expect("it is good");
     assert_eq!(client.list(&directory, 4096).await.expect("a directory"), [".", "..", FILE]);
     assert_eq!(client.look_up(&directory, "iqn.2026-01.example:other,1").await, Err(Status::NoEnt as u32));
-    assert_eq!(client.mount(&ticket).await, Err(Status::Access as u32));
+    assert_eq!(client.mount(&path).await, Err(Status::Access as u32));
     server.end().await;
 }
 
@@ -156,11 +158,83 @@ async fn what_a_unit_does_at_once_is_what_a_client_is_told_to_ask_for() {
     let stage = Stage::with(MIB, |geometry| geometry.max_transfer = 200 << 10);
     let server = stage.serve();
     let mut client = server.connect().await;
-    let ticket = stage.tickets.issue(NAME).expect("random numbers");
-    let directory = client.mount(&ticket).await.expect("it is good");
+    let ticket = stage.attachment.ticket().expect("random numbers");
+    let directory = client.mount(ticket.path()).await.expect("it is good");
     let info = client.ask(program::NFS, procedure::FSINFO, &handle_and(&directory, &[])).await.expect("a good call");
     // Status, attributes, then the most and the best of READ.
     assert_eq!(info[..4], [0; 4]);
     assert_eq!(info[4 + 88..][..8], put([128 << 10, 128 << 10]));
+    server.end().await;
+}
+
+// check: nfs-handles-end-with-their-attach
+#[tokio::test]
+async fn handles_are_good_for_one_attach_and_tickets_no_longer_than_mount_nfs_runs() {
+    let stage = Stage::with(MIB, |_| {});
+    let server = stage.serve();
+    let (mut client, file) = server.mount().await;
+    let abandoned = stage.attachment.ticket().expect("random numbers").path().to_owned();
+    assert_eq!(client.mount(&abandoned).await, Err(Status::Access as u32));
+
+    stage.attachment.close().expect("nothing is kept");
+    assert_eq!(client.attributes(&file).await, Err(Status::Stale as u32));
+    assert_eq!(client.write(&file, 0, 2, &[1; 512]).await, Err(Status::Stale as u32));
+    let next = stage.attachments.open(NAME).expect("random numbers");
+    assert_eq!(client.read(&file, 0, 512).await, Err(Status::Stale as u32), "of the attach before");
+    let ticket = next.ticket().expect("random numbers");
+    let directory = client.mount(ticket.path()).await.expect("it is good");
+    let again = client.look_up(&directory, FILE).await.expect("the unit is there");
+    assert_ne!(again, file);
+    assert_eq!(client.read(&again, 0, 512).await, Ok((vec![0; 512], false)));
+    assert_eq!(stage.disk.count(|op| matches!(op, crate::block::Op::Write { .. })), 0);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn all_of_a_file_is_free_unless_it_is_read_only() {
+    for read_only in [false, true] {
+        let stage = Stage::with(MIB, |geometry| geometry.read_only = read_only);
+        let server = stage.serve();
+        let (mut client, directory) = server.mount_directory().await;
+        let told =
+            client.ask(program::NFS, procedure::FSSTAT, &handle_and(&directory, &[])).await.expect("a good call");
+        let free = if read_only { 0 } else { MIB };
+        let expected: Vec<u8> = [MIB, free, free, 2, 0, 0].iter().flat_map(|number| number.to_be_bytes()).collect();
+        assert_eq!(told[4 + 88..][..48], expected);
+        server.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_unmount_by_the_first_version_of_mount_and_do_nothing_else_by_it() {
+    let stage = Stage::with(MIB, |_| {});
+    let server = stage.serve();
+    let mut client = server.connect().await;
+    for (number, expected) in [(mount_procedure::UMNT, Ok(vec![])), (mount_procedure::MNT, Err(2))] {
+        let mut call = client.call(program::MOUNT, number, &put([4, u32::from_be_bytes(*b"/abc")]));
+        call[4 + 16..][..4].copy_from_slice(&put([1]));
+        client.send(&call).await;
+        assert_eq!(client.reply().await.1, expected);
+    }
+    server.end().await;
+}
+
+// check: nfs-attributes-stay
+#[tokio::test]
+async fn an_attached_unit_that_grows_is_as_long_as_it_was_until_it_is_attached_again() {
+    let stage = Stage::with(MIB, |_| {});
+    let server = stage.serve();
+    let (mut client, file) = server.mount().await;
+    assert_eq!(client.attributes(&file).await, Ok((1, 0o600, MIB)));
+    stage.registry.insert(NAME.to_owned(), RamDisk::start(Plan::of_bytes(2 * MIB)));
+    assert_eq!(client.attributes(&file).await, Ok((1, 0o600, MIB)));
+    assert_eq!(client.read(&file, MIB - 512, 4096).await, Ok((vec![0; 512], true)));
+    assert_eq!(client.write(&file, MIB, 2, &[1; 512]).await, Err(Status::NoSpace as u32));
+
+    let again = stage.attachments.open(NAME).expect("random numbers");
+    let directory = client.mount(again.ticket().expect("random numbers").path()).await.expect("it is good");
+    let file = client.look_up(&directory, FILE).await.expect("the unit is there");
+    assert_eq!(client.attributes(&file).await, Ok((1, 0o600, 2 * MIB)));
+    client.write(&file, MIB, 2, &[1; 512]).await.expect("it is written");
     server.end().await;
 }
