@@ -41,6 +41,7 @@ use tracing::{info, warn};
 use self::activation::Handed;
 use self::control::socket;
 use self::descriptors::Shares;
+use self::disks::Afterlife;
 use self::end::{END_TIMEOUT, Export, Exports};
 use self::nfs::NfsExport;
 use self::runtime_dir::RuntimeDir;
@@ -225,8 +226,11 @@ async fn serve(options: &Options, mut signals: Signals, handed: Handed, shares: 
         name = signals.end() => warn!("{name}: iscsid ends at once"),
     }
     end::hand_down(&daemon);
-    for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
-        daemon.bridge.abandon(live.id());
+    // A unit that is gone is answered NFS3ERR_STALE, to a disk that waits for the next daemon as well.
+    if daemon.disks.afterlife() != Afterlife::Waits {
+        for live in daemon.slots().into_iter().filter_map(|(_, slot)| slot.live()) {
+            daemon.bridge.abandon(live.id());
+        }
     }
     drop(held);
     if would_fail.is_empty() {

@@ -98,9 +98,10 @@ impl NfsExport {
         let before = NfsIdentity::load(&path)?;
         let known = before.clone().map_or_else(NfsIdentity::new, Ok)?;
         let is_held = held.is_some();
+        let attachments = attachments(&files.runtime_dir.join(ATTACHED))?;
         let (identity, listener) = match held {
             Some((at, socket)) => (known.elsewhere(Some(at)), adopt(at, socket)?),
-            None => listen(known, before.is_some(), port)?,
+            None => listen(known, before.is_some(), !attachments.units().is_empty(), port)?,
         };
         if before.as_ref() != Some(&identity) {
             identity.save(&path)?;
@@ -124,8 +125,7 @@ impl NfsExport {
         let proofs = Proofs::new().map_err(|error| {
             Failure::new(ExitCode::Unavailable, format!("the system gives no random numbers: {error}"))
         })?;
-        let (attachments, proofs) = (attachments(&files.runtime_dir.join(ATTACHED))?, Arc::new(proofs));
-        let place = NfsPlace { port, moved, held: is_held, path, attachments, proofs };
+        let place = NfsPlace { port, moved, held: is_held, path, attachments, proofs: Arc::new(proofs) };
         Ok(Some(NfsExport { listener, secret, owners: Arc::new(owners), place }))
     }
 
@@ -166,13 +166,26 @@ fn adopt(port: u16, socket: Socket) -> Result<TcpListener, Failure> {
 }
 
 /// Listens at the port that was asked for; at that of before, or at another one, where none was. `known`: clients may have
-/// mounted from there.
-fn listen(mut identity: NfsIdentity, known: bool, asked: Option<u16>) -> Result<(NfsIdentity, TcpListener), Failure> {
+/// mounted from there; `waited_for`: disks of an earlier daemon wait for that port, and no other would ever serve them.
+fn listen(
+    mut identity: NfsIdentity,
+    known: bool,
+    waited_for: bool,
+    asked: Option<u16>,
+) -> Result<(NfsIdentity, TcpListener), Failure> {
     let mut tries = TRIES;
     identity = if asked.is_some() { identity.elsewhere(asked) } else { identity };
     loop {
         match nfs::listen(identity.port) {
             Ok(listener) => return Ok((identity, listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && asked.is_none() && known && waited_for => {
+                let port = identity.port;
+                let message = format!(
+                    "another program has port {port}, where disks of an earlier iscsid wait to be served: launchd or systemd, if iscsid is a job of theirs and was started by hand now"
+                );
+                let advice = "start iscsid as that job, or end what has the port; --nfs PORT takes another one and gives those disks up";
+                return Err(Failure::new(ExitCode::TryAgain, message).advice(advice));
+            }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && asked.is_none() && tries > 0 => {
                 if known && tries == TRIES {
                     warn!(
@@ -275,6 +288,26 @@ mod tests {
         assert_eq!(place(Nfs::No, true, Some(&socket)), None);
         let typed = Socket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
         assert_eq!(place(Nfs::Port(typed), true, Some(&socket)), Some((typed, true, false)));
+    }
+
+    // check: waiting-disks-keep-their-port
+    #[tokio::test]
+    async fn a_daemon_that_could_not_serve_the_disks_that_wait_does_not_give_them_up_by_starting() {
+        let scratch = tempfile::tempdir().expect("a scratch directory");
+        let config = scratch.path().join("iscsid.plist");
+        let first = NfsExport::prepare(Nfs::Auto, true, None, files(&config)).expect("a port").expect("needed");
+        let port = first.place.port;
+        let attached = first.place.attachments.open("iqn.2026-11.org.example:a/0", 4096).expect("it is kept");
+        drop(first);
+        let job = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        let prepare = |wanted| NfsExport::prepare(wanted, true, None, files(&config)).map(drop);
+        let refusal = prepare(Nfs::Auto).expect_err("no other port would do");
+        assert_eq!(refusal.code, ExitCode::TryAgain);
+        assert!(refusal.to_string().contains(&format!("has port {port}, where disks")), "{refusal}");
+        // With the disk, the reason goes.
+        attached.close().expect("gone");
+        prepare(Nfs::Auto).expect("another port");
+        drop(job);
     }
 
     #[tokio::test]

@@ -1145,6 +1145,11 @@ pub(crate) const GROUPS: &[Group] = &[
                 "none; launchd.plist(5), systemd.socket(5)",
             ),
             (
+                "waiting-disks-keep-their-port",
+                "A daemon that cannot have the port where disks of an earlier one wait does not start on another.",
+                "none",
+            ),
+            (
                 "held-port-is-loopback-tcp",
                 "Of what is handed over, only TCP at 127.0.0.1 becomes the port of the NFS export.",
                 "none; launchd.plist(5), sd_listen_fds(3)",

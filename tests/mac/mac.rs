@@ -83,6 +83,11 @@ impl Mac {
         fs::remove_file(self.dir.path().join("habits").join(name)).expect("a habit");
     }
 
+    /// The kernel's variables.
+    pub(crate) fn sysctl(&self, name: &str, value: &str) {
+        fs::write(self.dir.path().join("sysctl").join(name), value).expect("written");
+    }
+
     /// What was called, a line each.
     pub(crate) fn calls(&self) -> String {
         self.text("calls")

@@ -1,9 +1,11 @@
 //! The target is away: under a disk in use, while one is made, while one is taken away.
 
+use std::time::Duration;
+
 use iscsid::ipc;
 
 use crate::common::{Daemon, process};
-use crate::stage::{LIMIT, Stage, VOLUME, spec};
+use crate::stage::{LIMIT, Stage, VOLUME, spec, within};
 
 /// A session that shows soon that its target is silent, and gives up soon.
 const AWAY: [&str; 6] = ["--replacement-timeout", "1", "--nop-interval", "1", "--nop-timeout", "1"];
@@ -30,6 +32,29 @@ fn a_volume_in_use_waits_for_a_target_that_is_away_for_longer_than_its_session()
     stage.await_progress(3);
     stage.end_load();
     stage.nothing_torn();
+    stage.log_out_and_verify(&daemon);
+}
+
+#[test]
+fn a_disk_that_is_being_made_of_a_silent_target_fails_in_time_and_can_be_had_later() {
+    let Some(stage) = Stage::formatted(&spec()) else { return };
+    let daemon = stage.log_in(&AWAY);
+    let device = stage.device(&daemon);
+    daemon.ctl_ok(["detach", &stage.tgt.iqn]);
+    stage.nothing_left();
+    stage.tgt.freeze();
+    let refused = within(Duration::from_secs(60), "an attach", || daemon.ctl(["attach", &stage.tgt.iqn]));
+    assert_ne!(refused.code, 0, "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stderr.len() > 20, "a sentence: {refused:?}");
+    stage.tgt.thaw();
+    process::eventually("the session", LIMIT, || {
+        (daemon.session(&stage.tgt.iqn)?.state == ipc::SessionState::Active).then_some(())
+    });
+    stage.nothing_torn();
+    daemon.ctl_ok(["attach", &stage.tgt.iqn]);
+    assert_eq!(stage.device(&daemon), device);
+    stage.load();
+    stage.end_load();
     stage.log_out_and_verify(&daemon);
 }
 

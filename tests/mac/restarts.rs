@@ -78,3 +78,19 @@ fn a_volume_survives_a_daemon_that_is_killed_with_its_process_group_and_started_
     stage.end_load();
     stage.log_out_and_verify(&daemon);
 }
+
+#[test]
+fn at_the_end_of_the_machine_everything_is_written_though_diskutil_answers_no_more() {
+    let Some(stage) = Stage::formatted(&spec()) else { return };
+    let daemon = stage.log_in(&[]);
+    stage.load();
+    stage.script(
+        "dd if=/dev/urandom of=$volume/late bs=64k count=16 2>/dev/null; sha256sum $volume/late >>/tmp/written",
+    );
+    stage.mac.sysctl("kern.willshutdown", "1");
+    stage.mac.habit("diskutil-silent", "");
+    let _home = end(daemon);
+    stage.nothing_torn();
+    stage.nothing_left();
+    stage.verify();
+}

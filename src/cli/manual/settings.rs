@@ -35,7 +35,8 @@ pub(super) fn page() -> String {
     }
     page.control("SH", ["SECRETS"]);
     let secrets = format!(
-        "CHAP secrets are not in this file but in secrets.plist beside it, which only its owner may read. Set them with \
+        "CHAP secrets are not in this file but in secrets.plist beside it, which only its owner may read; those of an iscsid that is \
+         signed with a Developer ID are in the System keychain of the Mac. Set them with \
          `iscsictl modify target IQN --chap-secret`, which asks for them. They have {} to {} bytes; shorter ones are taken with a warning, for targets that \
          allow no longer ones.",
         SECRET_BYTES.start(),

@@ -110,7 +110,9 @@ impl Vault {
             before.kept_back.keys().filter(|item| !after.kept_back.contains_key(item)).cloned().collect();
         if self.signer == Signer::Nobody {
             after.save(file)?;
-            let_go(keychain, &outdated);
+            // The keychain may still have one that was moved to the file, and would give it again.
+            let gone = everything(before).difference(&everything(after)).cloned().collect::<Vec<_>>();
+            let_go(keychain, &[outdated, gone].concat());
             return Ok(());
         }
         match store(keychain, file, before, after) {

@@ -351,7 +351,8 @@ async fn let_go(daemon: &Arc<Daemon>, live: &Live, machine_ends: bool) -> Vec<St
             let kept = detach_all(daemon, live, &names, false).await.err();
             return kept.into_iter().map(|failure| failure.what).collect();
         }
-        Afterlife::Waits if machine_ends => return put_away(daemon, live, names).await,
+        // Whatever holds a disk has no next daemon to wait for.
+        Afterlife::Waits | Afterlife::None if machine_ends => return put_away(daemon, live, names).await,
         Afterlife::Waits => detach_unused(daemon, live, &names, USERS_LIMIT).await,
         Afterlife::None => detach_unused(daemon, live, &names, LOOK_LIMIT).await,
     };

@@ -6,7 +6,6 @@
 //!   Mounted: I/O waits
 //! ```
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, watch};
@@ -20,8 +19,8 @@ use crate::block::UnitName;
 pub(super) struct Attached {
     pub(super) nonce: Nonce,
     pub(super) unit: UnitName,
-    /// How long its file is, once somebody has asked.
-    size: OnceLock<u64>,
+    /// How long its file is, in bytes.
+    pub(super) size: u64,
     standing: watch::Sender<Standing>,
     /// A request has begun whose wait is bounded.
     begun: Notify,
@@ -59,22 +58,17 @@ impl Standing {
 }
 
 impl Attached {
-    pub(super) fn new(nonce: Nonce, unit: UnitName) -> Attached {
+    pub(super) fn new(nonce: Nonce, unit: UnitName, size: u64) -> Attached {
         let standing = Standing { phase: Phase::Bare(Instant::now()), away: false };
         Attached {
             nonce,
             unit,
-            size: OnceLock::new(),
+            size,
             standing: watch::Sender::new(standing),
             begun: Notify::new(),
             stir: AtomicBool::new(false),
             stirred: Notify::new(),
         }
-    }
-
-    /// How long its file is, of a unit that is `now` so long: as long as it was when it was asked for first.
-    pub(super) fn size(&self, now: u64) -> u64 {
-        *self.size.get_or_init(|| now)
     }
 
     /// The unit, as handles name it.

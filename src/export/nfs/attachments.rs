@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 use tokio::time::{Duration, Instant};
 
-use super::attached::Attached;
+use super::attached::{Attached, Phase};
 use super::handle::Nonce;
 use crate::block::UnitName;
 use crate::export::name::file_name;
@@ -59,8 +59,8 @@ impl Attachments {
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             match regular_file::read(&path, LARGEST).map(|bytes| parse(&bytes)) {
-                Ok(Some((nonce, unit))) => {
-                    let attached = Arc::new(Attached::new(nonce, unit));
+                Ok(Some((nonce, size, unit))) => {
+                    let attached = Arc::new(Attached::new(nonce, unit, size));
                     attached.set_mounted(true);
                     open.insert(nonce, attached);
                 }
@@ -76,18 +76,18 @@ impl Attachments {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another attach of `unit`, which has no mounted volume yet. An earlier one of it is closed: a unit is attached
-    /// once.
+    /// Another attach of `unit`, whose file is `size` bytes long for as long as that lasts, and which has no mounted volume
+    /// yet. An earlier one of it is closed: a unit is attached once.
     ///
     /// # Errors
     /// If the system gives no random numbers, or the nonce cannot be kept.
-    pub fn open(self: &Arc<Self>, unit: &str) -> io::Result<Attachment> {
+    pub fn open(self: &Arc<Self>, unit: &str, size: u64) -> io::Result<Attachment> {
         if let Some(earlier) = self.of(unit) {
             earlier.close()?;
         }
         let nonce = Nonce::new()?;
-        self.keep(&nonce, unit)?;
-        let attached = Arc::new(Attached::new(nonce, unit.to_owned()));
+        self.keep(&nonce, size, unit)?;
+        let attached = Arc::new(Attached::new(nonce, unit.to_owned(), size));
         self.lock().open.insert(nonce, attached.clone());
         Ok(Attachment { attached, all: self.clone() })
     }
@@ -118,20 +118,21 @@ impl Attachments {
         Some(self.directory.as_ref()?.join(file_name(unit)?))
     }
 
-    fn keep(&self, nonce: &Nonce, unit: &str) -> io::Result<()> {
+    fn keep(&self, nonce: &Nonce, size: u64, unit: &str) -> io::Result<()> {
         let (Some(directory), Some(path)) = (&self.directory, self.file(unit)) else { return Ok(()) };
         // Not synced: it need not outlive the machine.
         let mut file = NamedTempFile::new_in(directory)?;
-        file.write_all(format!("{nonce}\n{unit}\n").as_bytes())?;
+        file.write_all(format!("{nonce}\n{size}\n{unit}\n").as_bytes())?;
         file.persist(path)?;
         Ok(())
     }
 }
 
-/// What a file holds: a nonce and the name of a unit.
-fn parse(bytes: &[u8]) -> Option<(Nonce, String)> {
-    let (nonce, unit) = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once('\n')?;
-    Some((Nonce::parse(nonce)?, unit.to_owned()))
+/// What a file holds: a nonce, a size in bytes and the name of a unit.
+fn parse(bytes: &[u8]) -> Option<(Nonce, u64, String)> {
+    let (nonce, rest) = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?.split_once('\n')?;
+    let (size, unit) = rest.split_once('\n')?;
+    Some((Nonce::parse(nonce)?, size.parse().ok()?, unit.to_owned()))
 }
 
 /// An attach, for those who make it and undo it. One that is dropped goes on; it ends when it is closed.
@@ -163,6 +164,16 @@ impl Attachment {
     /// All I/O fails, now and from now on: before a disk is taken away by force from those who use it.
     pub fn fail(&self) {
         self.attached.fail();
+    }
+
+    /// How long its file is, in bytes, also where the unit has grown since.
+    pub fn size(&self) -> u64 {
+        self.attached.size
+    }
+
+    /// Whether all I/O fails from now on, though the attach is not closed.
+    pub fn fails(&self) -> bool {
+        self.attached.standing().phase == Phase::Failing
     }
 
     /// Comes back when there has been I/O since it came back last, or since the attach.
@@ -251,7 +262,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ticket_is_good_once_for_a_minute_and_no_longer_than_it_is_held() {
         let all = Arc::new(Attachments::default());
-        let attachment = all.open(UNIT).expect("random numbers");
+        let attachment = all.open(UNIT, 4096).expect("random numbers");
         let ticket = attachment.ticket().expect("random numbers");
         assert_eq!(all.redeem(ticket.path()).map(|attached| attached.unit.clone()).as_deref(), Some(UNIT));
         assert!(all.redeem(ticket.path()).is_none(), "it was good once");
@@ -270,7 +281,7 @@ mod tests {
     #[test]
     fn a_ticket_is_neither_printed_nor_left_in_what_a_tool_says() {
         let all = Arc::new(Attachments::default());
-        let ticket = all.open(UNIT).and_then(|attachment| attachment.ticket()).expect("random numbers");
+        let ticket = all.open(UNIT, 4096).and_then(|attachment| attachment.ticket()).expect("random numbers");
         let said = format!("mount_nfs: can't mount /{} from 127.0.0.1 onto /x", ticket.path());
         assert_eq!(ticket.hidden_in(&said), "mount_nfs: can't mount /… from 127.0.0.1 onto /x");
         assert_eq!(format!("{ticket:?}"), "Ticket(…)");
@@ -283,13 +294,14 @@ mod tests {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let directory = scratch.path().join("attached");
         let first = kept_in(&directory);
-        let nonce = first.open(UNIT).expect("it is kept").attached.nonce;
+        let nonce = first.open(UNIT, 4096).expect("it is kept").attached.nonce;
         let file = directory.join(file_name(UNIT).expect("a name"));
         let mode = |path: &Path| fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
         assert_eq!((mode(&directory), mode(&file)), (0o700, 0o600));
 
         let second = kept_in(&directory);
         assert!(second.with(&nonce).is_some(), "its mount may be there still");
+        assert_eq!(second.of(UNIT).expect("it is open").size(), 4096, "what a client knows of its file stays true");
         second.of(UNIT).expect("it is open").close().expect("our file");
         assert!(second.with(&nonce).is_none() && !file.exists());
         assert!(kept_in(&directory).with(&nonce).is_none());
@@ -299,7 +311,7 @@ mod tests {
     fn a_unit_is_attached_once_and_files_of_others_are_no_attaches() {
         let scratch = tempfile::tempdir().expect("a scratch directory");
         let all = kept_in(scratch.path());
-        let (first, second) = (all.open(UNIT).expect("kept"), all.open(UNIT).expect("kept"));
+        let (first, second) = (all.open(UNIT, 4096).expect("kept"), all.open(UNIT, 4096).expect("kept"));
         assert!(all.with(&first.attached.nonce).is_none() && all.with(&second.attached.nonce).is_some());
         first.close().expect("it is closed already");
         fs::write(scratch.path().join("x"), "nonsense").expect("our directory");

@@ -26,13 +26,13 @@ use super::answer::{Pending, What, later};
 use super::attached::Attached;
 use super::files::{self, read_handle};
 use super::handle::UnitId;
-use super::mount;
 use super::replies::{PATIENCE, Replies};
 use super::rpc::{self, Call, LAST_FRAGMENT, Refusal, put_refusal, put_reply};
 use super::setup::FlushPolicy;
 use super::volume::{File, MAX_IO, Place, Shown, Volume};
 use super::wire::{Stable, Status, procedure, program, put_failure, put_post_op};
 use super::xdr::{Garbage, Reader, Write, padding};
+use super::{mount, overseer};
 
 use crate::block::Claim;
 use crate::clients::Place as Seat;
@@ -281,7 +281,7 @@ impl Connection {
             return Ok(None);
         }
         let mut arguments = self.arguments(call, length);
-        let Ok(shown) = read_handle(&mut arguments).map(|handle| self.volume.shown(handle)) else {
+        let Ok(shown) = read_handle(&mut arguments).map(|handle| overseer::shown(&self.volume, handle)) else {
             self.refuse(xid, Refusal::Arguments).await;
             return Ok(None);
         };
@@ -435,7 +435,7 @@ impl Connection {
             self.skip(reader, MARK + length).await?;
             return Ok(None);
         }
-        let shown = self.volume.shown(arguments.handle);
+        let shown = overseer::shown(&self.volume, arguments.handle);
         let (file, attached) = match self.place(shown).await {
             Ok((shown, Place::File(file))) if count == payload => (Ok(file), shown.attached),
             Ok((shown, Place::File(_))) => (Err(Status::Inval), shown.attached),

@@ -40,6 +40,7 @@ mod files;
 mod handle;
 mod mount;
 mod overseer;
+mod overseers;
 mod peer;
 mod proof;
 mod replies;

@@ -9,18 +9,16 @@
 //! An operation whose request was answered goes on: what a unit has been given cannot be taken back. A write may
 //! reach it later, before any that comes after.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::answer::Pending;
 use super::attached::{Attached, Phase};
-use super::handle::Nonce;
-use super::volume::{File, Volume};
+use super::volume::{File, Shown, Volume};
+use super::wire::Status;
 use crate::block::{Block, IoError, read_first_block};
 
 /// How long I/O waits for a unit of whose disk no volume is mounted. macOS panics when something keeps its registry of
@@ -31,22 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a unit that is away and says so at once is not asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The tasks, by the nonces of their attaches.
-#[derive(Default)]
-pub(super) struct Overseers(Mutex<BTreeMap<Nonce, AbortOnDropHandle<()>>>);
-
-impl Overseers {
-    /// Has one attach overseen from now on.
-    pub(super) fn oversee(&self, volume: &Arc<Volume>, attached: &Arc<Attached>) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if tasks.contains_key(&attached.nonce) {
-            return;
-        }
-        tasks.retain(|_, task| !task.is_finished());
+/// What a client shows a handle for. An attach is overseen from then on.
+///
+/// # Errors
+/// What to answer to a handle that is not good.
+pub(super) fn shown(volume: &Arc<Volume>, handle: &[u8]) -> Result<Shown, Status> {
+    let shown = volume.shown(handle)?;
+    if let Some(attached) = &shown.attached {
         // Not where the connection is served: it would end with the unit's driver.
-        let task = volume.runtime.spawn(oversee(Arc::downgrade(volume), attached.clone()));
-        tasks.insert(attached.nonce, AbortOnDropHandle::new(task));
+        let task = || volume.runtime.spawn(oversee(Arc::downgrade(volume), attached.clone()));
+        volume.overseers.begin(attached.nonce, task);
     }
+    Ok(shown)
 }
 
 async fn oversee(volume: Weak<Volume>, attached: Arc<Attached>) {

@@ -21,7 +21,7 @@ use super::answer::{Pending, later};
 use super::attached::Attached;
 use super::complaints::Complaints;
 use super::handle::{Handle, Nonce, Object, Secret, UnitId, same};
-use super::overseer::Overseers;
+use super::overseers::Overseers;
 use super::proof::CONTENT;
 use super::setup::{FlushPolicy, Setup};
 use super::wire::{Attributes, Status};
@@ -51,7 +51,7 @@ pub(super) struct Volume {
     pub(super) runtime: runtime::Handle,
     changed: watch::Receiver<u64>,
     units: Mutex<Units>,
-    overseers: Overseers,
+    pub(super) overseers: Overseers,
 }
 
 struct Units {
@@ -155,15 +155,12 @@ impl Volume {
     ///
     /// # Errors
     /// What to answer to one that is not good.
-    pub(super) fn shown(self: &Arc<Self>, handle: &[u8]) -> Result<Shown, Status> {
+    pub(super) fn shown(&self, handle: &[u8]) -> Result<Shown, Status> {
         let Handle { object, nonce } = Handle::read(handle, self.secret()).ok_or(Status::BadHandle)?;
         let attached = match nonce {
             Nonce::NONE => None,
             nonce => Some(self.setup.attachments.with(&nonce).ok_or(Status::Stale)?),
         };
-        if let Some(attached) = &attached {
-            self.overseers.oversee(self, attached);
-        }
         Ok(Shown { object, attached })
     }
 
@@ -292,7 +289,7 @@ impl Volume {
         let geometry = file.unit.geometry();
         let mode = if geometry.read_only { 0o400 } else { 0o600 };
         let (uid, gid) = (self.owner, self.group);
-        let size = attached.map_or(geometry.bytes(), |attached| attached.size(geometry.bytes()));
+        let size = attached.map_or(geometry.bytes(), |attached| attached.size);
         Attributes { directory: false, mode, uid, gid, size, file_id: file.id.file_id() }
     }
 }

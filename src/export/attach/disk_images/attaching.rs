@@ -12,6 +12,10 @@ use crate::block::{Block, Geometry, UnitName, read_first_block};
 use crate::export::attach::AttachError;
 use crate::export::attach::mac_tools::{Tool, attached_device};
 use crate::export::attach::program::Program;
+use crate::export::nfs::Attachment;
+
+/// How an attach answers that it has mounted a volume.
+const MOUNT_POINT: &str = "<key>mount-point</key>";
 
 impl Inner {
     pub(super) async fn attach(self: Arc<Inner>, name: UnitName, block: Arc<dyn Block>) -> Result<String, AttachError> {
@@ -44,10 +48,10 @@ impl Inner {
         make_directory(&place.point)?;
         let attachment = door
             .attachments
-            .open(&name)
+            .open(&name, geometry.bytes())
             .map_err(|error| AttachError::Failed(format!("what the unit is mounted by cannot be kept: {error}")))?;
         let attached = match self.mount(&attachment, &place, &door, &geometry).await {
-            Ok(()) => self.make_disk(&place, &geometry).await,
+            Ok(()) => self.make_disk(&attachment, &place, &geometry).await,
             Err(error) => Err(Unmade { why: error, device: None }),
         };
         match attached {
@@ -59,7 +63,11 @@ impl Inner {
             Err(Unmade { why, device }) => {
                 match self.undo(&place, device).await {
                     Ok(()) => close(&attachment),
-                    Err(second) => tracing::warn!("what is left of an attach that failed stays: {second}"),
+                    Err(second) => {
+                        tracing::warn!("what is left of an attach that failed stays: {second}");
+                        // It may be mounted later.
+                        self.watch_volumes(&name, attachment);
+                    }
                 }
                 Err(why)
             }
@@ -67,12 +75,12 @@ impl Inner {
     }
 
     /// Makes a disk of the file, which must become what the unit is.
-    async fn make_disk(&self, place: &Place, geometry: &Geometry) -> Result<String, Unmade> {
+    async fn make_disk(&self, attachment: &Attachment, place: &Place, geometry: &Geometry) -> Result<String, Unmade> {
         let mut first = None;
         // A disk with nothing on it that could be mounted is a disk. That this is why the tools fail they say in
         // whatever language; where it is not, they fail once more, and nothing is lost.
         for volumes in [true, false] {
-            let why = match self.make_image(place, geometry, volumes).await {
+            let why = match self.make_image(attachment, place, geometry, volumes).await {
                 Ok(device) => return self.checked(device, geometry).await,
                 Err(why) => why,
             };
@@ -85,6 +93,9 @@ impl Inner {
                 Ok(None) => {}
                 Ok(Some(image)) => {
                     tracing::warn!("{} is attached nevertheless: {why}", image.device);
+                    if !image.mount_points.is_empty() {
+                        attachment.set_mounted(true);
+                    }
                     return self.checked(image.device, geometry).await;
                 }
                 Err(error) => {
@@ -98,14 +109,26 @@ impl Inner {
     }
 
     /// Makes an image of the file and returns its device; `volumes`: what is on it is mounted.
-    async fn make_image(&self, place: &Place, geometry: &Geometry, volumes: bool) -> Result<String, AttachError> {
+    async fn make_image(
+        &self,
+        attachment: &Attachment,
+        place: &Place,
+        geometry: &Geometry,
+        volumes: bool,
+    ) -> Result<String, AttachError> {
         let tool = if self.runner.has(Program::Hdiutil) { Tool::Hdiutil } else { Tool::Diskutil };
         let failed = |why: &str| AttachError::Failed(format!("no disk can be made of the unit: {why}"));
         let words = tool.attach(&place.file, geometry, volumes);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let outcome = self.change(tool.program(), &words, CHANGE_LIMIT).await?;
         match attached_device(&outcome.stdout).filter(|_| outcome.ok()) {
-            Some(device) => Ok(device),
+            Some(device) => {
+                // The first look at the volumes may come too late for what is written there by now.
+                if outcome.text().contains(MOUNT_POINT) {
+                    attachment.set_mounted(true);
+                }
+                Ok(device)
+            }
             None if outcome.ok() => Err(failed(&format!("{} does not say which it is", tool.program().path()))),
             None => Err(failed(&outcome.reason())),
         }

@@ -14,11 +14,7 @@ impl Inner {
         let _turn = unit.busy.lock().await;
         let place = self.place(name)?;
         let device = unit.device().clone().ok_or(AttachError::NotAttached)?;
-        let attachment = self.door.as_ref().and_then(|door| door.attachments.of(name));
-        if let Some(attachment) = attachment.as_ref().filter(|_| force) {
-            // The tools must not wait for a target that is gone, nor keep macOS waiting.
-            attachment.fail();
-        }
+        let attachment = self.attachment(name);
         let image = match self.seen(&place, Some(&device)).await? {
             Seen::Listed(image) | Seen::Unlisted(image) => Some(image),
             // After an eject in the Finder the mount is still there.
@@ -40,7 +36,18 @@ impl Inner {
                 for point in &image.mount_points {
                     said.push(format!("{point} is unmounted by force: programs that use it get errors"));
                 }
-                self.force_out(&image.device).await?;
+                // A target that answers gets what is not written yet.
+                let unmounted = self.force_volumes(&image.device).await.is_ok();
+                // After that the tools must not wait for one that is gone, nor keep macOS waiting. A disk that stays
+                // nevertheless goes on failing: what was refused its file system by then cannot be made good, so no attach
+                // takes it over.
+                if let Some(attachment) = &attachment {
+                    attachment.fail();
+                }
+                match unmounted {
+                    true => self.force_device(&image.device).await?,
+                    false => self.force_out(&image.device).await?,
+                }
             }
             Some(image) => self.eject(&place, image).await?,
         }
@@ -89,21 +96,32 @@ impl Inner {
         }
     }
 
-    /// Takes a disk away from the programs that use it. hdiutil comes last: from macOS 27 on it finds each disk busy.
+    /// Takes a disk away from the programs that use it.
     pub(super) async fn force_out(&self, device: &str) -> Result<(), AttachError> {
+        if let Err(why) = self.force_volumes(device).await {
+            tracing::warn!("{device}: {why}");
+        }
+        self.force_device(device).await
+    }
+
+    /// Unmounts its volumes; without them the disk is still there.
+    async fn force_volumes(&self, device: &str) -> Result<(), AttachError> {
+        match self.change(Program::Diskutil, &["unmountDisk", "force", device], FORCED_LIMIT).await? {
+            outcome if outcome.ok() => Ok(()),
+            outcome => Err(AttachError::Failed(outcome.reason())),
+        }
+    }
+
+    /// Takes the disk. hdiutil comes last: from macOS 27 on it finds each disk busy.
+    async fn force_device(&self, device: &str) -> Result<(), AttachError> {
         let mut why = String::new();
-        let ways: [(Program, &[&str]); 3] = [
-            (Program::Diskutil, &["unmountDisk", "force", device]),
-            (Program::Diskutil, &["eject", device]),
-            (Program::Hdiutil, &["detach", device, "-force"]),
-        ];
+        let ways: [(Program, &[&str]); 2] =
+            [(Program::Diskutil, &["eject", device]), (Program::Hdiutil, &["detach", device, "-force"])];
         for (program, words) in ways {
             if !self.runner.has(program) {
                 continue;
             }
             why = match self.change(program, words, FORCED_LIMIT).await {
-                // Without its volumes it is still there.
-                Ok(outcome) if outcome.ok() && words.first() == Some(&"unmountDisk") => continue,
                 Ok(outcome) if outcome.ok() => return Ok(()),
                 Ok(outcome) => outcome.reason(),
                 Err(error) => error.to_string(),

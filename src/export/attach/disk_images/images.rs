@@ -7,6 +7,10 @@ use super::place::Place;
 use crate::export::attach::AttachError;
 use crate::export::attach::mac_tools::{Image, images, is_image};
 use crate::export::attach::program::Program;
+use crate::export::attach::runner::Outcome;
+
+/// How hdiutil is asked for the images.
+const INFO: [&str; 2] = ["info", "-plist"];
 
 /// What shows of the disk that was made of a unit's file.
 pub(super) enum Seen {
@@ -25,15 +29,18 @@ impl Inner {
         if !self.runner.has(Program::Hdiutil) {
             return Ok(Vec::new());
         }
-        let outcome = self.list(Program::Hdiutil, &["info", "-plist"]).await?;
-        images(&outcome.stdout).filter(|_| outcome.ok()).ok_or_else(|| {
-            AttachError::Failed(format!("the system does not tell its disk images: {}", outcome.reason()))
-        })
+        told(&self.list(Program::Hdiutil, &INFO).await?)
     }
 
     /// That of a unit's file, if it is listed.
     pub(super) async fn listed(&self, place: &Place) -> Result<Option<Image>, AttachError> {
         Ok(self.images().await?.into_iter().find(|image| image.file == place.file))
+    }
+
+    /// The same by a list that holds up no attach and no detach, and may therefore lack more.
+    pub(super) async fn glimpsed(&self, place: &Place) -> Result<Option<Image>, AttachError> {
+        let images = told(&self.run(Program::Hdiutil, &INFO, LOOK_LIMIT).await?)?;
+        Ok(images.into_iter().find(|image| image.file == place.file))
     }
 
     /// What shows of the disk of a unit's file; `known` is the device it had last.
@@ -62,4 +69,11 @@ impl Inner {
         let outcome = self.run(Program::Diskutil, &["info", "-plist", device], LOOK_LIMIT).await?;
         Ok(outcome.ok() && is_image(&outcome.stdout) != Some(false))
     }
+}
+
+/// The images that hdiutil has told.
+fn told(outcome: &Outcome) -> Result<Vec<Image>, AttachError> {
+    images(&outcome.stdout)
+        .filter(|_| outcome.ok())
+        .ok_or_else(|| AttachError::Failed(format!("the system does not tell its disk images: {}", outcome.reason())))
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::RwLock;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::door::NfsDoor;
@@ -38,6 +40,7 @@ pub(super) struct Inner {
     /// Shared by what attaches and detaches, held alone by what lists: a list that is made meanwhile may lack disks
     /// that are attached.
     changes: RwLock<()>,
+    lists: Lists,
 }
 
 /// A unit that is, was or is being attached.
@@ -47,18 +50,42 @@ pub(super) struct Unit {
     pub(super) busy: tokio::sync::Mutex<()>,
     /// Its disk, such as `/dev/disk4`.
     device: Mutex<Option<String>>,
+    /// What watches its volumes.
+    watcher: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Unit {
     pub(super) fn device(&self) -> MutexGuard<'_, Option<String>> {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn set_watcher(&self, watcher: Option<JoinHandle<()>>) -> Option<JoinHandle<()>> {
+        let mut held = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *held, watcher)
+    }
+
+    /// Its volumes are watched by that task from now on, and by no earlier one.
+    pub(super) fn watched_by(&self, task: JoinHandle<()>) {
+        if let Some(earlier) = self.set_watcher(Some(task)) {
+            earlier.abort();
+        }
+    }
+
+    /// Comes back when nothing tells its attach any more whether a volume is mounted.
+    pub(super) async fn stop_watching(&self) {
+        if let Some(watcher) = self.set_watcher(None) {
+            watcher.abort();
+            // It may be at work until it has ended. That it was stopped is no error.
+            drop(watcher.await);
+        }
+    }
 }
 
 impl Inner {
     pub(super) fn new(luns: PathBuf, door: Option<NfsDoor>, runner: Box<dyn Runner>) -> Inner {
         let units = Mutex::default();
-        Inner { luns, door, runner, units, mounting: tokio::sync::Mutex::default(), changes: RwLock::default() }
+        let (mounting, changes, lists) = (tokio::sync::Mutex::default(), RwLock::default(), Lists::default());
+        Inner { luns, door, runner, units, mounting, changes, lists }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<UnitName, Arc<Unit>>> {
@@ -86,8 +113,34 @@ impl Inner {
 
     /// Runs what lists disks, alone if that can be had soon: one change that hangs must not keep all other units from
     /// theirs. That a disk is not in the list is no proof, however it was made.
+    ///
+    /// Who asks while others do shares the list that was begun after that: with many disks each would wait for all others'.
     pub(super) async fn list(&self, program: Program, words: &[&str]) -> Result<Outcome, AttachError> {
+        let asked = self.lists.begun.load(Ordering::SeqCst);
         let _no_change = timeout(LOOK_LIMIT, self.changes.write()).await;
-        self.run(program, words, LOOK_LIMIT).await
+        if let Some(list) = self.lists.after(asked) {
+            return Ok(list);
+        }
+        let number = self.lists.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let list = self.run(program, words, LOOK_LIMIT).await?;
+        *self.lists.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, list.clone()));
+        Ok(list)
+    }
+}
+
+/// The lists that were made.
+#[derive(Debug, Default)]
+struct Lists {
+    /// How many were begun.
+    begun: AtomicU64,
+    /// The last that has ended, and which one it is.
+    last: Mutex<Option<(u64, Outcome)>>,
+}
+
+impl Lists {
+    /// One that was begun after so many others.
+    fn after(&self, others: u64) -> Option<Outcome> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(number, _)| *number > others).map(|(_, list)| list.clone())
     }
 }

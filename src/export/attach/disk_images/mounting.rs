@@ -46,9 +46,21 @@ impl Inner {
         }
     }
 
+    /// The table of mounts, as `mount` prints it.
+    ///
+    /// # Errors
+    /// If it was not printed: one that is missing is never taken for one without mounts.
+    pub(super) async fn mounts(&self) -> Result<Vec<u8>, AttachError> {
+        match self.run(Program::Mount, &[], LOOK_LIMIT).await? {
+            outcome if outcome.ok() => Ok(outcome.stdout),
+            outcome => {
+                Err(AttachError::Failed(format!("the system does not tell what is mounted: {}", outcome.reason())))
+            }
+        }
+    }
+
     pub(super) async fn is_mounted(&self, point: &Path) -> Result<bool, AttachError> {
-        let outcome = self.run(Program::Mount, &[], LOOK_LIMIT).await?;
-        Ok(nfs_mounts(&outcome.stdout).iter().any(|mounted| mounted == point))
+        Ok(nfs_mounts(&self.mounts().await?).iter().any(|mounted| mounted == point))
     }
 
     /// Takes the mount away, also from whoever has the file open: for a disk that is detached, or is not to be saved.

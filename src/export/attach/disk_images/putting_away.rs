@@ -18,8 +18,9 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::images::Seen;
-use super::inner::{FORCED_LIMIT, Inner, LOOK_LIMIT};
+use super::inner::{FORCED_LIMIT, Inner};
 use super::place::Place;
+use super::volumes::close;
 use crate::export::attach::AttachError;
 use crate::export::attach::mac_tools::{Image, mounts};
 use crate::export::attach::program::Program;
@@ -30,11 +31,18 @@ const DISKUTIL_LIMIT: Duration = Duration::from_secs(10);
 /// How long hdiutil may take to tell what is on the disk: it waits for the same.
 const TELL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long the mount may take to go of which no disk shows.
+const UNUSED_LIMIT: Duration = Duration::from_secs(10);
+
 /// How long whoever serves the disk image may take to let go of its file, once nothing of it is mounted any more.
 const LET_GO_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a volume that nobody unmounts may take to go; the end of the daemon does not take longer.
-const VOLUMES_LIMIT: Duration = Duration::from_secs(45);
+/// How long a volume that nobody unmounts may take to go: less than the end of the daemon has for its disks, so that it is
+/// named.
+const VOLUMES_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long it may take in all, also where something hangs: less than that, too.
+const LIMIT: Duration = Duration::from_secs(42);
 
 /// How often it is looked at what is still mounted: macOS reports that to no program that does not ask.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,11 +50,26 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 impl Inner {
     /// Takes a disk away from whoever uses it, so that what is on it is whole.
     pub(super) async fn put_away(&self, name: &str) -> Result<Vec<String>, AttachError> {
+        timeout(LIMIT, self.put_away_in_time(name)).await.unwrap_or_else(|_| {
+            let seconds = LIMIT.as_secs();
+            Err(AttachError::TimedOut(format!(
+                "that has not ended within {seconds} seconds, and what was written there may be lost"
+            )))
+        })
+    }
+
+    async fn put_away_in_time(&self, name: &str) -> Result<Vec<String>, AttachError> {
         let begun = Instant::now();
         let unit = self.unit(name).ok_or(AttachError::NotAttached)?;
         let _turn = unit.busy.lock().await;
         let place = self.place(name)?;
         let device = unit.device().clone().ok_or(AttachError::NotAttached)?;
+        // The last of what was written goes to the file when no volume is mounted any more, and nobody writes it again.
+        unit.stop_watching().await;
+        let attachment = self.attachment(name);
+        if let Some(attachment) = &attachment {
+            attachment.set_mounted(true);
+        }
         let (image, known) = self.volumes(&place, &device).await;
         if let Some(image) = image
             && !self.ejected(&image.device).await
@@ -61,6 +84,7 @@ impl Inner {
         }
         *unit.device() = None;
         self.unmount_by_force(&place.point).await?;
+        attachment.iter().for_each(close);
         Ok(Vec::new())
     }
 
@@ -69,13 +93,20 @@ impl Inner {
     async fn volumes(&self, place: &Place, device: &str) -> (Option<Image>, bool) {
         match timeout(TELL_LIMIT, self.seen(place, Some(device))).await {
             Ok(Ok(Seen::Listed(image))) => return (Some(image), true),
-            // After an eject in the Finder the mount alone is left.
-            Ok(Ok(Seen::Nothing)) if matches!(self.unmount_unused(place).await, Ok(None)) => return (None, true),
+            // After an eject in the Finder the mount alone is left. Where it does not go, there must be time for the rest.
+            Ok(Ok(Seen::Nothing))
+                if matches!(timeout(UNUSED_LIMIT, self.unmount_unused(place)).await, Ok(Ok(None))) =>
+            {
+                return (None, true);
+            }
             Ok(Err(error)) => tracing::warn!("what is on {device} is not known: {error}"),
             Ok(Ok(_)) | Err(_) => {}
         }
         let part = format!("{device}s");
-        let mounted = self.mounted().await.unwrap_or_default();
+        let mounted = self.mounted().await.unwrap_or_else(|error| {
+            tracing::warn!("where {device} is mounted is not known: {error}");
+            Vec::new()
+        });
         let of_it = mounted.into_iter().filter(|(source, _)| source == device || source.starts_with(&part));
         let mount_points = of_it.map(|(_, point)| point).collect();
         (Some(Image { file: place.file.clone(), device: device.to_owned(), mount_points }), false)
@@ -124,7 +155,16 @@ impl Inner {
     ) -> Result<(), AttachError> {
         let mut without_volumes: Option<Instant> = None;
         loop {
-            let mounted = self.mounted().await?;
+            let mounted = match self.mounted().await {
+                Ok(mounted) => mounted,
+                Err(error) if begun.elapsed() >= VOLUMES_LIMIT => return Err(error),
+                Err(error) => {
+                    // It may be there still, and is waited for.
+                    tracing::warn!("{error}");
+                    sleep(LOOK_INTERVAL).await;
+                    continue;
+                }
+            };
             if !mounted.iter().any(|(_, point)| Path::new(point) == place.point) {
                 return Ok(());
             }
@@ -152,6 +192,6 @@ impl Inner {
 
     /// What is mounted: device and mount point.
     async fn mounted(&self) -> Result<Vec<(String, String)>, AttachError> {
-        Ok(mounts(&self.run(Program::Mount, &[], LOOK_LIMIT).await?.stdout))
+        Ok(mounts(&self.mounts().await?))
     }
 }

@@ -1,24 +1,20 @@
 //! What an earlier life has left that no disk is made of.
 
-use super::inner::{Inner, LOOK_LIMIT};
+use super::inner::Inner;
 use super::place::Place;
 use crate::export::attach::AttachError;
 use crate::export::attach::mac_tools::{Image, nfs_mounts};
-use crate::export::attach::program::Program;
 
 impl Inner {
     pub(super) async fn clean_stale(&self) -> Result<Vec<String>, AttachError> {
         let Ok(luns) = self.luns.canonicalize() else { return Ok(Vec::new()) };
-        let outcome = self.run(Program::Mount, &[], LOOK_LIMIT).await?;
-        let ours: Vec<Place> = nfs_mounts(&outcome.stdout)
+        let ours: Vec<Place> = nfs_mounts(&self.mounts().await?)
             .into_iter()
             .filter(|point| point.parent() == Some(&luns))
             .filter_map(|point| Some(Place { file: point.join(point.file_name()?), point }))
             .collect();
-        if outcome.ok() {
-            // Whoever has unmounted the others, their handles are good no more.
-            self.close_attaches(|unit| self.place(unit).is_ok_and(|its| ours.iter().all(|our| our.point != its.point)));
-        }
+        // Whoever has unmounted the others, their handles are good no more.
+        self.close_attaches(|unit| self.place(unit).is_ok_and(|its| ours.iter().all(|our| our.point != its.point)));
         if ours.is_empty() {
             return Ok(Vec::new());
         }

@@ -36,6 +36,10 @@ impl Inner {
         if !self.is_mounted(&place.point).await? {
             return Ok(None);
         }
+        // The disk is as long as the unit was when it was attached. What the unit has grown by shows in the next attach.
+        let size = self.attachment(name).map_or(geometry.bytes(), |attachment| attachment.size());
+        let blocks = size.min(geometry.bytes()) / u64::from(geometry.block_size);
+        let geometry = &Geometry { blocks, ..*geometry };
         let lost = lost || (known.is_none() && !self.is_ours(name, place).await?);
         let shown = match self.seen(place, known).await? {
             Seen::Listed(image) | Seen::Unlisted(image) => Some(image),
@@ -58,6 +62,12 @@ impl Inner {
             return Ok(None);
         }
         match shown {
+            Some(image) if self.attachment(name).is_some_and(|attachment| attachment.fails()) => {
+                Err(AttachError::Failed(format!(
+                    "{} was to be detached by force, which failed, and nothing can be read from it or written to it any more: detach it by force again, and attach the unit then",
+                    image.device
+                )))
+            }
             Some(image) => self.answering(place, geometry, image.device).await.map(Some),
             None => Ok(None),
         }

@@ -480,7 +480,9 @@ async fn by_force_it_goes_whoever_uses_it() {
     let mac = Mac::new();
     mac.attach().await;
     mac.ok(INFO, &info("/dev/disk4", true));
-    mac.expect("/usr/sbin/diskutil unmountDisk force /dev/disk4", 1, "", "Unmount failed\n");
+    for _ in 0..2 {
+        mac.expect("/usr/sbin/diskutil unmountDisk force /dev/disk4", 1, "", "Unmount failed\n");
+    }
     mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", "Eject failed\n");
     mac.ok("/usr/bin/hdiutil detach /dev/disk4 -force", "");
     mac.expect(&format!("/sbin/umount %/luns/{NAME}"), 16, "", "Resource busy\n").ok("/sbin/mount", &mounts());
@@ -624,6 +626,28 @@ async fn a_disk_that_no_list_shows_is_ejected_by_its_number() {
     mac.done();
 }
 
+#[tokio::test]
+async fn a_disk_that_could_not_be_detached_by_force_is_no_good_one_until_it_is() {
+    let mac = Mac::new();
+    mac.attach().await;
+    mac.ok(INFO, &info("/dev/disk4", true));
+    for _ in 0..2 {
+        mac.expect("/usr/sbin/diskutil unmountDisk force /dev/disk4", 1, "", "Unmount failed\n");
+    }
+    mac.expect("/usr/sbin/diskutil eject /dev/disk4", 1, "", "Eject failed\n");
+    mac.expect("/usr/bin/hdiutil detach /dev/disk4 -force", 1, "", "hdiutil: couldn't eject\n");
+    mac.attachments.detach(UNIT, true).await.expect_err("nothing helps");
+    mac.ok("/sbin/mount", &mounts()).ok(INFO, &info("/dev/disk4", true));
+    let refused = mac.attachments.attach(UNIT, disk(512)).await.expect_err("all its I/O fails");
+    assert!(refused.to_string().contains("detach it by force again"), "{refused}");
+    mac.done();
+    mac.ok(INFO, &info("/dev/disk4", true));
+    mac.ok("/usr/sbin/diskutil unmountDisk force /dev/disk4", "").ok("/usr/sbin/diskutil eject /dev/disk4", "");
+    mac.unmounted();
+    mac.attachments.detach(UNIT, true).await.expect("it goes");
+    mac.attach().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_file_that_something_has_open_stays_mounted_and_a_sentence_says_what_to_do() {
     let mac = Mac::new();
@@ -746,9 +770,13 @@ async fn without_root_or_nfs_nothing_is_touched() {
     assert!(!dir.path().join("luns").exists());
 }
 
-/// A Mac on which one attach takes until it is told to go on, and that makes no list meanwhile.
+/// A Mac on which one attach takes until it is told to go on.
 struct Hasty {
     directory: PathBuf,
+    /// It makes no list meanwhile.
+    lists_alone: bool,
+    /// How many lists were made.
+    lists: Arc<std::sync::atomic::AtomicU32>,
     attaching: Arc<tokio::sync::Semaphore>,
     go_on: Arc<tokio::sync::Notify>,
 }
@@ -768,7 +796,9 @@ impl Runner for Hasty {
                 }
                 (Program::Hdiutil, "attach") => attached("/dev/disk4"),
                 (Program::Hdiutil, "info") => {
-                    assert_eq!(self.attaching.available_permits(), 0, "it may lack disk4 now");
+                    self.lists.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                    assert!(!self.lists_alone || self.attaching.available_permits() == 0, "it may lack disk4 now");
                     info("/dev/disk4", true).replace('%', &self.directory.display().to_string())
                 }
                 (Program::Diskutil, "info") => shape(512, MIB),
@@ -794,7 +824,13 @@ async fn no_list_is_made_while_another_unit_becomes_a_disk() {
     let door = Transcript::new().door(false);
     let (attaching, go_on) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Notify::new()));
     let directory = dir.path().canonicalize().expect("a directory");
-    let runner = Hasty { directory, attaching: attaching.clone(), go_on: go_on.clone() };
+    let runner = Hasty {
+        directory,
+        lists_alone: true,
+        lists: Arc::default(),
+        attaching: attaching.clone(),
+        go_on: go_on.clone(),
+    };
     let attachments = DiskImages::with(dir.path(), Some(door), Box::new(runner));
     attachments.attach(UNIT, disk(512)).await.expect("it works");
     let other = attachments.attach("iqn.2026-11.org.example:slow/0", disk(512));
@@ -811,6 +847,57 @@ async fn no_list_is_made_while_another_unit_becomes_a_disk() {
         tokio::join!(looks, goes_on);
     };
     let (other, ()) = tokio::join!(other, look);
+    other.expect("it works");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_list_while_others_do_shares_theirs() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let (attaching, go_on) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let (directory, lists) = (dir.path().canonicalize().expect("a directory"), Arc::default());
+    let runner = Hasty { directory, lists_alone: true, lists: Arc::clone(&lists), attaching, go_on };
+    let attachments = DiskImages::with(dir.path(), Some(Transcript::new().door(false)), Box::new(runner));
+    attachments.attach(UNIT, disk(512)).await.expect("it works");
+    let made = || lists.load(std::sync::atomic::Ordering::Relaxed);
+    let before = made();
+    let nobody = futures_util::future::join_all((0..10).map(|_| attachments.in_use(UNIT))).await;
+    assert!(nobody.iter().all(Vec::is_empty), "{nobody:?}");
+    assert_eq!(made() - before, 2, "the one under way may have been begun too early for the others");
+    attachments.in_use(UNIT).await;
+    assert_eq!(made() - before, 3, "what was begun before is not taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn volumes_are_watched_without_a_wait_for_an_attach_that_takes_long_whose_unit_is_not_waited_for_at_the_end() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let exports: Arc<Attachments> = Arc::default();
+    let door = NfsDoor { attachments: exports.clone(), ..Transcript::new().door(false) };
+    let (attaching, go_on) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let directory = dir.path().canonicalize().expect("a directory");
+    let runner = Hasty {
+        directory,
+        lists_alone: false,
+        lists: Arc::default(),
+        attaching: attaching.clone(),
+        go_on: go_on.clone(),
+    };
+    let attachments = DiskImages::with(dir.path(), Some(door), Box::new(runner));
+    attachments.attach(UNIT, disk(512)).await.expect("it works");
+    let slow = "iqn.2026-11.org.example:slow/0";
+    let other = attachments.attach(slow, disk(512));
+    let meanwhile = async {
+        drop(attaching.acquire().await.expect("it is not closed"));
+        let attachment = exports.of(UNIT).expect("it is attached");
+        attachment.stir();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(attachment.waits(), "its volume is seen");
+        let begun = tokio::time::Instant::now();
+        let late = attachments.put_away(slow).await.expect_err("its attach is under way");
+        assert!(matches!(&late, AttachError::TimedOut(why) if why.contains("may be lost")), "{late}");
+        assert!(begun.elapsed() < Duration::from_secs(45), "the daemon's end would have cut it short");
+        go_on.notify_one();
+    };
+    let (other, ()) = tokio::join!(other, meanwhile);
     other.expect("it works");
 }
 
@@ -844,6 +931,7 @@ async fn when_the_machine_ends_a_disk_goes_whoever_uses_it() {
     mac.attachments.put_away(UNIT).await.expect("it works");
     mac.done();
     assert_eq!(mac.attachments.device(UNIT), None);
+    assert!(mac.exports.of(UNIT).is_none(), "its handles are good no more");
 }
 
 /// The table of mounts with our mount and the volume on our disk.
@@ -911,13 +999,35 @@ async fn when_the_machine_ends_a_volume_that_stays_is_served_as_long_as_there_is
         mac.expect(&format!("/sbin/umount {words}"), 1, "", "Resource busy\n");
     }
     mac.ok(&format!("iscsid --write-back %/luns/{NAME}/{NAME}"), "");
-    for _ in 0..=45 {
+    for _ in 0..=40 {
         mac.ok("/sbin/mount", &mounts_with_volume());
     }
-    let stays = mac.attachments.put_away(UNIT).await.expect_err("it is still mounted");
+    let attachment = mac.exports.of(UNIT).expect("it is attached");
+    let io = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        attachment.stir();
+    };
+    let (stays, ()) = tokio::join!(mac.attachments.put_away(UNIT), io);
+    let stays = stays.expect_err("it is still mounted");
     assert!(stays.to_string().starts_with("/Volumes/Backup is still mounted"), "{stays}");
     mac.done();
     assert!(mac.attachments.device(UNIT).is_some());
+    assert!(attachment.waits(), "what is written last may take as long as it takes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_machine_ends_a_table_of_mounts_that_is_not_told_is_none_without_mounts() {
+    let mac = Mac::new();
+    mac.attach().await;
+    let umount = format!("/sbin/umount %/luns/{NAME}");
+    mac.expect(INFO, 1, "", "gone\n").expect("/sbin/mount", -1, "", "");
+    mac.expect("/usr/sbin/diskutil unmountDisk force /dev/disk4", 1, "", "gone\n");
+    mac.ok(&format!("iscsid --write-back %/luns/{NAME}/{NAME}"), "");
+    mac.expect("/sbin/mount", -1, "", "").expect("/sbin/mount", 1, "", "mount: cannot allocate memory\n");
+    mac.ok("/sbin/mount", &mounts()).ok(&umount, "");
+    mac.expect(&umount, 1, "", "not currently mounted\n").ok("/sbin/mount", NO_MOUNTS);
+    mac.attachments.put_away(UNIT).await.expect("it works");
+    mac.done();
 }
 
 #[tokio::test(start_paused = true)]
@@ -975,4 +1085,50 @@ async fn whether_io_may_wait_follows_the_volumes_as_they_come_and_go() {
     a_while(60).await;
     mac.done();
     assert!(mac.exports.of(UNIT).is_none(), "its handles are good no more");
+}
+
+// check: diskimage-waits-under-a-volume-only
+#[tokio::test]
+async fn a_volume_that_comes_with_the_disk_is_waited_for_at_once() {
+    let shape = shape(512, MIB);
+    let mac = Mac::new();
+    mac.mounted();
+    let with_volume = attached("/dev/disk4").replace(
+        "/dev/disk4s1</string>",
+        "/dev/disk4s1</string><key>mount-point</key><string>/Volumes/Backup</string>",
+    );
+    mac.ok(&hdiutil_attach(""), &with_volume).ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape);
+    mac.attachments.attach(UNIT, disk(512)).await.expect("it works");
+    assert!(mac.exports.of(UNIT).expect("it is attached").waits());
+    mac.done();
+
+    let mac = Mac::new();
+    mac.mounted();
+    mac.expect(&hdiutil_attach(""), 1, "", "hdiutil: attach failed - timed out\n").ok(INFO, &info("/dev/disk4", true));
+    mac.ok("/usr/sbin/diskutil info -plist /dev/disk4", &shape);
+    mac.attachments.attach(UNIT, disk(512)).await.expect("it is there");
+    assert!(mac.exports.of(UNIT).expect("it is attached").waits());
+    mac.done();
+}
+
+// check: diskimage-waits-under-a-volume-only
+#[tokio::test(start_paused = true)]
+async fn io_waits_where_nothing_tells_whether_a_volume_is_mounted() {
+    let mac = Mac::new();
+    mac.attach().await;
+    let attachment = mac.exports.of(UNIT).expect("it is attached");
+    let a_while = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
+    for (code, told) in [(1, String::new()), (0, no_images())] {
+        assert!(!attachment.waits());
+        mac.expect(INFO, code, &told, "hdiutil: info failed\n");
+        attachment.stir();
+        a_while(1).await;
+        assert!(attachment.waits());
+        mac.done();
+        mac.ok(INFO, &info("/dev/disk4", false)).ok(INFO, &info("/dev/disk4", false));
+        attachment.stir();
+        a_while(60).await;
+        assert!(!attachment.waits(), "there is none");
+        mac.done();
+    }
 }

@@ -1,8 +1,9 @@
 //! Whether a volume of a disk is mounted, for the export: only then may its I/O wait for a target that is away.
 //!
 //! ```text
-//!   I/O ──► stirred ──► hdiutil info ─┬─ a volume is mounted ──────────► I/O waits
-//!             ▲   a while later       └─ none is, and is not the next ─► it fails after half a minute
+//!                    hdiutil attach ─── has mounted a volume ───────────┐
+//!   I/O ──► stirred ──► hdiutil info ─┬─ one is mounted, or may be ─────┴► I/O waits
+//!             ▲   a while later       └─ none is, nor the next time ────► it fails after half a minute
 //!             └─────────────────────────────────┘
 //! ```
 //! Volumes come and go by the Finder and other programs, and never without I/O.
@@ -31,15 +32,24 @@ impl Inner {
             attachment.set_mounted(true);
             return;
         }
-        let (inner, unit) = (Arc::downgrade(self), unit.to_owned());
-        tokio::spawn(async move {
-            tokio::select! { () = attachment.closed() => {}, () = watch(&inner, &unit, &attachment) => {} }
+        let (inner, name) = (Arc::downgrade(self), unit.to_owned());
+        let watcher = tokio::spawn(async move {
+            tokio::select! { () = attachment.closed() => {}, () = watch(&inner, &name, &attachment) => {} }
         });
+        if let Some(unit) = self.unit(unit) {
+            unit.watched_by(watcher);
+        }
     }
 
-    /// Whether a volume of the unit's disk is mounted; `None` where no disk is listed.
+    /// The attach of a unit, also of an earlier daemon.
+    pub(super) fn attachment(&self, unit: &str) -> Option<Attachment> {
+        self.door.as_ref().and_then(|door| door.attachments.of(unit))
+    }
+
+    /// Whether a volume of the unit's disk is mounted; `None` where no disk is listed. It is asked too often to hold up
+    /// whoever attaches and detaches.
     async fn has_volumes(&self, unit: &str) -> Result<Option<bool>, AttachError> {
-        let image = self.listed(&self.place(unit)?).await?;
+        let image = self.glimpsed(&self.place(unit)?).await?;
         Ok(image.map(|image| !image.mount_points.is_empty()))
     }
 
@@ -61,25 +71,20 @@ async fn watch(inner: &Weak<Inner>, unit: &str, attachment: &Attachment) {
         let Some(inner) = inner.upgrade() else { return };
         let seen = inner.has_volumes(unit).await;
         drop(inner);
-        let pause = match seen {
-            Ok(Some(true)) => {
-                attachment.set_mounted(true);
-                none_before = false;
-                LATER
-            }
-            Ok(Some(false)) => {
-                if none_before {
-                    attachment.set_mounted(false);
-                }
-                none_before = !none_before;
-                SOON
-            }
-            Ok(None) => SOON,
+        // Where nothing tells, one may be mounted.
+        let (mounted, pause) = match seen {
+            Ok(Some(true)) => (true, LATER),
+            Ok(Some(false)) => (false, SOON),
+            Ok(None) => (true, SOON),
             Err(error) => {
                 tracing::debug!("{unit}: whether a volume is mounted is not known: {error}");
-                SOON
+                (true, SOON)
             }
         };
+        if mounted || none_before {
+            attachment.set_mounted(mounted);
+        }
+        none_before = !mounted && !none_before;
         sleep(pause).await;
     }
 }

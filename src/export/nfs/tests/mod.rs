@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::client::Client;
 use super::{Attachment, Attachments, FlushPolicy, Owners, Proofs, Secret, Setup, listen, serve};
 use crate::block::testing::{Plan, RamDisk};
-use crate::block::{Geometry, Registry};
+use crate::block::{Block, Geometry, Registry};
 
 const NAME: &str = "iqn.2026-01.example:disk/0";
 const FILE: &str = "iqn.2026-01.example:disk,0";
@@ -48,7 +48,7 @@ impl Stage {
         let registry = Arc::new(Registry::default());
         registry.insert(NAME.to_owned(), disk.clone());
         let attachments = Arc::new(Attachments::default());
-        let attachment = Arc::new(attachments.open(NAME).expect("random numbers"));
+        let attachment = Arc::new(attachments.open(NAME, disk.geometry().bytes()).expect("random numbers"));
         attachment.set_mounted(true);
         Stage { disk, registry, attachments, attachment, policy: FlushPolicy::WriteThrough, clients: 256 }
     }

@@ -179,7 +179,7 @@ async fn handles_are_good_for_one_attach_and_tickets_no_longer_than_mount_nfs_ru
     stage.attachment.close().expect("nothing is kept");
     assert_eq!(client.attributes(&file).await, Err(Status::Stale as u32));
     assert_eq!(client.write(&file, 0, 2, &[1; 512]).await, Err(Status::Stale as u32));
-    let next = stage.attachments.open(NAME).expect("random numbers");
+    let next = stage.attachments.open(NAME, MIB).expect("random numbers");
     assert_eq!(client.read(&file, 0, 512).await, Err(Status::Stale as u32), "of the attach before");
     let ticket = next.ticket().expect("random numbers");
     let directory = client.mount(ticket.path()).await.expect("it is good");
@@ -231,7 +231,7 @@ async fn an_attached_unit_that_grows_is_as_long_as_it_was_until_it_is_attached_a
     assert_eq!(client.read(&file, MIB - 512, 4096).await, Ok((vec![0; 512], true)));
     assert_eq!(client.write(&file, MIB, 2, &[1; 512]).await, Err(Status::NoSpace as u32));
 
-    let again = stage.attachments.open(NAME).expect("random numbers");
+    let again = stage.attachments.open(NAME, 2 * MIB).expect("random numbers");
     let directory = client.mount(again.ticket().expect("random numbers").path()).await.expect("it is good");
     let file = client.look_up(&directory, FILE).await.expect("the unit is there");
     assert_eq!(client.attributes(&file).await, Ok((1, 0o600, 2 * MIB)));
