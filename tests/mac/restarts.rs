@@ -83,7 +83,7 @@ fn a_volume_survives_a_daemon_that_is_killed_with_its_process_group_and_started_
 fn at_the_end_of_the_machine_everything_is_written_though_diskutil_answers_no_more() {
     let Some(stage) = Stage::formatted(&spec()) else { return };
     let daemon = stage.log_in(&[]);
-    stage.load();
+    // Not written yet, and nobody goes on writing when the volume is gone.
     stage.script(
         "dd if=/dev/urandom of=$volume/late bs=64k count=16 2>/dev/null; sha256sum $volume/late >>/tmp/written",
     );
