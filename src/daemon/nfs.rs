@@ -10,7 +10,7 @@
 
 use std::io;
 use std::net::TcpListener as Socket;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -94,7 +94,7 @@ impl NfsExport {
             }
             (held, _) => held,
         };
-        let path = identity_path(files.config);
+        let path = NfsIdentity::path(files.config);
         let before = NfsIdentity::load(&path)?;
         let known = before.clone().map_or_else(NfsIdentity::new, Ok)?;
         let is_held = held.is_some();
@@ -222,11 +222,6 @@ fn policy(settings: &Settings, unit: &str) -> FlushPolicy {
     }
 }
 
-/// The file beside the property list that the export keeps.
-fn identity_path(config: &Path) -> PathBuf {
-    NfsIdentity::path(config)
-}
-
 impl NfsPlace {
     /// libnfs's URI of a unit's file, where there is a path that stays good.
     pub(crate) fn uri(&self, unit: &str) -> Option<String> {
@@ -316,7 +311,7 @@ mod tests {
         let config = scratch.path().join("iscsid.plist");
         assert!(NfsExport::prepare(Nfs::No, true, None, files(&config)).expect("nothing to do").is_none());
         assert!(NfsExport::prepare(Nfs::Auto, false, None, files(&config)).expect("nothing to do").is_none());
-        assert!(!identity_path(&config).exists());
+        assert!(!NfsIdentity::path(&config).exists());
     }
 
     // check: nfs-ports-of-others

@@ -133,9 +133,11 @@ pub(super) fn nfs_options(port: u16, geometry: &Geometry, transfers: &str) -> St
     options
 }
 
-/// The whole disk among the devices that an attach answers with, such as `/dev/disk4`.
-pub(super) fn attached_device(answer: &[u8]) -> Option<String> {
-    device(document(answer)?.as_dictionary()?)
+/// The whole disk among the devices that an attach answers with, such as `/dev/disk4`, and where its volumes are mounted.
+pub(super) fn attached(answer: &[u8]) -> Option<(String, Vec<String>)> {
+    let document = document(answer)?;
+    let image = document.as_dictionary()?;
+    Some((device(image)?, mount_points(image)?))
 }
 
 /// The property list in an answer, which may have a line of something else before it.
@@ -160,6 +162,13 @@ fn device(image: &Dictionary) -> Option<String> {
         (is_whole_disk(name) && hint != Some(CONTAINER)).then(|| format!("/dev/{name}"))
     };
     entities.iter().find_map(whole)
+}
+
+/// Where the volumes of an image are mounted.
+fn mount_points(image: &Dictionary) -> Option<Vec<String>> {
+    let entities = image.get("system-entities")?.as_array()?;
+    let points = entities.iter().filter_map(|entity| entity.as_dictionary()?.get("mount-point")?.as_string());
+    Some(points.map(str::to_owned).collect())
 }
 
 /// Whether a name is that of a disk, not of a part of one: it becomes an argument of commands that root runs.
@@ -192,12 +201,10 @@ pub(super) fn images(answer: &[u8]) -> Option<Vec<Image>> {
     let images = images.as_array()?;
     let image = |image: &Value| {
         let image = image.as_dictionary()?;
-        let entities = image.get("system-entities")?.as_array()?;
-        let points = entities.iter().filter_map(|entity| entity.as_dictionary()?.get("mount-point")?.as_string());
         Some(Image {
             file: PathBuf::from(image.get("image-path")?.as_string()?),
             device: device(image)?,
-            mount_points: points.map(str::to_owned).collect(),
+            mount_points: mount_points(image)?,
         })
     };
     Some(images.iter().filter_map(image).collect())
@@ -229,39 +236,42 @@ pub(super) fn dissenters(text: &str) -> Vec<String> {
     text.lines().filter_map(holder).collect()
 }
 
-/// What is mounted, and where, from the lines of `mount`.
-pub(super) fn mounts(answer: &[u8]) -> Vec<(String, String)> {
-    let text = String::from_utf8_lossy(answer);
-    let mount = |line: &str| {
-        let (source, point) = line.rsplit_once(" (")?.0.split_once(" on ")?;
-        Some((source.to_owned(), point.to_owned()))
-    };
-    text.lines().filter_map(mount).collect()
+/// A line of `mount`.
+struct Mount<'a> {
+    /// The device, or whose export it is.
+    source: &'a str,
+    point: &'a str,
+    /// The file system's type, such as `nfs`.
+    kind: &'a str,
 }
 
-/// Where something is mounted by NFS, from the lines of `mount`.
-pub(super) fn nfs_mounts(answer: &[u8]) -> Vec<PathBuf> {
-    let text = String::from_utf8_lossy(answer);
-    let point = |line: &str| {
+/// The lines of `mount`.
+fn table(text: &str) -> impl Iterator<Item = Mount<'_>> {
+    text.lines().filter_map(|line| {
         // What is in the parentheses at the end cannot be part of a path of ours.
-        let (mount, kind) = line.rsplit_once(" (")?;
+        let (mount, options) = line.rsplit_once(" (")?;
         let (source, point) = mount.split_once(" on ")?;
-        let nfs = kind.split([',', ')']).next() == Some("nfs") && source.starts_with("127.0.0.1:/");
-        nfs.then(|| PathBuf::from(point))
-    };
-    text.lines().filter_map(point).collect()
+        Some(Mount { source, point, kind: options.split([',', ')']).next()? })
+    })
 }
 
-/// Where a disk and its parts are mounted, from the lines of `mount`.
+/// Where anything is mounted.
+pub(super) fn mount_table(answer: &[u8]) -> Vec<String> {
+    table(&String::from_utf8_lossy(answer)).map(|mount| mount.point.to_owned()).collect()
+}
+
+/// Where something is mounted by NFS from this machine.
+pub(super) fn nfs_mounts(answer: &[u8]) -> Vec<PathBuf> {
+    let ours = |mount: &Mount<'_>| mount.kind == "nfs" && mount.source.starts_with("127.0.0.1:/");
+    table(&String::from_utf8_lossy(answer)).filter(ours).map(|mount| PathBuf::from(mount.point)).collect()
+}
+
+/// Where a disk and its parts are mounted.
 pub(super) fn mounted_of(answer: &[u8], device: &str) -> Vec<String> {
-    let text = String::from_utf8_lossy(answer);
-    let point = |line: &str| {
-        let (mount, _) = line.rsplit_once(" (")?;
-        let (source, point) = mount.split_once(" on ")?;
-        let part = source.strip_prefix(device)?;
-        (part.is_empty() || part.starts_with('s')).then(|| point.to_owned())
+    let of_it = |mount: &Mount<'_>| {
+        mount.source.strip_prefix(device).is_some_and(|part| part.is_empty() || part.starts_with('s'))
     };
-    text.lines().filter_map(point).collect()
+    table(&String::from_utf8_lossy(answer)).filter(of_it).map(|mount| mount.point.to_owned()).collect()
 }
 
 /// Who has something open, from the lines of `lsof -F pcn`: one sentence per process.
@@ -304,7 +314,8 @@ mod tests {
                  <array>{entities}</array></dict></plist>"
             )
         };
-        let of = |names: &[&str]| attached_device(answer(names).as_bytes());
+        let device = |answer: &str| attached(answer.as_bytes()).map(|(device, _)| device);
+        let of = |names: &[&str]| device(&answer(names));
         assert_eq!(of(&["/dev/disk4s1", "/dev/disk4", "/dev/disk5s1"]).as_deref(), Some("/dev/disk4"));
         assert_eq!(
             of(&["/dev/disk10", "/dev/disk10s1", "/dev/disk5"]).as_deref(),
@@ -315,8 +326,8 @@ mod tests {
         assert_eq!(of(&["/dev/disk4; rm -rf /", "-f", "/dev/rdisk"]), None);
         assert_eq!(of(&[]), None);
         let talkative = format!("Checking\n{}", answer(&["/dev/disk4"]));
-        assert_eq!(attached_device(talkative.as_bytes()).as_deref(), Some("/dev/disk4"));
-        assert_eq!(attached_device(b"hdiutil: attach failed"), None);
+        assert_eq!(device(&talkative).as_deref(), Some("/dev/disk4"));
+        assert_eq!(attached(b"hdiutil: attach failed"), None);
     }
 
     #[test]
@@ -336,7 +347,7 @@ mod tests {
         let answer = format!(
             "<?xml version=\"1.0\"?><plist><dict><key>system-entities</key><array>{entities}</array></dict></plist>"
         );
-        assert_eq!(attached_device(answer.as_bytes()).as_deref(), Some("/dev/disk10"));
+        assert_eq!(attached(answer.as_bytes()), Some(("/dev/disk10".to_owned(), Vec::new())));
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Outcome {
         self.code == 0
     }
 
+    /// Nothing, if it succeeded, or why not.
+    pub(super) fn done(&self) -> Result<(), AttachError> {
+        if self.ok() { Ok(()) } else { Err(AttachError::Failed(self.reason())) }
+    }
+
     /// What it printed, on either stream.
     pub(super) fn text(&self) -> String {
         format!("{}\n{}", String::from_utf8_lossy(&self.stdout), self.stderr)

@@ -10,12 +10,9 @@ use super::place::{Place, make_directory};
 use super::volumes::close;
 use crate::block::{Block, Geometry, UnitName, read_first_block};
 use crate::export::attach::AttachError;
-use crate::export::attach::mac_tools::{Tool, attached_device};
+use crate::export::attach::mac_tools::{Tool, attached};
 use crate::export::attach::program::Program;
 use crate::export::nfs::Attachment;
-
-/// How an attach answers that it has mounted a volume.
-const MOUNT_POINT: &str = "<key>mount-point</key>";
 
 impl Inner {
     pub(super) async fn attach(self: Arc<Inner>, name: UnitName, block: Arc<dyn Block>) -> Result<String, AttachError> {
@@ -38,7 +35,7 @@ impl Inner {
         let lost = door.moved && known.is_none();
         if let Some(device) = self.take_over(&name, &place, &geometry, known.as_deref(), lost).await? {
             *unit.device() = Some(device.clone());
-            if let Some(attachment) = door.attachments.of(&name).filter(|_| known.is_none()) {
+            if let Some(attachment) = self.attachment(&name).filter(|_| known.is_none()) {
                 self.watch_volumes(&name, attachment);
             }
             return Ok(device);
@@ -121,10 +118,10 @@ impl Inner {
         let words = tool.attach(&place.file, geometry, volumes);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let outcome = self.change(tool.program(), &words, CHANGE_LIMIT).await?;
-        match attached_device(&outcome.stdout).filter(|_| outcome.ok()) {
-            Some(device) => {
+        match attached(&outcome.stdout).filter(|_| outcome.ok()) {
+            Some((device, mount_points)) => {
                 // The first look at the volumes may come too late for what is written there by now.
-                if outcome.text().contains(MOUNT_POINT) {
+                if !mount_points.is_empty() {
                     attachment.set_mounted(true);
                 }
                 Ok(device)

@@ -106,10 +106,7 @@ impl Inner {
 
     /// Unmounts its volumes; without them the disk is still there.
     async fn force_volumes(&self, device: &str) -> Result<(), AttachError> {
-        match self.change(Program::Diskutil, &["unmountDisk", "force", device], FORCED_LIMIT).await? {
-            outcome if outcome.ok() => Ok(()),
-            outcome => Err(AttachError::Failed(outcome.reason())),
-        }
+        self.change(Program::Diskutil, &["unmountDisk", "force", device], FORCED_LIMIT).await?.done()
     }
 
     /// Takes the disk. hdiutil comes last: from macOS 27 on it finds each disk busy.
@@ -121,9 +118,8 @@ impl Inner {
             if !self.runner.has(program) {
                 continue;
             }
-            why = match self.change(program, words, FORCED_LIMIT).await {
-                Ok(outcome) if outcome.ok() => return Ok(()),
-                Ok(outcome) => outcome.reason(),
+            why = match self.change(program, words, FORCED_LIMIT).await.and_then(|outcome| outcome.done()) {
+                Ok(()) => return Ok(()),
                 Err(error) => error.to_string(),
             };
             tracing::warn!("{device}: {why}");

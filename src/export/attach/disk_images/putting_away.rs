@@ -22,7 +22,7 @@ use super::inner::{FORCED_LIMIT, Inner};
 use super::place::Place;
 use super::volumes::close;
 use crate::export::attach::AttachError;
-use crate::export::attach::mac_tools::{Image, mounts};
+use crate::export::attach::mac_tools::{Image, mount_table, mounted_of};
 use crate::export::attach::program::Program;
 
 /// How long diskutil may take, which may wait for somebody who is gone.
@@ -102,13 +102,11 @@ impl Inner {
             Ok(Err(error)) => tracing::warn!("what is on {device} is not known: {error}"),
             Ok(Ok(_)) | Err(_) => {}
         }
-        let part = format!("{device}s");
-        let mounted = self.mounted().await.unwrap_or_else(|error| {
+        let mounts = self.mounts().await.unwrap_or_else(|error| {
             tracing::warn!("where {device} is mounted is not known: {error}");
             Vec::new()
         });
-        let of_it = mounted.into_iter().filter(|(source, _)| source == device || source.starts_with(&part));
-        let mount_points = of_it.map(|(_, point)| point).collect();
+        let mount_points = mounted_of(&mounts, device);
         (Some(Image { file: place.file.clone(), device: device.to_owned(), mount_points }), false)
     }
 
@@ -116,17 +114,13 @@ impl Inner {
     async fn ejected(&self, device: &str) -> bool {
         let ejected = timeout(DISKUTIL_LIMIT, async {
             for words in [&["unmountDisk", "force", device][..], &["eject", device]] {
-                match self.run(Program::Diskutil, words, DISKUTIL_LIMIT).await {
-                    Ok(outcome) if outcome.ok() => {}
-                    Ok(outcome) => return Err(outcome.reason()),
-                    Err(error) => return Err(error.to_string()),
-                }
+                self.run(Program::Diskutil, words, DISKUTIL_LIMIT).await?.done()?;
             }
-            Ok(())
+            Ok::<_, AttachError>(())
         });
         let why = match ejected.await {
             Ok(Ok(())) => return true,
-            Ok(Err(why)) => why,
+            Ok(Err(error)) => error.to_string(),
             Err(_) => format!("diskutil did not end within {} seconds", DISKUTIL_LIMIT.as_secs()),
         };
         tracing::warn!("{device} is not ejected ({why}): its volumes are unmounted one by one");
@@ -135,10 +129,9 @@ impl Inner {
 
     async fn unmount_volume(&self, point: &str) {
         for words in [&[point][..], &["-f", point]] {
-            match self.run(Program::Umount, words, FORCED_LIMIT).await {
-                Ok(outcome) if outcome.ok() => return,
+            match self.run(Program::Umount, words, FORCED_LIMIT).await.and_then(|outcome| outcome.done()) {
+                Ok(()) => return,
                 // diskutil may have come as far as that.
-                Ok(outcome) => tracing::warn!("umount {}: {}", words.join(" "), outcome.reason()),
                 Err(error) => tracing::warn!("umount {}: {error}", words.join(" ")),
             }
         }
@@ -155,8 +148,8 @@ impl Inner {
     ) -> Result<(), AttachError> {
         let mut without_volumes: Option<Instant> = None;
         loop {
-            let mounted = match self.mounted().await {
-                Ok(mounted) => mounted,
+            let mounted = match self.mounts().await {
+                Ok(mounts) => mount_table(&mounts),
                 Err(error) if begun.elapsed() >= VOLUMES_LIMIT => return Err(error),
                 Err(error) => {
                     // It may be there still, and is waited for.
@@ -165,10 +158,10 @@ impl Inner {
                     continue;
                 }
             };
-            if !mounted.iter().any(|(_, point)| Path::new(point) == place.point) {
+            if !mounted.iter().any(|point| Path::new(point) == place.point) {
                 return Ok(());
             }
-            let volume = mounted.iter().find(|(_, point)| volumes.contains(point.as_str()));
+            let volume = mounted.iter().find(|point| volumes.contains(point.as_str()));
             if volume.is_none() {
                 // Refused while the file is open.
                 let shown = place.point.to_string_lossy();
@@ -182,16 +175,11 @@ impl Inner {
                 }
             }
             if begun.elapsed() >= VOLUMES_LIMIT {
-                let what = volume.map_or_else(|| place.point.display().to_string(), |(_, point)| point.clone());
+                let what = volume.cloned().unwrap_or_else(|| place.point.display().to_string());
                 let why = format!("{what} is still mounted, and what was written there may be lost");
                 return Err(AttachError::Failed(why));
             }
             sleep(LOOK_INTERVAL).await;
         }
-    }
-
-    /// What is mounted: device and mount point.
-    async fn mounted(&self) -> Result<Vec<(String, String)>, AttachError> {
-        Ok(mounts(&self.mounts().await?))
     }
 }

@@ -47,17 +47,11 @@ impl Inner {
         let mut words = vec!["--write-back"];
         words.extend(points.iter().map(String::as_str));
         words.push(&file);
-        match self.run(Program::Own, &words, WRITE_BACK_LIMIT).await? {
-            outcome if outcome.ok() => Ok(()),
-            outcome => Err(AttachError::Failed(outcome.reason())),
-        }
+        self.run(Program::Own, &words, WRITE_BACK_LIMIT).await?.done()
     }
 
     /// Begins to write back all that there is: sync(2) does not wait on macOS.
     async fn sync_everything(&self) -> Result<(), AttachError> {
-        match self.run(Program::Sync, &[], WRITE_BACK_LIMIT).await? {
-            outcome if outcome.ok() => Ok(()),
-            outcome => Err(AttachError::Failed(outcome.reason())),
-        }
+        self.run(Program::Sync, &[], WRITE_BACK_LIMIT).await?.done()
     }
 }
